@@ -1,0 +1,78 @@
+/* tiger/engine/model.h -- models: a configuration in the usual Hugging Face keys, and weights in one block of memory. */
+#ifndef TIGER_ENGINE_MODEL_H
+#define TIGER_ENGINE_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tiger/format.h"
+#include "tiger/optim.h"
+#include "tiger/option.h"
+#include "tiger/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- the families ---------------------------------------------------------------------------------------------- */
+
+typedef struct tg_layer_info {
+    const char *name, *help, *equations;
+} tg_layer_info;
+
+size_t tg_layer_count(void);
+const tg_layer_info *tg_layer_at(size_t index); /* NULL past the end */
+
+typedef struct tg_model_info {
+    const char *name, *help;  /* "gpt2" */
+    const char *architecture; /* the class in transformers: "GPT2LMHeadModel" */
+    tg_option_table options;  /* layers, heads, width, ...: the flags of `tiger train`; see tg_model_config */
+} tg_model_info;
+
+size_t tg_model_count(void);
+const tg_model_info *tg_model_at(size_t index);       /* NULL past the end */
+const tg_model_info *tg_model_find(const char *name); /* NULL when there is none */
+
+/* ---- one model ------------------------------------------------------------------------------------------------- */
+
+typedef struct tg_model_config {
+    const tg_model_info *info;
+    size_t vocab, context, layers, heads, kv_heads, head_dim, width, hidden;
+    double eps, rope_theta, dropout, init_std;
+    bool tied; /* output product uses the token table */
+} tg_model_config;
+
+/* The options' defaults for a model; fields that follow from others (kv_heads, head_dim, hidden) are 0. */
+tg_status tg_model_config_default(tg_model_config *config, const char *model);
+/* Sets a field by its option's name ("layers"). */
+tg_status tg_model_config_set(tg_model_config *config, const char *option, const char *text);
+/* Fills in what follows from other fields and checks all of them against each other. */
+tg_status tg_model_config_complete(tg_model_config *config);
+/* config.json of a Hugging Face directory. */
+tg_status tg_model_config_read(tg_model_config *config, const char *directory);
+tg_status tg_model_config_write(const tg_model_config *config, tg_format weights, const char *directory);
+
+typedef struct tg_model tg_model;
+
+/* A model with its weights in `weights` format, uninitialised. */
+tg_status tg_model_create(tg_model **out, const tg_model_config *config, tg_format weights);
+void tg_model_destroy(tg_model *model);
+
+const tg_model_config *tg_model_get_config(const tg_model *model);
+size_t tg_model_weight_count(const tg_model *model);
+const tg_param *tg_model_weight(const tg_model *model, size_t index); /* name, data, shape, role */
+size_t tg_model_parameters(const tg_model *model);                    /* number of values */
+size_t tg_model_bytes(const tg_model *model);                         /* of the weights */
+
+/* Fills the weights: normal with init_std, residual projections scaled by 1/sqrt(2 layers), gains 1, biases 0. */
+tg_status tg_model_initialize(tg_model *model, uint64_t seed);
+/* model.safetensors of a directory; formats are converted, every tensor must be there with its shape. */
+tg_status tg_model_load(tg_model *model, const char *directory);
+/* config.json and model.safetensors into an existing directory. */
+tg_status tg_model_save(const tg_model *model, const char *directory);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,129 @@
+/* tiger/engine/train.h -- the training loop, its plan, evaluation, sampling and gradient check. */
+#ifndef TIGER_ENGINE_TRAIN_H
+#define TIGER_ENGINE_TRAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tiger/engine/data.h"
+#include "tiger/engine/model.h"
+#include "tiger/optim.h"
+#include "tiger/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- settings ----------------------------------------------------------------------------------------------------- */
+
+/* Options of `tiger train` that are numbers or choices, as an option table; texts (paths, schedules) are in the struct.
+ * Order: see TG_TRAIN_... */
+enum {
+    TG_TRAIN_BATCH, TG_TRAIN_ACCUMULATE, TG_TRAIN_UPDATES, TG_TRAIN_PRECISION, TG_TRAIN_RECOMPUTE,
+    TG_TRAIN_VALIDATION, TG_TRAIN_SEED, TG_TRAIN_THREADS, TG_TRAIN_EVAL_EVERY, TG_TRAIN_EVAL_BATCHES,
+    TG_TRAIN_SAVE_EVERY, TG_TRAIN_KEEP, TG_TRAIN_LOG_EVERY, TG_TRAIN_OPTIONS
+};
+const tg_option_table *tg_train_options(void);
+
+typedef enum tg_precision { TG_PRECISION_FP32, TG_PRECISION_MIXED, TG_PRECISION_BF16 } tg_precision;
+
+/* NAME value pairs for the optimizer, as the user gave them. */
+typedef struct tg_setting {
+    const char *name, *value;
+} tg_setting;
+
+/* A run, as the user describes it. Texts are the caller's and live as long as the run. */
+typedef struct tg_train_config {
+    const char *data;      /* text file */
+    const char *out;       /* run directory */
+    const char *init;      /* directory of a model to start from; NULL: fresh weights of `model` */
+    bool resume;           /* go on from the newest checkpoint in `out` */
+    const char *tokenizer; /* "byte" or "char"; NULL with `init`: the directory's own */
+    size_t vocab;          /* pad the vocabulary to this size; 0: the tokenizer's */
+    tg_model_config model; /* vocab is filled in from the tokenizer */
+    double option[TG_TRAIN_OPTIONS];
+    const char *optimizer;
+    const tg_setting *setting; /* options of the optimizer */
+    size_t settings;
+    const char *schedule;  /* of lr; "constant" */
+} tg_train_config;
+
+void tg_train_config_default(tg_train_config *config);
+
+/* ---- plan ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct tg_plan {
+    size_t weights_bytes, states_bytes, gradients_bytes, activations_bytes, scratch_bytes, data_bytes,
+        process_bytes; /* the process itself before training: code, libraries, compiled kernels */
+    size_t peak_bytes; /* resident memory at its highest */
+    double flops_per_update, tokens_per_update;
+    size_t parameters;
+    double bytes_per_parameter; /* of training state: weights + states + gradients */
+} tg_plan;
+
+/* ---- what a run tells ------------------------------------------------------------------------------------------------ */
+
+typedef struct tg_progress {
+    uint64_t update, updates;  /* made, wanted */
+    double loss, lr, tokens_per_second, seconds_left;
+    size_t memory_bytes;       /* resident now */
+    double flops_per_second;
+} tg_progress;
+
+typedef struct tg_train_listener {
+    void (*plan)(void *ctx, const tg_plan *plan);                /* before the first update */
+    void (*progress)(void *ctx, const tg_progress *progress);    /* after every update */
+    void (*evaluated)(void *ctx, uint64_t update, double loss);  /* validation loss, nats a token */
+    void (*saved)(void *ctx, uint64_t update, const char *directory);
+    void (*note)(void *ctx, const char *line);                   /* guard events, warnings, resuming */
+    void *ctx;
+} tg_train_listener;
+
+typedef struct tg_train_result {
+    uint64_t updates;
+    double train_loss, validation_loss; /* validation NaN when there is none */
+    double seconds, tokens_per_second;  /* of this process */
+    size_t peak_bytes, planned_bytes;
+    bool interrupted;                   /* stopped by tg_train_stop, state saved */
+} tg_train_result;
+
+/* Runs, or resumes, a training. */
+tg_status tg_train_run(tg_train_result *result, const tg_train_config *config, const tg_train_listener *listener);
+/* The plan alone; no file is written, no large memory touched. */
+tg_status tg_train_plan(tg_plan *plan, const tg_train_config *config);
+/* Async-signal-safe: the running training saves after its current update and returns. */
+void tg_train_stop(void);
+
+/* ---- afterwards -------------------------------------------------------------------------------------------------------- */
+
+/* Mean loss in nats of a model directory on a text file; *tokens is how many targets counted. */
+tg_status tg_evaluate(double *loss, size_t *tokens, const char *directory, const char *data, size_t batch,
+                      tg_precision precision);
+
+typedef struct tg_sample_config {
+    const char *directory, *prompt;
+    size_t tokens, top_k;   /* top_k 0: all */
+    double temperature;     /* 0: the most likely token */
+    uint64_t seed;
+    tg_precision precision; /* of the activations; weights keep the file's format unless fp32 is asked for */
+} tg_sample_config;
+
+/* Hands out the text as it is made, prompt first, in pieces of whole characters. */
+tg_status tg_sample(const tg_sample_config *config, void (*text)(void *ctx, const char *bytes, size_t count), void *ctx);
+
+typedef struct tg_check_row {
+    const char *weight;
+    double analytic_norm, numeric_norm, relative_error; /* |a - n| / max(|a|, |n|) over the values probed */
+    size_t probed;
+    bool good;
+} tg_check_row;
+
+/* Central differences of the loss in fp32 against the model's backward, `probes` random directions and values a tensor. */
+tg_status tg_check_gradients(const tg_model_config *model, size_t batch, size_t time, size_t probes, uint64_t seed,
+                             void (*row)(void *ctx, const tg_check_row *row), void *ctx, bool *all_good);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,24 @@
+/* tiger/memory.h -- where the library takes its memory. */
+#ifndef TIGER_MEMORY_H
+#define TIGER_MEMORY_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A caller's allocator. alloc returns `bytes` bytes aligned to `align` (a power of two, at most 4096), or NULL; the
+ * memory need not be zero. free gets the same `bytes` back. Both may be called from the thread that calls the library
+ * only. Functions that take a `const tg_allocator *` accept NULL for the C library's heap, with huge pages for large
+ * blocks; the struct is copied, `ctx` must outlive the object. */
+typedef struct tg_allocator {
+    void *(*alloc)(void *ctx, size_t bytes, size_t align);
+    void (*free)(void *ctx, void *memory, size_t bytes);
+    void *ctx;
+} tg_allocator;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,211 @@
+/* tiger/optim.h -- optimizers: weights, states and gradients of any mix of number formats, updated in place.
+ *
+ * Life of an optimizer:
+ *
+ *     tg_optim *o;
+ *     tg_optim_create(&o, "tiger", NULL);
+ *     tg_optim_set(o, TG_ALL_GROUPS, "lr", "1e-3");
+ *     tg_optim_add(o, &(tg_param){.name = "w", .data = w, .format = TG_BF16, .rows = r, .cols = c}, NULL);  ...
+ *     tg_optim_start(o);                                       the states are allocated; nothing is from here on
+ *
+ * Then, per update, either gradients as arrays:
+ *
+ *     tg_optim_step(o, grads);
+ *
+ * or tiles of gradients, as they are made, over k micro-steps; for rules that can, a tile goes straight into the
+ * momentum and no gradient array exists (Tiger; Su Jianlin 2023, spaces.ac.cn/archives/9512):
+ *
+ *     tg_optim_begin(o, k);
+ *     k times:  tg_optim_accumulate(o, param, row, rows, tile) ...;  tg_optim_micro_end(o);
+ *     tg_optim_end(o);
+ *
+ * Results have the same bits on any number of threads and any instruction set. An optimizer may be used by one thread
+ * at a time; different optimizers are independent. */
+#ifndef TIGER_OPTIM_H
+#define TIGER_OPTIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tiger/format.h"
+#include "tiger/memory.h"
+#include "tiger/option.h"
+#include "tiger/safetensors.h"
+#include "tiger/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tg_optim tg_optim;
+
+#define TG_ALL_GROUPS (-1)
+
+/* What a tensor is to the model. Rules may treat roles differently; nothing guesses them from names. */
+typedef enum tg_role {
+    TG_MATRIX,    /* kernels of linear and convolution layers, tied embeddings */
+    TG_EMBEDDING, /* tables of which a batch touches some rows */
+    TG_BIAS,      /* biases and norm beta, centred at 0 */
+    TG_GAIN,      /* norm gamma, centred at 1 */
+    TG_ROLE_COUNT
+} tg_role;
+
+const char *tg_role_name(tg_role role); /* "matrix", ... */
+
+/* A tensor to train. Shape (rows, cols), row-major and contiguous; a vector is one row, a scalar rows = cols = 1; a
+ * kernel of more dimensions has its first as rows. */
+typedef struct tg_param {
+    const char *name;  /* unique; copied */
+    void *data;        /* rows * cols values, aligned to the format's size; the caller keeps it alive and may read it
+                          between calls */
+    tg_format format;  /* TG_F32, TG_BF16 or TG_F16 */
+    size_t rows, cols; /* either may be 0: an empty tensor */
+    tg_role role;
+    int group;         /* from tg_optim_add_group; 0 exists from the start */
+    size_t fan_in;     /* inputs to one output value; 0: cols */
+    bool frozen;       /* never changed, needs no state */
+    bool many_uses;    /* its gradient is completed only at the end of backward (a tied embedding) */
+} tg_param;
+
+/* ---- the family ---------------------------------------------------------------------------------------------- */
+
+typedef enum tg_slot_shape { TG_SLOT_FULL, TG_SLOT_ROW, TG_SLOT_COLUMN, TG_SLOT_TENSOR } tg_slot_shape;
+
+/* One state array of a rule, per parameter tensor. */
+typedef struct tg_slot {
+    const char *name; /* as in PyTorch's state_dict: "exp_avg" */
+    tg_slot_shape shape;
+    const char *when; /* the option that must be non-zero for the slot to exist; NULL: always */
+    bool needs_range; /* kept in fp32 unless told otherwise: bf16 would lose what the rule lives on */
+} tg_slot;
+
+typedef struct tg_rule_info {
+    const char *name, *title, *source; /* "lion", one line, paper and algorithm number */
+    const char *equations;             /* plain text, a line each */
+    const char *when_to_use;
+    tg_option_table options;           /* the rule's own; tg_optim_common_options has the rest */
+    const tg_slot *slots;
+    size_t slot_count;
+    bool folds;                        /* gradients can be folded into slots[0] */
+} tg_rule_info;
+
+size_t tg_rule_count(void);
+const tg_rule_info *tg_rule_at(size_t index);       /* NULL past the end */
+const tg_rule_info *tg_rule_find(const char *name); /* NULL when there is none */
+
+/* Options every rule has: rounding, formats, where gradients go, guard, clipping, seed, threads. */
+const tg_option_table *tg_optim_common_options(void);
+
+/* ---- making one ---------------------------------------------------------------------------------------------- */
+
+tg_status tg_optim_create(tg_optim **out, const char *rule, const tg_allocator *allocator);
+void tg_optim_destroy(tg_optim *optim); /* NULL is fine; weights and gradients are the caller's */
+
+/* A new group, with the values group 0 has now. */
+tg_status tg_optim_add_group(tg_optim *optim, int *group);
+
+/* Sets an option by name in one group or all. Options of the rule may change at any time between updates; common
+ * options only before tg_optim_start, and only for all groups. */
+tg_status tg_optim_set(tg_optim *optim, int group, const char *option, const char *text);
+tg_status tg_optim_set_number(tg_optim *optim, int group, const char *option, double value);
+tg_status tg_optim_get(const tg_optim *optim, int group, const char *option, double *value);
+
+/* Multiplies an option of the rule by `factor` from the next update on, in every group: what a schedule gives. */
+tg_status tg_optim_scale(tg_optim *optim, const char *option, double factor);
+
+tg_status tg_optim_add(tg_optim *optim, const tg_param *param, size_t *index);
+
+/* Checks the options against each other, then allocates every state. */
+tg_status tg_optim_start(tg_optim *optim);
+
+/* ---- updating: gradients as arrays ----------------------------------------------------------------------------- */
+
+/* A gradient of the mean loss, shape and order of the parameter. data NULL: no gradient this time, the tensor and its
+ * states stay as they are. Never written. `scale` divides it first (loss scaling); 0 means 1. */
+typedef struct tg_grad {
+    const void *data;
+    tg_format format;
+    float scale;
+} tg_grad;
+
+/* One update. grads[i] belongs to parameter i, in order of tg_optim_add. */
+tg_status tg_optim_step(tg_optim *optim, const tg_grad *grads);
+
+/* ---- updating: gradients in tiles ------------------------------------------------------------------------------ */
+
+/* Opens a window of `micro_steps` >= 1, which make one update of their mean gradient. */
+tg_status tg_optim_begin(tg_optim *optim, uint32_t micro_steps);
+
+/* Adds a tile of this micro-step's gradient: `rows` whole rows from `row` on, (rows, cols) fp32. Tiles may come in any
+ * order and may overlap (a sum is meant). A tile with NaN or Inf is dropped whole and marks its tensor bad. */
+tg_status tg_optim_accumulate(tg_optim *optim, size_t param, size_t row, size_t rows, const float *tile);
+
+/* The same for scattered rows: tile row i (cols values) belongs to row index[i]; indexes strictly ascending. */
+tg_status tg_optim_accumulate_rows(tg_optim *optim, size_t param, const uint32_t *index, size_t rows,
+                                   const float *tile);
+
+/* Marks a tensor's gradient as bad for this micro-step, before anything of it was added. TG_ALL_PARAMS: every tensor. */
+#define TG_ALL_PARAMS ((size_t)-1)
+tg_status tg_optim_reject(tg_optim *optim, size_t param);
+
+/* Says that this micro-step's gradient of `param` is whole. With gradients=released this is its update. */
+tg_status tg_optim_complete(tg_optim *optim, size_t param);
+
+/* Ends a micro-step: tensors marked bad meet the guard (option nan_guard). */
+tg_status tg_optim_micro_end(tg_optim *optim);
+
+/* Ends the window: the update. TG_ESTATE unless all its micro-steps were ended. TG_EDIVERGED, naming the tensor, when
+ * the guard's budget is used up (the update itself was made). */
+tg_status tg_optim_end(tg_optim *optim);
+
+/* ---- looking inside --------------------------------------------------------------------------------------------- */
+
+typedef enum tg_event_kind {
+    TG_EVENT_BAD_GRADIENT, /* NaN or Inf: the tensor was guarded; value = its bad micro-steps in a row */
+    TG_EVENT_FROZEN_SHARE, /* rounding=nearest: share of weights the first update could not move */
+} tg_event_kind;
+
+typedef struct tg_event {
+    tg_event_kind kind;
+    uint64_t update;    /* from 1 */
+    uint32_t micro_step; /* from 1 */
+    const char *param;
+    double value;
+} tg_event;
+
+/* Called from inside the updating calls, on the calling thread. */
+void tg_optim_on_event(tg_optim *optim, void (*event)(void *ctx, const tg_event *event), void *ctx);
+
+uint64_t tg_optim_updates(const tg_optim *optim); /* made so far */
+size_t tg_optim_param_count(const tg_optim *optim);
+const tg_param *tg_optim_param(const tg_optim *optim, size_t index);
+
+/* RMS of a tensor's weights as the rule sees it at the next update. */
+tg_status tg_optim_rms(const tg_optim *optim, size_t param, double *rms);
+
+typedef enum tg_gradient_place { TG_FOLDED, TG_BUFFERED, TG_RELEASED } tg_gradient_place;
+tg_gradient_place tg_optim_gradient_place(const tg_optim *optim); /* known after start */
+
+/* Bytes this optimizer holds, or will hold after start: by kind. */
+typedef struct tg_optim_bytes {
+    size_t states, kahan, gradients, bookkeeping;
+} tg_optim_bytes;
+tg_status tg_optim_measure(const tg_optim *optim, tg_optim_bytes *bytes);
+
+/* States as named arrays: "PARAM/exp_avg", "PARAM/updates", ...; enough to go on exactly. NULL past the end. The data
+ * may be read between updates. */
+size_t tg_optim_state_count(const tg_optim *optim);
+const tg_named_tensor *tg_optim_state(const tg_optim *optim, size_t index);
+
+/* Saves the states crash-safely; loads them into a started optimizer of the same rule, parameters and formats. A file
+ * that does not fit is refused with the first difference named, and nothing is changed. After loading, and after the
+ * caller has changed weights by other means, tg_optim_refresh recomputes what is remembered of the weights. */
+tg_status tg_optim_save(const tg_optim *optim, const char *path);
+tg_status tg_optim_load(tg_optim *optim, const char *path);
+tg_status tg_optim_refresh(tg_optim *optim);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,52 @@
+/* tiger/option.h -- option tables: one table serves the checks, the command's flags, `--help`, the generated
+ * documentation, the Python keywords and the default search space. */
+#ifndef TIGER_OPTION_H
+#define TIGER_OPTION_H
+
+#include <stddef.h>
+
+#include "tiger/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum tg_option_kind { TG_REAL, TG_INTEGER, TG_SWITCH, TG_CHOICE } tg_option_kind;
+
+/* Every value is a double: integers exactly, switches 0 or 1, choices the index into `choices`. */
+typedef struct tg_option {
+    const char *name; /* as in PyTorch where it has one: "weight_decay"; the flag is --weight-decay */
+    tg_option_kind kind;
+    double value;               /* the default */
+    double least, most;         /* legal values: least <= v <= most, or least < v when `above` is set */
+    int above;
+    double search_least, search_most; /* where a search begins to look; equal: not searched */
+    int search_log;
+    const char *choices;        /* for TG_CHOICE: "rms|dim|none" */
+    const char *help;           /* one line */
+} tg_option;
+
+typedef struct tg_option_table {
+    const tg_option *at;
+    size_t count;
+} tg_option_table;
+
+/* The index of `name` ('-' and '_' are the same); `count` when there is none. */
+size_t tg_option_find(const tg_option_table *table, const char *name);
+
+/* *value <- `text` read as the option's kind. TG_EINVAL, naming option and range, for what is not legal. */
+tg_status tg_option_parse(double *value, const tg_option *option, const char *text);
+
+/* TG_EINVAL, naming option and range, when `value` is not legal (NaN never is). */
+tg_status tg_option_check(const tg_option *option, double value);
+
+/* Writes the value as text that tg_option_parse reads back to the same double; at most `bytes` with the 0. */
+void tg_option_print(char *text, size_t bytes, const tg_option *option, double value);
+
+/* Writes the legal range: "0 <= lr", "0 <= beta < 1", "rms|dim|none"; at most `bytes` with the 0. */
+void tg_option_range(char *text, size_t bytes, const tg_option *option);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

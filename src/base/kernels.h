@@ -1,0 +1,36 @@
+/* base/kernels.h -- the vector loops everybody needs, built per instruction set: widening, narrowing, sums, checks.
+ *
+ * All are single-threaded, work on n values without alignment demands, and give the same bits on every instruction
+ * set: sums run in 16 fixed lanes of double, combined in a fixed tree. */
+#ifndef TG_BASE_KERNELS_H
+#define TG_BASE_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/isa.h"
+#include "base/random.h"
+#include "tiger/format.h"
+
+typedef struct tg_kernels {
+    /* dst (n) fp32 <- src (n) fp32, bf16 or fp16. */
+    void (*widen)(float *dst, const void *src, tg_format format, size_t n);
+    /* dst (n) <- src (n) fp32, nearest even. */
+    void (*narrow)(void *dst, const float *src, tg_format format, size_t n);
+    /* dst (n) <- src (n) fp32, stochastically; `first` is the first value's index in its tensor, under `key`. */
+    void (*narrow_stochastic)(void *dst, const float *src, tg_format format, size_t n, tg_key key, uint64_t first);
+    /* Kahan pair: x (n) and its rest c (n), both in `format`; src (n) is x + c to fp32's precision. */
+    void (*widen_pair)(float *dst, const void *x, const void *c, tg_format format, size_t n);
+    void (*narrow_pair)(void *x, void *c, const float *src, tg_format format, size_t n);
+    double (*sum_squares)(const float *x, size_t n);
+    float (*max_abs)(const float *x, size_t n);              /* NaN counts as +Inf */
+    bool (*all_finite)(const void *x, tg_format format, size_t n);
+    void (*fold)(float *m, const float *g, float decay, float scale, size_t n); /* m <- decay m + scale g */
+} tg_kernels;
+
+TG_ISA_DECLARE(const tg_kernels, tg_kernels);
+
+static inline const tg_kernels *tg_kernels_get(void) { return TG_ISA_PICK(tg_kernels); }
+
+#endif

@@ -1,0 +1,67 @@
+/* base/random.h -- counter-based randomness: a pure function of (key, index), the same on any number of threads, any
+ * instruction set and any split of the work.
+ *
+ * tg_key mixes what a stream belongs to (seed, update, tensor, ...) with SplitMix64 (Steele, Lea & Flood 2014);
+ * tg_random hashes an index under that key with 32-bit multiplies and shifts only, so that plain loops over it
+ * vectorise. The second half of the key enters between the two multiplies: streams of different keys are then no
+ * permutations of each other. */
+#ifndef TG_BASE_RANDOM_H
+#define TG_BASE_RANDOM_H
+
+#include <math.h>
+#include <stdint.h>
+
+typedef struct tg_key { uint32_t a, b; } tg_key;
+
+static inline uint64_t tg_mix64(uint64_t z)
+{
+    z += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+/* A stream of its own for every (seed, purpose, x, y). `purpose` keeps streams of different uses apart. */
+static inline tg_key tg_key_make(uint64_t seed, uint64_t purpose, uint64_t x, uint64_t y)
+{
+    const uint64_t z = tg_mix64(tg_mix64(tg_mix64(tg_mix64(seed) ^ purpose) ^ x) ^ y);
+    return (tg_key){(uint32_t)z, (uint32_t)(z >> 32)};
+}
+
+/* The key of a 2^32-long part of a stream: tensors may have more values than a 32-bit index counts. */
+static inline tg_key tg_key_part(tg_key key, uint64_t part)
+{
+    return part == 0 ? key : tg_key_make(((uint64_t)key.b << 32) | key.a, 0x70617274u, part, 0);
+}
+
+static inline uint32_t tg_random(tg_key key, uint32_t index)
+{
+    uint32_t x = index + key.a;
+    x = (x ^ (x >> 16)) * 0x7feb352du;
+    x ^= (x >> 15) ^ key.b;
+    x *= 0x846ca68bu;
+    return x ^ (x >> 16);
+}
+
+/* Uniform in (0, 1], 24 bits. */
+static inline float tg_random_uniform(tg_key key, uint32_t index)
+{
+    return (float)((tg_random(key, index) >> 8) + 1u) * 0x1p-24f;
+}
+
+/* Uniform in 0 .. bound-1; bound > 0. The bias is below bound / 2^64. */
+static inline uint64_t tg_random_below(tg_key key, uint32_t index, uint64_t bound)
+{
+    const uint64_t z = tg_mix64(((uint64_t)key.b << 32 | key.a) ^ tg_mix64(index));
+    return (uint64_t)(((unsigned __int128)z * bound) >> 64);
+}
+
+/* Standard normal (Box & Muller 1958), in double so that every libm rounds the float the same way. */
+static inline float tg_random_normal(tg_key key, uint32_t index)
+{
+    const double u = ((double)tg_random(key, 2 * index) + 1.0) * 0x1p-32;
+    const double v = (double)tg_random(key, 2 * index + 1) * 0x1p-32;
+    return (float)(sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v));
+}
+
+#endif

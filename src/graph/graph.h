@@ -1,0 +1,113 @@
+/* graph/graph.h -- a static graph: tensors, the tape of operations, and the plan that lays both into one arena.
+ *
+ * A model's builder appends operations for one batch shape; tg_graph_plan then fixes the order of all work (forward,
+ * backward, recomputation), the life of every tensor, and its offset in one arena. Running is a walk over that list: no
+ * allocation, no decisions.
+ *
+ * A gradient tensor exists for every activation that needs one. Weight gradients are never stored here: layers hand tiles
+ * of them to the sink of the run (graph/run.h). */
+#ifndef TG_GRAPH_GRAPH_H
+#define TG_GRAPH_GRAPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tiger/format.h"
+#include "tiger/status.h"
+
+#define TG_OP_INPUTS 4
+#define TG_OP_OUTPUTS 2
+#define TG_OP_WEIGHTS 4
+#define TG_OP_SAVED 2
+#define TG_NONE (-1)
+
+struct tg_layer;
+struct tg_model;
+struct tg_run;
+
+typedef enum tg_mode {
+    TG_TRAIN,    /* loss and gradients */
+    TG_EVALUATE, /* loss only; dropout off */
+    TG_GENERATE  /* logits of the last position, keys and values cached (batch 1) */
+} tg_mode;
+
+typedef enum tg_recompute { TG_RECOMPUTE_NONE, TG_RECOMPUTE_BLOCK, TG_RECOMPUTE_SQRT } tg_recompute;
+
+/* An activation, a saved statistic, or a gradient. */
+typedef struct tg_tensor {
+    tg_format format;
+    size_t rows, cols;   /* (tokens, features): row-major */
+    size_t bytes;        /* rounded up to a cache line */
+    int maker;           /* the op that writes it in forward */
+    int gradient;        /* tensor id of its gradient, or TG_NONE */
+    int block;           /* which block of the model it is inside of; boundaries between blocks have -1 */
+    size_t offset[2];    /* in the arena: during forward, and during backward (differ under recomputation) */
+} tg_tensor;
+
+typedef struct tg_op {
+    const struct tg_layer *layer;
+    const char *name;              /* "h.3.attn"; for messages */
+    int input[TG_OP_INPUTS], output[TG_OP_OUTPUTS], saved[TG_OP_SAVED]; /* tensor ids or TG_NONE */
+    int weight[TG_OP_WEIGHTS];     /* indexes into the model's weights or TG_NONE */
+    int block;
+    size_t scratch_bytes[2];       /* forward, backward */
+    union {                        /* the layer's own attributes; see the layer's file */
+        struct { bool in_by_out; } linear;                       /* W is (in, out) instead of (out, in) */
+        struct { int kind; } activation;
+        struct { double eps; } norm;
+        struct { double rate; } dropout;
+        struct { size_t heads, kv_heads, head_dim; double rope_theta; bool causal; int cache; } attention;
+        struct { size_t chunk_rows, inner_rows; double label_smoothing; } head;
+    } as;
+} tg_op;
+
+typedef enum tg_phase { TG_FORWARD, TG_BACKWARD } tg_phase;
+
+/* One entry of the fixed order of work. `life` picks tensor.offset of what the op reads and writes. */
+typedef struct tg_step {
+    int op;
+    tg_phase phase;
+    int life;      /* 0: forward proper; 1: recomputation and backward */
+    bool add[TG_OP_INPUTS]; /* backward: add to the input's gradient, because an earlier step has written it */
+} tg_step;
+
+typedef struct tg_graph {
+    struct tg_model *model;
+    tg_mode mode;
+    tg_format format;    /* of activations */
+    size_t batch, time;  /* B, T */
+    tg_tensor *tensor;
+    size_t tensors;
+    tg_op *op;
+    size_t ops;
+    tg_step *step;
+    size_t steps, forward_steps; /* steps before forward_steps are the forward pass */
+    int blocks, open_block;
+    size_t arena_bytes, scratch_bytes; /* scratch lies behind the tensors in the same arena */
+    double flops;        /* of the products of one run (forward, backward, without recomputation) */
+    void *arena;         /* allocated by tg_graph_allocate */
+} tg_graph;
+
+tg_status tg_graph_create(tg_graph **out, struct tg_model *model, tg_mode mode, tg_format activations, size_t batch,
+                          size_t time);
+void tg_graph_destroy(tg_graph *graph);
+
+/* ---- for model builders (through the functions of layer/layers.h) ---- */
+
+/* A new tensor (rows, cols) in `format`; its id, or TG_NONE when there is no memory (remembered: the plan fails). */
+int tg_graph_tensor(tg_graph *graph, tg_format format, size_t rows, size_t cols);
+/* Appends an operation with all ids TG_NONE; NULL when there is no memory (remembered). `name` is copied. */
+tg_op *tg_graph_op(tg_graph *graph, const struct tg_layer *layer, const char *name);
+/* Brackets what recomputation may throw away and make again: all between is one block. */
+void tg_graph_block_begin(tg_graph *graph);
+void tg_graph_block_end(tg_graph *graph);
+
+/* ---- planning and running ---- */
+
+tg_status tg_graph_plan(tg_graph *graph, tg_recompute recompute);
+tg_status tg_graph_allocate(tg_graph *graph); /* the arena, on huge pages */
+/* Forward, and in TG_TRAIN backward unless the loss is not finite (then everything is rejected at the run's sink). */
+tg_status tg_graph_run(tg_graph *graph, struct tg_run *run);
+
+#endif

@@ -1,0 +1,52 @@
+/* graph/run.h -- what one run of a graph reads and yields, and what a layer sees of it. */
+#ifndef TG_GRAPH_RUN_H
+#define TG_GRAPH_RUN_H
+
+#include "graph/graph.h"
+#include "base/random.h"
+
+/* Where weight gradients go: the optimizer in training, arrays in tests and `tiger check`. The functions have the
+ * meaning of tg_optim_accumulate, _accumulate_rows, _reject, _complete; `weight` is an index into the model's weights. */
+typedef struct tg_sink {
+    tg_status (*tile)(void *ctx, size_t weight, size_t row, size_t rows, const float *tile);
+    tg_status (*rows)(void *ctx, size_t weight, const uint32_t *index, size_t rows, const float *tile);
+    tg_status (*reject)(void *ctx, size_t weight); /* TG_ALL_PARAMS: every weight */
+    tg_status (*complete)(void *ctx, size_t weight);
+    void *ctx;
+} tg_sink;
+
+/* Keys and values of past positions, for TG_GENERATE: per attention op (kv_heads, capacity, head_dim) fp32 each. */
+typedef struct tg_cache {
+    float **key, **value; /* [attention op] */
+    size_t layers, capacity, used;
+} tg_cache;
+
+typedef struct tg_run {
+    const uint32_t *tokens;  /* (B,T) */
+    const int32_t *targets;  /* (B,T); negative: ignored. NULL in TG_GENERATE */
+    uint64_t seed, update;   /* keys of dropout */
+    uint32_t micro_step;
+    tg_sink sink;            /* TG_TRAIN */
+    tg_cache *cache;         /* TG_GENERATE: appended to */
+    float *logits;           /* TG_GENERATE: (vocab), of the last position, written */
+    double loss;             /* written: mean over the targets that count, in nats */
+    double loss_sum;         /* written: their sum */
+    size_t targets_counted;  /* written */
+} tg_run;
+
+/* What a layer's forward and backward see: pointers resolved, shapes at hand. */
+typedef struct tg_call {
+    const tg_op *op;
+    const tg_graph *graph;
+    tg_run *run;
+    const tg_tensor *in_shape[TG_OP_INPUTS], *out_shape[TG_OP_OUTPUTS];
+    void *in[TG_OP_INPUTS];    /* NULL in backward when the layer does not keep it */
+    void *out[TG_OP_OUTPUTS];  /* likewise */
+    void *saved[TG_OP_SAVED];
+    const void *dout[TG_OP_OUTPUTS];
+    void *din[TG_OP_INPUTS];   /* NULL: nobody wants it */
+    bool add[TG_OP_INPUTS];    /* din += instead of din = */
+    void *scratch;             /* op->scratch_bytes[phase] bytes, 64-byte aligned, contents undefined */
+} tg_call;
+
+#endif

@@ -1,0 +1,77 @@
+/* optim/rule.h -- what an optimizer rule is: one const descriptor, one file in optim/rule/, one line in rules.inc.
+ *
+ * The driver cuts every tensor into blocks, brings each into fp32 arrays in cache, calls `block`, and rounds back. A rule
+ * knows nothing of number formats, threads, groups, accumulation or files. */
+#ifndef TG_OPTIM_RULE_H
+#define TG_OPTIM_RULE_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/isa.h"
+#include "tiger/optim.h"
+
+#define TG_MAX_SLOTS 4
+#define TG_MAX_SCALARS 16
+#define TG_MAX_OPTIONS 24
+
+/* At most TG_BLOCK values of one tensor, and of one row when the tensor is worked row by row. fp32, in cache, none
+ * overlapping. */
+typedef struct tg_block {
+    size_t n;
+    float *x;                  /* weights, updated in place */
+    const float *g;            /* gradient; NULL when it is already folded into slot[0] */
+    float *slot[TG_MAX_SLOTS]; /* states, updated in place; NULL for a slot that does not exist */
+} tg_block;
+
+/* What `prepare` is told about a tensor at an update. */
+typedef struct tg_view {
+    const double *option; /* the rule's options, in its table's order, schedules applied */
+    uint64_t t;           /* this tensor's updates, from 1 */
+    tg_role role;
+    size_t rows, cols, fan_in;
+    double rms;           /* of the weights before the update: whole tensor or row (traits) */
+} tg_view;
+
+typedef enum tg_decay {
+    TG_DECAY_COUPLED,   /* the driver adds weight_decay * x to g before the block */
+    TG_DECAY_DECOUPLED, /* the driver takes lr * weight_decay * x off x before the block */
+    TG_DECAY_OWN        /* the block does it; weight_decay is among its scalars */
+} tg_decay;
+
+typedef struct tg_rule {
+    tg_rule_info info;
+    tg_decay decay;
+    bool uses_rms;     /* tg_view.rms is wanted */
+    bool shrinks;      /* nan_guard=auto means shrink (otherwise skip) */
+    size_t lr, weight_decay; /* their indexes among the options */
+
+    /* rms per row for this tensor; NULL: never. */
+    bool (*row_rms)(const double *option, tg_role role);
+    /* Rows without a gradient in the window are left alone, their states catching up later; NULL: never. */
+    bool (*lazy_rows)(const double *option, tg_role role);
+    /* How one gradient enters slot[0] when it is folded: m <- decay m + scale g, with scale for the mean gradient. */
+    void (*fold)(const tg_view *view, double *decay, double *scale);
+    /* The step's scalars k[TG_MAX_SCALARS], computed in double. */
+    void (*prepare)(float *k, const tg_view *view);
+    void (*block)(const tg_block *b, const float *k);
+} tg_rule;
+
+/* -1, 0 or 1; NaN gives 0. Compiles to masks, not branches. */
+static inline float tg_sign(float v) { return (float)((v > 0.0f) - (v < 0.0f)); }
+
+/* Where a row of the options table of a rule starts from: the common ones. */
+#define TG_OPTION_LR(default_, lo, hi)                                                                                 \
+    {.name = "lr", .kind = TG_REAL, .value = default_, .least = 0, .most = INFINITY, .search_least = lo,               \
+     .search_most = hi, .search_log = 1, .help = "learning rate"}
+#define TG_OPTION_DECAY(default_)                                                                                      \
+    {.name = "weight_decay", .kind = TG_REAL, .value = default_, .least = 0, .most = INFINITY,                         \
+     .search_least = 1e-3, .search_most = 1, .search_log = 1, .help = "weight decay"}
+#define TG_OPTION_BETA(name_, default_, lo, hi, help_)                                                                 \
+    {.name = name_, .kind = TG_REAL, .value = default_, .least = 0, .most = 0x1.fffffffffffffp-1, .search_least = lo,  \
+     .search_most = hi, .help = help_}
+#define TG_TABLE(options) {options, sizeof(options) / sizeof *(options)}
+
+#endif
