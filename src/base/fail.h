@@ -5,9 +5,9 @@
 #include "tiger/status.h"
 
 #if defined(__GNUC__)
-#define TG_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define TG_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
-#define TG_PRINTF(format, first)
+#define TG_PRINTF(text, first)
 #endif
 
 /* Sets the calling thread's message and returns `status`: `return tg_fail(TG_EINVAL, "lr must be >= 0, not %g", lr)`.

@@ -13,6 +13,8 @@
 
 typedef struct tg_key { uint32_t a, b; } tg_key;
 
+__extension__ typedef unsigned __int128 tg_uint128;
+
 static inline uint64_t tg_mix64(uint64_t z)
 {
     z += 0x9e3779b97f4a7c15u;
@@ -53,7 +55,7 @@ static inline float tg_random_uniform(tg_key key, uint32_t index)
 static inline uint64_t tg_random_below(tg_key key, uint32_t index, uint64_t bound)
 {
     const uint64_t z = tg_mix64(((uint64_t)key.b << 32 | key.a) ^ tg_mix64(index));
-    return (uint64_t)(((unsigned __int128)z * bound) >> 64);
+    return (uint64_t)(((tg_uint128)z * bound) >> 64);
 }
 
 /* Standard normal (Box & Muller 1958), in double so that every libm rounds the float the same way. */
