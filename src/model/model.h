@@ -13,28 +13,71 @@ typedef struct tg_weight {
     bool vector;    /* rank 1 in files (rows = 1) */
 } tg_weight;
 
-/* A key of config.json and the field it fills. */
+/* A key of config.json and the field it fills. Keys that share a field must agree in a file, and all of them are
+ * written: gpt2's three dropout rates are one field here. */
 typedef struct tg_config_key {
-    const char *key;
-    size_t offset; /* in tg_model_config */
+    const char *key; /* "n_layer"; "rope_parameters.rope_theta" is a key of an object inside */
+    size_t offset;   /* in tg_model_config */
     enum { TG_KEY_SIZE, TG_KEY_REAL, TG_KEY_BOOL } kind;
+    bool required;   /* a file without it is refused */
+    bool alias;      /* read where a file has it, never written */
+    double absent;   /* not required, and absent or null: what transformers takes then; 0: complete() derives it */
 } tg_config_key;
 
+/* A key of config.json that can only have certain values here, because the engine computes nothing else. The first is
+ * written; a file with another value is refused (TG_EUNSUPPORTED); an absent key means a value that is allowed. */
+typedef struct tg_config_constant {
+    const char *key;     /* "activation_function"; may name a key inside an object, then it is only checked */
+    const char *allowed; /* a JSON array: "[\"gelu_new\", \"gelu_pytorch_tanh\"]", "[false]", "[null]" */
+} tg_config_constant;
+
 typedef struct tg_model_type {
-    tg_model_info info;
-    const char *hf_type;        /* "model_type" in config.json */
+    tg_model_info info;   /* its options: rows made by the TG_MODEL_... macros below */
+    const char *hf_type;  /* "model_type" in config.json */
     const tg_config_key *keys;
     size_t key_count;
-    /* Completes and checks the family's own fields. */
+    const tg_config_constant *constant;
+    size_t constant_count;
+    const char *prefix;   /* files may leave it off the names of weights: "transformer." */
+    const char *head;     /* "lm_head.weight": a file of a tied model may hold it as well, it is not read; may be NULL */
+    const char *const *ignored; /* ends with NULL: suffixes of tensors in files that are no weights, ".attn.bias" */
+    /* Completes and checks the family's own fields; each field is then checked against its option's range. */
     tg_status (*complete)(tg_model_config *config);
-    /* Declares the weights (tg_model_declare), in file order. */
+    /* Declares the weights (tg_model_declare), in file order, and sets what else their `param` tells the optimizer
+     * (fan_in, many_uses). No memory of the weights exists yet. */
     tg_status (*declare)(tg_model *model);
     /* Appends the operations to a graph. */
     tg_status (*build)(tg_model *model, tg_graph *graph);
-    /* Writes keys of config.json that are constant for the family ("activation_function": "gelu_new"), through
-     * jansson. */
+    /* Writes further keys of config.json that depend on the configuration, into a json_t object; may be NULL. */
     void (*constants)(const tg_model_config *config, void *json_object);
 } tg_model_type;
+
+/* Rows of a model's table of options. The name is that of the field of tg_model_config; a 0 in the fields with
+ * "(0: ...)" is filled in by complete(). The limits keep every product of sizes far from overflow. */
+#define TG_MODEL_SIZE(name_, default_, least_, most_, help_)                                                           \
+    {.name = name_, .kind = TG_INTEGER, .value = default_, .least = least_, .most = most_, .help = help_}
+#define TG_MODEL_LAYERS(default_) TG_MODEL_SIZE("layers", default_, 1, 4096, "blocks")
+#define TG_MODEL_HEADS(default_) TG_MODEL_SIZE("heads", default_, 1, 4096, "attention heads")
+#define TG_MODEL_KV_HEADS TG_MODEL_SIZE("kv_heads", 0, 0, 4096, "heads of keys and values (0: as heads)")
+#define TG_MODEL_HEAD_DIM TG_MODEL_SIZE("head_dim", 0, 0, 65536, "features of one head (0: width / heads)")
+#define TG_MODEL_WIDTH(default_) TG_MODEL_SIZE("width", default_, 1, 1048576, "features of a token")
+#define TG_MODEL_HIDDEN(help_) TG_MODEL_SIZE("hidden", 0, 0, 4194304, help_)
+#define TG_MODEL_CONTEXT(default_) TG_MODEL_SIZE("context", default_, 1, 16777216, "tokens the model sees")
+#define TG_MODEL_EPS(default_)                                                                                         \
+    {.name = "eps", .kind = TG_REAL, .value = default_, .least = 0, .above = 1, .most = 1,                             \
+     .help = "added to the variance in a norm"}
+#define TG_MODEL_ROPE_THETA(default_)                                                                                  \
+    {.name = "rope_theta", .kind = TG_REAL, .value = default_, .least = 0, .above = 1, .most = 1e12,                   \
+     .help = "base of the rotary positions"}
+#define TG_MODEL_DROPOUT                                                                                               \
+    {.name = "dropout", .kind = TG_REAL, .value = 0, .least = 0, .most = 0.99, .help = "share of activations dropped"}
+#define TG_MODEL_INIT_STD(default_)                                                                                    \
+    {.name = "init_std", .kind = TG_REAL, .value = default_, .least = 0, .above = 1, .most = 100,                      \
+     .help = "standard deviation of fresh weights"}
+#define TG_MODEL_TIED(default_)                                                                                        \
+    {.name = "tied", .kind = TG_SWITCH, .value = default_, .least = 0, .most = 1,                                      \
+     .help = "the output product uses the token table"}
+#define TG_MODEL_MAX_VOCAB 16777216
 
 struct tg_model {
     const tg_model_type *type;
