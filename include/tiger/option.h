@@ -13,12 +13,13 @@ extern "C" {
 
 typedef enum tg_option_kind { TG_REAL, TG_INTEGER, TG_SWITCH, TG_CHOICE } tg_option_kind;
 
-/* Every value is a double: integers exactly, switches 0 or 1, choices the index into `choices`. */
+/* Every value is a finite double: integers exactly (up to 2^53), switches 0 or 1, choices the index into `choices`. */
 typedef struct tg_option {
     const char *name; /* as in PyTorch where it has one: "weight_decay"; the flag is --weight-decay */
     tg_option_kind kind;
     double value;               /* the default */
-    double least, most;         /* legal values: least <= v <= most, or least < v when `above` is set */
+    double least, most;         /* legal: least <= v <= most, or least < v when `above` is set; infinite: no bound.
+                                   For TG_REAL and TG_INTEGER; the other kinds know their values */
     int above;
     double search_least, search_most; /* where a search begins to look; equal: not searched */
     int search_log;
@@ -34,16 +35,26 @@ typedef struct tg_option_table {
 /* The index of `name` ('-' and '_' are the same); `count` when there is none. */
 size_t tg_option_find(const tg_option_table *table, const char *name);
 
-/* *value <- `text` read as the option's kind. TG_EINVAL, naming option and range, for what is not legal. */
+/* The index of the option a misspelt `name` most likely means; `count` when none is near. */
+size_t tg_option_nearest(const tg_option_table *table, const char *name);
+
+/* How many letters must be put in, taken out or changed to make one name of the other ('-' and '_' are the same). */
+size_t tg_name_distance(const char *a, const char *b);
+/* Whether a name of that distance from `name` is worth a "did you mean". */
+int tg_name_near(const char *name, size_t distance);
+
+/* *value <- `text` read as the option's kind: a decimal number ("1e-3"), on/off/true/false/yes/no/1/0 for a switch, one
+ * of the names for a choice. The program's locale does not matter. TG_EINVAL, naming option and range, for what is not legal. */
 tg_status tg_option_parse(double *value, const tg_option *option, const char *text);
 
 /* TG_EINVAL, naming option and range, when `value` is not legal (NaN never is). */
 tg_status tg_option_check(const tg_option *option, double value);
 
-/* Writes the value as text that tg_option_parse reads back to the same double; at most `bytes` with the 0. */
+/* Writes a legal value as text that tg_option_parse reads back to the same double; at most `bytes` with the 0. */
 void tg_option_print(char *text, size_t bytes, const tg_option *option, double value);
 
-/* Writes the legal range: "0 <= lr", "0 <= beta < 1", "rms|dim|none"; at most `bytes` with the 0. */
+/* Writes the legal range: "0 <= lr", "0 <= beta < 1", "rms|dim|none", "on|off", "any number"; at most `bytes` with
+ * the 0. */
 void tg_option_range(char *text, size_t bytes, const tg_option *option);
 
 #ifdef __cplusplus
