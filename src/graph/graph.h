@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/fail.h"
 #include "tiger/format.h"
 #include "tiger/status.h"
 
@@ -24,6 +25,7 @@
 
 struct tg_layer;
 struct tg_model;
+struct tg_products;
 struct tg_run;
 
 typedef enum tg_mode {
@@ -39,9 +41,8 @@ typedef struct tg_tensor {
     tg_format format;
     size_t rows, cols;   /* (tokens, features): row-major */
     size_t bytes;        /* rounded up to a cache line */
-    int maker;           /* the op that writes it in forward */
-    int gradient;        /* tensor id of its gradient, or TG_NONE */
-    int block;           /* which block of the model it is inside of; boundaries between blocks have -1 */
+    int maker;           /* the op that writes it in forward; of a gradient: TG_NONE */
+    int gradient;        /* tensor id of its gradient, or TG_NONE; several tensors may share one */
     size_t offset[2];    /* in the arena: during forward, and during backward (differ under recomputation) */
 } tg_tensor;
 
@@ -50,15 +51,15 @@ typedef struct tg_op {
     const char *name;              /* "h.3.attn"; for messages */
     int input[TG_OP_INPUTS], output[TG_OP_OUTPUTS], saved[TG_OP_SAVED]; /* tensor ids or TG_NONE */
     int weight[TG_OP_WEIGHTS];     /* indexes into the model's weights or TG_NONE */
-    int block;
+    int block;                     /* of the model, or TG_NONE outside of all */
     size_t scratch_bytes[2];       /* forward, backward */
     union {                        /* the layer's own attributes; see the layer's file */
         struct { bool in_by_out; } linear;                       /* W is (in, out) instead of (out, in) */
         struct { int kind; } activation;
         struct { double eps; } norm;
-        struct { double rate; } dropout;
-        struct { size_t heads, kv_heads, head_dim; double rope_theta; bool causal; int cache; } attention;
-        struct { size_t chunk_rows, inner_rows; double label_smoothing; } head;
+        struct { double rate; uint32_t index; } dropout;         /* index: which dropout of the graph */
+        struct { size_t heads, kv_heads, head_dim; double rope_theta; bool causal; size_t cache; } attention;
+        struct { size_t chunk_rows, panel; double label_smoothing; } head;
     } as;
 } tg_op;
 
@@ -68,8 +69,11 @@ typedef enum tg_phase { TG_FORWARD, TG_BACKWARD } tg_phase;
 typedef struct tg_step {
     int op;
     tg_phase phase;
-    int life;      /* 0: forward proper; 1: recomputation and backward */
-    bool add[TG_OP_INPUTS]; /* backward: add to the input's gradient, because an earlier step has written it */
+    int life;                      /* 0: forward proper; 1: recomputation and backward */
+    bool gives[TG_OP_INPUTS];      /* backward: computes the input's gradient (not when it shares the output's) */
+    bool add[TG_OP_INPUTS];        /* ... by adding to it, because an earlier step has written it */
+    bool completes[TG_OP_WEIGHTS]; /* backward: the last step that contributes to the weight's gradient */
+    size_t scratch;                /* offset of the op's scratch in the arena */
 } tg_step;
 
 typedef struct tg_graph {
@@ -78,15 +82,21 @@ typedef struct tg_graph {
     tg_format format;    /* of activations */
     size_t batch, time;  /* B, T */
     tg_tensor *tensor;
-    size_t tensors;
+    size_t tensors, tensor_room;
     tg_op *op;
-    size_t ops;
+    size_t ops, op_room;
     tg_step *step;
     size_t steps, forward_steps; /* steps before forward_steps are the forward pass */
     int blocks, open_block;
-    size_t arena_bytes, scratch_bytes; /* scratch lies behind the tensors in the same arena */
+    size_t attentions, dropouts; /* how many of each: their cache's and their stream's index */
+    size_t arena_bytes;  /* tensors and scratch */
+    size_t scratch_bytes; /* the largest scratch of one step, part of arena_bytes */
+    size_t library_bytes; /* what the product library takes beside the arena while it works, at most */
     double flops;        /* of the products of one run (forward, backward, without recomputation) */
     void *arena;         /* allocated by tg_graph_allocate */
+    struct tg_products *products; /* layer/product.h */
+    tg_status failed;    /* the first failure while building; tg_graph_plan returns it with `failure` as its message */
+    char failure[256];
 } tg_graph;
 
 tg_status tg_graph_create(tg_graph **out, struct tg_model *model, tg_mode mode, tg_format activations, size_t batch,
@@ -97,8 +107,11 @@ void tg_graph_destroy(tg_graph *graph);
 
 /* A new tensor (rows, cols) in `format`; its id, or TG_NONE when there is no memory (remembered: the plan fails). */
 int tg_graph_tensor(tg_graph *graph, tg_format format, size_t rows, size_t cols);
-/* Appends an operation with all ids TG_NONE; NULL when there is no memory (remembered). `name` is copied. */
+/* Appends an operation with all ids TG_NONE; NULL when there is no memory (remembered). `name` is copied. The pointer
+ * is good until the next call: make the tensors first. */
 tg_op *tg_graph_op(tg_graph *graph, const struct tg_layer *layer, const char *name);
+/* Remembers a mistake of the builder (shapes that do not fit); tg_graph_plan will report the first. */
+void tg_graph_refuse(tg_graph *graph, const char *format, ...) TG_PRINTF(2, 3);
 /* Brackets what recomputation may throw away and make again: all between is one block. */
 void tg_graph_block_begin(tg_graph *graph);
 void tg_graph_block_end(tg_graph *graph);
@@ -107,7 +120,8 @@ void tg_graph_block_end(tg_graph *graph);
 
 tg_status tg_graph_plan(tg_graph *graph, tg_recompute recompute);
 tg_status tg_graph_allocate(tg_graph *graph); /* the arena, on huge pages */
-/* Forward, and in TG_TRAIN backward unless the loss is not finite (then everything is rejected at the run's sink). */
+/* Forward, and in TG_TRAIN backward unless the loss is not finite (then everything is rejected at the run's sink). In
+ * TG_GENERATE the cache's `used` is advanced by the graph's time. */
 tg_status tg_graph_run(tg_graph *graph, struct tg_run *run);
 
 #endif

@@ -2,8 +2,8 @@
 #ifndef TG_GRAPH_RUN_H
 #define TG_GRAPH_RUN_H
 
-#include "graph/graph.h"
 #include "base/random.h"
+#include "graph/graph.h"
 
 /* Where weight gradients go: the optimizer in training, arrays in tests and `tiger check`. The functions have the
  * meaning of tg_optim_accumulate, _accumulate_rows, _reject, _complete; `weight` is an index into the model's weights. */
@@ -29,7 +29,7 @@ typedef struct tg_run {
     tg_sink sink;            /* TG_TRAIN */
     tg_cache *cache;         /* TG_GENERATE: appended to */
     float *logits;           /* TG_GENERATE: (vocab), of the last position, written */
-    double loss;             /* written: mean over the targets that count, in nats */
+    double loss;             /* written: mean over the targets that count, in nats; 0 when none does */
     double loss_sum;         /* written: their sum */
     size_t targets_counted;  /* written */
 } tg_run;
@@ -37,16 +37,28 @@ typedef struct tg_run {
 /* What a layer's forward and backward see: pointers resolved, shapes at hand. */
 typedef struct tg_call {
     const tg_op *op;
+    const tg_step *step;
     const tg_graph *graph;
     tg_run *run;
     const tg_tensor *in_shape[TG_OP_INPUTS], *out_shape[TG_OP_OUTPUTS];
     void *in[TG_OP_INPUTS];    /* NULL in backward when the layer does not keep it */
     void *out[TG_OP_OUTPUTS];  /* likewise */
     void *saved[TG_OP_SAVED];
-    const void *dout[TG_OP_OUTPUTS];
+    const void *dout[TG_OP_OUTPUTS]; /* NULL: nobody differentiates this output */
     void *din[TG_OP_INPUTS];   /* NULL: nobody wants it */
     bool add[TG_OP_INPUTS];    /* din += instead of din = */
     void *scratch;             /* op->scratch_bytes[phase] bytes, 64-byte aligned, contents undefined */
 } tg_call;
+
+/* For layers in backward: op->weight[slot]'s gradient, or part of it, to the sink. All do nothing where the slot is
+ * empty or its weight frozen.
+ *
+ * Order that layers keep: first compute every din, then per slot hand over all tiles and say tg_call_complete, which
+ * may change the weight on the spot (gradients=released). The last user of a shared weight completes it. */
+bool tg_call_trains(const tg_call *call, int slot);
+tg_status tg_call_tile(const tg_call *call, int slot, size_t row, size_t rows, const float *tile);
+tg_status tg_call_rows(const tg_call *call, int slot, const uint32_t *index, size_t rows, const float *tile);
+tg_status tg_call_reject(const tg_call *call, int slot);
+tg_status tg_call_complete(const tg_call *call, int slot);
 
 #endif

@@ -1,0 +1,215 @@
+/* layer/build.c -- appending layers to a graph, and what the list of layers tells the outside. Compiled once. */
+#include "layer/layers.h"
+
+size_t tg_layer_count(void) { return TG_LAYER_COUNT; }
+
+const tg_layer_info *tg_layer_at(size_t index)
+{
+    return index < TG_LAYER_COUNT ? &tg_layer_get((tg_layer_id)index)->info : NULL;
+}
+
+static const tg_param *weight_of(const tg_graph *graph, int w) { return &graph->model->weight[w].param; }
+
+static bool have(const tg_graph *graph, int x) { return x >= 0 && (size_t)x < graph->tensors; }
+
+/* An op with input x and a new output (rows, cols) of the graph's format; NULL after a failure. */
+static tg_op *append(tg_graph *graph, tg_layer_id id, const char *name, int x, size_t rows, size_t cols)
+{
+    const int y = tg_graph_tensor(graph, graph->format, rows, cols);
+    tg_op *op = y == TG_NONE ? NULL : tg_graph_op(graph, tg_layer_get(id), name);
+    if (op == NULL)
+        return NULL;
+    op->input[0] = x;
+    op->output[0] = y;
+    return op;
+}
+
+/* An op whose output has its input's shape. */
+static tg_op *append_like(tg_graph *graph, tg_layer_id id, const char *name, int x)
+{
+    return have(graph, x) ? append(graph, id, name, x, graph->tensor[x].rows, graph->tensor[x].cols) : NULL;
+}
+
+static int output_of(const tg_op *op) { return op == NULL ? TG_NONE : op->output[0]; }
+
+/* True when w is a vector of n values. */
+static bool vector_fits(tg_graph *graph, const char *name, const char *what, int w, size_t n)
+{
+    const tg_param *p = weight_of(graph, w);
+    if (p->rows * p->cols == n)
+        return true;
+    tg_graph_refuse(graph, "%s: %s '%s' has %zu values, not %zu", name, what, p->name, p->rows * p->cols, n);
+    return false;
+}
+
+int tg_embedding(tg_graph *graph, const char *name, int table, int positions)
+{
+    const tg_param *t = weight_of(graph, table);
+    if (positions != TG_NONE) {
+        const tg_param *p = weight_of(graph, positions);
+        if (p->cols != t->cols || p->rows < graph->time) {
+            tg_graph_refuse(graph, "%s: the position table is (%zu, %zu), not (>= %zu, %zu)", name, p->rows, p->cols,
+                            graph->time, t->cols);
+            return TG_NONE;
+        }
+    }
+    tg_op *op = append(graph, TG_LAYER_EMBEDDING, name, TG_NONE, graph->batch * graph->time, t->cols);
+    if (op == NULL)
+        return TG_NONE;
+    op->weight[0] = table;
+    op->weight[1] = positions;
+    return op->output[0];
+}
+
+int tg_linear(tg_graph *graph, const char *name, int x, int w, int b, bool in_by_out)
+{
+    if (!have(graph, x))
+        return TG_NONE;
+    const tg_param *p = weight_of(graph, w);
+    const size_t in = in_by_out ? p->rows : p->cols, out = in_by_out ? p->cols : p->rows;
+    if (graph->tensor[x].cols != in) {
+        tg_graph_refuse(graph, "%s: the input has %zu features, the weight takes %zu", name, graph->tensor[x].cols, in);
+        return TG_NONE;
+    }
+    if (b != TG_NONE && !vector_fits(graph, name, "bias", b, out))
+        return TG_NONE;
+    tg_op *op = append(graph, TG_LAYER_LINEAR, name, x, graph->tensor[x].rows, out);
+    if (op == NULL)
+        return TG_NONE;
+    op->weight[0] = w;
+    op->weight[1] = b;
+    op->as.linear.in_by_out = in_by_out;
+    return op->output[0];
+}
+
+int tg_dropout(tg_graph *graph, const char *name, int x, double rate)
+{
+    if (rate == 0.0 || graph->mode != TG_TRAIN)
+        return x;
+    if (!(rate > 0.0 && rate < 1.0)) {
+        tg_graph_refuse(graph, "%s: dropout must be in [0, 1), not %g", name, rate);
+        return TG_NONE;
+    }
+    tg_op *op = append_like(graph, TG_LAYER_DROPOUT, name, x);
+    if (op != NULL) {
+        op->as.dropout.rate = rate;
+        op->as.dropout.index = (uint32_t)graph->dropouts++;
+    }
+    return output_of(op);
+}
+
+int tg_activation(tg_graph *graph, const char *name, int x, tg_activation_kind kind)
+{
+    if ((unsigned)kind >= TG_ACTIVATION_COUNT) {
+        tg_graph_refuse(graph, "%s: activation %d does not exist", name, (int)kind);
+        return TG_NONE;
+    }
+    tg_op *op = append_like(graph, TG_LAYER_ACTIVATION, name, x);
+    if (op != NULL)
+        op->as.activation.kind = (int)kind;
+    return output_of(op);
+}
+
+/* An op of two inputs of one shape. */
+static int append_pair(tg_graph *graph, tg_layer_id id, const char *name, int a, int b)
+{
+    if (!have(graph, a) || !have(graph, b))
+        return TG_NONE;
+    if (graph->tensor[a].rows != graph->tensor[b].rows || graph->tensor[a].cols != graph->tensor[b].cols) {
+        tg_graph_refuse(graph, "%s: the inputs are (%zu, %zu) and (%zu, %zu)", name, graph->tensor[a].rows,
+                        graph->tensor[a].cols, graph->tensor[b].rows, graph->tensor[b].cols);
+        return TG_NONE;
+    }
+    tg_op *op = append_like(graph, id, name, a);
+    if (op != NULL)
+        op->input[1] = b;
+    return output_of(op);
+}
+
+int tg_gated(tg_graph *graph, const char *name, int a, int b) { return append_pair(graph, TG_LAYER_GATED, name, a, b); }
+
+int tg_add(tg_graph *graph, const char *name, int x, int y) { return append_pair(graph, TG_LAYER_ADD, name, x, y); }
+
+int tg_layernorm(tg_graph *graph, const char *name, int x, int gain, int bias, double eps)
+{
+    if (!have(graph, x) || !vector_fits(graph, name, "gain", gain, graph->tensor[x].cols) ||
+        (bias != TG_NONE && !vector_fits(graph, name, "bias", bias, graph->tensor[x].cols)))
+        return TG_NONE;
+    tg_op *op = append_like(graph, TG_LAYER_LAYERNORM, name, x);
+    if (op == NULL)
+        return TG_NONE;
+    op->weight[0] = gain;
+    op->weight[1] = bias;
+    op->as.norm.eps = eps;
+    return op->output[0];
+}
+
+int tg_rmsnorm(tg_graph *graph, const char *name, int x, int gain, double eps)
+{
+    if (!have(graph, x) || !vector_fits(graph, name, "gain", gain, graph->tensor[x].cols))
+        return TG_NONE;
+    tg_op *op = append_like(graph, TG_LAYER_RMSNORM, name, x);
+    if (op == NULL)
+        return TG_NONE;
+    op->weight[0] = gain;
+    op->as.norm.eps = eps;
+    return op->output[0];
+}
+
+int tg_attention(tg_graph *graph, const char *name, int q, int k, int v, const tg_attention_config *c)
+{
+    const bool fused = k == TG_NONE && v == TG_NONE;
+    if (!have(graph, q) || (!fused && (!have(graph, k) || !have(graph, v))))
+        return TG_NONE;
+    if (c->heads == 0 || c->kv_heads == 0 || c->head_dim == 0 || c->heads % c->kv_heads != 0 ||
+        (c->rope_theta != 0.0 && c->head_dim % 2 != 0)) {
+        tg_graph_refuse(graph, "%s: %zu heads of %zu with %zu key heads do not fit", name, c->heads, c->head_dim,
+                        c->kv_heads);
+        return TG_NONE;
+    }
+    const size_t width = c->heads * c->head_dim, kv_width = c->kv_heads * c->head_dim;
+    const size_t rows = graph->batch * graph->time, q_cols = fused ? width + 2 * kv_width : width;
+    const int input[3] = {q, k, v};
+    for (int i = 0; i < (fused ? 1 : 3); i++) {
+        const tg_tensor *t = &graph->tensor[input[i]];
+        const size_t cols = i == 0 ? q_cols : kv_width;
+        if (t->cols != cols || t->rows != rows) {
+            tg_graph_refuse(graph, "%s: input %d is (%zu, %zu), not (%zu, %zu)", name, i, t->rows, t->cols, rows, cols);
+            return TG_NONE;
+        }
+    }
+    tg_op *op = append(graph, TG_LAYER_ATTENTION, name, q, rows, width);
+    if (op == NULL)
+        return TG_NONE;
+    op->input[1] = k;
+    op->input[2] = v;
+    op->as.attention.heads = c->heads;
+    op->as.attention.kv_heads = c->kv_heads;
+    op->as.attention.head_dim = c->head_dim;
+    op->as.attention.rope_theta = c->rope_theta;
+    op->as.attention.causal = c->causal;
+    op->as.attention.cache = graph->attentions++;
+    return op->output[0];
+}
+
+void tg_head(tg_graph *graph, const char *name, int x, int w, double label_smoothing)
+{
+    if (!have(graph, x))
+        return;
+    const tg_param *p = weight_of(graph, w);
+    if (p->cols != graph->tensor[x].cols || graph->tensor[x].rows != graph->batch * graph->time) {
+        tg_graph_refuse(graph, "%s: the input is (%zu, %zu), the weight (%zu, %zu)", name, graph->tensor[x].rows,
+                        graph->tensor[x].cols, p->rows, p->cols);
+        return;
+    }
+    if (!(label_smoothing >= 0.0 && label_smoothing < 1.0)) {
+        tg_graph_refuse(graph, "%s: label smoothing must be in [0, 1), not %g", name, label_smoothing);
+        return;
+    }
+    tg_op *op = tg_graph_op(graph, tg_layer_get(TG_LAYER_HEAD), name);
+    if (op == NULL)
+        return;
+    op->input[0] = x;
+    op->weight[0] = w;
+    op->as.head.label_smoothing = label_smoothing;
+}

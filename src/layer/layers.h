@@ -1,0 +1,39 @@
+/* layer/layers.h -- appending layers to a graph: what model builders call.
+ *
+ * x, y, ... are tensor ids of the graph, w, b, ... indexes of the model's weights (TG_NONE where optional and absent);
+ * each returns the id of its output. A mistake (shapes that do not fit, no memory) is remembered and reported by
+ * tg_graph_plan; the id is then TG_NONE, which all of them take and pass on. */
+#ifndef TG_LAYER_LAYERS_H
+#define TG_LAYER_LAYERS_H
+
+#include "layer/layer.h"
+
+typedef enum tg_activation_kind {
+    TG_RELU, TG_GELU /* exact */, TG_GELU_TANH, TG_SILU, TG_TANH, TG_RELU_SQUARED, TG_ACTIVATION_COUNT
+} tg_activation_kind;
+
+typedef struct tg_attention_config {
+    size_t heads, kv_heads, head_dim; /* heads a multiple of kv_heads */
+    double rope_theta;                /* 0: no rotation; else head_dim is even */
+    bool causal;
+} tg_attention_config;
+
+/* (B*T, C) of the run's tokens: rows of `table` (V, C) plus, unless TG_NONE, rows of `positions` (>= T, C). */
+int tg_embedding(tg_graph *graph, const char *name, int table, int positions);
+/* (rows, out) = x W^T + b; W (out, in), or (in, out) with in_by_out; b (out) or TG_NONE. */
+int tg_linear(tg_graph *graph, const char *name, int x, int w, int b, bool in_by_out);
+/* x where the rate is 0 or the graph is not for training. */
+int tg_dropout(tg_graph *graph, const char *name, int x, double rate);
+int tg_activation(tg_graph *graph, const char *name, int x, tg_activation_kind kind);
+/* silu(a) * b */
+int tg_gated(tg_graph *graph, const char *name, int a, int b);
+int tg_add(tg_graph *graph, const char *name, int x, int y);
+int tg_layernorm(tg_graph *graph, const char *name, int x, int gain, int bias, double eps);
+int tg_rmsnorm(tg_graph *graph, const char *name, int x, int gain, double eps);
+/* (B*T, heads * head_dim). Either k and v are TG_NONE and q is fused, (B*T, (heads + 2 kv_heads) head_dim) with all
+ * queries first, then keys, then values; or q (B*T, heads * head_dim), k and v (B*T, kv_heads * head_dim). */
+int tg_attention(tg_graph *graph, const char *name, int q, int k, int v, const tg_attention_config *config);
+/* Ends the graph: softmax cross-entropy of x W^T, W (V, C), against the run's targets. */
+void tg_head(tg_graph *graph, const char *name, int x, int w, double label_smoothing);
+
+#endif

@@ -1,0 +1,47 @@
+/* layer/product.h -- matrix products, by oneDNN, and which arithmetic they use on this machine.
+ *
+ * fp32 operands: dnnl_sgemm. bf16 operands: where the CPU multiplies bf16 faster than fp32 (AMX; AVX512_BF16 by other
+ * makers than Intel, whose VDPBF16PS runs at half the rate) the library's bf16 primitive, "native"; elsewhere
+ * callers widen panels into scratch and multiply in fp32, "widen". The environment variable TIGER_PRODUCTS=native|widen
+ * forces one. Sums are fp32 in both. */
+#ifndef TG_LAYER_PRODUCT_H
+#define TG_LAYER_PRODUCT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tiger/format.h"
+#include "tiger/status.h"
+
+typedef enum tg_arithmetic { TG_WIDEN, TG_NATIVE } tg_arithmetic;
+
+/* A product C (m,n) = A (m,k) B (k,n), row-major. A transposed operand is stored as (k,m) or (n,k). */
+typedef struct tg_product {
+    size_t m, n, k;
+    bool transpose_a, transpose_b;
+    size_t lda, ldb, ldc; /* values from one stored row to the next */
+    bool add;             /* C += A B */
+} tg_product;
+
+/* C fp32, A and B fp32. Uses all threads, or the calling one alone inside a parallel region. No planning needed. */
+tg_status tg_product_f32(const tg_product *product, const float *a, const float *b, float *c);
+
+/* What the library allocates inside tg_product_f32 for its packed panels, at most; released on return. */
+size_t tg_product_f32_library_bytes(const tg_product *product);
+
+/* The compiled native products of one graph. */
+typedef struct tg_products tg_products;
+
+/* Chooses the arithmetic; fails where TIGER_PRODUCTS asks for what this machine cannot do or names nothing known. */
+tg_status tg_products_create(tg_products **out);
+void tg_products_destroy(tg_products *products);
+tg_arithmetic tg_products_arithmetic(const tg_products *products);
+
+/* Compiles a product of bf16 A and B with an fp32 C; *scratch_bytes is what its run needs. Planning the same product
+ * again is free. */
+tg_status tg_products_plan(tg_products *products, const tg_product *product, size_t *scratch_bytes);
+/* Runs a planned product; `scratch` is aligned to a cache line. */
+tg_status tg_products_run(tg_products *products, const tg_product *product, const void *a, const void *b, float *c,
+                          void *scratch);
+
+#endif
