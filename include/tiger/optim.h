@@ -70,12 +70,9 @@ typedef struct tg_param {
 
 /* ---- the family ---------------------------------------------------------------------------------------------- */
 
-typedef enum tg_slot_shape { TG_SLOT_FULL, TG_SLOT_ROW, TG_SLOT_COLUMN, TG_SLOT_TENSOR } tg_slot_shape;
-
-/* One state array of a rule, per parameter tensor. */
+/* One state array of a rule: a value for every weight. */
 typedef struct tg_slot {
     const char *name; /* as in PyTorch's state_dict: "exp_avg" */
-    tg_slot_shape shape;
     const char *when; /* the option that must be non-zero for the slot to exist; NULL: always */
     bool needs_range; /* kept in fp32 unless told otherwise: bf16 would lose what the rule lives on */
 } tg_slot;
@@ -87,7 +84,7 @@ typedef struct tg_rule_info {
     tg_option_table options;           /* the rule's own; tg_optim_common_options has the rest */
     const tg_slot *slots;
     size_t slot_count;
-    bool folds;                        /* gradients can be folded into slots[0] */
+    bool folds;                        /* gradients can be folded into slots[0] (with some options) */
 } tg_rule_info;
 
 size_t tg_rule_count(void);
@@ -105,8 +102,8 @@ void tg_optim_destroy(tg_optim *optim); /* NULL is fine; weights and gradients a
 /* A new group, with the values group 0 has now. */
 tg_status tg_optim_add_group(tg_optim *optim, int *group);
 
-/* Sets an option by name in one group or all. Options of the rule may change at any time between updates; common
- * options only before tg_optim_start, and only for all groups. */
+/* Sets an option by name in one group or all. A rule's numbers may change at any time between updates; its switches and
+ * choices, and the common options (for all groups only), are fixed by tg_optim_start. */
 tg_status tg_optim_set(tg_optim *optim, int group, const char *option, const char *text);
 tg_status tg_optim_set_number(tg_optim *optim, int group, const char *option, double value);
 tg_status tg_optim_get(const tg_optim *optim, int group, const char *option, double *value);
@@ -129,7 +126,9 @@ typedef struct tg_grad {
     float scale;
 } tg_grad;
 
-/* One update. grads[i] belongs to parameter i, in order of tg_optim_add. */
+/* One update. grads[i] belongs to parameter i, in order of tg_optim_add. For tensors whose rows are updated lazily a row of
+ * zeros counts as a row without a gradient. A gradient with NaN or Inf meets the guard, for its tensor alone; the check
+ * reads every gradient once more, nan_guard=off leaves it out. */
 tg_status tg_optim_step(tg_optim *optim, const tg_grad *grads);
 
 /* ---- updating: gradients in tiles ------------------------------------------------------------------------------ */
@@ -184,7 +183,10 @@ const tg_param *tg_optim_param(const tg_optim *optim, size_t index);
 /* RMS of a tensor's weights as the rule sees it at the next update. */
 tg_status tg_optim_rms(const tg_optim *optim, size_t param, double *rms);
 
-typedef enum tg_gradient_place { TG_FOLDED, TG_BUFFERED, TG_RELEASED } tg_gradient_place;
+/* Arrays: the caller brings whole gradients to tg_optim_step, and there are no tiles. The other three take tiles:
+ * into slot 0; into an array of the optimizer's; into one array that serves tensor after tensor (one micro-step a window).
+ * All four take whole gradients too. */
+typedef enum tg_gradient_place { TG_ARRAYS, TG_FOLDED, TG_BUFFERED, TG_RELEASED } tg_gradient_place;
 tg_gradient_place tg_optim_gradient_place(const tg_optim *optim); /* known after start */
 
 /* Bytes this optimizer holds, or will hold after start: by kind. */

@@ -152,7 +152,10 @@ static bool all_finite(const void *restrict x, tg_format format, size_t n)
 
 static void fold(float *restrict m, const float *restrict g, float decay, float scale, size_t n)
 {
-    if (decay == 1.0f)
+    if (decay == 0.0f) /* what m holds, NaN perhaps, does not matter */
+        for (size_t i = 0; i < n; i++)
+            m[i] = scale * g[i];
+    else if (decay == 1.0f)
         for (size_t i = 0; i < n; i++)
             m[i] += scale * g[i];
     else

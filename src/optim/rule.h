@@ -16,13 +16,14 @@
 #define TG_MAX_SLOTS 4
 #define TG_MAX_SCALARS 16
 #define TG_MAX_OPTIONS 24
+#define TG_BLOCK 2048 /* x, g and two states in fp32: 32 KiB, the first-level cache of common machines */
 
 /* At most TG_BLOCK values of one tensor, and of one row when the tensor is worked row by row. fp32, in cache, none
  * overlapping. */
 typedef struct tg_block {
     size_t n;
     float *x;                  /* weights, updated in place */
-    const float *g;            /* gradient; NULL when it is already folded into slot[0] */
+    const float *g;            /* gradient; NULL when it is already folded into slot[0], which is then only read */
     float *slot[TG_MAX_SLOTS]; /* states, updated in place; NULL for a slot that does not exist */
 } tg_block;
 
@@ -48,16 +49,25 @@ typedef struct tg_rule {
     bool shrinks;      /* nan_guard=auto means shrink (otherwise skip) */
     size_t lr, weight_decay; /* their indexes among the options */
 
+    /* What is wrong with options taken together, or NULL; NULL function: nothing can be. */
+    const char *(*check)(const double *option);
     /* rms per row for this tensor; NULL: never. */
     bool (*row_rms)(const double *option, tg_role role);
     /* Rows without a gradient in the window are left alone, their states catching up later; NULL: never. */
     bool (*lazy_rows)(const double *option, tg_role role);
-    /* How one gradient enters slot[0] when it is folded: m <- decay m + scale g, with scale for the mean gradient. */
+    /* Whether gradients can be folded into slot[0] under these options; NULL: never. */
+    bool (*can_fold)(const double *option);
+    /* How the mean gradient enters slot[0] when it is folded: m <- decay m + scale g. */
     void (*fold)(const tg_view *view, double *decay, double *scale);
     /* The step's scalars k[TG_MAX_SCALARS], computed in double. */
     void (*prepare)(float *k, const tg_view *view);
     void (*block)(const tg_block *b, const float *k);
 } tg_rule;
+
+/* The rules of one instruction set (rule/table.c); NULL behind the last. */
+typedef struct tg_rule_table {
+    const tg_rule *at[64];
+} tg_rule_table;
 
 /* -1, 0 or 1; NaN gives 0. Compiles to masks, not branches. */
 static inline float tg_sign(float v) { return (float)((v > 0.0f) - (v < 0.0f)); }

@@ -1,0 +1,170 @@
+/* optim/layout.c -- one block of memory for all states and bookkeeping of an optimizer. */
+#include "base/fail.h"
+#include "optim/optim.h"
+
+/* Hands out aligned pieces of a block; with base NULL it only counts. */
+typedef struct cursor {
+    char *base;
+    size_t used;
+    bool overflow;
+} cursor;
+
+static void *take(cursor *c, size_t *kind, size_t count, size_t size)
+{
+    size_t bytes, used;
+    if (!tg_multiply(&bytes, count, size) || bytes > SIZE_MAX - TG_CACHE_LINE ||
+        !tg_add_size(&used, c->used, tg_round_up(bytes, TG_CACHE_LINE))) {
+        c->overflow = true;
+        return NULL;
+    }
+    void *piece = c->base == NULL ? NULL : c->base + c->used;
+    *kind += used - c->used;
+    c->used = used;
+    return piece;
+}
+
+static tg_format slot_format(const tg_optim *o, const tg_entry *e, const tg_slot *slot)
+{
+    switch ((int)o->common[TG_COMMON_STATE_FORMAT]) {
+    case 1: return TG_F32;
+    case 2: return TG_BF16;
+    case 3: return TG_F16;
+    default: return slot->needs_range ? TG_F32 : e->param.format;
+    }
+}
+
+static void lay_states(const tg_optim *o, tg_entry *e, cursor *c, tg_optim_bytes *bytes)
+{
+    const tg_rule_info *info = &o->rule->info;
+    const double *value = o->group[e->param.group].value;
+    for (size_t s = 0; s < info->slot_count; s++) {
+        const size_t when = info->slots[s].when == NULL ? info->options.count
+                                                        : tg_option_find(&info->options, info->slots[s].when);
+        e->slot[s] = NULL;
+        e->slot_format[s] = slot_format(o, e, &info->slots[s]);
+        if (when == info->options.count || value[when] != 0)
+            e->slot[s] = take(c, &bytes->states, e->n, tg_format_bytes(e->slot_format[s]));
+    }
+    e->compensation = NULL;
+    if (o->rounding == TG_KAHAN && tg_is_half(e->param.format))
+        e->compensation = take(c, &bytes->kahan, e->n, tg_format_bytes(e->param.format));
+}
+
+static void lay_bookkeeping(const tg_optim *o, tg_entry *e, cursor *c, tg_optim_bytes *bytes)
+{
+    const bool tiles = o->place != TG_ARRAYS;
+    e->piece_squares = take(c, &bytes->bookkeeping, e->pieces, sizeof(double));
+    e->block_squares = o->rule->uses_rms ? take(c, &bytes->bookkeeping, e->blocks, sizeof(double)) : NULL;
+    e->row_rms_now = e->row_rms ? take(c, &bytes->bookkeeping, e->param.rows, sizeof(double)) : NULL;
+    e->row_updates = e->lazy ? take(c, &bytes->bookkeeping, e->param.rows, sizeof(uint32_t)) : NULL;
+    e->row_tiles = tiles ? take(c, &bytes->bookkeeping, e->param.rows, 1) : NULL;
+    const bool norm = o->place == TG_BUFFERED && o->common[TG_COMMON_CLIP_NORM] > 0;
+    e->row_squares = norm ? take(c, &bytes->bookkeeping, e->param.rows, sizeof(double)) : NULL;
+    e->gradient = NULL;
+    if (o->place == TG_BUFFERED || (o->place == TG_RELEASED && e->param.many_uses))
+        e->gradient = take(c, &bytes->gradients, e->n, tg_format_bytes(o->gradient_format));
+}
+
+static void lay_entry(const tg_optim *o, tg_entry *e, size_t *first_block, size_t *first_piece)
+{
+    const double *value = o->group[e->param.group].value;
+    e->n = e->param.rows * e->param.cols;
+    e->lazy = o->rule->lazy_rows != NULL && o->rule->lazy_rows(value, e->param.role);
+    e->row_rms = o->rule->row_rms != NULL && o->rule->row_rms(value, e->param.role);
+    e->by_rows = e->lazy || e->row_rms;
+    e->row_blocks = (e->param.cols + TG_BLOCK - 1) / TG_BLOCK;
+    e->blocks = e->by_rows ? e->param.rows * e->row_blocks : (e->n + TG_BLOCK - 1) / TG_BLOCK;
+    e->pieces = (e->n + TG_PIECE - 1) / TG_PIECE;
+    e->first_piece = *first_piece;
+    *first_piece += e->pieces;
+    e->first_block = *first_block;
+    *first_block += e->blocks;
+}
+
+/* Sets every address from `base` on; returns the size. */
+static size_t lay(tg_optim *o, char *base, tg_optim_bytes *bytes, bool *overflow)
+{
+    cursor c = {.base = base};
+    size_t block = 0, piece = 0, largest = 0;
+    *bytes = (tg_optim_bytes){0};
+    o->tensor_updates = take(&c, &bytes->bookkeeping, o->entries, sizeof *o->tensor_updates);
+    o->tensor_bad = take(&c, &bytes->bookkeeping, o->entries, sizeof *o->tensor_bad);
+    o->pass = take(&c, &bytes->bookkeeping, o->entries, sizeof *o->pass);
+    for (size_t i = 0; i < o->entries; i++) {
+        tg_entry *e = &o->entry[i];
+        lay_entry(o, e, &block, &piece);
+        e->updates = base == NULL ? NULL : &o->tensor_updates[i];
+        e->bad_updates = base == NULL ? NULL : &o->tensor_bad[i];
+        if (e->param.frozen)
+            continue;
+        lay_states(o, e, &c, bytes);
+        lay_bookkeeping(o, e, &c, bytes);
+        largest = e->n > largest && !e->param.many_uses ? e->n : largest;
+    }
+    o->blocks = block;
+    o->pieces = piece;
+    o->release_buffer = o->place == TG_RELEASED
+                            ? take(&c, &bytes->gradients, largest, tg_format_bytes(o->gradient_format))
+                            : NULL;
+    *overflow = c.overflow;
+    return c.used;
+}
+
+/* What follows from the common options. */
+void tg_optim_resolve(tg_optim *o)
+{
+    static const tg_gradient_place places[] = {TG_ARRAYS, TG_FOLDED, TG_BUFFERED, TG_RELEASED};
+    static const tg_format formats[] = {TG_F32, TG_F32, TG_BF16, TG_F16};
+    o->rounding = (tg_rounding)(int)o->common[TG_COMMON_ROUNDING];
+    o->gradient_format = formats[(int)o->common[TG_COMMON_GRADIENT_FORMAT]];
+    o->guard = (tg_guard)(int)o->common[TG_COMMON_NAN_GUARD];
+    if (o->guard == TG_GUARD_AUTO)
+        o->guard = o->rule->shrinks ? TG_GUARD_SHRINK : TG_GUARD_SKIP;
+    o->place = places[(int)o->common[TG_COMMON_GRADIENTS]];
+    if (o->common[TG_COMMON_GRADIENTS] == 0) {
+        o->place = TG_FOLDED;
+        if (tg_optim_check_options(o) != TG_OK)
+            o->place = TG_ARRAYS;
+    }
+}
+
+tg_status tg_optim_layout(tg_optim *o)
+{
+    bool overflow;
+    tg_optim_bytes bytes;
+    const size_t total = lay(o, NULL, &bytes, &overflow);
+    if (overflow)
+        return tg_fail(TG_EINVAL, "the optimizer's states would be larger than memory can be addressed");
+    char *memory = tg_alloc(o->allocator, total, 1);
+    if (memory == NULL)
+        return tg_no_memory("the optimizer's states", total);
+    lay(o, memory, &bytes, &overflow);
+    o->memory = memory;
+    o->memory_bytes = total;
+    o->bytes = bytes;
+    return TG_OK;
+}
+
+tg_status tg_optim_measure(const tg_optim *o, tg_optim_bytes *bytes)
+{
+    if (o->started) {
+        *bytes = o->bytes;
+        return TG_OK;
+    }
+    tg_optim copy = *o;
+    bool overflow;
+    copy.entry = tg_heap_alloc(o->entries, sizeof *copy.entry);
+    if (copy.entry == NULL)
+        return tg_no_memory("a plan of the optimizer", o->entries * sizeof *copy.entry);
+    for (size_t i = 0; i < o->entries; i++)
+        copy.entry[i] = o->entry[i];
+    tg_optim_resolve(&copy);
+    tg_optim_bytes measured;
+    const tg_status status = tg_optim_check_options(&copy);
+    if (status == TG_OK)
+        lay(&copy, NULL, &measured, &overflow);
+    tg_heap_free(copy.entry);
+    if (status == TG_OK)
+        *bytes = measured;
+    return status;
+}

@@ -1,0 +1,152 @@
+/* optim/optim.h -- the driver's own view of an optimizer. */
+#ifndef TG_OPTIM_OPTIM_H
+#define TG_OPTIM_OPTIM_H
+
+#include <omp.h>
+#include <string.h>
+
+#include "base/kernels.h"
+#include "base/memory.h"
+#include "optim/rule.h"
+
+/* Options every rule has, in the order of their table. */
+enum {
+    TG_COMMON_DECAY, TG_COMMON_MAXIMIZE, TG_COMMON_ROUNDING, TG_COMMON_STATE_FORMAT, TG_COMMON_GRADIENTS,
+    TG_COMMON_GRADIENT_FORMAT, TG_COMMON_CLIP_NORM, TG_COMMON_CLIP_VALUE, TG_COMMON_NAN_GUARD, TG_COMMON_SHRINK,
+    TG_COMMON_SHRINK_NOISE, TG_COMMON_NAN_BUDGET, TG_COMMON_SEED, TG_COMMON_THREADS, TG_COMMON_OPTIONS
+};
+
+typedef enum tg_guard { TG_GUARD_AUTO, TG_GUARD_SHRINK, TG_GUARD_SKIP, TG_GUARD_ERROR, TG_GUARD_OFF } tg_guard;
+
+/* What a random stream is for. */
+enum { TG_STREAM_WEIGHT = 1, TG_STREAM_FOLD, TG_STREAM_NOISE, TG_STREAM_GRADIENT, TG_STREAM_SLOT = 16 };
+
+#define TG_PIECE ((size_t)1 << 16)
+
+typedef struct tg_group {
+    double value[TG_MAX_OPTIONS];
+    double now[TG_MAX_OPTIONS]; /* value times the schedule's factor, set at each update */
+} tg_group;
+
+/* A parameter and all that is kept about it. */
+typedef struct tg_entry {
+    tg_param param;             /* name is owned */
+    size_t n;                   /* rows * cols */
+    bool by_rows, lazy, row_rms; /* blocks end with rows; rows without a gradient are left alone; RMS per row */
+    size_t row_blocks;          /* blocks of one row, when by_rows */
+    size_t first_block, blocks; /* in the flat list of all tensors' blocks */
+
+    void *slot[TG_MAX_SLOTS];
+    tg_format slot_format[TG_MAX_SLOTS];
+    void *compensation;         /* rounding=kahan: in the weights' format */
+    double *block_squares;      /* sum of squares of each block's weights as stored, when the rule uses RMS */
+    double *row_rms_now;        /* row_rms: of each row, before the update under way */
+    size_t first_piece, pieces; /* of TG_PIECE values: gradients are inspected by them */
+    double *piece_squares;      /* sum of squares of each piece of a whole gradient; NaN: something is not finite */
+    uint32_t *row_updates;      /* lazy: the tensor's update at which each row last moved */
+    uint64_t *updates;          /* made on this tensor (in the optimizer's array) */
+    uint32_t *bad_updates;      /* in a row (likewise) */
+
+    void *gradient;             /* buffered, or released with many uses: (rows, cols) */
+    uint8_t *row_tiles;         /* tiles each row has had in this window, 255 followed by 1; 0: none */
+    double *row_squares;        /* of each buffered row, for the global norm */
+    uint32_t accepted;          /* micro-steps of this window that gave a gradient */
+    bool seen, bad;             /* in this micro-step: some tile was accepted; something was not finite */
+    bool bad_in_window, released; /* released: this window's update is made */
+} tg_entry;
+
+/* An update under way: what every block of a tensor shares. */
+typedef struct tg_pass {
+    bool active;
+    float k[TG_MAX_SCALARS];
+    float decoupled, coupled;   /* lr * weight_decay; weight_decay: what the driver applies */
+    float gradient_scale;       /* unscaling, clipping, maximize */
+    const void *gradient;       /* NULL: folded */
+    tg_format gradient_format;
+    tg_key weight_key;
+    bool rows_from_gradient;    /* lazy: a row of zeros in `gradient` is an untouched row */
+} tg_pass;
+
+struct tg_optim {
+    tg_allocator allocator_copy;
+    const tg_allocator *allocator; /* NULL: the heap */
+    const tg_rule *rule;
+    const tg_kernels *kernels;
+    double common[TG_COMMON_OPTIONS];
+    double factor[TG_MAX_OPTIONS];
+    tg_group *group;
+    size_t groups;
+    tg_entry *entry;
+    size_t entries, entry_room;
+
+    bool started;
+    int threads;
+    tg_guard guard;
+    tg_rounding rounding;
+    tg_gradient_place place;
+    tg_format gradient_format;
+    size_t blocks, pieces;
+    tg_pass *pass;               /* (entries) */
+    void *memory;                /* one block with all states and bookkeeping */
+    size_t memory_bytes;
+    uint64_t *tensor_updates;    /* (entries) */
+    uint32_t *tensor_bad;        /* (entries) */
+    void *release_buffer;        /* shared by the tensors that are completed one by one */
+    size_t release_owner;        /* entry index, or entries: free */
+    tg_named_tensor *state;      /* views for save, load and introspection */
+    char *state_names;
+    size_t states;
+    tg_optim_bytes bytes;
+
+    uint64_t update;             /* made so far */
+    uint32_t window, micro_step; /* micro-steps of the open window (0: none open), ended so far */
+    uint64_t moves_wanted, moves_frozen; /* rounding=nearest, first update: weights moved, and those put back */
+    void (*event)(void *ctx, const tg_event *event);
+    void *event_ctx;
+};
+
+/* options.c */
+tg_status tg_optim_check_options(const tg_optim *o);
+double *tg_optim_rule_option(tg_optim *o, int group, const char *name);
+
+/* layout.c: sizes and addresses of everything, in one block. With `place` NULL only measures. */
+tg_status tg_optim_layout(tg_optim *o);
+void tg_optim_resolve(tg_optim *o);
+
+/* Schedules applied to every group's values: at the start of each update. */
+void tg_optim_schedule_groups(tg_optim *o);
+
+/* pass.c: one walk over blocks. */
+double tg_tree_sum(const double *v, size_t n);         /* in a fixed order */
+double tg_entry_rms(const tg_optim *o, const tg_entry *e); /* of the weights as they are stored */
+tg_view tg_entry_view(const tg_optim *o, const tg_entry *e);
+void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format format, double scale);
+void tg_pass_run(tg_optim *o, size_t first_entry, size_t end_entry); /* all active passes among them, then inactive */
+void tg_entry_measure(tg_optim *o, tg_entry *e);       /* recomputes block_squares */
+/* Changes the weights from outside any rule: `map` gets fp32 blocks, `first` is the first value's index. */
+void tg_entry_map(tg_optim *o, size_t entry, void (*map)(float *x, size_t n, size_t first, const void *ctx), const void *ctx,
+                  tg_key key);
+
+/* inspect.c: before whole gradients are used. Marks tensors bad; *norm is the global norm of the good ones. */
+void tg_inspect(tg_optim *o, const tg_grad *grads, double *norm);
+
+/* update.c */
+void tg_optim_update_entry(tg_optim *o, size_t entry); /* released: now, from its gradient array */
+void tg_optim_tell(const tg_optim *o, tg_event_kind kind, const char *param, double value);
+
+/* tiles.c */
+void tg_tiles_settle(tg_optim *o, tg_entry *e);        /* rows without a tile in this window, before the update */
+void *tg_tiles_gradient(const tg_optim *o, const tg_entry *e);
+
+/* state.c */
+tg_status tg_optim_describe_states(tg_optim *o);
+
+/* guard.c */
+tg_status tg_optim_guard_micro(tg_optim *o);           /* at the end of a micro-step */
+tg_status tg_optim_guard_window(tg_optim *o);          /* after the update */
+
+static inline int tg_optim_threads(const tg_optim *o) { return o->threads > 0 ? o->threads : omp_get_max_threads(); }
+
+static inline bool tg_is_half(tg_format f) { return f == TG_BF16 || f == TG_F16; }
+
+#endif

@@ -1,0 +1,110 @@
+/* adam.c -- adaptive moments (Kingma & Ba 2015, arXiv:1412.6980, Alg. 1), with AMSGrad (Reddi et al. 2018), and adamw, the
+ * same with decoupled decay (Loshchilov & Hutter 2019, arXiv:1711.05101, Alg. 2), as torch.optim.Adam and AdamW.
+ *
+ *   m <- b1 m + (1-b1) g        v <- b2 v + (1-b2) g^2        amsgrad: h <- max(h, v), and h in place of v below
+ *   x <- x - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
+ *
+ * As in PyTorch the maximum is of raw second moments. State: 2 values per parameter, 3 with amsgrad. */
+#include "optim/rule.h"
+
+enum { LR, BETA1, BETA2, EPS, DECAY, AMSGRAD };
+enum { M, V, H };
+enum { K_STEP, K_B1, K_A1, K_B2, K_A2, K_ROOT, K_EPS };
+
+#define ADAM_OPTIONS(decay)                                                                                            \
+    TG_OPTION_LR(1e-3, 1e-5, 1e-2), TG_OPTION_BETA("beta1", 0.9, 0.8, 0.95, "decay of the average of gradients"),      \
+        TG_OPTION_BETA("beta2", 0.999, 0.9, 0.9999, "decay of the average of squared gradients"),                      \
+        {.name = "eps", .kind = TG_REAL, .value = 1e-8, .least = 0, .most = 1, .search_least = 1e-10,                  \
+         .search_most = 1e-6, .search_log = 1, .help = "added to the root"},                                           \
+        TG_OPTION_DECAY(decay),                                                                                        \
+        {.name = "amsgrad", .kind = TG_SWITCH, .value = 0, .least = 0, .most = 1,                                      \
+         .help = "divide by the largest second moment so far"}
+
+static const tg_option adam_options[] = {ADAM_OPTIONS(0)};
+static const tg_option adamw_options[] = {ADAM_OPTIONS(1e-2)};
+
+static const tg_slot slots[] = {
+    {.name = "exp_avg"},
+    {.name = "exp_avg_sq", .needs_range = true},
+    {.name = "max_exp_avg_sq", .when = "amsgrad", .needs_range = true},
+};
+
+static void prepare(float *k, const tg_view *v)
+{
+    const double b1 = v->option[BETA1], b2 = v->option[BETA2], t = (double)v->t;
+    k[K_STEP] = (float)(v->option[LR] / (1 - pow(b1, t)));
+    k[K_B1] = (float)b1;
+    k[K_A1] = (float)(1 - b1);
+    k[K_B2] = (float)b2;
+    k[K_A2] = (float)(1 - b2);
+    k[K_ROOT] = (float)sqrt(1 - pow(b2, t));
+    k[K_EPS] = (float)v->option[EPS];
+}
+
+static void plain(const tg_block *b, const float *k)
+{
+    float *restrict x = b->x, *restrict m = b->slot[M], *restrict v = b->slot[V];
+    const float *restrict g = b->g;
+    for (size_t i = 0; i < b->n; i++) {
+        m[i] = k[K_B1] * m[i] + k[K_A1] * g[i];
+        v[i] = k[K_B2] * v[i] + k[K_A2] * (g[i] * g[i]);
+        x[i] -= k[K_STEP] * (m[i] / (sqrtf(v[i]) / k[K_ROOT] + k[K_EPS]));
+    }
+}
+
+static void amsgrad(const tg_block *b, const float *k)
+{
+    float *restrict x = b->x, *restrict m = b->slot[M], *restrict v = b->slot[V], *restrict h = b->slot[H];
+    const float *restrict g = b->g;
+    for (size_t i = 0; i < b->n; i++) {
+        m[i] = k[K_B1] * m[i] + k[K_A1] * g[i];
+        v[i] = k[K_B2] * v[i] + k[K_A2] * (g[i] * g[i]);
+        h[i] = h[i] > v[i] ? h[i] : v[i];
+        x[i] -= k[K_STEP] * (m[i] / (sqrtf(h[i]) / k[K_ROOT] + k[K_EPS]));
+    }
+}
+
+static void block(const tg_block *b, const float *k)
+{
+    if (b->slot[H] != NULL)
+        amsgrad(b, k);
+    else
+        plain(b, k);
+}
+
+#define EQUATIONS                                                                                                      \
+    "m <- beta1 m + (1 - beta1) g\n"                                                                                   \
+    "v <- beta2 v + (1 - beta2) g^2\n"                                                                                 \
+    "x <- x - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)"
+
+const tg_rule TG_PER_ISA(tg_rule_adam) = {
+    .info = {.name = "adam",
+             .title = "adaptive moments; weight decay enters the gradient",
+             .source = "Kingma & Ba 2015, arXiv:1412.6980, Alg. 1; torch.optim.Adam",
+             .equations = EQUATIONS,
+             .when_to_use = "a first try on almost anything, when memory for two states is there",
+             .options = TG_TABLE(adam_options),
+             .slots = slots,
+             .slot_count = 3},
+    .decay = TG_DECAY_COUPLED,
+    .lr = LR,
+    .weight_decay = DECAY,
+    .prepare = prepare,
+    .block = block,
+};
+
+const tg_rule TG_PER_ISA(tg_rule_adamw) = {
+    .info = {.name = "adamw",
+             .title = "adaptive moments with decoupled weight decay",
+             .source = "Loshchilov & Hutter 2019, arXiv:1711.05101, Alg. 2; torch.optim.AdamW",
+             .equations = "x <- (1 - lr weight_decay) x\n" EQUATIONS,
+             .when_to_use = "the usual choice for transformers",
+             .options = TG_TABLE(adamw_options),
+             .slots = slots,
+             .slot_count = 3},
+    .decay = TG_DECAY_DECOUPLED,
+    .lr = LR,
+    .weight_decay = DECAY,
+    .prepare = prepare,
+    .block = block,
+};

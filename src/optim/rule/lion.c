@@ -1,0 +1,57 @@
+/* lion.c -- sign of an interpolated momentum (Chen et al. 2023, arXiv:2302.06675, Alg. 2).
+ *
+ *   u <- sign(b1 m + (1-b1) g)      x <- x - lr (u + wd x)      m <- b2 m + (1-b2) g
+ *
+ * With b1 = b2 it is signum on every step. State: 1 value per parameter. */
+#include "optim/rule.h"
+
+enum { LR, BETA1, BETA2, DECAY };
+enum { K_LR, K_B1, K_A1, K_B2, K_A2, K_WD };
+
+static const tg_option options[] = {
+    TG_OPTION_LR(1e-4, 1e-5, 1e-3),
+    TG_OPTION_BETA("beta1", 0.9, 0.85, 0.97, "weight of the momentum in the step's sign"),
+    TG_OPTION_BETA("beta2", 0.99, 0.95, 0.999, "decay of the momentum"),
+    TG_OPTION_DECAY(0),
+};
+
+static const tg_slot slots[] = {{.name = "exp_avg"}};
+
+static void prepare(float *k, const tg_view *v)
+{
+    k[K_LR] = (float)v->option[LR];
+    k[K_B1] = (float)v->option[BETA1];
+    k[K_A1] = (float)(1 - v->option[BETA1]);
+    k[K_B2] = (float)v->option[BETA2];
+    k[K_A2] = (float)(1 - v->option[BETA2]);
+    k[K_WD] = (float)v->option[DECAY];
+}
+
+static void block(const tg_block *b, const float *k)
+{
+    float *restrict x = b->x, *restrict m = b->slot[0];
+    const float *restrict g = b->g;
+    for (size_t i = 0; i < b->n; i++) {
+        const float u = tg_sign(k[K_B1] * m[i] + k[K_A1] * g[i]);
+        x[i] -= k[K_LR] * (u + k[K_WD] * x[i]);
+        m[i] = k[K_B2] * m[i] + k[K_A2] * g[i];
+    }
+}
+
+const tg_rule TG_PER_ISA(tg_rule_lion) = {
+    .info = {.name = "lion",
+             .title = "sign of an interpolated momentum",
+             .source = "Chen et al. 2023, arXiv:2302.06675, Alg. 2",
+             .equations = "u <- sign(beta1 m + (1 - beta1) g)\n"
+                          "x <- x - lr (u + weight_decay x)\n"
+                          "m <- beta2 m + (1 - beta2) g",
+             .when_to_use = "large batches, half of Adam's state; learning rate 3 to 10 times smaller than Adam's",
+             .options = TG_TABLE(options),
+             .slots = slots,
+             .slot_count = 1},
+    .decay = TG_DECAY_OWN,
+    .lr = LR,
+    .weight_decay = DECAY,
+    .prepare = prepare,
+    .block = block,
+};

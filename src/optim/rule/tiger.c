@@ -1,0 +1,149 @@
+/* tiger.c -- the tight-fisted optimizer (Su Jianlin 2023, spaces.ac.cn/archives/9512): Lion with beta1 = beta2, a learning
+ * rate relative to each tensor's own scale, and momentum that takes the gradients as they come.
+ *
+ *   m <- beta m + (1-beta) g                     g: mean gradient of the window's micro-batches
+ *   x <- x - eta (sign(m) |m|^(1-gamma) + lambda x)
+ *
+ *   role               eta                              lambda
+ *   matrix, embedding  lr max(RMS(x), rms_floor)        weight_decay     scale=dim: lr / sqrt(fan_in); none: lr
+ *   bias, gain         lr bias_lr                       0
+ *
+ * gamma = 1 is Tiger, gamma = 0 SGD with momentum. RMS is over the tensor (or, for embeddings, per row) before the update.
+ * Deviations from the reference code: a floor under the RMS, so that a matrix of zeros can move; embeddings without a
+ * gradient in the window are left alone (embedding_update=lazy). sign(m) + lambda x is formed before eta multiplies it:
+ * 1 - eta lambda would lose most digits in fp32. State: 1 value per parameter. */
+#include "base/power.h"
+#include "optim/rule.h"
+
+enum { LR, BETA, DECAY, GAMMA, SCALE, RMS_FLOOR, BIAS_LR, EMBEDDING_RMS, EMBEDDING_UPDATE };
+enum { SCALE_RMS, SCALE_DIM, SCALE_NONE };
+enum { RMS_TABLE, RMS_ROW };
+enum { UPDATE_LAZY, UPDATE_DENSE };
+enum { K_ETA, K_B, K_A, K_WD, K_POWER };
+
+static const tg_option options[] = {
+    TG_OPTION_LR(1e-3, 5e-4, 2e-2),
+    TG_OPTION_BETA("beta", 0.965, 0.9, 0.98, "decay of the momentum (0.945 for images)"),
+    TG_OPTION_DECAY(0.01),
+    {.name = "gamma", .kind = TG_REAL, .value = 1, .least = 0, .most = 1,
+     .help = "step is sign(m) |m|^(1-gamma): 1 is Tiger, 0 is SGD with momentum"},
+    {.name = "scale", .kind = TG_CHOICE, .value = SCALE_RMS, .least = 0, .most = 2, .choices = "rms|dim|none",
+     .help = "steps of matrices relative to their RMS, to 1/sqrt(inputs), or absolute"},
+    {.name = "rms_floor", .kind = TG_REAL, .value = 1e-3, .least = 0, .most = 1,
+     .help = "least RMS a step is relative to; 0 is the reference's choice"},
+    {.name = "bias_lr", .kind = TG_REAL, .value = 0.5, .least = 0, .most = INFINITY,
+     .help = "learning rate of biases and norm gains, as a factor of lr"},
+    {.name = "embedding_rms", .kind = TG_CHOICE, .value = RMS_TABLE, .least = 0, .most = 1, .choices = "table|row",
+     .help = "RMS of embeddings over the table or of each row"},
+    {.name = "embedding_update", .kind = TG_CHOICE, .value = UPDATE_LAZY, .least = 0, .most = 1, .choices = "lazy|dense",
+     .help = "update only rows with a gradient, or all"},
+};
+
+static const tg_slot slots[] = {{.name = "exp_avg"}};
+
+static bool row_rms(const double *option, tg_role role)
+{
+    return role == TG_EMBEDDING && option[SCALE] == SCALE_RMS && option[EMBEDDING_RMS] == RMS_ROW;
+}
+
+static bool lazy_rows(const double *option, tg_role role)
+{
+    return role == TG_EMBEDDING && option[EMBEDDING_UPDATE] == UPDATE_LAZY;
+}
+
+static bool can_fold(const double *option) { return (void)option, true; }
+
+static void fold(const tg_view *v, double *decay, double *scale)
+{
+    *decay = v->option[BETA];
+    *scale = 1 - v->option[BETA];
+}
+
+static double relative_to(const tg_view *v)
+{
+    if (v->role == TG_BIAS || v->role == TG_GAIN)
+        return v->option[BIAS_LR];
+    if (v->option[SCALE] == SCALE_RMS)
+        return fmax(v->rms, v->option[RMS_FLOOR]);
+    return v->option[SCALE] == SCALE_DIM ? 1 / sqrt((double)v->fan_in) : 1;
+}
+
+static void prepare(float *k, const tg_view *v)
+{
+    const bool vector = v->role == TG_BIAS || v->role == TG_GAIN;
+    k[K_ETA] = (float)(v->option[LR] * relative_to(v));
+    k[K_B] = (float)v->option[BETA];
+    k[K_A] = (float)(1 - v->option[BETA]);
+    k[K_WD] = vector ? 0.0f : (float)v->option[DECAY];
+    k[K_POWER] = (float)(1 - v->option[GAMMA]);
+}
+
+static void average(const tg_block *b, const float *k)
+{
+    float *restrict m = b->slot[0];
+    const float *restrict g = b->g;
+    for (size_t i = 0; i < b->n; i++)
+        m[i] = k[K_B] * m[i] + k[K_A] * g[i];
+}
+
+static void sign_step(const tg_block *b, const float *k)
+{
+    float *restrict x = b->x;
+    const float *restrict m = b->slot[0];
+    for (size_t i = 0; i < b->n; i++)
+        x[i] -= k[K_ETA] * (tg_sign(m[i]) + k[K_WD] * x[i]);
+}
+
+static void momentum_step(const tg_block *b, const float *k) /* gamma = 0 */
+{
+    float *restrict x = b->x;
+    const float *restrict m = b->slot[0];
+    for (size_t i = 0; i < b->n; i++)
+        x[i] -= k[K_ETA] * (m[i] + k[K_WD] * x[i]);
+}
+
+static void power_step(const tg_block *b, const float *k)
+{
+    float *restrict x = b->x;
+    const float *restrict m = b->slot[0];
+    for (size_t i = 0; i < b->n; i++)
+        x[i] -= k[K_ETA] * (tg_sign(m[i]) * tg_power(fabsf(m[i]), k[K_POWER]) + k[K_WD] * x[i]);
+}
+
+static void block(const tg_block *b, const float *k)
+{
+    if (b->g != NULL)
+        average(b, k);
+    if (k[K_POWER] == 0.0f)
+        sign_step(b, k);
+    else if (k[K_POWER] == 1.0f)
+        momentum_step(b, k);
+    else
+        power_step(b, k);
+}
+
+const tg_rule TG_PER_ISA(tg_rule_tiger) = {
+    .info = {.name = "tiger",
+             .title = "sign of the momentum, steps relative to each tensor's scale, gradients folded into the momentum",
+             .source = "Su Jianlin 2023, spaces.ac.cn/archives/9512",
+             .equations = "m <- beta m + (1 - beta) g\n"
+                          "x <- x - eta (sign(m) |m|^(1-gamma) + weight_decay x)\n"
+                          "eta = lr max(RMS(x), rms_floor)   for matrices and embeddings\n"
+                          "eta = lr bias_lr, no decay        for biases and norm gains",
+             .when_to_use = "when memory is the limit: weights and momentum are all the training state, whatever the batch",
+             .options = TG_TABLE(options),
+             .slots = slots,
+             .slot_count = 1,
+             .folds = true},
+    .decay = TG_DECAY_OWN,
+    .uses_rms = true,
+    .shrinks = true,
+    .lr = LR,
+    .weight_decay = DECAY,
+    .row_rms = row_rms,
+    .lazy_rows = lazy_rows,
+    .can_fold = can_fold,
+    .fold = fold,
+    .prepare = prepare,
+    .block = block,
+};

@@ -1,0 +1,190 @@
+/* optim/state.c -- states as named arrays; saving, loading, and what is remembered of the weights. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "optim/optim.h"
+
+#define FORMAT_TAG "tiger-optimizer-1"
+
+static const char updates_name[] = "tensor_updates", bad_name[] = "tensor_bad_updates";
+
+/* Appends a view; with o->state NULL only counts it and its name's bytes. */
+typedef struct listing {
+    tg_optim *o;
+    size_t count, name_bytes;
+} listing;
+
+static void list(listing *l, const char *param, const char *slot, tg_format format, const void *data, size_t rows,
+                 size_t cols, unsigned rank)
+{
+    const size_t bytes = (param == NULL ? 0 : strlen(param) + 1) + strlen(slot) + 1;
+    if (l->o->state != NULL) {
+        char *name = l->o->state_names + l->name_bytes;
+        snprintf(name, bytes, "%s%s%s", param == NULL ? "" : param, param == NULL ? "" : "/", slot);
+        l->o->state[l->count] = (tg_named_tensor){.name = name,
+                                                  .format = format,
+                                                  .rank = rank,
+                                                  .shape = {rows, cols},
+                                                  .data = data,
+                                                  .bytes = rows * (rank == 2 ? cols : 1) * tg_format_bytes(format)};
+    }
+    l->count++;
+    l->name_bytes += bytes;
+}
+
+static void list_all(listing *l)
+{
+    tg_optim *o = l->o;
+    list(l, NULL, updates_name, TG_U64, o->tensor_updates, o->entries, 1, 1);
+    list(l, NULL, bad_name, TG_U32, o->tensor_bad, o->entries, 1, 1);
+    for (size_t i = 0; i < o->entries; i++) {
+        const tg_entry *e = &o->entry[i];
+        const tg_param *p = &e->param;
+        for (size_t s = 0; s < o->rule->info.slot_count; s++)
+            if (!p->frozen && e->slot[s] != NULL)
+                list(l, p->name, o->rule->info.slots[s].name, e->slot_format[s], e->slot[s], p->rows, p->cols, 2);
+        if (e->compensation != NULL)
+            list(l, p->name, "compensation", p->format, e->compensation, p->rows, p->cols, 2);
+        if (e->row_updates != NULL)
+            list(l, p->name, "row_updates", TG_U32, e->row_updates, p->rows, 1, 1);
+    }
+}
+
+tg_status tg_optim_describe_states(tg_optim *o)
+{
+    listing l = {.o = o};
+    list_all(&l);
+    tg_named_tensor *state = tg_heap_alloc(l.count, sizeof *state);
+    char *names = tg_heap_alloc(l.name_bytes, 1);
+    if (state == NULL || names == NULL) {
+        tg_heap_free(state);
+        tg_heap_free(names);
+        return tg_no_memory("names of the states", l.name_bytes);
+    }
+    o->state = state;
+    o->state_names = names;
+    o->states = l.count;
+    l = (listing){.o = o};
+    list_all(&l);
+    return TG_OK;
+}
+
+size_t tg_optim_state_count(const tg_optim *o) { return o->states; }
+
+const tg_named_tensor *tg_optim_state(const tg_optim *o, size_t index)
+{
+    return index < o->states ? &o->state[index] : NULL;
+}
+
+static tg_status check_between_updates(const tg_optim *o)
+{
+    if (!o->started || o->window != 0)
+        return tg_fail(TG_ESTATE, "states are saved and loaded between updates of a started optimizer");
+    return TG_OK;
+}
+
+tg_status tg_optim_save(const tg_optim *o, const char *path)
+{
+    const tg_status status = check_between_updates(o);
+    if (status != TG_OK)
+        return status;
+    char updates[24];
+    snprintf(updates, sizeof updates, "%llu", (unsigned long long)o->update);
+    const char *const metadata[] = {"format", FORMAT_TAG, "rule", o->rule->info.name, "updates", updates};
+    return tg_safetensors_write(path, o->state, o->states, metadata, 3);
+}
+
+static tg_status check_metadata(const tg_optim *o, const tg_safetensors *file, const char *path, uint64_t *updates)
+{
+    const char *format = tg_safetensors_metadata(file, "format"), *rule = tg_safetensors_metadata(file, "rule");
+    const char *made = tg_safetensors_metadata(file, "updates");
+    if (format == NULL || strcmp(format, FORMAT_TAG) != 0 || rule == NULL || made == NULL)
+        return tg_fail(TG_EFORMAT, "%s: holds no states of an optimizer", path);
+    if (strcmp(rule, o->rule->info.name) != 0)
+        return tg_fail(TG_EFORMAT, "%s: states of %s, not of %s", path, rule, o->rule->info.name);
+    char *end;
+    *updates = strtoull(made, &end, 10);
+    if (end == made || *end != '\0')
+        return tg_fail(TG_EFORMAT, "%s: '%s' is no number of updates", path, made);
+    return TG_OK;
+}
+
+static tg_status check_state(const tg_named_tensor *ours, const tg_named_tensor *theirs, const char *path)
+{
+    if (theirs == NULL)
+        return tg_fail(TG_EFORMAT, "%s: there is no state '%s'", path, ours->name);
+    if (theirs->format != ours->format)
+        return tg_fail(TG_EFORMAT, "%s: %s is %s here, %s in the file", path, ours->name, tg_format_name(ours->format),
+                       tg_format_name(theirs->format));
+    bool same = theirs->rank == ours->rank;
+    for (unsigned d = 0; same && d < ours->rank; d++)
+        same = theirs->shape[d] == ours->shape[d];
+    return same ? TG_OK : tg_fail(TG_EFORMAT, "%s: %s has another shape than here", path, ours->name);
+}
+
+/* A row cannot have moved after its tensor's last update. */
+static tg_status check_rows(const tg_optim *o, const tg_safetensors *file, const char *path)
+{
+    const tg_named_tensor *made = tg_safetensors_find(file, updates_name);
+    for (size_t i = 0; i < o->entries; i++) {
+        const tg_entry *e = &o->entry[i];
+        if (e->row_updates == NULL)
+            continue;
+        char name[1024];
+        snprintf(name, sizeof name, "%s/row_updates", e->param.name);
+        const tg_named_tensor *rows = tg_safetensors_find(file, name);
+        uint64_t most;
+        memcpy(&most, (const char *)made->data + i * sizeof most, sizeof most);
+        for (size_t r = 0; rows != NULL && r < e->param.rows; r++) {
+            uint32_t row;
+            memcpy(&row, (const char *)rows->data + r * sizeof row, sizeof row);
+            if (row > most)
+                return tg_fail(TG_EFORMAT, "%s: %s says update %u of %llu", path, name, row, (unsigned long long)most);
+        }
+    }
+    return TG_OK;
+}
+
+tg_status tg_optim_load(tg_optim *o, const char *path)
+{
+    tg_safetensors *file = NULL;
+    uint64_t updates = 0;
+    tg_status status = check_between_updates(o);
+    if (status == TG_OK)
+        status = tg_safetensors_open(&file, path, o->allocator);
+    if (status == TG_OK)
+        status = check_metadata(o, file, path, &updates);
+    if (status == TG_OK && tg_safetensors_count(file) != o->states)
+        status = tg_fail(TG_EFORMAT, "%s: %zu states, not %zu", path, tg_safetensors_count(file), o->states);
+    for (size_t i = 0; status == TG_OK && i < o->states; i++)
+        status = check_state(&o->state[i], tg_safetensors_find(file, o->state[i].name), path);
+    if (status == TG_OK)
+        status = check_rows(o, file, path);
+    if (status == TG_OK) {
+        for (size_t i = 0; i < o->states; i++) /* from here on nothing can fail */
+            memcpy((void *)o->state[i].data, tg_safetensors_find(file, o->state[i].name)->data, o->state[i].bytes);
+        o->update = updates;
+        status = tg_optim_refresh(o);
+    }
+    tg_safetensors_destroy(file);
+    return status;
+}
+
+tg_status tg_optim_refresh(tg_optim *o)
+{
+    if (!o->started)
+        return tg_fail(TG_ESTATE, "call tg_optim_start first");
+    for (size_t i = 0; i < o->entries; i++)
+        tg_entry_measure(o, &o->entry[i]);
+    return TG_OK;
+}
+
+tg_status tg_optim_rms(const tg_optim *o, size_t param, double *rms)
+{
+    if (!o->started || param >= o->entries)
+        return tg_fail(param >= o->entries ? TG_EINVAL : TG_ESTATE, "there is no started parameter %zu", param);
+    *rms = tg_entry_rms(o, &o->entry[param]);
+    return TG_OK;
+}

@@ -1,0 +1,184 @@
+/* optim/update.c -- windows, micro-steps and updates: who is updated when, and from what. */
+#include <math.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "optim/optim.h"
+
+void tg_optim_tell(const tg_optim *o, tg_event_kind kind, const char *param, double value)
+{
+    if (o->event == NULL)
+        return;
+    const tg_event event = {
+        .kind = kind, .update = o->update + 1, .micro_step = o->micro_step + 1, .param = param, .value = value};
+    o->event(o->event_ctx, &event);
+}
+
+static tg_status check_idle(const tg_optim *o)
+{
+    if (!o->started)
+        return tg_fail(TG_ESTATE, "call tg_optim_start first");
+    if (o->window != 0)
+        return tg_fail(TG_ESTATE, "a window is open: end it with tg_optim_end first");
+    return TG_OK;
+}
+
+tg_status tg_optim_begin(tg_optim *o, uint32_t micro_steps)
+{
+    const tg_status status = check_idle(o);
+    if (status != TG_OK)
+        return status;
+    if (micro_steps == 0)
+        return tg_fail(TG_EINVAL, "a window has at least one micro-step");
+    if (o->place == TG_RELEASED && micro_steps != 1)
+        return tg_fail(TG_EINVAL, "gradients=released updates each tensor at once: accumulation needs folded or buffered");
+    tg_optim_schedule_groups(o);
+    o->window = micro_steps;
+    o->micro_step = 0;
+    return TG_OK;
+}
+
+/* torch.nn.utils.clip_grad_norm_'s factor. */
+static double clip_factor(const tg_optim *o, double norm)
+{
+    const double most = o->common[TG_COMMON_CLIP_NORM];
+    return most > 0 ? fmin(1.0, most / (norm + 1e-6)) : 1.0;
+}
+
+static double buffered_norm(const tg_optim *o)
+{
+    double squares = 0;
+    for (size_t i = 0; i < o->entries; i++)
+        if (o->entry[i].row_squares != NULL && o->entry[i].accepted > 0)
+            squares += tg_tree_sum(o->entry[i].row_squares, o->entry[i].param.rows);
+    return sqrt(squares);
+}
+
+static void close_entry(tg_entry *e)
+{
+    if (e->row_tiles != NULL)
+        memset(e->row_tiles, 0, e->param.rows);
+    e->accepted = 0;
+    e->seen = e->bad = e->bad_in_window = e->released = false;
+}
+
+static void report_frozen(tg_optim *o)
+{
+    if (o->moves_wanted > 0)
+        tg_optim_tell(o, TG_EVENT_FROZEN_SHARE, "", (double)o->moves_frozen / (double)o->moves_wanted);
+    o->moves_wanted = o->moves_frozen = 0;
+}
+
+/* After the passes: count the update, judge the window, make ready for the next. */
+static tg_status finish(tg_optim *o)
+{
+    report_frozen(o);
+    const tg_status status = tg_optim_guard_window(o);
+    o->update++;
+    for (size_t i = 0; i < o->entries; i++)
+        close_entry(&o->entry[i]);
+    o->window = o->micro_step = 0;
+    return status;
+}
+
+void tg_optim_update_entry(tg_optim *o, size_t param)
+{
+    tg_entry *e = &o->entry[param];
+    tg_tiles_settle(o, e);
+    tg_pass_prepare(o, param, tg_tiles_gradient(o, e), o->gradient_format, 1);
+    tg_pass_run(o, param, param + 1);
+    e->released = true;
+}
+
+tg_status tg_optim_complete(tg_optim *o, size_t param)
+{
+    if (param >= o->entries || o->window == 0)
+        return tg_fail(param >= o->entries ? TG_EINVAL : TG_ESTATE, "no gradient of parameter %zu is being made", param);
+    tg_entry *e = &o->entry[param];
+    if (o->place != TG_RELEASED || e->param.many_uses || e->released)
+        return TG_OK;
+    if (e->seen && !e->bad)
+        tg_optim_update_entry(o, param);
+    if (o->release_owner == param)
+        o->release_owner = o->entries;
+    return TG_OK;
+}
+
+/* Released tensors whose end nobody announced: tied ones, mostly. */
+static void release_rest(tg_optim *o)
+{
+    for (size_t i = 0; i < o->entries; i++)
+        if (o->entry[i].seen && !o->entry[i].bad && !o->entry[i].released)
+            tg_optim_update_entry(o, i);
+    o->release_owner = o->entries;
+}
+
+tg_status tg_optim_micro_end(tg_optim *o)
+{
+    if (o->window == 0 || o->micro_step >= o->window)
+        return tg_fail(TG_ESTATE, "no micro-step is under way");
+    if (o->place == TG_RELEASED)
+        release_rest(o);
+    const tg_status status = tg_optim_guard_micro(o);
+    o->micro_step++;
+    return status;
+}
+
+tg_status tg_optim_end(tg_optim *o)
+{
+    if (o->window == 0 || o->micro_step != o->window)
+        return tg_fail(TG_ESTATE, "the window has %u of its %u micro-steps", o->micro_step, o->window);
+    if (o->place == TG_RELEASED)
+        return finish(o);
+    for (size_t i = 0; i < o->entries; i++)
+        if (o->entry[i].accepted > 0)
+            tg_tiles_settle(o, &o->entry[i]);
+    const double scale = o->place == TG_BUFFERED ? clip_factor(o, buffered_norm(o)) : 1;
+    for (size_t i = 0; i < o->entries; i++)
+        if (o->entry[i].accepted > 0)
+            tg_pass_prepare(o, i, tg_tiles_gradient(o, &o->entry[i]), o->gradient_format, scale);
+    tg_pass_run(o, 0, o->entries);
+    return finish(o);
+}
+
+static tg_status check_grads(const tg_optim *o, const tg_grad *grads)
+{
+    for (size_t i = 0; i < o->entries; i++) {
+        const tg_param *p = &o->entry[i].param;
+        if (grads[i].data == NULL)
+            continue;
+        if (grads[i].format != TG_F32 && !tg_is_half(grads[i].format))
+            return tg_fail(TG_EINVAL, "the gradient of %s must be fp32, bf16 or fp16, not %s", p->name,
+                           tg_format_name(grads[i].format));
+        if (!(grads[i].scale >= 0) || isinf(grads[i].scale))
+            return tg_fail(TG_EINVAL, "the gradient scale of %s must be a number > 0, not %g", p->name,
+                           (double)grads[i].scale);
+        if (grads[i].data == p->data)
+            return tg_fail(TG_EINVAL, "the gradient of %s lies in its weights' memory", p->name);
+    }
+    return TG_OK;
+}
+
+tg_status tg_optim_step(tg_optim *o, const tg_grad *grads)
+{
+    tg_status status = check_idle(o);
+    if (status == TG_OK)
+        status = check_grads(o, grads);
+    if (status != TG_OK)
+        return status;
+    tg_optim_schedule_groups(o);
+    o->window = 1;
+    double norm;
+    tg_inspect(o, grads, &norm);
+    status = tg_optim_guard_micro(o);
+    const double scale = clip_factor(o, norm);
+    for (size_t i = 0; i < o->entries; i++)
+        if (o->entry[i].accepted > 0) {
+            tg_pass_prepare(o, i, grads[i].data, grads[i].format,
+                            grads[i].scale > 0 ? scale / (double)grads[i].scale : scale);
+            o->pass[i].rows_from_gradient = o->entry[i].lazy;
+        }
+    tg_pass_run(o, 0, o->entries);
+    const tg_status finished = finish(o);
+    return status != TG_OK ? status : finished;
+}
