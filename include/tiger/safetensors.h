@@ -32,8 +32,9 @@ typedef struct tg_named_tensor {
 
 typedef struct tg_safetensors tg_safetensors;
 
-/* Maps `path` read-only. Names and data live until destroy. The data's alignment is only what the file has (files
- * written here: 64 bytes; the format promises none), so copy before use as floats where it matters. */
+/* Maps `path` read-only. Names and data live until destroy. The data's alignment is only what the file has: files
+ * written here begin their data at a multiple of 64 bytes, but the format allows no gaps between tensors and promises
+ * nothing. Copy before use as floats where it matters. */
 tg_status tg_safetensors_open(tg_safetensors **out, const char *path, const tg_allocator *allocator);
 /* The same from `bytes` of memory that the caller keeps alive (and for tests and fuzzing). */
 tg_status tg_safetensors_open_memory(tg_safetensors **out, const void *memory, size_t bytes,
@@ -41,7 +42,7 @@ tg_status tg_safetensors_open_memory(tg_safetensors **out, const void *memory, s
 void tg_safetensors_destroy(tg_safetensors *file);
 
 size_t tg_safetensors_count(const tg_safetensors *file);
-const tg_named_tensor *tg_safetensors_at(const tg_safetensors *file, size_t index); /* in file order; NULL past end */
+const tg_named_tensor *tg_safetensors_at(const tg_safetensors *file, size_t index); /* header's order; NULL past end */
 const tg_named_tensor *tg_safetensors_find(const tg_safetensors *file, const char *name); /* NULL when absent */
 const char *tg_safetensors_metadata(const tg_safetensors *file, const char *key);         /* NULL when absent */
 

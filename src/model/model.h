@@ -2,6 +2,7 @@
 #ifndef TG_MODEL_MODEL_H
 #define TG_MODEL_MODEL_H
 
+#include "base/fail.h"
 #include "graph/graph.h"
 #include "tiger/engine/model.h"
 
@@ -16,7 +17,7 @@ typedef struct tg_weight {
 /* A key of config.json and the field it fills. Keys that share a field must agree in a file, and all of them are
  * written: gpt2's three dropout rates are one field here. */
 typedef struct tg_config_key {
-    const char *key; /* "n_layer"; "rope_parameters.rope_theta" is a key of an object inside */
+    const char *key; /* "n_layer"; "rope_parameters.rope_theta" is a key of an object inside, for aliases only */
     size_t offset;   /* in tg_model_config */
     enum { TG_KEY_SIZE, TG_KEY_REAL, TG_KEY_BOOL } kind;
     bool required;   /* a file without it is refused */
@@ -32,7 +33,7 @@ typedef struct tg_config_constant {
 } tg_config_constant;
 
 typedef struct tg_model_type {
-    tg_model_info info;   /* its options: rows made by the TG_MODEL_... macros below */
+    tg_model_info info;   /* first: the type is found from it. Its options: rows made by the TG_MODEL_... macros below */
     const char *hf_type;  /* "model_type" in config.json */
     const tg_config_key *keys;
     size_t key_count;
@@ -85,6 +86,8 @@ struct tg_model {
     tg_format format;
     tg_weight *weight;
     size_t weights;
+    int *by_name;        /* hash table of indexes into weight, TG_NONE: free; its size is a power of two */
+    size_t by_name_room;
     void *block;         /* all weights, each aligned to a cache line */
     size_t block_bytes;
 };
@@ -93,6 +96,15 @@ struct tg_model {
 tg_status tg_model_declare(tg_model *model, int *index, const char *name, size_t rows, size_t cols, tg_role role,
                            tg_init init, bool vector);
 /* The index of a declared weight, TG_NONE when there is none; names as in printf. */
-int tg_model_index(const tg_model *model, const char *format, ...);
+int tg_model_index(const tg_model *model, const char *format, ...) TG_PRINTF(2, 3);
+
+/* The family that a configuration's info belongs to. */
+static inline const tg_model_type *tg_model_type_of(const tg_model_info *info)
+{
+    return (const tg_model_type *)(const void *)info; /* `info` is its first member */
+}
+
+/* As tg_model_config_read, from the text of a config.json; `name` is for messages. */
+tg_status tg_model_config_parse(tg_model_config *config, const char *text, size_t bytes, const char *name);
 
 #endif

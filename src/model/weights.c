@@ -1,0 +1,217 @@
+/* model/weights.c -- what stands in a model's block: fresh values, and values from and to model.safetensors. */
+#define _DEFAULT_SOURCE
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/kernels.h"
+#include "base/memory.h"
+#include "model/model.h"
+#include "tiger/safetensors.h"
+
+#define CHUNK 4096               /* values worked on at a time */
+#define PURPOSE_INIT 0x696e6974u /* tg_key_make: "init" */
+
+/* ---- fresh values ---- */
+
+/* n values from element `first` of weight number `index`. */
+static void fill_chunk(float *x, const tg_weight *w, tg_key key, double std, size_t first, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t e = first + i; /* a normal takes two draws: 2^31 of them under one key */
+        x[i] = w->init == TG_INIT_ONE    ? 1.0f
+               : w->init == TG_INIT_ZERO ? 0.0f
+                                         : (float)std * tg_random_normal(tg_key_part(key, e >> 31),
+                                                                         (uint32_t)(e & 0x7fffffffu));
+    }
+}
+
+tg_status tg_model_initialize(tg_model *m, uint64_t seed)
+{
+    const tg_kernels *kernels = tg_kernels_get();
+    const size_t value_bytes = tg_format_bytes(m->format);
+    for (size_t i = 0; i < m->weights; i++) {
+        const tg_weight *w = &m->weight[i];
+        const size_t n = w->param.rows * w->param.cols, chunks = (n + CHUNK - 1) / CHUNK;
+        const tg_key key = tg_key_make(seed, PURPOSE_INIT, i, 0);
+        const double std = w->init == TG_INIT_RESIDUAL ? m->config.init_std / sqrt(2.0 * (double)m->config.layers)
+                                                       : m->config.init_std;
+        char *data = w->param.data;
+#pragma omp parallel for schedule(static) if (chunks > 1)
+        for (size_t c = 0; c < chunks; c++) {
+            float x[CHUNK];
+            const size_t first = c * CHUNK, now = n - first < CHUNK ? n - first : CHUNK;
+            fill_chunk(x, w, key, std, first, now);
+            kernels->narrow(data + first * value_bytes, x, m->format, now);
+        }
+    }
+    return TG_OK;
+}
+
+/* ---- from a file ---- */
+
+static void convert_chunk(void *dst, tg_format to, const char *src, tg_format from, size_t n)
+{
+    const tg_kernels *kernels = tg_kernels_get();
+    float x[CHUNK];
+    union { double f64[CHUNK]; float f32[CHUNK]; uint16_t h[CHUNK]; } copy; /* files promise no alignment */
+    memcpy(&copy, src, n * tg_format_bytes(from));
+    if (from == TG_F64)
+        for (size_t i = 0; i < n; i++)
+            x[i] = (float)copy.f64[i];
+    else
+        kernels->widen(x, &copy, from, n);
+    kernels->narrow(dst, x, to, n);
+}
+
+/* The pages of a mapped tensor that is done with need not stay in memory. */
+static void drop_pages(const tg_named_tensor *t)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)t->data, end = begin + t->bytes;
+    const uintptr_t first = (begin + page - 1) / page * page, last = end / page * page;
+    if (last > first)
+        madvise((void *)first, last - first, MADV_DONTNEED); /* advice: pages of a read-only file come back when read */
+}
+
+static void convert(const tg_weight *w, const tg_named_tensor *t)
+{
+    const size_t n = w->param.rows * w->param.cols, chunks = (n + CHUNK - 1) / CHUNK;
+    const size_t from_bytes = tg_format_bytes(t->format), to_bytes = tg_format_bytes(w->param.format);
+    const char *src = t->data;
+    char *dst = w->param.data;
+#pragma omp parallel for schedule(static) if (chunks > 1)
+    for (size_t c = 0; c < chunks; c++) {
+        const size_t first = c * CHUNK, now = n - first < CHUNK ? n - first : CHUNK;
+        if (t->format == w->param.format)
+            memcpy(dst + first * to_bytes, src + first * from_bytes, now * to_bytes);
+        else
+            convert_chunk(dst + first * to_bytes, w->param.format, src + first * from_bytes, t->format, now);
+    }
+    drop_pages(t);
+}
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    const size_t n = strlen(name), s = strlen(suffix);
+    return n >= s && strcmp(name + n - s, suffix) == 0;
+}
+
+static bool is_ignored(const tg_model *m, const char *name)
+{
+    if (m->type->head != NULL && m->config.tied && strcmp(name, m->type->head) == 0)
+        return true;
+    for (const char *const *suffix = m->type->ignored; suffix != NULL && *suffix != NULL; suffix++)
+        if (has_suffix(name, *suffix))
+            return true;
+    return false;
+}
+
+/* The weight a file's tensor is for: its name, or its name less the family's prefix. */
+static int find_weight(const tg_model *m, const char *name)
+{
+    const int index = tg_model_index(m, "%s", name);
+    return index != TG_NONE || m->type->prefix == NULL ? index : tg_model_index(m, "%s%s", m->type->prefix, name);
+}
+
+static void print_shape(char *text, size_t room, const uint64_t *shape, unsigned rank)
+{
+    size_t used = (size_t)snprintf(text, room, "(");
+    for (unsigned i = 0; i < rank && used < room; i++)
+        used += (size_t)snprintf(text + used, room - used, "%s%llu", i > 0 ? ", " : "", (unsigned long long)shape[i]);
+    if (used < room)
+        snprintf(text + used, room - used, ")");
+}
+
+static unsigned shape_of(uint64_t *shape, const tg_weight *w)
+{
+    shape[0] = w->vector ? w->param.cols : w->param.rows;
+    shape[1] = w->param.cols;
+    return w->vector ? 1 : 2;
+}
+
+static tg_status check_tensor(const tg_weight *w, const tg_named_tensor *t, const char *path)
+{
+    uint64_t shape[2];
+    const unsigned rank = shape_of(shape, w);
+    if (t->format != TG_F32 && t->format != TG_BF16 && t->format != TG_F16 && t->format != TG_F64)
+        return tg_fail(TG_EFORMAT, "'%s': tensor '%s' is %s; weights are F32, BF16, F16 or F64", path, t->name,
+                       tg_format_name(t->format));
+    if (t->rank == rank && memcmp(t->shape, shape, rank * sizeof *shape) == 0)
+        return TG_OK;
+    char has[256], needs[64];
+    print_shape(has, sizeof has, t->shape, t->rank);
+    print_shape(needs, sizeof needs, shape, rank);
+    return tg_fail(TG_EFORMAT, "'%s': tensor '%s' has shape %s, the configuration needs %s", path, t->name, has, needs);
+}
+
+/* source[i] <- the tensor of weight i, for all of them, each checked. */
+static tg_status match(const tg_named_tensor **source, const tg_model *m, const tg_safetensors *file, const char *path)
+{
+    for (size_t i = 0; i < tg_safetensors_count(file); i++) {
+        const tg_named_tensor *t = tg_safetensors_at(file, i);
+        const int index = find_weight(m, t->name);
+        if (index == TG_NONE && is_ignored(m, t->name))
+            continue;
+        if (index == TG_NONE)
+            return tg_fail(TG_EFORMAT, "'%s': tensor '%.200s' is no weight of this %s", path, t->name,
+                           m->type->info.name);
+        if (source[index] != NULL)
+            return tg_fail(TG_EFORMAT, "'%s': tensors '%s' and '%s' are the same weight", path, source[index]->name,
+                           t->name);
+        const tg_status status = check_tensor(&m->weight[index], t, path);
+        if (status != TG_OK)
+            return status;
+        source[index] = t;
+    }
+    for (size_t i = 0; i < m->weights; i++)
+        if (source[i] == NULL)
+            return tg_fail(TG_EFORMAT, "'%s': tensor '%s' is missing", path, m->weight[i].param.name);
+    return TG_OK;
+}
+
+tg_status tg_model_load(tg_model *m, const char *directory)
+{
+    tg_safetensors *file = NULL;
+    char *path = tg_file_join(directory, "model.safetensors");
+    const tg_named_tensor **source = tg_heap_alloc(m->weights, sizeof *source);
+    tg_status status = path == NULL || source == NULL ? tg_no_memory("loading a model", m->weights * sizeof *source)
+                                                      : tg_safetensors_open(&file, path, NULL);
+    if (status == TG_OK)
+        status = match(source, m, file, path);
+    if (status == TG_OK)
+        for (size_t i = 0; i < m->weights; i++)
+            convert(&m->weight[i], source[i]);
+    tg_safetensors_destroy(file);
+    tg_heap_free(source);
+    tg_heap_free(path);
+    return status;
+}
+
+/* ---- to a file ---- */
+
+tg_status tg_model_save(const tg_model *m, const char *directory)
+{
+    static const char *const metadata[] = {"format", "pt"}; /* without it transformers refuses the file */
+    char *path = tg_file_join(directory, "model.safetensors");
+    tg_named_tensor *tensors = tg_heap_alloc(m->weights, sizeof *tensors);
+    tg_status status = TG_OK;
+    if (path == NULL || tensors == NULL)
+        status = tg_no_memory("saving a model", m->weights * sizeof *tensors);
+    for (size_t i = 0; i < m->weights && status == TG_OK; i++) {
+        const tg_param *p = &m->weight[i].param;
+        tensors[i] = (tg_named_tensor){.name = p->name, .format = p->format, .data = p->data,
+                                       .bytes = p->rows * p->cols * tg_format_bytes(p->format)};
+        tensors[i].rank = shape_of(tensors[i].shape, &m->weight[i]);
+    }
+    if (status == TG_OK)
+        status = tg_model_config_write(&m->config, m->format, directory);
+    if (status == TG_OK)
+        status = tg_safetensors_write(path, tensors, m->weights, metadata, 1);
+    tg_heap_free(tensors);
+    tg_heap_free(path);
+    return status;
+}

@@ -1,0 +1,203 @@
+/* store/safetensors_json.c -- tokens of the header of a safetensors file (RFC 8259's grammar, less what the format
+ * does not use). */
+#include "store/safetensors_json.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const char *tg_printable(char out[TG_PRINTABLE_BYTES], const char *name)
+{
+    size_t n = 0;
+    for (; name[n] != 0 && n < TG_PRINTABLE_BYTES - 4; n++)
+        out[n] = (unsigned char)name[n] < 0x20 || name[n] == 0x7f ? '?' : name[n];
+    if (name[n] != 0) {
+        while (n > 0 && ((unsigned char)name[n] & 0xc0) == 0x80) /* no half of a character */
+            n--;
+        memcpy(out + n, "...", 3);
+        n += 3;
+    }
+    out[n] = 0;
+    return out;
+}
+
+tg_status tg_json_fail(const tg_json_cursor *cursor, const char *format, ...)
+{
+    char text[256], name[TG_PRINTABLE_BYTES];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    const size_t offset = TG_HEADER_PREFIX + (size_t)(cursor->at - cursor->begin);
+    if (cursor->tensor == NULL)
+        return tg_fail(TG_EFORMAT, "'%s': %s, at byte %zu of the file", cursor->file, text, offset);
+    return tg_fail(TG_EFORMAT, "'%s': tensor '%s': %s, at byte %zu of the file", cursor->file,
+                   tg_printable(name, cursor->tensor), text, offset);
+}
+
+static void skip_space(tg_json_cursor *c)
+{
+    while (c->at < c->end && (*c->at == ' ' || *c->at == '\n' || *c->at == '\t' || *c->at == '\r'))
+        c->at++;
+}
+
+bool tg_json_accept(tg_json_cursor *c, char byte)
+{
+    skip_space(c);
+    if (c->at == c->end || *c->at != (unsigned char)byte)
+        return false;
+    c->at++;
+    return true;
+}
+
+tg_status tg_json_expect(tg_json_cursor *c, char byte)
+{
+    if (tg_json_accept(c, byte))
+        return TG_OK;
+    if (c->at == c->end)
+        return tg_json_fail(c, "the header ends where '%c' should be", byte);
+    return tg_json_fail(c, "'%c' expected in the header", byte);
+}
+
+size_t tg_utf8_length(const unsigned char *at, const unsigned char *end)
+{
+    const size_t left = (size_t)(end - at);
+    if (left == 0)
+        return 0;
+    const unsigned char a = at[0];
+    if (a < 0x80)
+        return 1;
+    const size_t n = a >= 0xc2 && a < 0xe0 ? 2 : (a & 0xf0) == 0xe0 ? 3 : a >= 0xf0 && a < 0xf5 ? 4 : 0;
+    if (n == 0 || left < n)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+    const bool overlong = (a == 0xe0 && at[1] < 0xa0) || (a == 0xf0 && at[1] < 0x90);
+    const bool surrogate = a == 0xed && at[1] >= 0xa0, beyond = a == 0xf4 && at[1] >= 0x90;
+    return overlong || surrogate || beyond ? 0 : n;
+}
+
+/* Four hexadecimal digits, after "\u". */
+static tg_status hex4(tg_json_cursor *c, uint32_t *code)
+{
+    uint32_t v = 0;
+    for (int i = 0; i < 4; i++) {
+        static const char digits[] = "0123456789abcdef";
+        const int d = c->at < c->end ? *c->at : 0;
+        const char *digit = d == 0 ? NULL : strchr(digits, d >= 'A' && d <= 'F' ? d - 'A' + 'a' : d);
+        if (digit == NULL)
+            return tg_json_fail(c, "\\u needs four hexadecimal digits");
+        v = v << 4 | (uint32_t)(digit - digits);
+        c->at++;
+    }
+    *code = v;
+    return TG_OK;
+}
+
+static size_t encode(char *out, uint32_t code)
+{
+    if (code < 0x80) {
+        out[0] = (char)code;
+        return 1;
+    }
+    const size_t n = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = n - 1; i > 0; i--, code >>= 6)
+        out[i] = (char)(0x80 | (code & 0x3f));
+    out[0] = (char)(lead[n] | code);
+    return n;
+}
+
+/* What follows "\u": one character, of one or two escapes. */
+static tg_status unicode_escape(tg_json_cursor *c, uint32_t *code)
+{
+    tg_status status = hex4(c, code);
+    if (status != TG_OK)
+        return status;
+    if (*code == 0)
+        return tg_json_fail(c, "a name holds the character 0");
+    if (*code < 0xd800 || *code >= 0xe000)
+        return TG_OK;
+    uint32_t low = 0;
+    if (*code >= 0xdc00 || c->end - c->at < 2 || c->at[0] != '\\' || c->at[1] != 'u')
+        return tg_json_fail(c, "half of a surrogate pair");
+    c->at += 2;
+    if ((status = hex4(c, &low)) != TG_OK)
+        return status;
+    if (low < 0xdc00 || low >= 0xe000)
+        return tg_json_fail(c, "half of a surrogate pair");
+    *code = 0x10000 + ((*code - 0xd800) << 10) + (low - 0xdc00);
+    return TG_OK;
+}
+
+/* What follows a backslash, decoded to out[*n]. */
+static tg_status escape(tg_json_cursor *c, char *out, size_t *n)
+{
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    const char kind = c->at < c->end ? (char)*c->at : 0;
+    const char *known = kind == 0 ? NULL : strchr(from, kind);
+    if (known != NULL) {
+        c->at++;
+        out[(*n)++] = to[known - from];
+        return TG_OK;
+    }
+    if (kind != 'u')
+        return tg_json_fail(c, "unknown escape in a text");
+    c->at++;
+    uint32_t code = 0;
+    const tg_status status = unicode_escape(c, &code);
+    if (status == TG_OK)
+        *n += encode(out + *n, code);
+    return status;
+}
+
+tg_status tg_json_text(tg_json_cursor *c, char *out, size_t *bytes)
+{
+    tg_status status = tg_json_expect(c, '"');
+    size_t n = 0;
+    while (status == TG_OK) {
+        if (c->at == c->end)
+            return tg_json_fail(c, "the header ends inside a text");
+        if (*c->at == '"')
+            break;
+        if (*c->at == '\\') {
+            c->at++;
+            status = escape(c, out, &n);
+            continue;
+        }
+        const size_t length = tg_utf8_length(c->at, c->end);
+        if (length == 0)
+            return tg_json_fail(c, "a text that is not UTF-8");
+        if (*c->at < 0x20)
+            return tg_json_fail(c, "a control character in a text");
+        memcpy(out + n, c->at, length);
+        n += length;
+        c->at += length;
+    }
+    if (status != TG_OK)
+        return status;
+    c->at++;
+    out[n] = 0;
+    *bytes = n;
+    return TG_OK;
+}
+
+tg_status tg_json_integer(tg_json_cursor *c, uint64_t *value)
+{
+    skip_space(c);
+    const unsigned char *first = c->at;
+    uint64_t v = 0;
+    for (; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++) {
+        const unsigned digit = (unsigned)(*c->at - '0');
+        if (v > (UINT64_MAX - digit) / 10)
+            return tg_json_fail(c, "a number above 2^64 - 1");
+        v = v * 10 + digit;
+    }
+    const size_t digits = (size_t)(c->at - first);
+    if (digits == 0 || (digits > 1 && *first == '0') ||
+        (c->at < c->end && (*c->at == '.' || *c->at == 'e' || *c->at == 'E')))
+        return tg_json_fail(c, "a number that is no non-negative integer");
+    *value = v;
+    return TG_OK;
+}

@@ -1,0 +1,220 @@
+/* store/safetensors_write.c -- the writer: header first, then each tensor straight from the caller's memory.
+ *
+ * The header is padded with spaces so that the data begins at a multiple of 64 bytes. Tensors stand in the caller's
+ * order without gaps, which the format forbids: one whose neighbours are of odd sizes is not aligned further. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/sort.h"
+#include "store/safetensors_json.h"
+#include "tiger/safetensors.h"
+
+#define DATA_ALIGN 64
+
+/* A text that grows; `failed` sticks. */
+typedef struct text {
+    char *at;
+    size_t used, room;
+    bool failed;
+} text;
+
+static void append(text *t, const char *bytes, size_t count)
+{
+    if (t->failed)
+        return;
+    if (count > t->room - t->used) {
+        const size_t room = 2 * t->room + count + 4096;
+        char *at = tg_heap_resize(t->at, t->room, room, 1);
+        if (at == NULL) {
+            t->failed = true;
+            return;
+        }
+        t->at = at;
+        t->room = room;
+    }
+    memcpy(t->at + t->used, bytes, count);
+    t->used += count;
+}
+
+TG_PRINTF(2, 3) static void append_format(text *t, const char *format, ...)
+{
+    char line[128]; /* tags and numbers only */
+    va_list args;
+    va_start(args, format);
+    const int n = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    append(t, line, (size_t)n);
+}
+
+/* The text in quotes, escaped; false when it is not UTF-8. */
+static bool append_quoted(text *t, const char *value)
+{
+    const unsigned char *at = (const unsigned char *)value, *end = at + strlen(value);
+    append(t, "\"", 1);
+    while (at < end) {
+        const size_t n = tg_utf8_length(at, end);
+        if (n == 0)
+            return false;
+        if (*at < 0x20)
+            append_format(t, "\\u%04x", *at);
+        else if (*at == '"' || *at == '\\')
+            append_format(t, "\\%c", *at);
+        else
+            append(t, (const char *)at, n);
+        at += n;
+    }
+    append(t, "\"", 1);
+    return true;
+}
+
+/* ---- checks ---- */
+
+static int compare_tensors(const void *ctx, size_t a, size_t b)
+{
+    const tg_named_tensor *tensors = ctx;
+    return strcmp(tensors[a].name, tensors[b].name);
+}
+
+static int compare_keys(const void *ctx, size_t a, size_t b)
+{
+    const char *const *metadata = ctx;
+    return strcmp(metadata[2 * a], metadata[2 * b]);
+}
+
+/* *twice <- one of two equal things among `count`, `count` when there are none. */
+static tg_status find_twice(size_t *twice, size_t count, tg_compare *compare, const void *ctx)
+{
+    size_t *order = tg_alloc(NULL, count, sizeof *order);
+    if (order == NULL)
+        return tg_no_memory("writing a safetensors file", count * sizeof *order);
+    for (size_t i = 0; i < count; i++)
+        order[i] = i;
+    tg_sort(order, count, compare, ctx);
+    *twice = count;
+    for (size_t i = 1; i < count && *twice == count; i++)
+        if (compare(ctx, order[i - 1], order[i]) == 0)
+            *twice = order[i];
+    tg_free(NULL, order, count, sizeof *order);
+    return TG_OK;
+}
+
+static tg_status check_tensor(const char *path, const tg_named_tensor *t)
+{
+    char word[TG_PRINTABLE_BYTES];
+    size_t bytes = tg_format_bytes(t->format);
+    bool sound = bytes != 0 && t->rank <= TG_TENSOR_MAX_RANK;
+    for (unsigned i = 0; sound && i < t->rank; i++)
+        sound = t->shape[i] <= SIZE_MAX && tg_multiply(&bytes, bytes, (size_t)t->shape[i]);
+    if (!sound || bytes != t->bytes || (bytes != 0 && t->data == NULL))
+        return tg_fail(TG_EINVAL, "cannot write '%s': tensor '%s': format, shape, size and data do not agree", path,
+                       tg_printable(word, t->name));
+    if (strcmp(t->name, "__metadata__") == 0)
+        return tg_fail(TG_EINVAL, "cannot write '%s': no tensor can be called __metadata__", path);
+    return TG_OK;
+}
+
+static tg_status check(const char *path, const tg_named_tensor *tensors, size_t count, const char *const *metadata,
+                       size_t metadata_count)
+{
+    char word[TG_PRINTABLE_BYTES];
+    size_t twice = 0;
+    tg_status status = TG_OK;
+    for (size_t i = 0; i < count && status == TG_OK; i++)
+        status = check_tensor(path, &tensors[i]);
+    if (status != TG_OK || (status = find_twice(&twice, count, compare_tensors, tensors)) != TG_OK)
+        return status;
+    if (twice != count)
+        return tg_fail(TG_EINVAL, "cannot write '%s': two tensors are called '%s'", path,
+                       tg_printable(word, tensors[twice].name));
+    if ((status = find_twice(&twice, metadata_count, compare_keys, metadata)) != TG_OK)
+        return status;
+    if (twice != metadata_count)
+        return tg_fail(TG_EINVAL, "cannot write '%s': metadata key '%s' twice", path,
+                       tg_printable(word, metadata[2 * twice]));
+    return TG_OK;
+}
+
+/* ---- the header ---- */
+
+static bool append_metadata(text *t, const char *const *metadata, size_t count)
+{
+    append_format(t, "\"__metadata__\":{");
+    for (size_t i = 0; i < count; i++) {
+        append(t, ",", i > 0);
+        if (!append_quoted(t, metadata[2 * i]))
+            return false;
+        append(t, ":", 1);
+        if (!append_quoted(t, metadata[2 * i + 1]))
+            return false;
+    }
+    append(t, "}", 1);
+    return true;
+}
+
+/* False when the name is not UTF-8 or the data's end overflows. */
+static bool append_tensor(text *t, const tg_named_tensor *tensor, size_t *offset)
+{
+    size_t end;
+    if (!append_quoted(t, tensor->name) || !tg_add_size(&end, *offset, tensor->bytes))
+        return false;
+    append_format(t, ":{\"dtype\":\"%s\",\"shape\":[", tg_format_name(tensor->format));
+    for (unsigned i = 0; i < tensor->rank; i++)
+        append_format(t, "%s%llu", i > 0 ? "," : "", (unsigned long long)tensor->shape[i]);
+    append_format(t, "],\"data_offsets\":[%zu,%zu]}", *offset, end);
+    *offset = end;
+    return true;
+}
+
+/* Length and header, padded; `out` is empty before. */
+static tg_status make_header(text *out, const char *path, const tg_named_tensor *tensors, size_t count,
+                             const char *const *metadata, size_t metadata_count)
+{
+    char word[TG_PRINTABLE_BYTES];
+    static const char blanks[] = "                                                                ";
+    size_t offset = 0;
+    append(out, "\0\0\0\0\0\0\0\0{", TG_HEADER_PREFIX + 1);
+    if (metadata_count > 0 && !append_metadata(out, metadata, metadata_count))
+        return tg_fail(TG_EINVAL, "cannot write '%s': the metadata is not UTF-8", path);
+    for (size_t i = 0; i < count; i++) {
+        append(out, ",", i > 0 || metadata_count > 0);
+        if (!append_tensor(out, &tensors[i], &offset))
+            return tg_fail(TG_EINVAL, "cannot write '%s': the name '%s' is not UTF-8, or the data is too large", path,
+                           tg_printable(word, tensors[i].name));
+    }
+    append(out, "}", 1);
+    append(out, blanks, tg_round_up(out->used, DATA_ALIGN) - out->used);
+    if (out->failed)
+        return tg_no_memory("the header of a safetensors file", out->used);
+    const size_t header = out->used - TG_HEADER_PREFIX;
+    if (header > TG_HEADER_MOST)
+        return tg_fail(TG_EINVAL, "cannot write '%s': the header would have %zu bytes, the limit is %u", path, header,
+                       TG_HEADER_MOST);
+    for (unsigned i = 0; i < TG_HEADER_PREFIX; i++)
+        out->at[i] = (char)(unsigned char)((uint64_t)header >> (8 * i) & 0xff);
+    return TG_OK;
+}
+
+tg_status tg_safetensors_write(const char *path, const tg_named_tensor *tensors, size_t count,
+                               const char *const *metadata, size_t metadata_count)
+{
+    text header = {0};
+    tg_file file = {.descriptor = -1};
+    tg_status status = check(path, tensors, count, metadata, metadata_count);
+    if (status == TG_OK)
+        status = make_header(&header, path, tensors, count, metadata, metadata_count);
+    if (status == TG_OK)
+        status = tg_file_begin(&file, path);
+    if (status == TG_OK)
+        status = tg_file_write(&file, header.at, header.used);
+    for (size_t i = 0; i < count && status == TG_OK; i++)
+        status = tg_file_write(&file, tensors[i].data, tensors[i].bytes);
+    if (status == TG_OK)
+        status = tg_file_commit(&file);
+    tg_file_abort(&file);
+    tg_heap_free(header.at);
+    return status;
+}
