@@ -17,7 +17,7 @@ typedef enum tg_option_kind { TG_REAL, TG_INTEGER, TG_SWITCH, TG_CHOICE } tg_opt
 typedef struct tg_option {
     const char *name; /* as in PyTorch where it has one: "weight_decay"; the flag is --weight-decay */
     tg_option_kind kind;
-    double value;               /* the default */
+    double value;               /* the default; NaN: there is none, it must be given */
     double least, most;         /* legal: least <= v <= most, or least < v when `above` is set; infinite: no bound.
                                    For TG_REAL and TG_INTEGER; the other kinds know their values */
     int above;
@@ -50,7 +50,8 @@ tg_status tg_option_parse(double *value, const tg_option *option, const char *te
 /* TG_EINVAL, naming option and range, when `value` is not legal (NaN never is). */
 tg_status tg_option_check(const tg_option *option, double value);
 
-/* Writes a legal value as text that tg_option_parse reads back to the same double; at most `bytes` with the 0. */
+/* Writes a legal value as text that tg_option_parse reads back to the same double ("required" for a missing default); at
+ * most `bytes` with the 0. */
 void tg_option_print(char *text, size_t bytes, const tg_option *option, double value);
 
 /* Writes the legal range: "0 <= lr", "0 <= beta < 1", "rms|dim|none", "on|off", "any number"; at most `bytes` with

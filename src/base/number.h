@@ -7,8 +7,8 @@
 
 #define TG_NUMBER_BYTES 32 /* room for any text tg_number_print makes */
 
-/* *value <- the number that all `bytes` of `text` spell in decimal: "3", "-.5", "1e-3". False for anything else (blanks,
- * hexadecimal, inf, nan, what no double holds); *value is then as it was. */
+/* *value <- the number that all `bytes` of `text` spell in decimal: "3", "-.5", "1e-3". False for anything else
+ * (blanks, hexadecimal, inf, nan, what no double holds); *value is then as it was. */
 bool tg_number_read(double *value, const char *text, size_t bytes);
 
 /* Writes the shortest text that tg_number_read reads back to the same double, integers below 1e15 without exponent. */

@@ -238,6 +238,8 @@ void tg_option_print(char *text, size_t bytes, const tg_option *option, double v
             length = choice_bytes(choice, &next);
         }
         snprintf(text, bytes, "%.*s", (int)length, choice);
+    } else if (isnan(value)) {
+        snprintf(text, bytes, "required");
     } else {
         tg_number_print(number, value);
         snprintf(text, bytes, "%s", number);

@@ -94,7 +94,8 @@ static void test_numbers(void **state)
     refused(CEILING, "2.6", "ceiling must be a number <= 2.5, not '2.6'");
     refused(SHIFT, "", "shift must be a number, not ''");
     refused(ANY_WHOLE, "9007199254740994", NULL);
-    static const char *const wrong[] = {"0x10", "inf", "-inf", "nan", "1e999", "1e", "1 ", " 1", "1,5", "1.5f", "--1", "1e3e3", "e", "."};
+    static const char *const wrong[] = {"0x10", "inf", "-inf", "nan", "1e999", "1e", "1 ",
+                                        " 1",   "1,5", "1.5f", "--1", "1e3e3", "e",  "."};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         refused(SHIFT, wrong[i], NULL);
 }
@@ -145,7 +146,8 @@ static void round_trips(int option, double value)
 static void test_round_trip(void **state)
 {
     (void)state;
-    static const double values[] = {0.0, -0.0, 0.1, 1e-3, 2.385, 1e15, -1e22, 1e300, DBL_MIN, 0x1p-1074, DBL_MAX, 0x1.fffffffffffffp-1};
+    static const double values[] = {0.0,   -0.0,  0.1,     1e-3,      2.385,   1e15,
+                                    -1e22, 1e300, DBL_MIN, 0x1p-1074, DBL_MAX, 0x1.fffffffffffffp-1};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         round_trips(SHIFT, values[i]);
     const tg_key key = tg_key_make(17, 0, 0, 0);
@@ -175,9 +177,15 @@ static void test_range(void **state)
 {
     (void)state;
     static const char *const expected[OPTIONS] = {
-        [LR] = "0 <= lr", [BETA] = "0 <= beta < 1", [EPS] = "0 < eps", [SHIFT] = "any number",
-        [BATCH] = "1 <= batch_size <= 4096", [NESTEROV] = "on|off", [ROUNDING] = "stochastic|nearest|kahan",
-        [CEILING] = "ceiling <= 2.5", [ANY_WHOLE] = "any whole number",
+        [LR] = "0 <= lr",
+        [BETA] = "0 <= beta < 1",
+        [EPS] = "0 < eps",
+        [SHIFT] = "any number",
+        [BATCH] = "1 <= batch_size <= 4096",
+        [NESTEROV] = "on|off",
+        [ROUNDING] = "stochastic|nearest|kahan",
+        [CEILING] = "ceiling <= 2.5",
+        [ANY_WHOLE] = "any whole number",
     };
     char text[64];
     for (int i = 0; i < OPTIONS; i++) {
@@ -209,9 +217,10 @@ static void test_locale(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_find),        cmocka_unit_test(test_nearest), cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_switches_and_choices), cmocka_unit_test(test_check), cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_range),       cmocka_unit_test(test_locale),
+        cmocka_unit_test(test_find),    cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_numbers), cmocka_unit_test(test_switches_and_choices),
+        cmocka_unit_test(test_check),   cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_range),   cmocka_unit_test(test_locale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
