@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+"""Golden trajectories of the optimizer rules: float64 results of 50 updates on inputs that C makes too.
+
+    optimizers.py write DIR    writes DIR/RULE.txt for every rule
+    optimizers.py verify DIR   computes them anew and compares with the files
+    optimizers.py peers        holds our float64 rules against PyTorch's and optax's
+
+A file is a list of cases. A case is one optimizer over a list of tensors; for each tensor it holds the weights and
+the states after the last update: some values one by one, and for every 1024 values the sum of value i times
+1 + i % 7. Tensors are sampled so that whole files stay small; the sums see every element.
+
+Inputs: hash(seed, i) below gives 32 bits, `unit` makes them a float in [-1, 1) with 24 bits, exact in fp32. The seeds
+are chosen: no argument of a sign lies within MARGIN of zero (relative to their RMS), so fp32 takes every sign alike.
+"""
+import os
+import sys
+
+import numpy as np
+
+import rules
+
+UPDATES = 50
+SIZES = [(1, 1), (1, 2), (1, 7), (2, 4), (3, 5), (4, 4), (1, 17), (1, 31), (3, 11), (7, 9), (8, 8), (5, 13),
+         (25, 40), (1, 65537)]
+SMALL = SIZES[:-1]
+FEW = [(1, 7), (3, 11), (8, 8), (25, 40)]
+ROLES = ["matrix", "embedding", "bias", "gain"]
+MARGIN = 2e-6
+CHUNK = 1024
+
+
+def mix(seed, index):
+    x = (np.asarray(index, np.uint32) * np.uint32(0x9E3779B1) + np.uint32(seed * 0x85EBCA77 & 0xFFFFFFFF)).astype(np.uint32)
+    for shift, factor in ((15, 0x2C1B3C6D), (12, 0x297A2D39)):
+        x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
+    return x ^ (x >> np.uint32(15))
+
+
+def unit(seed, n):
+    return ((mix(seed, np.arange(n)) >> np.uint32(8)).astype(np.int64) - 2**23).astype(np.float32) * np.float32(2.0**-23)
+
+
+def weights(seed, shape, role):
+    """Half-size values; those of a gain lie around 1."""
+    x = unit(seed, shape[0] * shape[1]) * np.float32(0.5)
+    return (x + np.float32(1.0 if role == "gain" else 0.0)).astype(np.float64).reshape(shape)
+
+
+def gradient(seed, step, shape):
+    """The gradient of micro-step `step` (from 0); every 13th element, from the 6th on, has none at any time."""
+    n = shape[0] * shape[1]
+    g = unit(seed + 7919 * (step + 1), n) * np.float32([2.385, 0.711, 1.93, 0.107][step % 4])
+    g[5::13] = 0
+    return g.astype(np.float64).reshape(shape)
+
+
+def touched(seed, step, rows):
+    """The rows of an embedding that micro-step `step` touches: two of three at random, and one more at least."""
+    at = np.arange(rows)
+    return (mix(seed + 104729 * (step + 1), at) % np.uint32(3) != 0) | (at == step % rows)
+
+
+def is_bad(case, index, update, micro):
+    """Case `bad`: every third tensor meets NaN or Inf at fixed places, among them whole windows and first micro-steps."""
+    if not case.get("bad") or index % 3 != 1:
+        return False
+    return (update % 11 == 4 and micro == 0) or (update % 13 == 6 and micro == case.get("micro", 1) - 1) or update % 17 == 9
+
+
+def run_tensor(rule, case, index, shape, role, seed):
+    o, k = case["options"], case.get("micro", 1)
+    w = rules.Tensor(weights(seed, shape, role), role, rules.slots(rule, o))
+    for u in range(UPDATES):
+        if case.get("gaps") and (u + index) % 5 == 3:
+            continue
+        lr = o["lr"] * (1 / (1 + u / 16) if case.get("anneal") else 1.0)
+        micro = []
+        for j in range(k):
+            step = u * k + j
+            rows = touched(seed, step, shape[0]) if role == "embedding" else np.ones(shape[0], bool)
+            g = np.where(rows[:, None], gradient(seed, step, shape), 0.0)
+            if o.get("clip_value"):
+                g = np.clip(g, -o["clip_value"], o["clip_value"])
+            micro.append(None if is_bad(case, index, u, j) else (g, rows))
+        w.t += 1
+        if rule == "tiger":
+            rules.tiger(w, micro, lr, o)
+        else:
+            rules.RULES[rule](w, sum(m[0] for m in micro) / k, lr, o)
+    return w
+
+
+def tensor_of(rule, case, index, shape, role):
+    for attempt in range(2000):
+        seed = 1000 * (index + 1) + attempt
+        w = run_tensor(rule, case, index, shape, role, seed)
+        if w.nearest > MARGIN:
+            return seed, w
+    raise SystemExit(f"{rule} {case['name']}: no seed keeps signs away from zero")
+
+
+def case(name, options, sizes=SMALL, **more):
+    return {"name": name, "options": options, "sizes": sizes, **more}
+
+
+def element_wise(lr, extra=()):
+    """The cases every rule gets; `extra` are (name, options) of its own."""
+    yield case("plain", {"lr": lr, "weight_decay": 0.0}, SIZES)
+    yield case("decay_coupled", {"lr": lr, "weight_decay": 0.37, "decay": "coupled"})
+    yield case("decay_decoupled", {"lr": lr, "weight_decay": 0.37, "decay": "decoupled"}, SIZES)
+    yield case("decay_own", {"lr": lr, "weight_decay": 0.21})
+    yield case("maximize", {"lr": lr, "weight_decay": 0.21, "maximize": 1}, FEW)
+    yield case("gaps", {"lr": lr, "weight_decay": 0.11}, FEW, gaps=1)
+    yield case("anneal", {"lr": lr, "weight_decay": 0.11}, FEW, anneal=1)
+    yield case("micro_steps", {"lr": lr, "weight_decay": 0.11}, FEW, micro=3)
+    yield case("clip_value", {"lr": lr, "weight_decay": 0.11, "clip_value": 0.6}, FEW)
+    for name, options in extra:
+        yield case(name, {"lr": lr, "weight_decay": 0.11, **options})
+
+
+def sgd_cases():
+    yield from element_wise(0.013, [
+        ("momentum", {"momentum": 0.9}),
+        ("momentum_decoupled", {"momentum": 0.9, "decay": "decoupled"}),
+        ("dampening", {"momentum": 0.83, "dampening": 0.37}),
+        ("nesterov", {"momentum": 0.9, "nesterov": 1}),
+        ("ema", {"momentum": 0.9, "ema": 1}),
+        ("ema_nesterov", {"momentum": 0.9, "ema": 1, "nesterov": 1}),
+        ("nesterov_maximize", {"momentum": 0.9, "nesterov": 1, "maximize": 1})])
+    yield case("momentum_big", {"lr": 0.013, "momentum": 0.9, "weight_decay": 0.2}, [(1, 65537)])
+    yield case("momentum_micro_steps", {"lr": 0.013, "momentum": 0.9, "dampening": 0.25, "weight_decay": 0.0}, FEW, micro=4)
+    yield case("momentum_gaps", {"lr": 0.013, "momentum": 0.9, "dampening": 0.25, "weight_decay": 0.1}, FEW, gaps=1)
+
+
+def adam_cases():
+    yield from element_wise(0.0117, [
+        ("betas", {"beta1": 0.7, "beta2": 0.95, "eps": 1e-3}),
+        ("beta1_zero", {"beta1": 0.0}),
+        ("amsgrad", {"amsgrad": 1, "beta2": 0.9}),
+        ("amsgrad_maximize", {"amsgrad": 1, "maximize": 1, "beta2": 0.9})])
+    yield case("amsgrad_big", {"lr": 0.0117, "amsgrad": 1, "beta2": 0.9, "weight_decay": 0.2}, [(1, 65537)])
+
+
+def tiger_cases():
+    base = {"lr": 0.0231, "weight_decay": 0.37}
+    yield case("matrix", base, SIZES)
+    yield case("no_decay", {"lr": 0.0231, "weight_decay": 0.0})
+    yield case("defaults", {"lr": 0.001})
+    yield case("roles", base, roles=ROLES)
+    yield case("dense", {**base, "embedding_update": "dense"}, roles=["embedding"])
+    yield case("row_rms", {**base, "embedding_rms": "row"}, roles=["embedding"])
+    yield case("row_rms_dense", {**base, "embedding_rms": "row", "embedding_update": "dense"}, FEW, roles=["embedding"])
+    yield case("dim", {**base, "scale": "dim"}, FEW, roles=ROLES)
+    yield case("none", {**base, "scale": "none"}, FEW, roles=["matrix", "embedding"])
+    yield case("floor", {**base, "rms_floor": 0.9}, FEW)
+    yield case("beta", {**base, "beta": 0.7, "bias_lr": 0.13}, FEW, roles=ROLES)
+    yield case("gamma_half", {**base, "gamma": 0.5}, roles=ROLES)
+    yield case("gamma_zero", {**base, "gamma": 0.0}, FEW, roles=ROLES)
+    yield case("maximize", {**base, "maximize": 1}, FEW, roles=ROLES)
+    yield case("anneal", base, FEW, anneal=1, roles=ROLES)
+    yield case("clip_value", {**base, "clip_value": 0.6}, FEW, roles=ROLES)
+    yield case("micro_steps", base, roles=ROLES, micro=3)
+    yield case("guard", base, roles=["matrix", "gain", "bias", "embedding"], micro=3, bad=1)
+    yield case("guard_single", {**base, "shrink": 0.93}, FEW, roles=["matrix", "gain", "bias", "embedding"], bad=1)
+    yield case("guard_skip", {**base, "nan_guard": "skip"}, FEW, roles=["matrix", "gain"], micro=2, bad=1)
+
+
+CASES = {
+    "sgd": sgd_cases,
+    "adam": adam_cases,
+    "adamw": adam_cases,
+    "lion": lambda: element_wise(0.0091, [("betas", {"beta1": 0.95, "beta2": 0.8}), ("equal_betas", {"beta2": 0.9})]),
+    "signum": lambda: element_wise(0.0091, [("beta", {"beta": 0.965}), ("beta_zero", {"beta": 0.0})]),
+    "tiger": tiger_cases,
+}
+
+
+def checkpoint(a):
+    a = a.reshape(-1)
+    n = a.size
+    at = range(n) if n <= 8 else sorted({i * n // 6 for i in range(6)} | {n - 1})
+    weighted = a * (1 + np.arange(n) % 7)
+    sums = [weighted[i:i + CHUNK].sum() for i in range(0, n, CHUNK)]
+    return [(i, a[i]) for i in at], sums
+
+
+def text_of(rule):
+    lines = ["# Made by tests/oracle/optimizers.py; see there for what it holds."]
+    for c in CASES[rule]():
+        lines.append(f"case {c['name']} micro {c.get('micro', 1)} gaps {c.get('gaps', 0)} anneal {c.get('anneal', 0)} "
+                     f"bad {c.get('bad', 0)}")
+        lines += [f"option {name} {value}" for name, value in c["options"].items()]
+        roles = c.get("roles", ["matrix"])
+        for index, shape in enumerate(c["sizes"]):
+            role = roles[index % len(roles)]
+            seed, w = tensor_of(rule, c, index, shape, role)
+            lines.append(f"tensor {shape[0]} {shape[1]} {role} seed {seed} states {len(w.s)}")
+            for a in [w.x] + w.s:
+                at, sums = checkpoint(a)
+                lines.append(f"values {len(at)} " + " ".join(f"{i}:{v:.9g}" for i, v in at))
+                lines.append(f"sums {len(sums)} " + " ".join(f"{v:.10g}" for v in sums))
+    return "\n".join(lines) + "\nend\n"
+
+
+def same(a, b):
+    """Equal texts, but for the last digits of numbers."""
+    x, y = a.replace(":", " ").split(), b.replace(":", " ").split()
+    if len(x) != len(y):
+        return False
+    for p, q in zip(x, y):
+        if p != q:
+            try:
+                if abs(float(p) - float(q)) > 1e-7 * (abs(float(p)) + 1e-3):
+                    return False
+            except ValueError:
+                return False
+    return True
+
+
+def main(args):
+    if args[1:2] == ["peers"] and len(args) == 2:
+        import peers
+        return peers.main()
+    if len(args) != 3 or args[1] not in ("write", "verify"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    wrong = 0
+    for rule in CASES:
+        path = os.path.join(args[2], rule + ".txt")
+        text = text_of(rule)
+        if args[1] == "write":
+            with open(path, "w", encoding="ascii") as f:
+                f.write(text)
+        else:
+            with open(path, encoding="ascii") as f:
+                good = same(text, f.read())
+            print(f"{path}: {'same' if good else 'DIFFERS'}")
+            wrong += not good
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,81 @@
+"""Holds the float64 rules of rules.py against PyTorch's and optax's own, where they ship the rule."""
+import numpy as np
+
+import rules
+
+
+def ours(rule, options, x, gradients):
+    w = rules.Tensor(x, "matrix", rules.slots(rule, options))
+    for g in gradients:
+        w.t += 1
+        rules.RULES[rule](w, g, options["lr"], options)
+    return w.x
+
+
+def torch_result(make, x, gradients):
+    import torch
+    p = torch.nn.Parameter(torch.tensor(x, dtype=torch.float64))
+    optimizer = make([p])
+    for g in gradients:
+        p.grad = torch.tensor(g, dtype=torch.float64)
+        optimizer.step()
+    return p.detach().numpy()
+
+
+def torch_cases():
+    import torch
+    for momentum, dampening, nesterov, wd, maximize in [(0, 0, False, 0, False), (0.9, 0, False, 0.37, False),
+                                                        (0.9, 0.25, False, 0.1, True), (0.83, 0, True, 0.1, False)]:
+        o = {"lr": 0.013, "momentum": momentum, "dampening": dampening, "nesterov": nesterov, "weight_decay": wd,
+             "maximize": maximize}
+        yield "sgd", o, lambda p, o=o: torch.optim.SGD(p, **o)
+    for rule, kind in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)):
+        for b1, b2, eps, wd, amsgrad, maximize in [(0.9, 0.999, 1e-8, 0, False, False), (0.7, 0.95, 1e-3, 0.3, False, True),
+                                                   (0.9, 0.9, 1e-8, 0.1, True, False)]:
+            o = {"lr": 0.0117, "beta1": b1, "beta2": b2, "eps": eps, "weight_decay": wd, "amsgrad": amsgrad,
+                 "maximize": maximize}
+            yield rule, o, lambda p, o=o, kind=kind: kind(
+                p, lr=o["lr"], betas=(o["beta1"], o["beta2"]), eps=o["eps"], weight_decay=o["weight_decay"],
+                amsgrad=o["amsgrad"], maximize=o["maximize"])
+
+
+def optax_result(make, x, gradients):
+    import jax
+    import jax.numpy as jnp
+    import optax
+    jax.config.update("jax_enable_x64", True)
+    transform = make(optax)
+    p = jnp.asarray(x)
+    state = transform.init(p)
+    for g in gradients:
+        updates, state = transform.update(jnp.asarray(g), state, p)
+        p = optax.apply_updates(p, updates)
+    return np.asarray(p)
+
+
+def optax_cases():
+    for b1, b2, wd in [(0.9, 0.99, 0.0), (0.95, 0.8, 0.3)]:
+        o = {"lr": 0.0091, "beta1": b1, "beta2": b2, "weight_decay": wd}
+        yield "lion", o, lambda optax, o=o: optax.lion(o["lr"], b1=o["beta1"], b2=o["beta2"], weight_decay=o["weight_decay"])
+    # Signum without decay: an average of the gradients, then the sign.
+    o = {"lr": 0.0091, "beta": 0.9, "weight_decay": 0.0}
+    yield "signum", o, lambda optax: optax.chain(optax.ema(0.9, debias=False), optax.scale_by_sign(), optax.scale(-0.0091))
+
+
+def main():
+    rng = np.random.default_rng(2385)
+    x = rng.standard_normal((7, 11)) * 0.5
+    gradients = [rng.standard_normal(x.shape) * 1.7 for _ in range(50)]
+    wrong = 0
+    for rule, options, make in torch_cases():
+        wrong += report("torch", rule, options, ours(rule, options, x, gradients), torch_result(make, x, gradients))
+    for rule, options, make in optax_cases():
+        wrong += report("optax", rule, options, ours(rule, options, x, gradients), optax_result(make, x, gradients))
+    return 1 if wrong else 0
+
+
+def report(peer, rule, options, a, b):
+    difference = np.abs(a - b).max()
+    good = difference < 1e-12
+    print(f"{peer} {rule} {options}: largest difference {difference:.1e}{'' if good else '  WRONG'}")
+    return not good

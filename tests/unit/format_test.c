@@ -1,0 +1,341 @@
+/* format_test.c -- number formats and roundings, over all 65,536 values of bf16 and fp16, on every instruction set. The
+ * reference rounds in double with rint: nothing of it is shared with the library's integer code. */
+#include "optim_support.h"
+
+static const tg_format halves[] = {TG_BF16, TG_F16};
+
+/* What 16 bits mean, by the definition of the format. */
+static double meaning(uint16_t h, tg_format format)
+{
+    const int fraction_bits = format == TG_BF16 ? 7 : 10, bias = format == TG_BF16 ? 127 : 15;
+    const int exponent = (h & 0x7fff) >> fraction_bits, fraction = h & ((1 << fraction_bits) - 1);
+    const double sign = h & 0x8000 ? -1 : 1;
+    if (exponent == (format == TG_BF16 ? 255 : 31))
+        return fraction != 0 ? (double)NAN : sign * (double)INFINITY;
+    if (exponent == 0)
+        return sign * ldexp(fraction, 1 - bias - fraction_bits);
+    return sign * ldexp((1 << fraction_bits) + fraction, exponent - bias - fraction_bits);
+}
+
+/* The spacing of the format's values around v. */
+static double quantum(double v, tg_format format)
+{
+    const int bits = format == TG_BF16 ? 8 : 11, least = format == TG_BF16 ? -133 : -24;
+    int exponent;
+    frexp(v, &exponent);
+    return ldexp(1, exponent - bits > least ? exponent - bits : least);
+}
+
+static double largest(tg_format format) { return meaning(format == TG_BF16 ? 0x7f7f : 0x7bff, format); }
+
+static double nearest(double v, tg_format format)
+{
+    const double q = quantum(v, format), r = rint(v / q) * q;
+    return fabs(r) > largest(format) ? copysign((double)INFINITY, v) : r;
+}
+
+static void for_each_isa(void (*check)(void))
+{
+    const tg_isa chosen = tg_isa_chosen();
+    for (int isa = 0; isa < TG_ISA_COUNT; isa++)
+        if (tg_isa_usable((tg_isa)isa)) {
+            tg_isa_force((tg_isa)isa);
+            check();
+        }
+    tg_isa_force(chosen);
+}
+
+static void check_widen(void)
+{
+    static uint16_t h[65536], back[65536];
+    static float f[65536];
+    for (size_t i = 0; i < 65536; i++)
+        h[i] = (uint16_t)i;
+    for (size_t k = 0; k < 2; k++) {
+        const tg_format format = halves[k];
+        tg_kernels_get()->widen(f, h, format, 65536);
+        tg_kernels_get()->narrow(back, f, format, 65536);
+        for (size_t i = 0; i < 65536; i++) {
+            const float scalar = format == TG_BF16 ? tg_bf16_to_f32(h[i]) : tg_f16_to_f32(h[i]);
+            const double want = meaning(h[i], format);
+            assert_memory_equal(&scalar, &f[i], 4);
+            assert_int_equal(signbit(f[i]) != 0, h[i] >> 15);
+            if (isnan(want)) {
+                assert_true(isnan(f[i]));
+                assert_int_equal(back[i], h[i] | (format == TG_BF16 ? 0x40 : 0x200)); /* quiet, payload kept */
+            } else {
+                assert_true((double)f[i] == want);
+                assert_int_equal(back[i], h[i]);
+            }
+        }
+    }
+}
+
+static void test_widen(void **state)
+{
+    (void)state;
+    for_each_isa(check_widen);
+}
+
+static uint16_t narrow_by_kernel(float f, tg_format format)
+{
+    uint16_t h;
+    tg_kernels_get()->narrow(&h, &f, format, 1);
+    assert_int_equal(h, format == TG_BF16 ? tg_f32_to_bf16(f) : tg_f32_to_f16(f));
+    return h;
+}
+
+static void check_one_nearest(float f, tg_format format)
+{
+    const double got = meaning(narrow_by_kernel(f, format), format), want = nearest((double)f, format);
+    if (!(got == want && (signbit(got) != 0) == (signbit(f) != 0)))
+        fail_msg("%s of %a is %a, not %a", tg_format_name(format), (double)f, got, want);
+}
+
+/* Every value, every point halfway to its neighbour, and the floats next to all of these. */
+static void check_nearest(void)
+{
+    for (size_t k = 0; k < 2; k++)
+        for (uint32_t i = 0; i < 65536; i++) {
+            const double v = meaning((uint16_t)i, halves[k]);
+            if (!isfinite(v))
+                continue;
+            const double up = fabs(v) == largest(halves[k]) ? v + copysign(quantum(v, halves[k]), v)
+                                                            : meaning((uint16_t)(i + 1), halves[k]);
+            const float points[] = {(float)v, (float)((v + up) / 2)};
+            for (size_t p = 0; p < 2; p++) {
+                check_one_nearest(points[p], halves[k]);
+                check_one_nearest(nextafterf(points[p], INFINITY), halves[k]);
+                check_one_nearest(nextafterf(points[p], -INFINITY), halves[k]);
+            }
+        }
+}
+
+static void test_nearest(void **state)
+{
+    (void)state;
+    for_each_isa(check_nearest);
+    for (size_t k = 0; k < 2; k++) {
+        check_one_nearest(0x1p-149f, halves[k]);
+        check_one_nearest(3.4028235e38f, halves[k]);
+        assert_true(isinf(meaning(narrow_by_kernel(-INFINITY, halves[k]), halves[k])));
+    }
+}
+
+static uint16_t stochastic(float f, tg_format format, uint32_t random)
+{
+    return format == TG_BF16 ? tg_f32_to_bf16_stochastic(f, random) : tg_f32_to_f16_stochastic(f, random);
+}
+
+/* A value the format has is never moved; NaN stays NaN, and Inf Inf. */
+static void test_stochastic_keeps_values(void **state)
+{
+    (void)state;
+    static const uint32_t randoms[] = {0, 1, 0x1fff, 0x2000, 0x7fff, 0x8000, 0xfffe, 0xffff};
+    for (size_t k = 0; k < 2; k++)
+        for (uint32_t i = 0; i < 65536; i++) {
+            const double v = meaning((uint16_t)i, halves[k]);
+            const float f = halves[k] == TG_BF16 ? tg_bf16_to_f32((uint16_t)i) : tg_f16_to_f32((uint16_t)i);
+            for (size_t r = 0; r < sizeof randoms / sizeof *randoms; r++) {
+                const uint16_t got = stochastic(f, halves[k], randoms[r]);
+                if (isnan(v))
+                    assert_true(isnan(meaning(got, halves[k])));
+                else
+                    assert_int_equal(got, i);
+            }
+        }
+}
+
+/* Over all 2^16 random numbers: only the two neighbours occur, and the mean is the value itself, to what the random bits
+ * used can tell apart (fp16 subnormals: 8 bits). */
+static void check_unbiased(float f, tg_format format)
+{
+    const double v = (double)f, q = quantum(v, format), low = floor(v / q) * q, high = low + q;
+    double sum = 0;
+    for (uint32_t r = 0; r < 65536; r++) {
+        const double got = meaning(stochastic(f, format, r), format);
+        if (got != low && got != high)
+            fail_msg("%s: %a became %a", tg_format_name(format), v, got);
+        sum += (got - low) / q;
+    }
+    const double bias = fabs(sum / 65536 - (v - low) / q);
+    const double bound = format == TG_F16 && fabs(v) < 0x1p-14 ? 1.0 / 256 : 0;
+    if (!(bias <= bound))
+        fail_msg("%s: %a is off by %g of a step in the mean", tg_format_name(format), v, bias);
+}
+
+static void test_stochastic_is_unbiased(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < 2; k++) {
+        for (uint32_t i = 0; i < 24; i++) /* sizes from 2^-13 up, with full fractions */
+            check_unbiased(ldexpf(1.2385f + input_unit(77, i) * 0.2f, (int)i - 13) * (i % 2 ? -1.0f : 1.0f), halves[k]);
+        check_unbiased(0x1.555p-16f, halves[k]);
+        check_unbiased(-0x1.80cp-23f, halves[k]);
+    }
+    check_unbiased(0x1.23456p-128f, TG_BF16); /* a subnormal */
+}
+
+/* A value that nearest keeps finite is never rounded to Inf. */
+static void test_stochastic_stays_finite(void **state)
+{
+    (void)state;
+    const float below_bf16 = nextafterf(0x1.ffp127f, 0), below_f16 = nextafterf(65520.0f, 0);
+    for (uint32_t r = 0; r < 65536; r++) {
+        assert_true(isfinite(meaning(stochastic(below_bf16, TG_BF16, r), TG_BF16)));
+        assert_true(isfinite(meaning(stochastic(-below_f16, TG_F16, r), TG_F16)));
+        assert_true(isinf(meaning(stochastic(INFINITY, TG_BF16, r), TG_BF16)));
+        assert_true(isinf(meaning(stochastic(-INFINITY, TG_F16, r), TG_F16)));
+    }
+}
+
+/* A value and its rest: together 16 bits of a bf16 pair, 22 of an fp16 pair. */
+static void test_pairs(void **state)
+{
+    (void)state;
+    enum { N = 4096 };
+    static float f[N], back[N];
+    static uint16_t x[N], c[N];
+    for (size_t k = 0; k < 2; k++) {
+        const int bits = halves[k] == TG_BF16 ? 16 : 22;
+        for (size_t i = 0; i < N; i++)
+            f[i] = ldexpf(input_unit(5, i), (int)(i % 9) - 4);
+        tg_kernels_get()->narrow_pair(x, c, f, halves[k], N);
+        tg_kernels_get()->widen_pair(back, x, c, halves[k], N);
+        for (size_t i = 0; i < N; i++) {
+            assert_int_equal(x[i], narrow_by_kernel(f[i], halves[k]));
+            const double q = quantum((double)f[i], halves[k]) / (halves[k] == TG_BF16 ? 256 : 2048);
+            const double least = halves[k] == TG_F16 ? 0x1p-25 : 0;
+            if (!(fabs((double)back[i] - (double)f[i]) <= fmax(q / 2, least)))
+                fail_msg("%s pair of %d bits: %a came back as %a", tg_format_name(halves[k]), bits, (double)f[i],
+                         (double)back[i]);
+        }
+        memcpy(f, back, sizeof f); /* what a pair holds, it holds exactly */
+        tg_kernels_get()->narrow_pair(x, c, f, halves[k], N);
+        tg_kernels_get()->widen_pair(back, x, c, halves[k], N);
+        assert_memory_equal(f, back, sizeof f);
+    }
+}
+
+/* ---- the same bits on every instruction set ---- */
+
+enum { BITS_N = 1031 };
+
+static uint64_t kernel_bits(void)
+{
+    static float f[BITS_N], g[BITS_N];
+    static uint16_t h[BITS_N], c[BITS_N];
+    const tg_kernels *kernel = tg_kernels_get();
+    const tg_key key = tg_key_make(3, 1, 4, 1);
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t n = 1; n <= BITS_N; n += n < 70 ? 1 : 160)
+        for (size_t k = 0; k < 2; k++) {
+            for (size_t i = 0; i < n; i++) {
+                f[i] = ldexpf(input_unit((uint32_t)n, i), (int)(input_mix(9, (uint32_t)i) % 40) - 28);
+                g[i] = input_unit((uint32_t)n + 1000, i);
+            }
+            kernel->narrow_stochastic(h, f, halves[k], n, key, 1000003 * n);
+            hash = hash_bytes(hash, h, n * sizeof *h);
+            kernel->narrow_pair(h, c, f, halves[k], n);
+            hash = hash_bytes(hash_bytes(hash, h, n * sizeof *h), c, n * sizeof *c);
+            kernel->fold(f, g, 0.965f, 0.035f / 3, n);
+            kernel->fold(f, g, 1.0f, 0.035f / 3, n);
+            hash = hash_bytes(hash, f, n * sizeof *f);
+            const double squares = kernel->sum_squares(f, n);
+            const float most = kernel->max_abs(f, n);
+            hash = hash_bytes(hash_bytes(hash, &squares, sizeof squares), &most, sizeof most);
+        }
+    return hash;
+}
+
+static void test_same_bits(void **state)
+{
+    (void)state;
+    const tg_isa chosen = tg_isa_chosen();
+    tg_isa_force(TG_ISA_BASE);
+    const uint64_t base = kernel_bits();
+    for (int isa = 1; isa < TG_ISA_COUNT; isa++)
+        if (tg_isa_usable((tg_isa)isa)) {
+            tg_isa_force((tg_isa)isa);
+            if (kernel_bits() != base)
+                fail_msg("%s differs from base", tg_isa_name((tg_isa)isa));
+        }
+    tg_isa_force(chosen);
+}
+
+/* Where a run is cut does not change what chance does to an element. */
+static void check_cuts(void)
+{
+    enum { N = 257 };
+    static float f[N];
+    static uint16_t whole[N], parts[N];
+    const tg_key key = tg_key_make(2, 7, 1, 8);
+    const uint64_t starts[] = {0, 1, 12345, (UINT64_C(1) << 32) - 100, (UINT64_C(5) << 32) - 101};
+    for (size_t i = 0; i < N; i++)
+        f[i] = input_unit(31, i);
+    for (size_t s = 0; s < sizeof starts / sizeof *starts; s++)
+        for (size_t cut = 0; cut <= N; cut += 13) {
+            tg_kernels_get()->narrow_stochastic(whole, f, TG_BF16, N, key, starts[s]);
+            tg_kernels_get()->narrow_stochastic(parts, f, TG_BF16, cut, key, starts[s]);
+            tg_kernels_get()->narrow_stochastic(parts + cut, f + cut, TG_BF16, N - cut, key, starts[s] + cut);
+            assert_memory_equal(whole, parts, sizeof whole);
+        }
+}
+
+static void check_finite(void)
+{
+    const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};
+    static float f[200];
+    static uint16_t h[200];
+    for (size_t n = 1; n < 200; n += 7)
+        for (size_t at = 0; at < n; at++)
+            for (size_t b = 0; b < 4; b++) {
+                for (size_t i = 0; i < n; i++)
+                    f[i] = i % 3 == 0 ? 3.4e38f : i % 3 == 1 ? 0x1p-149f : -2.385f;
+                assert_true(tg_kernels_get()->all_finite(f, TG_F32, n));
+                f[at] = bad[b];
+                assert_false(tg_kernels_get()->all_finite(f, TG_F32, n));
+                assert_true(isinf(tg_kernels_get()->max_abs(f, n)));
+                for (size_t k = 0; k < 2; k++) {
+                    memset(h, 0, sizeof h);
+                    assert_true(tg_kernels_get()->all_finite(h, halves[k], n));
+                    h[at] = narrow_by_kernel(bad[b], halves[k]);
+                    assert_false(tg_kernels_get()->all_finite(h, halves[k], n));
+                }
+            }
+}
+
+static void test_cuts_and_checks(void **state)
+{
+    (void)state;
+    for_each_isa(check_cuts);
+    for_each_isa(check_finite);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    for (int f = 0; f < TG_FORMAT_COUNT; f++) {
+        assert_int_equal(tg_format_parse(tg_format_name((tg_format)f)), f);
+        assert_true(tg_format_bytes((tg_format)f) > 0);
+    }
+    assert_int_equal(tg_format_parse("bfloat16"), TG_BF16);
+    assert_int_equal(tg_format_parse("fp17"), TG_FORMAT_COUNT);
+    assert_int_equal(tg_format_bytes(TG_FORMAT_COUNT), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_widen),
+        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_stochastic_keeps_values),
+        cmocka_unit_test(test_stochastic_is_unbiased),
+        cmocka_unit_test(test_stochastic_stays_finite),
+        cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_cuts_and_checks),
+        cmocka_unit_test(test_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
