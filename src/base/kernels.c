@@ -31,11 +31,57 @@ static void narrow(void *restrict dst, const float *restrict src, tg_format form
             h[i] = tg_half_narrow(src[i]);
 }
 
-/* One draw serves two neighbours: element e takes the low half of draw e/2 when e is even, the high half when odd. */
+/* Values are taken in aligned groups of 2 * LANES. One draw serves two of a group, LANES apart: the first takes its low
+ * half, the second its high half. Whole groups vectorise without shuffles. */
+#define GROUP (2 * LANES)
+
 static uint16_t narrow_one(float f, tg_format format, tg_key key, uint32_t element)
 {
-    const uint32_t draw = tg_random(key, element >> 1), random = element & 1 ? draw >> 16 : draw & 0xffffu;
+    const uint32_t place = element % GROUP, draw = tg_random(key, element / GROUP * LANES + place % LANES);
+    const uint32_t random = place < LANES ? draw & 0xffffu : draw >> 16;
     return format == TG_BF16 ? tg_f32_to_bf16_stochastic(f, random) : tg_half_narrow_stochastic(f, random);
+}
+
+/* No value is large enough to need care: adding to the bits cannot carry into Inf. */
+static void narrow_groups_small_bf16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key,
+                                     uint32_t draw)
+{
+    for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += LANES)
+        for (uint32_t l = 0; l < LANES; l++) {
+            const uint32_t random = tg_random(key, draw + l);
+            h[l] = (uint16_t)((tg_bits_from_float(src[l]) + (random & 0xffffu)) >> 16);
+            h[l + LANES] = (uint16_t)((tg_bits_from_float(src[l + LANES]) + (random >> 16)) >> 16);
+        }
+}
+
+static void narrow_groups_bf16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key, uint32_t draw)
+{
+    for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += LANES)
+        for (uint32_t l = 0; l < LANES; l++) {
+            const uint32_t random = tg_random(key, draw + l);
+            h[l] = tg_f32_to_bf16_stochastic(src[l], random & 0xffffu);
+            h[l + LANES] = tg_f32_to_bf16_stochastic(src[l + LANES], random >> 16);
+        }
+}
+
+static void narrow_groups_fp16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key, uint32_t draw)
+{
+    for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += LANES)
+        for (uint32_t l = 0; l < LANES; l++) {
+            const uint32_t random = tg_random(key, draw + l);
+            h[l] = tg_half_narrow_stochastic(src[l], random & 0xffffu);
+            h[l + LANES] = tg_half_narrow_stochastic(src[l + LANES], random >> 16);
+        }
+}
+
+static float max_abs(const float *restrict x, size_t n)
+{
+    uint32_t most = 0; /* the bits of non-negative floats are ordered as the floats; NaN's lie above Inf's */
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t u = tg_bits_from_float(x[i]) & 0x7fffffffu;
+        most = u > most ? u : most;
+    }
+    return tg_float_from_bits(most > 0x7f800000u ? 0x7f800000u : most);
 }
 
 /* n values of one 2^32-long part of the tensor. */
@@ -43,27 +89,17 @@ static void narrow_part(uint16_t *restrict h, const float *restrict src, tg_form
                         uint32_t first)
 {
     size_t i = 0;
-    if ((first & 1) != 0 && n > 0) {
-        h[0] = narrow_one(src[0], format, key, first);
-        i = 1;
-    }
-    const size_t pairs = (n - i) / 2;
-    const uint32_t draw0 = (first + (uint32_t)i) >> 1;
-    uint16_t *restrict hp = h + i;
-    const float *restrict sp = src + i;
-    if (format == TG_BF16)
-        for (size_t p = 0; p < pairs; p++) {
-            const uint32_t draw = tg_random(key, draw0 + (uint32_t)p);
-            hp[2 * p] = tg_f32_to_bf16_stochastic(sp[2 * p], draw & 0xffffu);
-            hp[2 * p + 1] = tg_f32_to_bf16_stochastic(sp[2 * p + 1], draw >> 16);
-        }
+    for (; i < n && (first + (uint32_t)i) % GROUP != 0; i++)
+        h[i] = narrow_one(src[i], format, key, first + (uint32_t)i);
+    const size_t groups = (n - i) / GROUP;
+    const uint32_t draw = (first + (uint32_t)i) / GROUP * LANES;
+    if (format != TG_BF16)
+        narrow_groups_fp16(h + i, src + i, groups, key, draw);
+    else if (max_abs(src + i, groups * GROUP) < 0x1.fcp127f)
+        narrow_groups_small_bf16(h + i, src + i, groups, key, draw);
     else
-        for (size_t p = 0; p < pairs; p++) {
-            const uint32_t draw = tg_random(key, draw0 + (uint32_t)p);
-            hp[2 * p] = tg_half_narrow_stochastic(sp[2 * p], draw & 0xffffu);
-            hp[2 * p + 1] = tg_half_narrow_stochastic(sp[2 * p + 1], draw >> 16);
-        }
-    for (i += 2 * pairs; i < n; i++)
+        narrow_groups_bf16(h + i, src + i, groups, key, draw);
+    for (i += groups * GROUP; i < n; i++)
         h[i] = narrow_one(src[i], format, key, first + (uint32_t)i);
 }
 
@@ -109,6 +145,14 @@ static void narrow_pair(void *restrict x, void *restrict c, const float *restric
         }
 }
 
+static double fold_lanes(double *lane)
+{
+    for (size_t width = LANES / 2; width > 0; width /= 2)
+        for (size_t l = 0; l < width; l++)
+            lane[l] += lane[l + width];
+    return lane[0];
+}
+
 static double sum_squares(const float *restrict x, size_t n)
 {
     double lane[LANES] = {0};
@@ -118,20 +162,26 @@ static double sum_squares(const float *restrict x, size_t n)
             lane[l] += (double)x[i + l] * (double)x[i + l];
     for (size_t l = 0; i + l < n; l++)
         lane[l] += (double)x[i + l] * (double)x[i + l];
-    for (size_t width = LANES / 2; width > 0; width /= 2)
-        for (size_t l = 0; l < width; l++)
-            lane[l] += lane[l + width];
-    return lane[0];
+    return fold_lanes(lane);
 }
 
-static float max_abs(const float *restrict x, size_t n)
+/* Lanes of float hold 8 squares each before they go into lanes of double: a few units in the last place of a float are
+ * lost at most, and the loop keeps up with memory. */
+static double sum_squares_quick(const float *restrict x, size_t n)
 {
-    uint32_t most = 0; /* the bits of non-negative floats are ordered as the floats; NaN's lie above Inf's */
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t u = tg_bits_from_float(x[i]) & 0x7fffffffu;
-        most = u > most ? u : most;
+    double lane[LANES] = {0};
+    size_t i = 0;
+    for (; i + 8 * LANES <= n; i += 8 * LANES) {
+        float part[LANES] = {0};
+        for (size_t j = 0; j < 8; j++)
+            for (size_t l = 0; l < LANES; l++)
+                part[l] += x[i + j * LANES + l] * x[i + j * LANES + l];
+        for (size_t l = 0; l < LANES; l++)
+            lane[l] += (double)part[l];
     }
-    return tg_float_from_bits(most > 0x7f800000u ? 0x7f800000u : most);
+    for (size_t l = 0; i < n; i++, l = (l + 1) % LANES)
+        lane[l] += (double)x[i] * (double)x[i];
+    return fold_lanes(lane);
 }
 
 static bool all_finite(const void *restrict x, tg_format format, size_t n)
@@ -170,6 +220,7 @@ const tg_kernels TG_PER_ISA(tg_kernels) = {
     .widen_pair = widen_pair,
     .narrow_pair = narrow_pair,
     .sum_squares = sum_squares,
+    .sum_squares_quick = sum_squares_quick,
     .max_abs = max_abs,
     .all_finite = all_finite,
     .fold = fold,

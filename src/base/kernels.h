@@ -23,7 +23,8 @@ typedef struct tg_kernels {
     /* Kahan pair: x (n) and its rest c (n), both in `format`; src (n) is x + c to fp32's precision. */
     void (*widen_pair)(float *dst, const void *x, const void *c, tg_format format, size_t n);
     void (*narrow_pair)(void *x, void *c, const float *src, tg_format format, size_t n);
-    double (*sum_squares)(const float *x, size_t n);
+    double (*sum_squares)(const float *x, size_t n);       /* for any magnitudes */
+    double (*sum_squares_quick)(const float *x, size_t n); /* to 1e-7; for magnitudes in 1e-18 .. 1e18, as weights have */
     float (*max_abs)(const float *x, size_t n);              /* NaN counts as +Inf */
     bool (*all_finite)(const void *x, tg_format format, size_t n);
     void (*fold)(float *m, const float *g, float decay, float scale, size_t n); /* m <- decay m + scale g */

@@ -165,7 +165,7 @@ static void store_weights(const tg_optim *o, const tg_entry *e, const tg_pass *p
 
 static double stored_squares(const tg_optim *o, const tg_entry *e, workspace *w, size_t first, size_t n)
 {
-    return o->kernels->sum_squares(load(o, w->x, e->param.data, e->param.format, first, n), n);
+    return o->kernels->sum_squares_quick(load(o, w->x, e->param.data, e->param.format, first, n), n);
 }
 
 double tg_entry_rms(const tg_optim *o, const tg_entry *e)

@@ -69,8 +69,12 @@ typedef struct tg_rule_table {
     const tg_rule *at[64];
 } tg_rule_table;
 
-/* -1, 0 or 1; NaN gives 0. Compiles to masks, not branches. */
-static inline float tg_sign(float v) { return (float)((v > 0.0f) - (v < 0.0f)); }
+/* -1, 0 or 1; NaN gives 0. One comparison and a mask, no branch. */
+static inline float tg_sign(float v)
+{
+    const float one = tg_float_from_bits((tg_bits_from_float(v) & 0x80000000u) | 0x3f800000u);
+    return __builtin_islessgreater(v, 0.0f) ? one : 0.0f;
+}
 
 /* Where a row of the options table of a rule starts from: the common ones. */
 #define TG_OPTION_LR(default_, lo, hi)                                                                                 \
