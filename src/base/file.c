@@ -1,4 +1,5 @@
 /* base/file.c -- files that appear whole: temporary name, sync, rename, sync of the directory. */
+#define _DEFAULT_SOURCE
 #include "base/file.h"
 
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,7 +76,7 @@ static char *temporary_name(const char *path, int attempt)
     if (name == NULL)
         return NULL;
     memcpy(name, path, head);
-    snprintf(name + head, room - head, ".tmp-file-%ld-%d", (long)getpid(), attempt);
+    snprintf(name + head, room - head, TG_TEMPORARY "file-%ld-%d", (long)getpid(), attempt);
     return name;
 }
 
@@ -113,6 +115,7 @@ tg_status tg_file_begin(tg_file *file, const char *path)
         file->descriptor = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (file->descriptor >= 0) {
             file->temporary = name;
+            (void)flock(file->descriptor, LOCK_EX | LOCK_NB); /* in use: no leftover of a killed process */
             return TG_OK;
         }
         error = errno;

@@ -14,6 +14,10 @@
 
 #include "tiger/status.h"
 
+/* What the names of temporary files and directories begin with; a process that is killed may leave some. A flock is held
+ * on those in use. */
+#define TG_TEMPORARY ".tiger-tmp-"
+
 typedef struct tg_file {
     char *path, *temporary;
     int descriptor;

@@ -103,26 +103,33 @@ tg_status tg_model_config_set(tg_model_config *config, const char *option, const
     return status;
 }
 
+/* Every field against its option's range; those of sizes must be set when `whole`. */
+static tg_status check_fields(const tg_model_config *config, bool whole)
+{
+    const tg_option_table *table = &config->info->options;
+    for (size_t i = 0; i < table->count; i++) {
+        const struct field *f = find_field(table->at[i].name);
+        if (f == NULL)
+            continue;
+        const double value = get(config, f->offset, f->kind);
+        const tg_status status = tg_option_check(&table->at[i], value);
+        if (status != TG_OK)
+            return status;
+        if (whole && f->kind == TG_KEY_SIZE && value == 0)
+            return tg_fail(TG_EINVAL, "%s must be above 0", f->name);
+    }
+    if (config->vocab == 0 || config->vocab > TG_MODEL_MAX_VOCAB)
+        return tg_fail(TG_EINVAL, "the vocabulary must have 1 to %d tokens, not %zu", TG_MODEL_MAX_VOCAB, config->vocab);
+    return TG_OK;
+}
+
 tg_status tg_model_config_complete(tg_model_config *config)
 {
     tg_model_config full = *config;
-    const tg_model_info *info = full.info;
-    tg_status status = tg_model_type_of(info)->complete(&full);
-    if (status != TG_OK)
+    tg_status status = check_fields(&full, false); /* complete() divides by some of them */
+    if (status != TG_OK || (status = tg_model_type_of(full.info)->complete(&full)) != TG_OK ||
+        (status = check_fields(&full, true)) != TG_OK)
         return status;
-    for (size_t i = 0; i < info->options.count; i++) {
-        const tg_option *option = &info->options.at[i];
-        const struct field *f = find_field(option->name);
-        if (f == NULL)
-            continue;
-        const double value = get(&full, f->offset, f->kind);
-        if ((status = tg_option_check(option, value)) != TG_OK)
-            return status;
-        if (f->kind == TG_KEY_SIZE && value == 0)
-            return tg_fail(TG_EINVAL, "%s must be above 0", option->name);
-    }
-    if (full.vocab == 0 || full.vocab > TG_MODEL_MAX_VOCAB)
-        return tg_fail(TG_EINVAL, "the vocabulary must have 1 to %d tokens, not %zu", TG_MODEL_MAX_VOCAB, full.vocab);
     *config = full;
     return TG_OK;
 }

@@ -42,7 +42,7 @@ typedef struct tg_model_type {
     const char *prefix;   /* files may leave it off the names of weights: "transformer." */
     const char *head;     /* "lm_head.weight": a file of a tied model may hold it as well, it is not read; may be NULL */
     const char *const *ignored; /* ends with NULL: suffixes of tensors in files that are no weights, ".attn.bias" */
-    /* Completes and checks the family's own fields; each field is then checked against its option's range. */
+    /* Completes and checks the family's own fields. Before and after, each is checked against its option's range. */
     tg_status (*complete)(tg_model_config *config);
     /* Declares the weights (tg_model_declare), in file order, and sets what else their `param` tells the optimizer
      * (fan_in, many_uses). No memory of the weights exists yet. */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
+
 const char *tg_printable(char out[TG_PRINTABLE_BYTES], const char *name)
 {
     size_t n = 0;
@@ -57,25 +59,6 @@ tg_status tg_json_expect(tg_json_cursor *c, char byte)
     if (c->at == c->end)
         return tg_json_fail(c, "the header ends where '%c' should be", byte);
     return tg_json_fail(c, "'%c' expected in the header", byte);
-}
-
-size_t tg_utf8_length(const unsigned char *at, const unsigned char *end)
-{
-    const size_t left = (size_t)(end - at);
-    if (left == 0)
-        return 0;
-    const unsigned char a = at[0];
-    if (a < 0x80)
-        return 1;
-    const size_t n = a >= 0xc2 && a < 0xe0 ? 2 : (a & 0xf0) == 0xe0 ? 3 : a >= 0xf0 && a < 0xf5 ? 4 : 0;
-    if (n == 0 || left < n)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    const bool overlong = (a == 0xe0 && at[1] < 0xa0) || (a == 0xf0 && at[1] < 0x90);
-    const bool surrogate = a == 0xed && at[1] >= 0xa0, beyond = a == 0xf4 && at[1] >= 0x90;
-    return overlong || surrogate || beyond ? 0 : n;
 }
 
 /* Four hexadecimal digits, after "\u". */

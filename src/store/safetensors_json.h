@@ -30,9 +30,6 @@ tg_status tg_json_expect(tg_json_cursor *cursor, char byte);
 tg_status tg_json_text(tg_json_cursor *cursor, char *out, size_t *bytes);
 tg_status tg_json_integer(tg_json_cursor *cursor, uint64_t *value);
 
-/* The number of bytes of the UTF-8 character at `at`, 0 when there is none (overlong and surrogates included). */
-size_t tg_utf8_length(const unsigned char *at, const unsigned char *end);
-
 #define TG_PRINTABLE_BYTES 80
 /* A name as it may stand in a message: one line, at most TG_PRINTABLE_BYTES with the 0; returns `out`. */
 const char *tg_printable(char out[TG_PRINTABLE_BYTES], const char *name);

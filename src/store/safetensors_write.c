@@ -2,74 +2,17 @@
  *
  * The header is padded with spaces so that the data begins at a multiple of 64 bytes. Tensors stand in the caller's
  * order without gaps, which the format forbids: one whose neighbours are of odd sizes is not aligned further. */
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/sort.h"
+#include "base/text.h"
 #include "store/safetensors_json.h"
 #include "tiger/safetensors.h"
 
 #define DATA_ALIGN 64
-
-/* A text that grows; `failed` sticks. */
-typedef struct text {
-    char *at;
-    size_t used, room;
-    bool failed;
-} text;
-
-static void append(text *t, const char *bytes, size_t count)
-{
-    if (t->failed)
-        return;
-    if (count > t->room - t->used) {
-        const size_t room = 2 * t->room + count + 4096;
-        char *at = tg_heap_resize(t->at, t->room, room, 1);
-        if (at == NULL) {
-            t->failed = true;
-            return;
-        }
-        t->at = at;
-        t->room = room;
-    }
-    memcpy(t->at + t->used, bytes, count);
-    t->used += count;
-}
-
-TG_PRINTF(2, 3) static void append_format(text *t, const char *format, ...)
-{
-    char line[128]; /* tags and numbers only */
-    va_list args;
-    va_start(args, format);
-    const int n = vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    append(t, line, (size_t)n);
-}
-
-/* The text in quotes, escaped; false when it is not UTF-8. */
-static bool append_quoted(text *t, const char *value)
-{
-    const unsigned char *at = (const unsigned char *)value, *end = at + strlen(value);
-    append(t, "\"", 1);
-    while (at < end) {
-        const size_t n = tg_utf8_length(at, end);
-        if (n == 0)
-            return false;
-        if (*at < 0x20)
-            append_format(t, "\\u%04x", *at);
-        else if (*at == '"' || *at == '\\')
-            append_format(t, "\\%c", *at);
-        else
-            append(t, (const char *)at, n);
-        at += n;
-    }
-    append(t, "\"", 1);
-    return true;
-}
 
 /* ---- checks ---- */
 
@@ -140,53 +83,53 @@ static tg_status check(const char *path, const tg_named_tensor *tensors, size_t 
 
 /* ---- the header ---- */
 
-static bool append_metadata(text *t, const char *const *metadata, size_t count)
+static bool append_metadata(tg_text *t, const char *const *metadata, size_t count)
 {
-    append_format(t, "\"__metadata__\":{");
+    tg_text_format(t, "\"__metadata__\":{");
     for (size_t i = 0; i < count; i++) {
-        append(t, ",", i > 0);
-        if (!append_quoted(t, metadata[2 * i]))
+        tg_text_append(t, ",", i > 0);
+        if (!tg_text_quoted(t, metadata[2 * i]))
             return false;
-        append(t, ":", 1);
-        if (!append_quoted(t, metadata[2 * i + 1]))
+        tg_text_append(t, ":", 1);
+        if (!tg_text_quoted(t, metadata[2 * i + 1]))
             return false;
     }
-    append(t, "}", 1);
+    tg_text_append(t, "}", 1);
     return true;
 }
 
 /* False when the name is not UTF-8 or the data's end overflows. */
-static bool append_tensor(text *t, const tg_named_tensor *tensor, size_t *offset)
+static bool append_tensor(tg_text *t, const tg_named_tensor *tensor, size_t *offset)
 {
     size_t end;
-    if (!append_quoted(t, tensor->name) || !tg_add_size(&end, *offset, tensor->bytes))
+    if (!tg_text_quoted(t, tensor->name) || !tg_add_size(&end, *offset, tensor->bytes))
         return false;
-    append_format(t, ":{\"dtype\":\"%s\",\"shape\":[", tg_format_name(tensor->format));
+    tg_text_format(t, ":{\"dtype\":\"%s\",\"shape\":[", tg_format_name(tensor->format));
     for (unsigned i = 0; i < tensor->rank; i++)
-        append_format(t, "%s%llu", i > 0 ? "," : "", (unsigned long long)tensor->shape[i]);
-    append_format(t, "],\"data_offsets\":[%zu,%zu]}", *offset, end);
+        tg_text_format(t, "%s%llu", i > 0 ? "," : "", (unsigned long long)tensor->shape[i]);
+    tg_text_format(t, "],\"data_offsets\":[%zu,%zu]}", *offset, end);
     *offset = end;
     return true;
 }
 
 /* Length and header, padded; `out` is empty before. */
-static tg_status make_header(text *out, const char *path, const tg_named_tensor *tensors, size_t count,
+static tg_status make_header(tg_text *out, const char *path, const tg_named_tensor *tensors, size_t count,
                              const char *const *metadata, size_t metadata_count)
 {
     char word[TG_PRINTABLE_BYTES];
     static const char blanks[] = "                                                                ";
     size_t offset = 0;
-    append(out, "\0\0\0\0\0\0\0\0{", TG_HEADER_PREFIX + 1);
+    tg_text_append(out, "\0\0\0\0\0\0\0\0{", TG_HEADER_PREFIX + 1);
     if (metadata_count > 0 && !append_metadata(out, metadata, metadata_count))
         return tg_fail(TG_EINVAL, "cannot write '%s': the metadata is not UTF-8", path);
     for (size_t i = 0; i < count; i++) {
-        append(out, ",", i > 0 || metadata_count > 0);
+        tg_text_append(out, ",", i > 0 || metadata_count > 0);
         if (!append_tensor(out, &tensors[i], &offset))
             return tg_fail(TG_EINVAL, "cannot write '%s': the name '%s' is not UTF-8, or the data is too large", path,
                            tg_printable(word, tensors[i].name));
     }
-    append(out, "}", 1);
-    append(out, blanks, tg_round_up(out->used, DATA_ALIGN) - out->used);
+    tg_text_append(out, "}", 1);
+    tg_text_append(out, blanks, tg_round_up(out->used, DATA_ALIGN) - out->used);
     if (out->failed)
         return tg_no_memory("the header of a safetensors file", out->used);
     const size_t header = out->used - TG_HEADER_PREFIX;
@@ -201,7 +144,7 @@ static tg_status make_header(text *out, const char *path, const tg_named_tensor 
 tg_status tg_safetensors_write(const char *path, const tg_named_tensor *tensors, size_t count,
                                const char *const *metadata, size_t metadata_count)
 {
-    text header = {0};
+    tg_text header = {0};
     tg_file file = {.descriptor = -1};
     tg_status status = check(path, tensors, count, metadata, metadata_count);
     if (status == TG_OK)
@@ -215,6 +158,6 @@ tg_status tg_safetensors_write(const char *path, const tg_named_tensor *tensors,
     if (status == TG_OK)
         status = tg_file_commit(&file);
     tg_file_abort(&file);
-    tg_heap_free(header.at);
+    tg_text_free(&header);
     return status;
 }
