@@ -94,7 +94,8 @@ static tg_status forward(const tg_call *call)
 {
     const tg_graph *graph = call->graph;
     const size_t rows = call->out_shape[0]->rows;
-    const size_t first = graph->mode == TG_GENERATE ? call->run->cache->used : 0;
+    const tg_cache *cache = call->run->cache;
+    const size_t first = graph->mode == TG_GENERATE && cache != NULL ? cache->used : 0;
     const tg_status status = check(call, first);
     if (status != TG_OK)
         return status;

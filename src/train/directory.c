@@ -1,0 +1,65 @@
+/* train/directory.c -- a model's directory opened for use: configuration, tokenizer, weights. */
+#include "train/directory.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/memory.h"
+
+/* bf16 when every tensor of the file is, else fp32, which holds all others. */
+static tg_status weights_format(tg_format *format, const char *path)
+{
+    static const char file_name[] = "/model.safetensors";
+    const size_t bytes = strlen(path) + sizeof file_name;
+    char *file_path = tg_heap_alloc(bytes, 1);
+    if (file_path == NULL)
+        return tg_no_memory("a path", bytes);
+    snprintf(file_path, bytes, "%s%s", path, file_name);
+    tg_safetensors *file;
+    const tg_status status = tg_safetensors_open(&file, file_path, NULL);
+    tg_heap_free(file_path);
+    if (status != TG_OK)
+        return status;
+    tg_format found = TG_BF16;
+    for (size_t i = 0; i < tg_safetensors_count(file); i++)
+        if (tg_safetensors_at(file, i)->format != TG_BF16)
+            found = TG_F32;
+    tg_safetensors_destroy(file);
+    *format = found;
+    return TG_OK;
+}
+
+tg_status tg_directory_open(tg_directory *out, const char *path, tg_precision precision)
+{
+    tg_directory opened = {.activations = precision == TG_PRECISION_FP32 ? TG_F32 : TG_BF16};
+    tg_model_config config;
+    tg_format weights = TG_F32;
+    tg_status status = tg_model_config_read(&config, path);
+    if (status == TG_OK)
+        status = tg_tokenizer_read(&opened.tokenizer, path);
+    if (status != TG_OK)
+        goto fail;
+    if (tg_tokenizer_vocab(opened.tokenizer) > config.vocab) {
+        status = tg_fail(TG_EFORMAT, "%s: the tokenizer has %zu tokens, the model only %zu", path,
+                         tg_tokenizer_vocab(opened.tokenizer), config.vocab);
+        goto fail;
+    }
+    if (precision != TG_PRECISION_FP32 && (status = weights_format(&weights, path)) != TG_OK)
+        goto fail;
+    if ((status = tg_model_create(&opened.model, &config, weights)) != TG_OK ||
+        (status = tg_model_load(opened.model, path)) != TG_OK)
+        goto fail;
+    *out = opened;
+    return TG_OK;
+fail:
+    tg_directory_close(&opened);
+    return status;
+}
+
+void tg_directory_close(tg_directory *directory)
+{
+    tg_model_destroy(directory->model);
+    tg_tokenizer_destroy(directory->tokenizer);
+    *directory = (tg_directory){0};
+}

@@ -1,0 +1,85 @@
+/* train/evaluate.c -- the mean loss of a model on text: of the training loop's validation split, or of a whole file. */
+#include "train/evaluate.h"
+
+#include "base/fail.h"
+#include "base/memory.h"
+#include "graph/run.h"
+#include "train/directory.h"
+
+tg_status tg_evaluate_split(double *loss, size_t *targets_counted, tg_graph *graph, const tg_corpus *corpus,
+                            tg_split split, size_t batches, uint32_t *tokens, int32_t *targets)
+{
+    size_t windows = 0, counted = 0;
+    double sum = 0;
+    tg_status status = tg_corpus_window(corpus, split, tokens, targets, graph->batch, graph->time, 0, &windows);
+    if (status != TG_OK)
+        return status;
+    const size_t all = (windows + graph->batch - 1) / graph->batch;
+    const size_t wanted = batches == 0 || batches > all ? all : batches;
+    for (size_t i = 0; i < wanted; i++) {
+        const size_t index = (size_t)((double)i * (double)all / (double)wanted);
+        tg_run run = {.tokens = tokens, .targets = targets};
+        status = tg_corpus_window(corpus, split, tokens, targets, graph->batch, graph->time, index, NULL);
+        if (status == TG_OK)
+            status = tg_graph_run(graph, &run);
+        if (status != TG_OK)
+            return status;
+        sum += run.loss_sum;
+        counted += run.targets_counted;
+    }
+    if (counted == 0)
+        return tg_fail(TG_EINVAL, "the text is too short to evaluate on: it has no token with one before it");
+    *loss = sum / (double)counted;
+    if (targets_counted != NULL)
+        *targets_counted = counted;
+    return TG_OK;
+}
+
+/* The model's context, or less for a text that does not fill it. */
+static size_t time_for(const tg_model *model, const tg_corpus *corpus)
+{
+    const size_t context = tg_model_get_config(model)->context, tokens = tg_corpus_tokens(corpus, TG_SPLIT_TRAIN);
+    return tokens > context ? context : tokens > 1 ? tokens - 1 : 1;
+}
+
+static tg_status evaluate_corpus(double *loss, size_t *counted, const tg_directory *directory, const tg_corpus *corpus,
+                                 size_t batch)
+{
+    const size_t time = time_for(directory->model, corpus);
+    size_t places;
+    if (!tg_multiply(&places, batch, time))
+        return tg_fail(TG_EINVAL, "a batch of %zu is too large", batch);
+    tg_graph *graph = NULL;
+    uint32_t *tokens = tg_alloc(NULL, places, sizeof *tokens);
+    int32_t *targets = tg_alloc(NULL, places, sizeof *targets);
+    tg_status status = tokens == NULL || targets == NULL ? tg_no_memory("a batch", places * 8) : TG_OK;
+    if (status == TG_OK)
+        status = tg_graph_create(&graph, directory->model, TG_EVALUATE, directory->activations, batch, time);
+    if (status == TG_OK)
+        status = tg_graph_plan(graph, TG_RECOMPUTE_NONE);
+    if (status == TG_OK)
+        status = tg_graph_allocate(graph);
+    if (status == TG_OK)
+        status = tg_evaluate_split(loss, counted, graph, corpus, TG_SPLIT_TRAIN, 0, tokens, targets);
+    tg_graph_destroy(graph);
+    tg_free(NULL, tokens, places, sizeof *tokens);
+    tg_free(NULL, targets, places, sizeof *targets);
+    return status;
+}
+
+tg_status tg_evaluate(double *loss, size_t *tokens, const char *directory, const char *data, size_t batch,
+                      tg_precision precision)
+{
+    if (batch == 0)
+        return tg_fail(TG_EINVAL, "batch must be at least 1");
+    tg_directory opened = {0};
+    tg_corpus *corpus = NULL;
+    tg_status status = tg_directory_open(&opened, directory, precision);
+    if (status == TG_OK)
+        status = tg_corpus_open(&corpus, data, opened.tokenizer, 0.0);
+    if (status == TG_OK)
+        status = evaluate_corpus(loss, tokens, &opened, corpus, batch);
+    tg_corpus_destroy(corpus);
+    tg_directory_close(&opened);
+    return status;
+}

@@ -1,0 +1,88 @@
+/* train/sample.c -- text from a trained model, token by token. */
+#include <math.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/memory.h"
+#include "train/directory.h"
+#include "train/generate.h"
+#include "train/pick.h"
+#include "train/pieces.h"
+
+#define PURPOSE 0x73616d706c65u /* "sample" */
+
+static tg_status check(const tg_sample_config *config)
+{
+    if (!(config->temperature >= 0) || !isfinite(config->temperature))
+        return tg_fail(TG_EINVAL, "temperature must be >= 0, not %g", config->temperature);
+    if (config->directory == NULL)
+        return tg_fail(TG_EINVAL, "sampling needs a model's directory");
+    return TG_OK;
+}
+
+/* The tokens to begin with: the prompt's; of an empty one a newline, or whatever token is the first. */
+static tg_status encode_prompt(uint32_t **ids, size_t *count, const tg_tokenizer *tokenizer, const char *prompt)
+{
+    const size_t bytes = prompt == NULL ? 0 : strlen(prompt);
+    if (bytes > 0)
+        return tg_tokenizer_encode(tokenizer, ids, count, prompt, bytes);
+    if (tg_tokenizer_encode(tokenizer, ids, count, "\n", 1) == TG_OK)
+        return TG_OK;
+    size_t first_bytes;
+    const char *first = tg_tokenizer_token(tokenizer, 0, &first_bytes);
+    return tg_tokenizer_encode(tokenizer, ids, count, first, first_bytes);
+}
+
+static tg_status make_text(const tg_sample_config *config, const tg_directory *directory, tg_generator *generator,
+                           uint32_t *heap, tg_pieces *pieces)
+{
+    const size_t vocab = tg_tokenizer_vocab(directory->tokenizer); /* the model's may be padded */
+    for (size_t i = 0; i < config->tokens; i++) {
+        uint32_t token;
+        size_t bytes;
+        const tg_key key = tg_key_make(config->seed, PURPOSE, i, 0);
+        tg_status status =
+            tg_pick_token(&token, generator->logits, vocab, config->temperature, config->top_k, heap, key);
+        if (status != TG_OK)
+            return status;
+        const char *text = tg_tokenizer_token(directory->tokenizer, token, &bytes);
+        tg_pieces_add(pieces, text, bytes);
+        if (i + 1 < config->tokens && (status = tg_generator_read(generator, &token, 1)) != TG_OK)
+            return status;
+    }
+    return TG_OK;
+}
+
+tg_status tg_sample(const tg_sample_config *config, void (*text)(void *ctx, const char *bytes, size_t count), void *ctx)
+{
+    tg_directory directory = {0};
+    tg_generator generator = {0};
+    uint32_t *ids = NULL, *heap = NULL;
+    size_t count = 0, heap_size = 0;
+    tg_pieces pieces = {.text = text, .ctx = ctx};
+    tg_status status = check(config);
+    if (status == TG_OK)
+        status = tg_directory_open(&directory, config->directory, config->precision);
+    if (status == TG_OK)
+        status = encode_prompt(&ids, &count, directory.tokenizer, config->prompt);
+    if (status == TG_OK)
+        status = tg_generator_init(&generator, directory.model, directory.activations);
+    if (status != TG_OK)
+        goto done;
+    heap_size = config->top_k < tg_tokenizer_vocab(directory.tokenizer) ? config->top_k : 0;
+    if (heap_size > 0 && (heap = tg_alloc(NULL, heap_size, sizeof *heap)) == NULL) {
+        status = tg_no_memory("the most likely tokens", heap_size * sizeof *heap);
+        goto done;
+    }
+    if ((status = tg_generator_read(&generator, ids, count)) != TG_OK)
+        goto done;
+    if (config->prompt != NULL)
+        tg_pieces_add(&pieces, config->prompt, strlen(config->prompt));
+    status = make_text(config, &directory, &generator, heap, &pieces);
+done:
+    tg_free(NULL, heap, heap_size, sizeof *heap);
+    tg_tokens_free(ids);
+    tg_generator_fini(&generator);
+    tg_directory_close(&directory);
+    return status;
+}
