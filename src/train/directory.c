@@ -1,21 +1,18 @@
 /* train/directory.c -- a model's directory opened for use: configuration, tokenizer, weights. */
 #include "train/directory.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/file.h"
 #include "base/memory.h"
 
 /* bf16 when every tensor of the file is, else fp32, which holds all others. */
 static tg_status weights_format(tg_format *format, const char *path)
 {
-    static const char file_name[] = "/model.safetensors";
-    const size_t bytes = strlen(path) + sizeof file_name;
-    char *file_path = tg_heap_alloc(bytes, 1);
+    char *file_path = tg_file_join(path, "model.safetensors");
     if (file_path == NULL)
-        return tg_no_memory("a path", bytes);
-    snprintf(file_path, bytes, "%s%s", path, file_name);
+        return tg_no_memory("a path", strlen(path));
     tg_safetensors *file;
     const tg_status status = tg_safetensors_open(&file, file_path, NULL);
     tg_heap_free(file_path);

@@ -1,0 +1,361 @@
+/* engine_models_test.c -- whole models: gradients against finite differences, recomputation, one completion a weight, and
+ * the key/value cache against the full forward pass. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/memory.h"
+#include "graph/run.h"
+#include "model/model.h"
+#include "tiger/engine/train.h"
+#include "train/generate.h"
+
+typedef struct shape {
+    const char *model, *options; /* "NAME VALUE NAME VALUE ..." */
+} shape;
+
+static const shape shapes[] = {
+    {"gpt2", "layers 2 heads 2 width 14 context 9"},
+    {"gpt2", "layers 1 heads 3 width 15 context 7 tied 0 hidden 23 dropout 0.23"},
+    {"llama", "layers 2 heads 4 kv_heads 2 width 16 context 9"},
+    {"llama", "layers 1 heads 3 kv_heads 1 head_dim 6 width 17 context 8 tied 1 hidden 21 dropout 0.17"},
+};
+#define SHAPES (sizeof shapes / sizeof *shapes)
+#define VOCAB 37
+
+static tg_model_config config_of(const shape *s)
+{
+    tg_model_config config;
+    char text[256], *word[32];
+    size_t words = 0;
+    assert_int_equal(tg_model_config_default(&config, s->model), TG_OK);
+    snprintf(text, sizeof text, "%s", s->options);
+    for (char *p = strtok(text, " "); p != NULL; p = strtok(NULL, " "))
+        word[words++] = p;
+    for (size_t i = 0; i + 1 < words; i += 2)
+        assert_int_equal(tg_model_config_set(&config, word[i], word[i + 1]), TG_OK);
+    config.vocab = VOCAB;
+    assert_int_equal(tg_model_config_complete(&config), TG_OK);
+    return config;
+}
+
+/* Weights under which everything matters: fresh ones, disturbed. */
+static tg_model *model_of(const tg_model_config *config, tg_format format)
+{
+    tg_model *model;
+    assert_int_equal(tg_model_create(&model, config, format), TG_OK);
+    assert_int_equal(tg_model_initialize(model, 3), TG_OK);
+    for (size_t w = 0; w < tg_model_weight_count(model); w++) {
+        const tg_param *param = tg_model_weight(model, w);
+        for (size_t i = 0; i < param->rows * param->cols; i++) {
+            const float change = 0.19f * tg_random_normal(tg_key_make(11, w, 0, 0), (uint32_t)i);
+            if (format == TG_F32)
+                ((float *)param->data)[i] += change;
+            else
+                ((uint16_t *)param->data)[i] = tg_f32_to_bf16(tg_bf16_to_f32(((uint16_t *)param->data)[i]) + change);
+        }
+    }
+    return model;
+}
+
+/* ---- finite differences ---- */
+
+static void show_bad(void *ctx, const tg_check_row *row)
+{
+    ++*(size_t *)ctx;
+    if (!row->good || !(row->analytic_norm > 0))
+        print_message("%s: analytic %.6g numeric %.6g relative error %.3g\n", row->weight, row->analytic_norm,
+                      row->numeric_norm, row->relative_error);
+    assert_true(row->analytic_norm > 0);
+}
+
+static void gradients_agree_with_differences(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < SHAPES; s++) {
+        const tg_model_config config = config_of(&shapes[s]);
+        tg_model *model = model_of(&config, TG_F32);
+        bool good = false;
+        size_t rows = 0;
+        assert_int_equal(tg_check_gradients(&config, 3, 7, 4, 17 + s, show_bad, &rows, &good), TG_OK);
+        assert_true(good);
+        assert_int_equal(rows, tg_model_weight_count(model));
+        tg_model_destroy(model);
+    }
+}
+
+static void check_refuses_nonsense(void **state)
+{
+    (void)state;
+    const tg_model_config config = config_of(&shapes[0]);
+    bool good = true;
+    assert_int_equal(tg_check_gradients(&config, 0, 7, 4, 1, NULL, NULL, &good), TG_EINVAL);
+    assert_int_equal(tg_check_gradients(&config, 2, 10, 4, 1, NULL, NULL, &good), TG_EINVAL);
+    assert_int_equal(tg_check_gradients(&config, 2, 7, 0, 1, NULL, NULL, &good), TG_EINVAL);
+}
+
+/* ---- one training step into arrays ---- */
+
+typedef struct gradients {
+    const tg_model *model;
+    float *sum[64];
+    size_t completed[64];
+} gradients;
+
+static tg_status take_tile(void *ctx, size_t weight, size_t row, size_t rows, const float *tile)
+{
+    gradients *g = ctx;
+    const tg_param *param = tg_model_weight(g->model, weight);
+    assert_true(row + rows <= param->rows);
+    assert_int_equal(g->completed[weight], 0);
+    for (size_t i = 0; i < rows * param->cols; i++)
+        g->sum[weight][row * param->cols + i] += tile[i];
+    return TG_OK;
+}
+
+static tg_status take_rows(void *ctx, size_t weight, const uint32_t *index, size_t rows, const float *tile)
+{
+    const size_t cols = tg_model_weight(((gradients *)ctx)->model, weight)->cols;
+    for (size_t r = 0; r < rows; r++) {
+        assert_true(r == 0 || index[r - 1] < index[r]);
+        take_tile(ctx, weight, index[r], 1, tile + r * cols);
+    }
+    return TG_OK;
+}
+
+static tg_status take_reject(void *ctx, size_t weight)
+{
+    (void)ctx;
+    (void)weight;
+    fail_msg("a gradient was rejected");
+    return TG_OK;
+}
+
+static tg_status take_complete(void *ctx, size_t weight)
+{
+    ((gradients *)ctx)->completed[weight]++;
+    return TG_OK;
+}
+
+#define BATCH 3
+#define TIME 7
+
+static void fill_batch(uint32_t *tokens, int32_t *targets)
+{
+    for (uint32_t i = 0; i < BATCH * TIME; i++) {
+        tokens[i] = (uint32_t)tg_random_below(tg_key_make(5, 0, 0, 0), i, VOCAB);
+        targets[i] = i % 5 == 3 ? -1 : (int32_t)tg_random_below(tg_key_make(6, 0, 0, 0), i, VOCAB);
+    }
+}
+
+static double train_once(gradients *g, tg_model *model, tg_format activations, tg_recompute recompute)
+{
+    uint32_t tokens[BATCH * TIME];
+    int32_t targets[BATCH * TIME];
+    tg_graph *graph;
+    fill_batch(tokens, targets);
+    *g = (gradients){.model = model};
+    assert_true(tg_model_weight_count(model) <= 64);
+    for (size_t w = 0; w < tg_model_weight_count(model); w++)
+        g->sum[w] = tg_heap_alloc(tg_model_weight(model, w)->rows * tg_model_weight(model, w)->cols, sizeof(float));
+    assert_int_equal(tg_graph_create(&graph, model, TG_TRAIN, activations, BATCH, TIME), TG_OK);
+    assert_int_equal(tg_graph_plan(graph, recompute), TG_OK);
+    assert_int_equal(tg_graph_allocate(graph), TG_OK);
+    tg_run run = {.tokens = tokens,
+                  .targets = targets,
+                  .seed = 21,
+                  .update = 4,
+                  .micro_step = 2,
+                  .sink = {take_tile, take_rows, take_reject, take_complete, g}};
+    assert_int_equal(tg_graph_run(graph, &run), TG_OK);
+    tg_graph_destroy(graph);
+    return run.loss;
+}
+
+static void release(gradients *g)
+{
+    for (size_t w = 0; w < 64; w++)
+        tg_heap_free(g->sum[w]);
+}
+
+static void recomputation_gives_the_same_bits(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < SHAPES; s++)
+        for (int half = 0; half < 2; half++) {
+            const tg_format format = half ? TG_BF16 : TG_F32;
+            const tg_model_config config = config_of(&shapes[s]);
+            tg_model *model = model_of(&config, format);
+            gradients plain, again;
+            const double loss = train_once(&plain, model, format, TG_RECOMPUTE_NONE);
+            for (int r = TG_RECOMPUTE_BLOCK; r <= TG_RECOMPUTE_SQRT; r++) {
+                const double other = train_once(&again, model, format, (tg_recompute)r);
+                assert_memory_equal(&loss, &other, sizeof loss);
+                for (size_t w = 0; w < tg_model_weight_count(model); w++) {
+                    const tg_param *param = tg_model_weight(model, w);
+                    assert_memory_equal(plain.sum[w], again.sum[w], param->rows * param->cols * sizeof(float));
+                }
+                release(&again);
+            }
+            release(&plain);
+            tg_model_destroy(model);
+        }
+}
+
+static void every_weight_is_completed_once(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < SHAPES; s++) {
+        const tg_model_config config = config_of(&shapes[s]);
+        tg_model *model = model_of(&config, TG_F32);
+        gradients g;
+        train_once(&g, model, TG_F32, TG_RECOMPUTE_NONE);
+        for (size_t w = 0; w < tg_model_weight_count(model); w++)
+            assert_int_equal(g.completed[w], 1);
+        release(&g);
+        tg_model_destroy(model);
+    }
+}
+
+/* bf16 weights and activations: the gradient is that of fp32, up to the 8 digits of what passes. */
+static void bf16_is_near_fp32(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < SHAPES; s++) {
+        const tg_model_config config = config_of(&shapes[s]);
+        tg_model *half = model_of(&config, TG_BF16), *full = model_of(&config, TG_F32);
+        gradients g_half, g_full;
+        for (size_t w = 0; w < tg_model_weight_count(full); w++) /* the same values in both */
+            for (size_t i = 0; i < full->weight[w].param.rows * full->weight[w].param.cols; i++)
+                ((float *)full->weight[w].param.data)[i] = tg_bf16_to_f32(((uint16_t *)half->weight[w].param.data)[i]);
+        const double loss = train_once(&g_full, full, TG_F32, TG_RECOMPUTE_NONE);
+        assert_true(fabs(train_once(&g_half, half, TG_BF16, TG_RECOMPUTE_NONE) - loss) < 0.02 * loss);
+        double difference = 0, size = 0;
+        for (size_t w = 0; w < tg_model_weight_count(full); w++)
+            for (size_t i = 0; i < full->weight[w].param.rows * full->weight[w].param.cols; i++) {
+                difference += pow(g_half.sum[w][i] - g_full.sum[w][i], 2);
+                size += pow(g_full.sum[w][i], 2);
+            }
+        assert_true(difference < 0.03 * 0.03 * size);
+        release(&g_half);
+        release(&g_full);
+        tg_model_destroy(half);
+        tg_model_destroy(full);
+    }
+}
+
+/* ---- the cache ---- */
+
+static void full_logits(float *logits, tg_model *model, const uint32_t *tokens, size_t count)
+{
+    tg_graph *graph;
+    tg_run run = {.tokens = tokens, .logits = logits};
+    assert_int_equal(tg_graph_create(&graph, model, TG_GENERATE, TG_F32, 1, count), TG_OK);
+    assert_int_equal(tg_graph_plan(graph, TG_RECOMPUTE_NONE), TG_OK);
+    assert_int_equal(tg_graph_allocate(graph), TG_OK);
+    assert_int_equal(tg_graph_run(graph, &run), TG_OK);
+    tg_graph_destroy(graph);
+}
+
+static void assert_near(const float *a, const float *b)
+{
+    double largest = 0;
+    for (size_t i = 0; i < VOCAB; i++) {
+        assert_true(fabs(a[i] - b[i]) <= 1e-5);
+        largest = fmax(largest, fabs(a[i]));
+    }
+    assert_true(largest > 0.1);
+}
+
+static void cache_equals_full_forward(void **state)
+{
+    (void)state;
+    static const uint32_t token[] = {5, 17, 0, 31, 2, 2, 36, 24, 9, 23, 11, 30, 8, 1, 19, 7, 28, 3};
+    const size_t tokens = sizeof token / sizeof *token;
+    for (size_t s = 0; s < SHAPES; s++)
+        for (size_t first = 1; first <= 5; first += 2) { /* read at once; the rest one by one */
+            const tg_model_config config = config_of(&shapes[s]);
+            tg_model *model = model_of(&config, TG_F32);
+            tg_generator generator;
+            float wanted[VOCAB];
+            assert_int_equal(tg_generator_init(&generator, model, TG_F32), TG_OK);
+            for (size_t read = 0; read < tokens;) {
+                const size_t now = read == 0 ? first : 1;
+                assert_int_equal(tg_generator_read(&generator, token + read, now), TG_OK);
+                read += now;
+                const size_t used = generator.cache.used;
+                assert_true(used <= config.context && (read > config.context || used == read));
+                assert_true(read <= config.context || used >= config.context / 2);
+                assert_memory_equal(generator.window, token + read - used, used * sizeof *token);
+                full_logits(wanted, model, generator.window, used);
+                assert_near(generator.logits, wanted);
+            }
+            tg_generator_fini(&generator);
+            tg_model_destroy(model);
+        }
+}
+
+static void long_input_keeps_its_end(void **state)
+{
+    (void)state;
+    const tg_model_config config = config_of(&shapes[2]);
+    tg_model *model = model_of(&config, TG_F32);
+    tg_generator generator;
+    uint32_t token[40];
+    float wanted[VOCAB];
+    for (uint32_t i = 0; i < 40; i++)
+        token[i] = i * 7 % VOCAB;
+    assert_int_equal(tg_generator_init(&generator, model, TG_F32), TG_OK);
+    assert_int_equal(tg_generator_read(&generator, token, 0), TG_EINVAL);
+    assert_int_equal(tg_generator_read(&generator, token, 40), TG_OK);
+    full_logits(wanted, model, token + 40 - config.context, config.context);
+    assert_near(generator.logits, wanted);
+    token[0] = VOCAB; /* unknown to the model */
+    assert_int_equal(tg_generator_read(&generator, token, 1), TG_EINVAL);
+    tg_generator_fini(&generator);
+    tg_model_destroy(model);
+}
+
+static void generator_survives_lack_of_memory(void **state)
+{
+    (void)state;
+    const tg_model_config config = config_of(&shapes[0]);
+    tg_model *model = model_of(&config, TG_F32);
+    for (long n = 1;; n++) {
+        tg_generator generator = {0};
+        const uint32_t token[3] = {1, 2, 3};
+        tg_memory_fail_at(n);
+        tg_status status = tg_generator_init(&generator, model, TG_F32);
+        if (status == TG_OK)
+            status = tg_generator_read(&generator, token, 3);
+        tg_memory_fail_at(0);
+        tg_generator_fini(&generator);
+        assert_true(status == TG_OK || status == TG_ENOMEM);
+        if (status == TG_OK) {
+            assert_true(n > 5);
+            break;
+        }
+    }
+    tg_model_destroy(model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_agree_with_differences),
+        cmocka_unit_test(check_refuses_nonsense),
+        cmocka_unit_test(recomputation_gives_the_same_bits),
+        cmocka_unit_test(every_weight_is_completed_once),
+        cmocka_unit_test(bf16_is_near_fp32),
+        cmocka_unit_test(cache_equals_full_forward),
+        cmocka_unit_test(long_input_keeps_its_end),
+        cmocka_unit_test(generator_survives_lack_of_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
