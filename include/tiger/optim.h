@@ -187,7 +187,7 @@ tg_status tg_optim_rms(const tg_optim *optim, size_t param, double *rms);
  * into slot 0; into an array of the optimizer's; into one array that serves tensor after tensor (one micro-step a window).
  * All four take whole gradients too. */
 typedef enum tg_gradient_place { TG_ARRAYS, TG_FOLDED, TG_BUFFERED, TG_RELEASED } tg_gradient_place;
-tg_gradient_place tg_optim_gradient_place(const tg_optim *optim); /* known after start */
+tg_gradient_place tg_optim_gradient_place(const tg_optim *optim); /* as the options say now */
 
 /* Bytes this optimizer holds, or will hold after start: by kind. */
 typedef struct tg_optim_bytes {

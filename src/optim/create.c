@@ -202,4 +202,10 @@ const tg_param *tg_optim_param(const tg_optim *o, size_t index)
     return index < o->entries ? &o->entry[index].param : NULL;
 }
 
-tg_gradient_place tg_optim_gradient_place(const tg_optim *o) { return o->place; }
+tg_gradient_place tg_optim_gradient_place(const tg_optim *o)
+{
+    tg_optim resolved = *o;
+    if (!o->started)
+        tg_optim_resolve(&resolved);
+    return resolved.place;
+}

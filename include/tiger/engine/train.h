@@ -33,20 +33,25 @@ typedef struct tg_setting {
     const char *name, *value;
 } tg_setting;
 
-/* A run, as the user describes it. Texts are the caller's and live as long as the run. */
+/* A run, as the user describes it. Texts are the caller's and live as long as the run.
+ *
+ * With `resume` the run's own settings hold, as its newest checkpoint has them; what the user says again must agree, but for
+ * data (another path to the same text) and updates, threads, eval_every, eval_batches, save_every, keep, log_every, which
+ * may change. */
 typedef struct tg_train_config {
     const char *data;      /* text file */
     const char *out;       /* run directory */
     const char *init;      /* directory of a model to start from; NULL: fresh weights of `model` */
-    bool resume;           /* go on from the newest checkpoint in `out` */
-    const char *tokenizer; /* "byte" or "char"; NULL with `init`: the directory's own */
+    bool resume;           /* go on from the newest checkpoint in `out`, if there is one */
+    const char *tokenizer; /* "byte" or "char"; NULL: the directory's own with `init`, else "char" */
     size_t vocab;          /* pad the vocabulary to this size; 0: the tokenizer's */
     tg_model_config model; /* vocab is filled in from the tokenizer */
     double option[TG_TRAIN_OPTIONS];
-    const char *optimizer;
+    bool given[TG_TRAIN_OPTIONS]; /* said by the user, rather than a default */
+    const char *optimizer;     /* NULL: "tiger" */
     const tg_setting *setting; /* options of the optimizer */
     size_t settings;
-    const char *schedule;  /* of lr; "constant" */
+    const char *schedule;  /* of lr; NULL: "constant" */
 } tg_train_config;
 
 void tg_train_config_default(tg_train_config *config);

@@ -1,0 +1,116 @@
+/* train/checkpoint.c -- saving and taking up a run. */
+#include "train/checkpoint.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "store/directory.h"
+
+static const char states_name[] = "optimizer.safetensors";
+/* What makes OUT itself a model's directory. */
+static const char *const model_files[] = {"config.json", "tokenizer.json", "model.safetensors"};
+
+static tg_status in_directory(char **path, const char *directory, const char *name)
+{
+    *path = tg_file_join(directory, name);
+    return *path != NULL ? TG_OK : tg_no_memory("a path", strlen(directory) + strlen(name));
+}
+
+static tg_status write_files(const tg_session *s, uint64_t update, double validation_loss, const char *directory)
+{
+    char *states = NULL;
+    tg_status status = tg_model_save(s->model, directory);
+    if (status == TG_OK)
+        status = tg_tokenizer_write(s->tokenizer, directory);
+    if (status == TG_OK)
+        status = in_directory(&states, directory, states_name);
+    if (status == TG_OK)
+        status = tg_optim_save(s->optim, states);
+    if (status == TG_OK)
+        status = tg_settings_write(s->config, update, tg_corpus_hash(s->corpus), validation_loss, directory);
+    tg_heap_free(states);
+    return status;
+}
+
+/* OUT/model.safetensors is another name of the newest checkpoint's: no second copy on the disk. */
+static tg_status point_model(const char *out, const char *checkpoint)
+{
+    tg_status status = TG_OK;
+    for (size_t i = 0; status == TG_OK && i < sizeof model_files / sizeof *model_files; i++) {
+        char *from = NULL, *to = NULL;
+        status = in_directory(&from, checkpoint, model_files[i]);
+        if (status == TG_OK)
+            status = in_directory(&to, out, model_files[i]);
+        if (status == TG_OK)
+            status = tg_file_link(to, from);
+        tg_heap_free(from);
+        tg_heap_free(to);
+    }
+    return status;
+}
+
+tg_status tg_checkpoint_save(const tg_session *s, uint64_t update, double validation_loss, char **directory)
+{
+    const char *out = s->config->out;
+    char name[TG_CHECKPOINT_NAME_BYTES], *path = NULL;
+    tg_checkpoint_name(name, update);
+    tg_directory dir = {0};
+    tg_status status = in_directory(&path, out, name);
+    if (status == TG_OK)
+        status = tg_directory_begin(&dir, out, name);
+    if (status == TG_OK)
+        status = write_files(s, update, validation_loss, dir.temporary);
+    if (status == TG_OK)
+        status = tg_directory_commit(&dir);
+    tg_directory_abort(&dir);
+    if (status == TG_OK)
+        status = point_model(out, path);
+    if (status == TG_OK)
+        status = tg_checkpoint_prune(out, (size_t)s->config->option[TG_TRAIN_KEEP], TG_SPARE_NONE);
+    if (status == TG_OK)
+        *directory = path;
+    else
+        tg_heap_free(path);
+    return status;
+}
+
+tg_status tg_checkpoint_newest(char **path, tg_saved_run *run, const char *out)
+{
+    uint64_t *updates = NULL;
+    size_t count = 0;
+    char name[TG_CHECKPOINT_NAME_BYTES], *newest = NULL;
+    tg_status status = tg_directory_recover(out);
+    if (status == TG_OK)
+        status = tg_checkpoint_list(&updates, &count, out);
+    if (status == TG_OK && count > 0) {
+        tg_checkpoint_name(name, updates[0]);
+        status = in_directory(&newest, out, name);
+        if (status == TG_OK)
+            status = tg_settings_read(run, newest);
+        if (status == TG_OK && run->update != updates[0]) {
+            tg_saved_run_fini(run);
+            status = tg_fail(TG_EFORMAT, "%s: trainer.json speaks of another update", newest);
+        }
+    }
+    tg_heap_free(updates);
+    if (status == TG_OK)
+        *path = newest;
+    else
+        tg_heap_free(newest);
+    return status;
+}
+
+tg_status tg_checkpoint_load(tg_session *s, const char *path)
+{
+    char *states = NULL;
+    tg_status status = in_directory(&states, path, states_name);
+    if (status == TG_OK)
+        status = tg_model_load(s->model, path);
+    if (status == TG_OK)
+        status = tg_optim_load(s->optim, states);
+    tg_heap_free(states);
+    return status;
+}

@@ -1,0 +1,348 @@
+/* train/loop.c -- the training loop.
+ *
+ * An update is `accumulate` micro-batches through the graph, whose weight gradients run into the optimizer tile by tile.
+ * Everything an update does is a function of weights, states, settings and its number: a resumed run goes on to the same
+ * bits. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "store/directory.h"
+#include "store/metrics.h"
+#include "train/checkpoint.h"
+#include "train/evaluate.h"
+#include "train/process.h"
+
+/* Set by tg_train_stop, perhaps from a signal handler; the one thing signals can reach. */
+static atomic_bool stop_wanted;
+
+void tg_train_stop(void) { atomic_store(&stop_wanted, true); }
+
+typedef struct training {
+    tg_session session;
+    tg_train_config config;
+    tg_train_listener listener;
+    tg_metrics *metrics;
+    tg_plan plan;
+    uint64_t update, updates, first_update; /* made, wanted, made when this process began */
+    uint64_t saved_update;
+    double started, validation_loss, loss;
+    tg_status event_status;                 /* a metrics line of an event could not be written */
+} training;
+
+static void note(const training *t, const char *format, ...) TG_PRINTF(2, 3);
+
+static void note(const training *t, const char *format, ...)
+{
+    if (t->listener.note == NULL)
+        return;
+    char line[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    t->listener.note(t->listener.ctx, line);
+}
+
+/* ---- events of the optimizer ---- */
+
+static void on_event(void *ctx, const tg_event *event)
+{
+    training *t = ctx;
+    const bool bad = event->kind == TG_EVENT_BAD_GRADIENT;
+    if (bad)
+        note(t, "update %llu: the gradient of %s is not finite (%.0f in a row): guarded", (unsigned long long)event->update,
+             event->param, event->value);
+    else if (event->value > 0)
+        note(t, "rounding=nearest: the first update could not move %.1f %% of the weights; stochastic or kahan could",
+             100 * event->value);
+    const tg_metric fields[] = {{.name = "event", .text = bad ? "bad_gradient" : "frozen_share"},
+                                {.name = "micro_step", .value = event->micro_step},
+                                {.name = "tensor", .text = event->param},
+                                {.name = "value", .value = event->value}};
+    const tg_status status = tg_metrics_append(t->metrics, event->update, fields, sizeof fields / sizeof *fields);
+    if (t->event_status == TG_OK)
+        t->event_status = status;
+}
+
+/* ---- one update ---- */
+
+static tg_status run_micro_step(training *t, uint32_t micro, double *loss)
+{
+    tg_session *s = &t->session;
+    const uint64_t seed = (uint64_t)t->config.option[TG_TRAIN_SEED];
+    tg_run run = {.tokens = s->tokens, .targets = s->targets, .seed = seed, .update = t->update, .micro_step = micro,
+                  .sink = s->sink};
+    tg_status status = tg_corpus_batch(s->corpus, s->tokens, s->targets, s->train->batch, s->train->time, seed, t->update,
+                                       micro);
+    if (status == TG_OK)
+        status = tg_graph_run(s->train, &run);
+    if (status == TG_OK)
+        status = tg_optim_micro_end(s->optim);
+    *loss += run.loss;
+    return status;
+}
+
+static tg_status make_update(training *t)
+{
+    tg_session *s = &t->session;
+    const uint32_t micro_steps = (uint32_t)t->config.option[TG_TRAIN_ACCUMULATE];
+    double loss = 0;
+    tg_status status = tg_optim_scale(s->optim, "lr", tg_schedule_factor(s->schedule, t->update));
+    if (status == TG_OK)
+        status = tg_optim_begin(s->optim, micro_steps);
+    for (uint32_t micro = 0; status == TG_OK && micro < micro_steps; micro++)
+        status = run_micro_step(t, micro, &loss);
+    if (status == TG_OK)
+        status = tg_optim_end(s->optim);
+    if (status == TG_EDIVERGED && t->saved_update > 0)
+        status = tg_fail(status, "%s; the last good checkpoint is that of update %llu", tg_message(),
+                         (unsigned long long)t->saved_update);
+    if (status != TG_OK)
+        return status;
+    t->loss = loss / micro_steps;
+    t->update++;
+    return t->event_status;
+}
+
+/* ---- telling, evaluating, saving ---- */
+
+static bool due(const training *t, size_t option)
+{
+    const uint64_t every = (uint64_t)t->config.option[option];
+    return t->update == t->updates || (every > 0 && t->update % every == 0);
+}
+
+static tg_status tell(training *t)
+{
+    double lr;
+    tg_status status = tg_optim_get(t->session.optim, 0, "lr", &lr);
+    if (status != TG_OK)
+        return status;
+    const double seconds = tg_process_seconds() - t->started, made = (double)(t->update - t->first_update);
+    const tg_progress p = {
+        .update = t->update,
+        .updates = t->updates,
+        .loss = t->loss,
+        .lr = lr * tg_schedule_factor(t->session.schedule, t->update - 1),
+        .tokens_per_second = made * t->plan.tokens_per_update / seconds,
+        .seconds_left = (double)(t->updates - t->update) * seconds / made,
+        .memory_bytes = tg_process_resident_bytes(),
+        .flops_per_second = made * t->plan.flops_per_update / seconds,
+    };
+    if (t->listener.progress != NULL)
+        t->listener.progress(t->listener.ctx, &p);
+    if (!due(t, TG_TRAIN_LOG_EVERY))
+        return TG_OK;
+    const tg_metric fields[] = {{.name = "loss", .value = p.loss},
+                                {.name = "lr", .value = p.lr},
+                                {.name = "tokens_per_second", .value = p.tokens_per_second},
+                                {.name = "memory_bytes", .value = (double)p.memory_bytes}};
+    return tg_metrics_append(t->metrics, t->update, fields, sizeof fields / sizeof *fields);
+}
+
+static tg_status evaluate(training *t)
+{
+    tg_session *s = &t->session;
+    if (tg_corpus_tokens(s->corpus, TG_SPLIT_VALIDATION) < 2)
+        return TG_OK;
+    const tg_status status =
+        tg_evaluate_split(&t->validation_loss, NULL, s->evaluate, s->corpus, TG_SPLIT_VALIDATION,
+                          (size_t)t->config.option[TG_TRAIN_EVAL_BATCHES], s->tokens, s->targets);
+    if (status != TG_OK)
+        return status;
+    if (t->listener.evaluated != NULL)
+        t->listener.evaluated(t->listener.ctx, t->update, t->validation_loss);
+    const tg_metric field = {.name = "validation_loss", .value = t->validation_loss};
+    return tg_metrics_append(t->metrics, t->update, &field, 1);
+}
+
+static tg_status save(training *t)
+{
+    char *directory = NULL;
+    tg_status status = tg_metrics_sync(t->metrics);
+    if (status == TG_OK)
+        status = tg_checkpoint_save(&t->session, t->update, t->validation_loss, &directory);
+    if (status != TG_OK)
+        return status;
+    t->saved_update = t->update;
+    if (t->listener.saved != NULL)
+        t->listener.saved(t->listener.ctx, t->update, directory);
+    tg_heap_free(directory);
+    return TG_OK;
+}
+
+static tg_status train(training *t)
+{
+    tg_status status = TG_OK;
+    t->started = tg_process_seconds();
+    while (status == TG_OK && t->update < t->updates && !atomic_load(&stop_wanted)) {
+        status = make_update(t);
+        if (status == TG_OK)
+            status = tell(t);
+        if (status == TG_OK && due(t, TG_TRAIN_EVAL_EVERY))
+            status = evaluate(t);
+        if (status == TG_OK && due(t, TG_TRAIN_SAVE_EVERY))
+            status = save(t);
+    }
+    if (status == TG_OK && t->update < t->updates && t->saved_update != t->update) /* stopped by the user */
+        status = save(t);
+    return status;
+}
+
+/* ---- beginning ---- */
+
+static tg_status check_fresh(const char *out)
+{
+    uint64_t *updates = NULL;
+    size_t count = 0;
+    const tg_status status = tg_checkpoint_list(&updates, &count, out);
+    tg_heap_free(updates);
+    if (status != TG_OK || count == 0)
+        return status;
+    return tg_fail(TG_EINVAL, "%s holds a run with checkpoints already: go on with --resume, or name another directory", out);
+}
+
+static tg_status open_metrics(training *t)
+{
+    char *path = tg_file_join(t->config.out, "metrics.jsonl");
+    if (path == NULL)
+        return tg_no_memory("a path", strlen(t->config.out));
+    const tg_status status = t->update == 0 ? tg_metrics_create(&t->metrics, path)
+                                            : tg_metrics_resume(&t->metrics, path, t->update);
+    tg_heap_free(path);
+    return status;
+}
+
+static tg_status fill_weights(training *t, const char *checkpoint)
+{
+    tg_session *s = &t->session;
+    tg_status status = checkpoint != NULL       ? tg_checkpoint_load(s, checkpoint)
+                       : t->config.init != NULL ? tg_model_load(s->model, t->config.init)
+                                                : tg_model_initialize(s->model, (uint64_t)t->config.option[TG_TRAIN_SEED]);
+    return status != TG_OK ? status : tg_optim_refresh(s->optim);
+}
+
+static tg_status check_text(const training *t, const tg_saved_run *run)
+{
+    const tg_session *s = &t->session;
+    if (tg_corpus_tokens(s->corpus, TG_SPLIT_TRAIN) <= s->train->time)
+        return tg_fail(TG_EINVAL, "%s: %zu tokens to train on are too few for a context of %zu: take more text, less "
+                                  "validation or a smaller context",
+                       t->config.data, tg_corpus_tokens(s->corpus, TG_SPLIT_TRAIN), s->train->time);
+    if (run->texts != NULL && run->corpus_hash != tg_corpus_hash(s->corpus))
+        return tg_fail(TG_EINVAL, "%s is not the text that the run to resume was trained on", t->config.data);
+    return TG_OK;
+}
+
+/* Settings of the newest checkpoint under the user's, or the user's with defaults filled in. */
+static tg_status settle_config(training *t, const tg_train_config *wish, const tg_saved_run *run)
+{
+    t->config = *wish;
+    if (run->texts != NULL) {
+        const tg_status status = tg_settings_merge(&t->config, run, wish);
+        if (status != TG_OK)
+            return status;
+    }
+    if (t->config.optimizer == NULL)
+        t->config.optimizer = "tiger";
+    if (t->config.schedule == NULL)
+        t->config.schedule = "constant";
+    t->updates = (uint64_t)t->config.option[TG_TRAIN_UPDATES];
+    t->update = t->first_update = t->saved_update = run->update;
+    t->validation_loss = run->texts != NULL ? run->validation_loss : NAN;
+    if (t->config.data == NULL)
+        return tg_fail(TG_EINVAL, "there is no text to train on: name it with data");
+    if (t->config.out == NULL)
+        return tg_fail(TG_EINVAL, "there is no directory to write to: name it with out");
+    if (run->texts != NULL && t->update > t->updates)
+        return tg_fail(TG_EINVAL, "the run has made %llu updates already, more than %llu", (unsigned long long)t->update,
+                       (unsigned long long)t->updates);
+    return TG_OK;
+}
+
+static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_run *run, const char *checkpoint)
+{
+    tg_status status = settle_config(t, wish, run);
+    if (status == TG_OK)
+        status = tg_session_open(&t->session, &t->config, checkpoint);
+    if (status == TG_OK)
+        status = check_text(t, run);
+    if (status != TG_OK)
+        return status;
+    tg_session_plan(&t->session, &t->plan);
+    if (t->listener.plan != NULL)
+        t->listener.plan(t->listener.ctx, &t->plan);
+    if (checkpoint != NULL)
+        note(t, "resuming after update %llu", (unsigned long long)t->update);
+    else if (wish->resume)
+        note(t, "no checkpoint in %s: starting from the beginning", wish->out);
+    status = tg_session_allocate(&t->session);
+    if (status == TG_OK)
+        status = fill_weights(t, checkpoint);
+    if (status == TG_OK)
+        status = tg_directory_make(t->config.out);
+    if (status == TG_OK)
+        status = open_metrics(t);
+    tg_optim_on_event(t->session.optim, on_event, t);
+    return status;
+}
+
+static void report(const training *t, tg_train_result *result)
+{
+    const double seconds = tg_process_seconds() - t->started;
+    *result = (tg_train_result){
+        .updates = t->update,
+        .train_loss = t->loss,
+        .validation_loss = t->validation_loss,
+        .seconds = seconds,
+        .tokens_per_second = (double)(t->update - t->first_update) * t->plan.tokens_per_update / seconds,
+        .peak_bytes = tg_process_peak_bytes(),
+        .planned_bytes = t->plan.peak_bytes,
+        .interrupted = t->update < t->updates,
+    };
+}
+
+tg_status tg_train_run(tg_train_result *result, const tg_train_config *config, const tg_train_listener *listener)
+{
+    training t = {.loss = NAN};
+    tg_saved_run run = {0};
+    char *checkpoint = NULL;
+    if (listener != NULL)
+        t.listener = *listener;
+    tg_status status = TG_OK;
+    if (config->out != NULL)
+        status = config->resume ? tg_checkpoint_newest(&checkpoint, &run, config->out) : check_fresh(config->out);
+    if (status == TG_OK)
+        status = begin(&t, config, &run, checkpoint);
+    if (status == TG_OK)
+        status = train(&t);
+    if (status == TG_OK)
+        report(&t, result);
+    tg_metrics_destroy(t.metrics);
+    tg_session_close(&t.session);
+    tg_saved_run_fini(&run);
+    tg_heap_free(checkpoint);
+    return status;
+}
+
+tg_status tg_train_plan(tg_plan *plan, const tg_train_config *config)
+{
+    tg_train_config complete = *config;
+    if (complete.optimizer == NULL)
+        complete.optimizer = "tiger";
+    if (complete.schedule == NULL)
+        complete.schedule = "constant";
+    tg_session session;
+    const tg_status status = tg_session_open(&session, &complete, NULL);
+    if (status != TG_OK)
+        return status;
+    tg_session_plan(&session, plan);
+    tg_session_close(&session);
+    return TG_OK;
+}

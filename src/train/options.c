@@ -1,0 +1,38 @@
+/* train/options.c -- the options of a run, and a run with all defaults. */
+#include <string.h>
+
+#include "tiger/engine/train.h"
+
+#define WHOLE(name_, value_, least_, most_, help_)                                                                     \
+    {.name = name_, .kind = TG_INTEGER, .value = value_, .least = least_, .most = most_, .help = help_}
+
+static const tg_option options[TG_TRAIN_OPTIONS] = {
+    [TG_TRAIN_BATCH] = WHOLE("batch", 12, 1, 1e6, "sequences of one micro-batch"),
+    [TG_TRAIN_ACCUMULATE] = WHOLE("accumulate", 1, 1, 1e6, "micro-batches of one update"),
+    [TG_TRAIN_UPDATES] = WHOLE("updates", 2000, 1, 4e9, "updates of the whole run"),
+    [TG_TRAIN_PRECISION] = {.name = "precision", .kind = TG_CHOICE, .most = 2, .choices = "fp32|mixed|bf16",
+                            .help = "of weights and activations: fp32, fp32 with bf16, or bf16"},
+    [TG_TRAIN_RECOMPUTE] = {.name = "recompute", .kind = TG_CHOICE, .most = 2, .choices = "none|block|sqrt",
+                            .help = "activations made again in backward instead of kept: same bits, less memory"},
+    [TG_TRAIN_VALIDATION] = {.name = "validation", .kind = TG_REAL, .value = 0.1, .least = 0, .most = 0.9,
+                             .help = "share of the text, at its end, that is held out"},
+    [TG_TRAIN_SEED] = WHOLE("seed", 1, 0, 9007199254740992.0, "of weights, batches, dropout and rounding"),
+    [TG_TRAIN_THREADS] = WHOLE("threads", 0, 0, 1024, "0: as many as OpenMP says"),
+    [TG_TRAIN_EVAL_EVERY] = WHOLE("eval_every", 250, 0, 4e9, "updates from one evaluation to the next; 0: at the end"),
+    [TG_TRAIN_EVAL_BATCHES] = WHOLE("eval_batches", 0, 0, 4e9, "batches of an evaluation; 0: all held-out text"),
+    [TG_TRAIN_SAVE_EVERY] = WHOLE("save_every", 500, 0, 4e9, "updates from one checkpoint to the next; 0: at the end"),
+    [TG_TRAIN_KEEP] = WHOLE("keep", 2, 1, 1e6, "newest checkpoints that are kept"),
+    [TG_TRAIN_LOG_EVERY] = WHOLE("log_every", 10, 1, 4e9, "updates from one line of metrics.jsonl to the next"),
+};
+
+static const tg_option_table table = {options, TG_TRAIN_OPTIONS};
+
+const tg_option_table *tg_train_options(void) { return &table; }
+
+void tg_train_config_default(tg_train_config *config)
+{
+    memset(config, 0, sizeof *config);
+    for (size_t i = 0; i < TG_TRAIN_OPTIONS; i++)
+        config->option[i] = options[i].value;
+    tg_model_config_default(&config->model, "gpt2"); /* the name is known: cannot fail */
+}

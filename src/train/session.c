@@ -1,0 +1,212 @@
+/* train/session.c -- from a configuration to text, model, optimizer and graphs. */
+#include "train/session.h"
+
+#include <omp.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/memory.h"
+#include "train/process.h"
+
+/* ---- text ---- */
+
+static tg_status make_tokenizer(tg_tokenizer **out, const char *kind, const char *data)
+{
+    if (strcmp(kind, "byte") == 0)
+        return tg_tokenizer_byte(out);
+    if (strcmp(kind, "char") != 0)
+        return tg_fail(TG_EINVAL, "there is no tokenizer '%s' (there are byte, char)", kind);
+    if (data == NULL)
+        return tg_fail(TG_EINVAL, "the char tokenizer is made from the text: name it with data");
+    const char *text;
+    size_t bytes;
+    tg_status status = tg_text_open(&text, &bytes, data);
+    if (status == TG_OK) {
+        status = tg_tokenizer_char(out, text, bytes);
+        tg_text_close(text, bytes);
+    }
+    return status != TG_EFORMAT ? status : tg_fail(status, "%s: %s", data, tg_message());
+}
+
+static tg_status open_text(tg_session *s, const char *checkpoint)
+{
+    const tg_train_config *c = s->config;
+    const char *from = checkpoint != NULL ? checkpoint : c->tokenizer == NULL ? c->init : NULL;
+    tg_status status = TG_OK;
+    if (from != NULL)
+        status = tg_tokenizer_read(&s->tokenizer, from);
+    else if (c->data != NULL || c->vocab == 0)
+        status = make_tokenizer(&s->tokenizer, c->tokenizer != NULL ? c->tokenizer : c->data == NULL ? "byte" : "char",
+                                c->data);
+    if (status == TG_OK && c->data != NULL)
+        status = tg_corpus_open(&s->corpus, c->data, s->tokenizer, c->option[TG_TRAIN_VALIDATION]);
+    return status;
+}
+
+/* ---- model ---- */
+
+static tg_status check_vocab(const tg_session *s, const tg_model_config *model)
+{
+    const size_t needed = s->tokenizer == NULL ? 0 : tg_tokenizer_vocab(s->tokenizer);
+    if (model->vocab >= needed)
+        return TG_OK;
+    return tg_fail(TG_EINVAL, "the text needs a vocabulary of %zu tokens, and %zu were asked for", needed, model->vocab);
+}
+
+static tg_status open_model(tg_session *s, const char *checkpoint)
+{
+    const tg_train_config *c = s->config;
+    const char *from = checkpoint != NULL ? checkpoint : c->init;
+    tg_model_config model = c->model;
+    tg_status status = TG_OK;
+    if (from != NULL)
+        status = tg_model_config_read(&model, from);
+    else
+        model.vocab = c->vocab != 0 ? c->vocab : tg_tokenizer_vocab(s->tokenizer);
+    if (status == TG_OK && from == NULL)
+        status = tg_model_config_complete(&model);
+    if (status == TG_OK)
+        status = check_vocab(s, &model);
+    if (status != TG_OK)
+        return status;
+    return tg_model_create(&s->model, &model, c->option[TG_TRAIN_PRECISION] == TG_PRECISION_BF16 ? TG_BF16 : TG_F32);
+}
+
+/* ---- optimizer ---- */
+
+static tg_status set_options(tg_optim *o, const tg_train_config *c)
+{
+    tg_status status = tg_optim_set_number(o, TG_ALL_GROUPS, "seed", c->option[TG_TRAIN_SEED]);
+    for (size_t i = 0; status == TG_OK && i < c->settings; i++)
+        status = tg_optim_set(o, TG_ALL_GROUPS, c->setting[i].name, c->setting[i].value);
+    return status;
+}
+
+static tg_status open_optimizer(tg_session *s)
+{
+    const tg_train_config *c = s->config;
+    tg_status status = tg_optim_create(&s->optim, c->optimizer, NULL);
+    if (status == TG_OK)
+        status = set_options(s->optim, c);
+    for (size_t i = 0; status == TG_OK && i < tg_model_weight_count(s->model); i++)
+        status = tg_optim_add(s->optim, tg_model_weight(s->model, i), NULL);
+    /* The engine's layers make tiles: where they cannot be folded they need an array. */
+    if (status == TG_OK && tg_optim_gradient_place(s->optim) == TG_ARRAYS)
+        status = tg_optim_set(s->optim, TG_ALL_GROUPS, "gradients", "buffered");
+    tg_optim_bytes bytes;
+    if (status == TG_OK)
+        status = tg_optim_measure(s->optim, &bytes); /* checks the options against each other */
+    if (status == TG_OK && tg_optim_gradient_place(s->optim) == TG_RELEASED && c->option[TG_TRAIN_ACCUMULATE] > 1)
+        status = tg_fail(TG_EINVAL, "gradients=released updates each tensor at once: it goes with accumulate=1 only");
+    return status;
+}
+
+/* ---- where gradients go: from the graph into the optimizer ---- */
+
+static tg_status sink_tile(void *optim, size_t weight, size_t row, size_t rows, const float *tile)
+{
+    return tg_optim_accumulate(optim, weight, row, rows, tile);
+}
+
+static tg_status sink_rows(void *optim, size_t weight, const uint32_t *index, size_t rows, const float *tile)
+{
+    return tg_optim_accumulate_rows(optim, weight, index, rows, tile);
+}
+
+static tg_status sink_reject(void *optim, size_t weight) { return tg_optim_reject(optim, weight); }
+static tg_status sink_complete(void *optim, size_t weight) { return tg_optim_complete(optim, weight); }
+
+/* ---- graphs ---- */
+
+static tg_status open_graphs(tg_session *s)
+{
+    const tg_train_config *c = s->config;
+    const tg_format activations = c->option[TG_TRAIN_PRECISION] == TG_PRECISION_FP32 ? TG_F32 : TG_BF16;
+    const size_t batch = (size_t)c->option[TG_TRAIN_BATCH], time = tg_model_get_config(s->model)->context;
+    if (!tg_multiply(&s->places, batch, time))
+        return tg_fail(TG_EINVAL, "a batch of %zu x %zu tokens is too large", batch, time);
+    tg_status status = tg_graph_create(&s->train, s->model, TG_TRAIN, activations, batch, time);
+    if (status == TG_OK)
+        status = tg_graph_plan(s->train, (tg_recompute)(int)c->option[TG_TRAIN_RECOMPUTE]);
+    if (status == TG_OK)
+        status = tg_graph_create(&s->evaluate, s->model, TG_EVALUATE, activations, batch, time);
+    if (status == TG_OK)
+        status = tg_graph_plan(s->evaluate, TG_RECOMPUTE_NONE);
+    s->sink = (tg_sink){sink_tile, sink_rows, sink_reject, sink_complete, s->optim};
+    return status;
+}
+
+tg_status tg_session_open(tg_session *session, const tg_train_config *config, const char *checkpoint)
+{
+    tg_session s = {.config = config, .process_bytes = tg_process_resident_bytes()};
+    if (config->option[TG_TRAIN_THREADS] > 0)
+        omp_set_num_threads((int)config->option[TG_TRAIN_THREADS]);
+    tg_status status = tg_schedule_create(&s.schedule, config->schedule, (uint64_t)config->option[TG_TRAIN_UPDATES], NULL);
+    if (status == TG_OK)
+        status = open_text(&s, checkpoint);
+    if (status == TG_OK)
+        status = open_model(&s, checkpoint);
+    if (status == TG_OK)
+        status = open_optimizer(&s);
+    if (status == TG_OK)
+        status = open_graphs(&s);
+    if (status != TG_OK)
+        tg_session_close(&s);
+    else
+        *session = s;
+    return status;
+}
+
+void tg_session_close(tg_session *s)
+{
+    tg_graph_destroy(s->evaluate);
+    tg_graph_destroy(s->train);
+    tg_optim_destroy(s->optim);
+    tg_model_destroy(s->model);
+    tg_corpus_destroy(s->corpus);
+    tg_tokenizer_destroy(s->tokenizer);
+    tg_schedule_destroy(s->schedule);
+    tg_free(NULL, s->tokens, s->places, sizeof *s->tokens);
+    tg_free(NULL, s->targets, s->places, sizeof *s->targets);
+    memset(s, 0, sizeof *s);
+}
+
+tg_status tg_session_allocate(tg_session *s)
+{
+    tg_status status = tg_optim_start(s->optim);
+    if (status == TG_OK)
+        status = tg_graph_allocate(s->train);
+    if (status == TG_OK) /* one of them runs at a time */
+        status = tg_graph_share(s->evaluate, s->train);
+    if (status != TG_OK)
+        return status;
+    s->tokens = tg_alloc(NULL, s->places, sizeof *s->tokens);
+    s->targets = tg_alloc(NULL, s->places, sizeof *s->targets);
+    return s->tokens != NULL && s->targets != NULL ? TG_OK : tg_no_memory("a batch", s->places * 8);
+}
+
+/* What a run takes that no array shows: stacks of threads, compiled products, buffers of the C library. */
+#define RUNTIME_BYTES ((size_t)12 << 20)
+
+void tg_session_plan(const tg_session *s, tg_plan *plan)
+{
+    const tg_train_config *c = s->config;
+    tg_optim_bytes optim = {0};
+    tg_optim_measure(s->optim, &optim); /* was checked when the session was opened */
+    *plan = (tg_plan){
+        .weights_bytes = tg_model_bytes(s->model),
+        .states_bytes = optim.states + optim.kahan + optim.bookkeeping,
+        .gradients_bytes = optim.gradients,
+        .activations_bytes = s->train->arena_bytes - s->train->scratch_bytes,
+        .scratch_bytes = s->train->scratch_bytes + s->train->library_bytes,
+        .data_bytes = (s->corpus == NULL ? 0 : tg_corpus_bytes(s->corpus)) + s->places * 8,
+        .process_bytes = s->process_bytes + RUNTIME_BYTES,
+        .parameters = tg_model_parameters(s->model),
+    };
+    plan->peak_bytes = plan->weights_bytes + plan->states_bytes + plan->gradients_bytes + plan->activations_bytes +
+                       plan->scratch_bytes + plan->data_bytes + plan->process_bytes;
+    plan->flops_per_update = s->train->flops * c->option[TG_TRAIN_ACCUMULATE];
+    plan->tokens_per_update = (double)s->places * c->option[TG_TRAIN_ACCUMULATE];
+    plan->bytes_per_parameter =
+        (double)(plan->weights_bytes + plan->states_bytes + plan->gradients_bytes) / (double)plan->parameters;
+}

@@ -1,0 +1,35 @@
+/* train/session.h -- everything a training needs, made from its configuration: text, model, optimizer, graphs. */
+#ifndef TG_TRAIN_SESSION_H
+#define TG_TRAIN_SESSION_H
+
+#include "graph/graph.h"
+#include "graph/run.h"
+#include "tiger/engine/train.h"
+#include "tiger/schedule.h"
+
+typedef struct tg_session {
+    const tg_train_config *config; /* complete: nothing NULL but data, init, out */
+    tg_tokenizer *tokenizer;
+    tg_corpus *corpus;             /* NULL: a plan without text */
+    tg_model *model;
+    tg_optim *optim;
+    tg_schedule *schedule;
+    tg_graph *train, *evaluate;    /* planned; allocated by tg_session_allocate */
+    tg_sink sink;
+    uint32_t *tokens;              /* one batch, (B,T) */
+    int32_t *targets;
+    size_t places;                 /* B * T */
+    size_t process_bytes;          /* resident before any of it was made */
+} tg_session;
+
+/* Opens text and tokenizer, creates the model (weights untouched), adds its weights to the optimizer, plans the graphs.
+ * `checkpoint`: the directory of a model whose configuration and tokenizer are used instead; NULL: config's own. */
+tg_status tg_session_open(tg_session *session, const tg_train_config *config, const char *checkpoint);
+void tg_session_close(tg_session *session);
+
+/* Takes the memory that the plan speaks of. */
+tg_status tg_session_allocate(tg_session *session);
+
+void tg_session_plan(const tg_session *session, tg_plan *plan);
+
+#endif

@@ -1,0 +1,235 @@
+/* train/settings.c -- trainer.json: written with every checkpoint, read when a run is resumed. */
+#include "train/settings.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/file.h"
+#include "base/memory.h"
+
+static const char file_name[] = "trainer.json";
+
+/* ---- writing ---- */
+
+static json_t *text_or_null(const char *text) { return text == NULL ? json_null() : json_string(text); }
+
+static json_t *options_object(const tg_train_config *config)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < TG_TRAIN_OPTIONS; i++) {
+        char text[64];
+        tg_option_print(text, sizeof text, &tg_train_options()->at[i], config->option[i]);
+        json_object_set_new(object, tg_train_options()->at[i].name, json_string(text));
+    }
+    return object;
+}
+
+static json_t *settings_object(const tg_train_config *config)
+{
+    json_t *object = json_object();
+    for (size_t i = 0; i < config->settings; i++)
+        json_object_set_new(object, config->setting[i].name, json_string(config->setting[i].value));
+    return object;
+}
+
+static json_t *run_object(const tg_train_config *config, uint64_t update, uint64_t hash, double validation_loss)
+{
+    char hex[24];
+    snprintf(hex, sizeof hex, "%016" PRIx64, hash);
+    json_t *root = json_object();
+    json_object_set_new(root, "tiger_version", json_string(tg_version()));
+    json_object_set_new(root, "update", json_integer((json_int_t)update));
+    json_object_set_new(root, "corpus_hash", json_string(hex));
+    json_object_set_new(root, "validation_loss", isfinite(validation_loss) ? json_real(validation_loss) : json_null());
+    json_object_set_new(root, "data", text_or_null(config->data));
+    json_object_set_new(root, "vocab", json_integer((json_int_t)config->vocab));
+    json_object_set_new(root, "optimizer", json_string(config->optimizer));
+    json_object_set_new(root, "schedule", json_string(config->schedule));
+    json_object_set_new(root, "options", options_object(config));
+    json_object_set_new(root, "optimizer_options", settings_object(config));
+    return root;
+}
+
+tg_status tg_settings_write(const tg_train_config *config, uint64_t update, uint64_t corpus_hash, double validation_loss,
+                            const char *directory)
+{
+    json_t *root = run_object(config, update, corpus_hash, validation_loss);
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    char *path = tg_file_join(directory, file_name);
+    tg_status status = text == NULL || path == NULL ? tg_no_memory(file_name, 4096) : TG_OK;
+    if (status == TG_OK)
+        status = tg_file_write_whole(path, text, strlen(text));
+    json_decref(root);
+    free(text);
+    tg_heap_free(path);
+    return status;
+}
+
+/* ---- reading ---- */
+
+static tg_status wrong(const char *name, const char *key)
+{
+    return tg_fail(TG_EFORMAT, "%s: \"%s\" is missing or not what it should be", name, key);
+}
+
+static tg_status read_options(tg_train_config *config, const json_t *object, const char *name)
+{
+    for (size_t i = 0; i < TG_TRAIN_OPTIONS; i++) {
+        const tg_option *option = &tg_train_options()->at[i];
+        const char *text = json_string_value(json_object_get(object, option->name));
+        if (text == NULL)
+            return wrong(name, option->name);
+        const tg_status status = tg_option_parse(&config->option[i], option, text);
+        if (status != TG_OK)
+            return tg_fail(TG_EFORMAT, "%s: %s", name, tg_message());
+    }
+    return TG_OK;
+}
+
+static tg_status read_settings(tg_train_config *config, json_t *object, const char *name)
+{
+    if (!json_is_object(object))
+        return wrong(name, "optimizer_options");
+    tg_setting *setting = tg_heap_alloc(json_object_size(object), sizeof *setting);
+    if (setting == NULL)
+        return tg_no_memory("settings", json_object_size(object) * sizeof *setting);
+    config->setting = setting;
+    const char *key;
+    json_t *value;
+    json_object_foreach(object, key, value)
+    {
+        if (!json_is_string(value))
+            return wrong(name, key);
+        setting[config->settings++] = (tg_setting){key, json_string_value(value)};
+    }
+    return TG_OK;
+}
+
+static tg_status read_run(tg_saved_run *run, const json_t *root, const char *name)
+{
+    tg_train_config *config = &run->config;
+    tg_train_config_default(config);
+    const json_t *update = json_object_get(root, "update"), *vocab = json_object_get(root, "vocab");
+    const json_t *validation = json_object_get(root, "validation_loss");
+    const char *hash = json_string_value(json_object_get(root, "corpus_hash"));
+    config->data = json_string_value(json_object_get(root, "data"));
+    config->optimizer = json_string_value(json_object_get(root, "optimizer"));
+    config->schedule = json_string_value(json_object_get(root, "schedule"));
+    if (!json_is_integer(update) || json_integer_value(update) < 0)
+        return wrong(name, "update");
+    if (!json_is_integer(vocab) || json_integer_value(vocab) < 0)
+        return wrong(name, "vocab");
+    if (hash == NULL || sscanf(hash, "%16" SCNx64, &run->corpus_hash) != 1)
+        return wrong(name, "corpus_hash");
+    if (config->optimizer == NULL)
+        return wrong(name, "optimizer");
+    if (config->schedule == NULL)
+        return wrong(name, "schedule");
+    run->update = (uint64_t)json_integer_value(update);
+    run->validation_loss = json_is_number(validation) ? json_number_value(validation) : NAN;
+    config->vocab = (size_t)json_integer_value(vocab);
+    const tg_status status = read_options(config, json_object_get(root, "options"), name);
+    return status != TG_OK ? status : read_settings(config, json_object_get(root, "optimizer_options"), name);
+}
+
+tg_status tg_settings_parse(tg_saved_run *run, const char *text, size_t bytes, const char *name)
+{
+    json_error_t error;
+    json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    if (root == NULL)
+        return tg_fail(TG_EFORMAT, "%s: line %d: %s", name, error.line, error.text);
+    tg_saved_run read = {.texts = root};
+    const tg_status status = read_run(&read, root, name);
+    if (status != TG_OK)
+        tg_saved_run_fini(&read);
+    else
+        *run = read;
+    return status;
+}
+
+tg_status tg_settings_read(tg_saved_run *run, const char *directory)
+{
+    char *path = tg_file_join(directory, file_name);
+    if (path == NULL)
+        return tg_no_memory("a path", strlen(directory));
+    const char *text;
+    size_t bytes;
+    tg_status status = tg_text_open(&text, &bytes, path);
+    if (status == TG_OK) {
+        status = tg_settings_parse(run, text, bytes, path);
+        tg_text_close(text, bytes);
+    }
+    tg_heap_free(path);
+    return status;
+}
+
+void tg_saved_run_fini(tg_saved_run *run)
+{
+    tg_heap_free((void *)run->config.setting);
+    json_decref(run->texts);
+    *run = (tg_saved_run){0};
+}
+
+/* ---- merging ---- */
+
+static bool may_change(size_t option)
+{
+    switch (option) {
+    case TG_TRAIN_UPDATES:
+    case TG_TRAIN_THREADS:
+    case TG_TRAIN_EVAL_EVERY:
+    case TG_TRAIN_EVAL_BATCHES:
+    case TG_TRAIN_SAVE_EVERY:
+    case TG_TRAIN_KEEP:
+    case TG_TRAIN_LOG_EVERY: return true;
+    default: return false;
+    }
+}
+
+static tg_status disagrees(const char *what, const char *saved, const char *wished)
+{
+    return tg_fail(TG_EINVAL, "the run to resume has %s %s, not %s: leave it out, or start a new run", what, saved, wished);
+}
+
+static const char *saved_setting(const tg_train_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->settings; i++)
+        if (strcmp(config->setting[i].name, name) == 0)
+            return config->setting[i].value;
+    return NULL;
+}
+
+tg_status tg_settings_merge(tg_train_config *merged, const tg_saved_run *run, const tg_train_config *wish)
+{
+    const tg_train_config *saved = &run->config;
+    tg_train_config result = *saved;
+    for (size_t i = 0; i < TG_TRAIN_OPTIONS; i++) {
+        const tg_option *option = &tg_train_options()->at[i];
+        if (!wish->given[i] || wish->option[i] == saved->option[i])
+            continue;
+        char old[64], new[64];
+        tg_option_print(old, sizeof old, option, saved->option[i]);
+        tg_option_print(new, sizeof new, option, wish->option[i]);
+        if (!may_change(i))
+            return disagrees(option->name, old, new);
+        result.option[i] = wish->option[i];
+    }
+    if (wish->optimizer != NULL && strcmp(wish->optimizer, saved->optimizer) != 0)
+        return disagrees("optimizer", saved->optimizer, wish->optimizer);
+    if (wish->schedule != NULL && strcmp(wish->schedule, saved->schedule) != 0)
+        return disagrees("schedule", saved->schedule, wish->schedule);
+    for (size_t i = 0; i < wish->settings; i++) {
+        const char *old = saved_setting(saved, wish->setting[i].name);
+        if (old == NULL || strcmp(old, wish->setting[i].value) != 0)
+            return disagrees(wish->setting[i].name, old == NULL ? "by default" : old, wish->setting[i].value);
+    }
+    result.data = wish->data != NULL ? wish->data : saved->data;
+    result.out = wish->out;
+    result.resume = true;
+    *merged = result;
+    return TG_OK;
+}

@@ -1,0 +1,27 @@
+/* train/settings.h -- a run's settings as they stand in trainer.json, so that a run can be taken up again by its directory
+ * alone. */
+#ifndef TG_TRAIN_SETTINGS_H
+#define TG_TRAIN_SETTINGS_H
+
+#include "tiger/engine/train.h"
+
+/* What a checkpoint says about its run, beside weights and states. */
+typedef struct tg_saved_run {
+    tg_train_config config; /* texts belong to `texts`; model as in config.json */
+    uint64_t update;        /* made */
+    uint64_t corpus_hash;
+    double validation_loss; /* of the last evaluation; NaN before the first */
+    void *texts;            /* what owns the texts (the parsed JSON) */
+} tg_saved_run;
+
+/* DIRECTORY/trainer.json. */
+tg_status tg_settings_write(const tg_train_config *config, uint64_t update, uint64_t corpus_hash, double validation_loss,
+                            const char *directory);
+tg_status tg_settings_read(tg_saved_run *run, const char *directory);
+tg_status tg_settings_parse(tg_saved_run *run, const char *text, size_t bytes, const char *name); /* `name`: for messages */
+void tg_saved_run_fini(tg_saved_run *run);
+
+/* *merged <- the saved run's settings, with what `wish` may change; TG_EINVAL naming the first thing that disagrees. */
+tg_status tg_settings_merge(tg_train_config *merged, const tg_saved_run *run, const tg_train_config *wish);
+
+#endif
