@@ -1,0 +1,21 @@
+/* data/utf8.h -- strict UTF-8 (Unicode 15, table 3-7): nothing overlong, no surrogates, nothing above U+10FFFF. */
+#ifndef TG_DATA_UTF8_H
+#define TG_DATA_UTF8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TG_UTF8_BYTES 4         /* the longest character */
+#define TG_CODE_POINTS 0x110000 /* one above the largest */
+
+/* *code_point <- the character at the beginning of `text`; the number of its bytes. 0 when there is none, *code_point
+ * is then as it was. */
+size_t tg_utf8_decode(uint32_t *code_point, const char *text, size_t bytes);
+
+/* `text` <- the character; the number of its bytes. The code point must be legal. */
+size_t tg_utf8_encode(char text[static TG_UTF8_BYTES], uint32_t code_point);
+
+/* The number of characters of legal UTF-8; of other bytes, an upper bound of the legal characters in them. */
+size_t tg_utf8_count(const char *text, size_t bytes);
+
+#endif
