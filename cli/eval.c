@@ -1,0 +1,56 @@
+/* eval.c -- tiger eval: the loss of a model on a text.
+ *
+ *   perplexity = exp(loss)      bits per byte = loss / ln 2 * tokens of the text / its bytes */
+#include <math.h>
+#include <stdio.h>
+
+#include "args.h"
+#include "tiger/engine/train.h"
+
+static const cli_text texts[] = {
+    {"data", "FILE", NULL, "the text; every token of it but the first is predicted once"},
+};
+
+static const tg_option options[] = {
+    {.name = "batch", .kind = TG_INTEGER, .value = 12, .least = 1, .most = 1 << 20, .help = "windows worked on at once"},
+    {.name = "precision", .kind = TG_CHOICE, .value = TG_PRECISION_FP32, .most = 2, .choices = "fp32|mixed|bf16",
+     .help = "number format of the activations"},
+};
+
+static int arrange(cli_args *args)
+{
+    cli_add_group(args, &(cli_group){.title = "Options", .text = texts, .texts = sizeof texts / sizeof *texts,
+                                     .table = {options, sizeof options / sizeof *options}});
+    return CLI_OK;
+}
+
+static int run(const cli_args *args)
+{
+    const char *data = cli_text_of(args, "data"), *text;
+    double loss;
+    size_t tokens, bytes;
+    if (data == NULL)
+        return cli_usage(args, "--data FILE is missing: the text to evaluate on");
+    if (tg_text_open(&text, &bytes, data) != TG_OK)
+        return cli_failed(args);
+    tg_text_close(text, bytes);
+    if (tg_evaluate(&loss, &tokens, args->positional[0], data, (size_t)cli_number_of(args, "batch"),
+                    (tg_precision)cli_number_of(args, "precision")) != TG_OK)
+        return cli_failed(args);
+    printf("loss           %.4f nats a token\n", loss);
+    printf("perplexity     %.4f\n", exp(loss));
+    printf("bits per byte  %.4f\n", loss / log(2.0) * (double)(tokens + 1) / (double)bytes);
+    printf("tokens         %zu\n", tokens);
+    return CLI_OK;
+}
+
+const cli_command cli_eval = {
+    .name = "eval",
+    .summary = "measures a model's loss on a text",
+    .usage = "DIR --data FILE [options]",
+    .details = "DIR is a model directory, for example one that tiger train has written.",
+    .positionals_least = 1,
+    .positionals_most = 1,
+    .arrange = arrange,
+    .run = run,
+};

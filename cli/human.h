@@ -1,0 +1,11 @@
+/* human.h -- numbers as people read them. Each writes at most `bytes` with the 0. */
+#ifndef TIGER_CLI_HUMAN_H
+#define TIGER_CLI_HUMAN_H
+
+#include <stddef.h>
+
+void cli_human_bytes(char *text, size_t bytes, double value);                 /* "61.2 MiB" */
+void cli_human_count(char *text, size_t bytes, double value);                 /* "12.3k", "124M" */
+void cli_human_seconds(char *text, size_t bytes, double seconds);             /* "0:42", "1:02:03"; "-" when unknown */
+
+#endif

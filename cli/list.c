@@ -1,0 +1,154 @@
+/* list.c -- tiger list: the members of a family, and everything about one of them. */
+#include <stdio.h>
+
+#include "args.h"
+#include "choose.h"
+#include "help.h"
+#include "tiger/schedule.h"
+
+/* A family: how many members, each one's name and line, and the page about it. */
+typedef struct family {
+    const char *name, *member; /* "optimizers", "optimizer" */
+    size_t (*count)(void);
+    const char *(*name_at)(size_t index);
+    const char *(*line_at)(size_t index);
+    void (*show)(size_t index);
+} family;
+
+static void show_options(const char *title, const tg_option_table *table)
+{
+    char left[128], right[1024], line[1152];
+    if (table->count == 0)
+        return;
+    printf("\n%s:\n", title);
+    for (size_t i = 0; i < table->count; i++) {
+        const tg_option *option = &table->at[i];
+        snprintf(left, sizeof left, "%s", option->name);
+        cli_help_option(right, sizeof right, option);
+        snprintf(line, sizeof line, "%s%s%s", right, option->kind == TG_CHOICE ? "; " : "",
+                 option->kind == TG_CHOICE ? option->choices : "");
+        cli_help_entry(stdout, left, line);
+    }
+}
+
+static void show_head(const char *name, const char *line, const char *equations)
+{
+    printf("%s -- %s\n", name, line);
+    if (equations == NULL || equations[0] == '\0')
+        return;
+    putchar('\n');
+    cli_help_text(stdout, 4, equations);
+}
+
+/* ---- optimizers ---- */
+
+static const char *rule_name(size_t index) { return tg_rule_at(index)->name; }
+
+static const char *rule_line(size_t index) { return tg_rule_at(index)->title; }
+
+static void show_slot(const tg_slot *slot)
+{
+    static const char *const shape[] = {"a value per parameter: 4 bytes in fp32, 2 in bf16 and fp16", "a value per row",
+                                        "a value per column", "a value per tensor"};
+    char line[256];
+    snprintf(line, sizeof line, "%s%s%s%s", shape[slot->shape], slot->needs_range ? "; fp32 unless told otherwise" : "",
+             slot->when != NULL ? "; only with " : "", slot->when != NULL ? slot->when : "");
+    cli_help_entry(stdout, slot->name, line);
+}
+
+static void show_rule(size_t index)
+{
+    const tg_rule_info *rule = tg_rule_at(index);
+    size_t full = 0;
+    show_head(rule->name, rule->title, rule->equations);
+    printf("\nSource: %s\n", rule->source);
+    if (rule->when_to_use != NULL)
+        cli_help_text(stdout, 0, rule->when_to_use);
+    printf("\nState:\n");
+    for (size_t i = 0; i < rule->slot_count; i++) {
+        show_slot(&rule->slots[i]);
+        full += rule->slots[i].shape == TG_SLOT_FULL;
+    }
+    printf("  at most %zu bytes a parameter in fp32, %zu in bf16%s\n", 4 * full, 2 * full,
+           rule->folds ? "; gradients fold into the first state and take no memory" : "");
+    show_options("Options", &rule->options);
+    show_options("Options of every optimizer", tg_optim_common_options());
+}
+
+/* ---- schedules ---- */
+
+static const char *schedule_name(size_t index) { return tg_schedule_at(index)->name; }
+
+static const char *schedule_line(size_t index) { return tg_schedule_at(index)->help; }
+
+static void show_schedule(size_t index)
+{
+    const tg_schedule_info *schedule = tg_schedule_at(index);
+    show_head(schedule->name, schedule->help, schedule->formula);
+    show_options("Options", &schedule->options);
+    if (schedule->first != NULL)
+        printf("\n%s:VALUE sets %s. Stages are joined by '>': \"warmup:100 > cosine:min=0.1\".\n", schedule->name,
+               schedule->first);
+}
+
+/* ---- layers ---- */
+
+static const char *layer_name(size_t index) { return tg_layer_at(index)->name; }
+
+static const char *layer_line(size_t index) { return tg_layer_at(index)->help; }
+
+static void show_layer(size_t index)
+{
+    const tg_layer_info *layer = tg_layer_at(index);
+    show_head(layer->name, layer->help, layer->equations);
+}
+
+/* ---- models ---- */
+
+static const char *model_name(size_t index) { return tg_model_at(index)->name; }
+
+static const char *model_line(size_t index) { return tg_model_at(index)->help; }
+
+static void show_model(size_t index)
+{
+    const tg_model_info *model = tg_model_at(index);
+    show_head(model->name, model->help, NULL);
+    printf("\nIn transformers: %s\n", model->architecture);
+    show_options("Options", &model->options);
+}
+
+static const family families[] = {
+    {"optimizers", "optimizer", tg_rule_count, rule_name, rule_line, show_rule},
+    {"schedules", "schedule", tg_schedule_count, schedule_name, schedule_line, show_schedule},
+    {"layers", "layer", tg_layer_count, layer_name, layer_line, show_layer},
+    {"models", "model", tg_model_count, model_name, model_line, show_model},
+};
+
+static const char *family_name(size_t index) { return families[index].name; }
+
+static int run(const cli_args *args)
+{
+    size_t chosen, member;
+    int status = cli_choose(&chosen, args, "family", args->positional[0], sizeof families / sizeof *families, family_name);
+    if (status != CLI_OK)
+        return status;
+    const family *of = &families[chosen];
+    if (args->positionals == 1) {
+        for (size_t i = 0; i < of->count(); i++)
+            cli_help_entry(stdout, of->name_at(i), of->line_at(i));
+        return CLI_OK;
+    }
+    status = cli_choose(&member, args, of->member, args->positional[1], of->count(), of->name_at);
+    if (status == CLI_OK)
+        of->show(member);
+    return status;
+}
+
+const cli_command cli_list = {
+    .name = "list",
+    .summary = "lists optimizers, schedules, layers or models; with NAME everything about one",
+    .usage = "optimizers|schedules|layers|models [NAME]",
+    .positionals_least = 1,
+    .positionals_most = 2,
+    .run = run,
+};

@@ -1,0 +1,36 @@
+/* plan.c -- tiger plan: the memory and the work of a training, without doing it. */
+#include <stdio.h>
+
+#include "args.h"
+#include "report.h"
+#include "setup.h"
+
+#define BYTE_VOCAB 256
+
+static int run(const cli_args *args)
+{
+    tg_train_config config = {0};
+    tg_plan plan;
+    int status = cli_setup(&config, args);
+    if (status != CLI_OK)
+        goto done;
+    if (config.data == NULL && config.vocab == 0 && config.init == NULL)
+        config.vocab = BYTE_VOCAB;
+    if (tg_train_plan(&plan, &config) == TG_OK)
+        cli_report_plan(&plan);
+    else
+        status = cli_failed(args);
+done:
+    cli_setup_fini(&config);
+    return status;
+}
+
+const cli_command cli_plan = {
+    .name = "plan",
+    .summary = "shows the memory and the work of a training before it is started",
+    .usage = "[options of tiger train]",
+    .details = "Takes the flags of tiger train; nothing is written and no large memory is touched. Without --data the "
+               "vocabulary is --vocab, or 256 bytes.",
+    .arrange = cli_setup_arrange,
+    .run = run,
+};

@@ -1,0 +1,139 @@
+/* progress.c -- the console of a running training.
+ *
+ * On a terminal one line is redrawn ten times a second at most; elsewhere a plain line comes every log interval. When
+ * nobody reads the output any more, the training is told to save and stop. */
+#include "progress.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "human.h"
+#include "report.h"
+
+#define BAR_MOST 30
+#define BAR_LEAST 6
+#define REDRAW_NS 100000000
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static size_t terminal_columns(void)
+{
+    struct winsize size;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+/* "[=====>    ] " with `width` places between the brackets. */
+static void draw_bar(char *bar, size_t width, double share)
+{
+    const size_t done = (size_t)(share * (double)width);
+    *bar++ = '[';
+    for (size_t i = 0; i < width; i++)
+        *bar++ = i < done ? '=' : i == done ? '>' : ' ';
+    memcpy(bar, "] ", 3);
+}
+
+void cli_progress_line(char *line, size_t bytes, size_t columns, const tg_progress *p)
+{
+    char head[64], tail[192], rate[32], memory[32], left[32], bar[BAR_MOST + 4] = "";
+    cli_human_count(rate, sizeof rate, p->tokens_per_second);
+    cli_human_bytes(memory, sizeof memory, (double)p->memory_bytes);
+    cli_human_seconds(left, sizeof left, p->seconds_left);
+    const int h = snprintf(head, sizeof head, "update %llu/%llu ", (unsigned long long)p->update,
+                           (unsigned long long)p->updates);
+    const int t = snprintf(tail, sizeof tail, "loss %.3f lr %.1e %s tok/s %s %s left", p->loss, p->lr, rate, memory, left);
+    const size_t used = (size_t)h + (size_t)t + 4; /* the bar's brackets and blank, and a free last column */
+    if (columns >= used + BAR_LEAST) {
+        const size_t room = columns - used;
+        draw_bar(bar, room < BAR_MOST ? room : BAR_MOST,
+                 p->updates > 0 ? (double)p->update / (double)p->updates : 0.0);
+    }
+    snprintf(line, bytes, "%s%s%s", head, bar, tail);
+    if (columns > 0 && columns < bytes && strlen(line) >= columns)
+        line[columns - 1] = '\0';
+}
+
+void cli_progress_clear(cli_progress *progress)
+{
+    if (progress->drawn)
+        fputs("\r\033[K", stdout);
+    progress->drawn = false;
+}
+
+/* Output must be seen now; a reader that is gone ends the training. */
+static void flush(void)
+{
+    if (fflush(stdout) != 0)
+        tg_train_stop();
+}
+
+static void on_plan(void *ctx, const tg_plan *plan)
+{
+    cli_progress *progress = ctx;
+    progress->planned_bytes = plan->peak_bytes;
+    cli_report_plan(plan);
+    flush();
+}
+
+static void on_progress(void *ctx, const tg_progress *p)
+{
+    cli_progress *progress = ctx;
+    char line[512];
+    const bool last = p->update == p->updates;
+    if (!progress->live) {
+        if (!last && p->update % progress->every != 0)
+            return;
+        cli_progress_line(line, sizeof line, 0, p);
+        puts(line);
+        flush();
+        return;
+    }
+    const int64_t now = now_ns();
+    if (!last && now < progress->next_ns)
+        return;
+    progress->next_ns = now + REDRAW_NS;
+    cli_progress_line(line, sizeof line, terminal_columns(), p);
+    printf("\r\033[K%s", line);
+    progress->drawn = true;
+    flush();
+}
+
+static void on_evaluated(void *ctx, uint64_t update, double loss)
+{
+    cli_progress_clear(ctx);
+    printf("update %llu: validation loss %.4f\n", (unsigned long long)update, loss);
+    flush();
+}
+
+static void on_saved(void *ctx, uint64_t update, const char *directory)
+{
+    cli_progress *progress = ctx;
+    (void)update;
+    snprintf(progress->saved, sizeof progress->saved, "%s", directory);
+}
+
+static void on_note(void *ctx, const char *line)
+{
+    cli_progress_clear(ctx);
+    puts(line);
+    flush();
+}
+
+void cli_progress_init(cli_progress *progress, uint64_t every)
+{
+    *progress = (cli_progress){.live = isatty(STDOUT_FILENO) == 1, .every = every > 0 ? every : 1};
+}
+
+tg_train_listener cli_progress_listener(cli_progress *progress)
+{
+    return (tg_train_listener){.plan = on_plan, .progress = on_progress, .evaluated = on_evaluated, .saved = on_saved,
+                               .note = on_note, .ctx = progress};
+}

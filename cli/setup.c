@@ -1,0 +1,142 @@
+/* setup.c -- what `train` and `plan` share: the flags that describe a run, and the run they describe. */
+#include "setup.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "args.h"
+#include "choose.h"
+
+#define MODEL_PREFIX "model"
+#define OPTIMIZER_PREFIX "optimizer"
+
+static const cli_text run_texts[] = {
+    {"data", "FILE", NULL, "the text to train on"},
+    {"out", "DIR", NULL, "the run's directory: checkpoints, metrics, the model"},
+    {"resume", NULL, NULL, "go on from the newest checkpoint in --out, with the settings the run has; other flags may be left out"},
+    {"model", "NAME", "gpt2", "model to build with fresh weights (see: tiger list models)"},
+    {"init", "DIR", NULL, "start from this model directory (Hugging Face layout) instead of fresh weights"},
+    {"tokenizer", "byte|char", NULL, "what a token is: a byte, or a Unicode character (default byte, or what --init has)"},
+};
+
+static const tg_option run_options[] = {
+    {.name = "vocab", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1 << 24,
+     .help = "pad the vocabulary to this size; 0: as the tokenizer has it"},
+};
+
+static const cli_text training_texts[] = {
+    {"optimizer", "NAME", "tiger", "the optimizer (see: tiger list optimizers)"},
+    {"schedule", "TEXT", "warmup:100 > cosine:min=0.1", "the learning rate's course (see: tiger list schedules)"},
+};
+
+/* What --model says, or what --init holds; *read when the latter. */
+static int choose_model(const tg_model_info **model, const cli_args *args)
+{
+    const char *init = cli_peek(args, "init", NULL), *name = cli_peek(args, "model", NULL);
+    if (init == NULL)
+        return cli_choose_model(model, args, name != NULL ? name : "gpt2");
+    if (name != NULL)
+        return cli_usage(args, "--init brings its own model: leave out --model");
+    tg_model_config config;
+    if (tg_model_config_read(&config, init) != TG_OK)
+        return cli_failed(args);
+    *model = config.info;
+    return CLI_OK;
+}
+
+int cli_setup_arrange(cli_args *args)
+{
+    const tg_rule_info *rule;
+    const tg_model_info *model;
+    cli_add_group(args, &(cli_group){.title = "Run", .text = run_texts, .texts = sizeof run_texts / sizeof *run_texts,
+                                     .table = {run_options, sizeof run_options / sizeof *run_options}});
+    cli_add_group(args, &(cli_group){.title = "Training", .text = training_texts,
+                                     .texts = sizeof training_texts / sizeof *training_texts,
+                                     .table = *tg_train_options()});
+    int status = cli_choose_rule(&rule, args, cli_peek(args, "optimizer", training_texts[0].initial));
+    if (status == CLI_OK)
+        status = choose_model(&model, args);
+    if (status != CLI_OK)
+        return status;
+    snprintf(args->title[0], sizeof args->title[0], "Optimizer %s", rule->name);
+    snprintf(args->title[1], sizeof args->title[1], "Model %s", model->name);
+    cli_add_group(args, &(cli_group){.title = args->title[0], .prefix = OPTIMIZER_PREFIX, .table = rule->options});
+    cli_add_group(args, &(cli_group){.title = "Every optimizer", .table = *tg_optim_common_options()});
+    cli_add_group(args, &(cli_group){.title = args->title[1], .prefix = MODEL_PREFIX, .table = model->options});
+    return CLI_OK;
+}
+
+const tg_option *cli_given_option(const cli_args *args, const cli_given *given)
+{
+    return given->is_option ? &args->group[given->group].table.at[given->index] : NULL;
+}
+
+static bool is_model_group(const cli_group *group)
+{
+    return group->prefix != NULL && strcmp(group->prefix, MODEL_PREFIX) == 0;
+}
+
+static bool is_optimizer_group(const cli_group *group)
+{
+    return group->table.at == tg_optim_common_options()->at ||
+           (group->prefix != NULL && strcmp(group->prefix, OPTIMIZER_PREFIX) == 0);
+}
+
+int cli_setup_model(tg_model_config *model, const cli_args *args)
+{
+    for (size_t i = 0; i < args->given_count; i++) {
+        const cli_given *given = &args->given[i];
+        if (given->is_option && is_model_group(&args->group[given->group]) &&
+            tg_model_config_set(model, cli_given_option(args, given)->name, given->text) != TG_OK)
+            return cli_failed(args);
+    }
+    return CLI_OK;
+}
+
+static int setup_settings(tg_train_config *config, const cli_args *args)
+{
+    tg_setting *setting = calloc(args->given_count + 1, sizeof *setting);
+    if (setting == NULL)
+        return cli_usage(args, "no memory for the settings"), CLI_FAILED;
+    config->setting = setting;
+    for (size_t i = 0; i < args->given_count; i++) {
+        const cli_given *given = &args->given[i];
+        if (given->is_option && is_optimizer_group(&args->group[given->group]))
+            setting[config->settings++] = (tg_setting){cli_given_option(args, given)->name, given->text};
+    }
+    return CLI_OK;
+}
+
+int cli_setup(tg_train_config *config, const cli_args *args)
+{
+    tg_train_config_default(config);
+    config->setting = NULL;
+    config->settings = 0;
+    config->data = cli_text_of(args, "data");
+    config->out = cli_text_of(args, "out");
+    config->init = cli_text_of(args, "init");
+    config->resume = cli_is_given(args, "resume");
+    config->tokenizer = cli_text_of(args, "tokenizer");
+    if (config->tokenizer == NULL && config->init == NULL)
+        config->tokenizer = "byte";
+    config->vocab = (size_t)cli_number_of(args, "vocab");
+    config->optimizer = cli_text_of(args, "optimizer");
+    config->schedule = cli_text_of(args, "schedule");
+    const tg_option_table *table = tg_train_options();
+    for (size_t i = 0; i < table->count && i < TG_TRAIN_OPTIONS; i++)
+        config->option[i] = cli_number_of(args, table->at[i].name);
+    const tg_status made = config->init != NULL ? tg_model_config_read(&config->model, config->init)
+                                                : tg_model_config_default(&config->model, cli_text_of(args, "model"));
+    if (made != TG_OK)
+        return cli_failed(args);
+    const int status = cli_setup_model(&config->model, args);
+    return status != CLI_OK ? status : setup_settings(config, args);
+}
+
+void cli_setup_fini(tg_train_config *config)
+{
+    free((void *)(uintptr_t)config->setting);
+    config->setting = NULL;
+    config->settings = 0;
+}
