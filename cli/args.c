@@ -96,8 +96,8 @@ static bool find_or_negated(place *found, const cli_args *args, const char *name
 {
     if (find_flag(found, args, name, bytes))
         return true;
-    if (bytes <= 3 || !same_name(name, 3, "no-") || !find_flag(found, args, name + 3, bytes - 3) ||
-        !found->is_option || takes_value(args, found))
+    if (bytes <= 3 || !same_name(name, 3, "no-") || !find_flag(found, args, name + 3, bytes - 3) || !found->is_option ||
+        takes_value(args, found))
         return false;
     found->negated = true;
     return true;

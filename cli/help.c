@@ -1,6 +1,7 @@
 /* help.c -- `--help`, made from the tables. */
 #include "help.h"
 
+#include <ctype.h>
 #include <string.h>
 
 #include "args.h"
@@ -67,10 +68,14 @@ void cli_help_option(char *text, size_t bytes, const tg_option *option)
 static const char *placeholder(const tg_option *option)
 {
     switch (option->kind) {
-    case TG_REAL: return "X";
-    case TG_INTEGER: return "N";
-    case TG_CHOICE: return option->choices;
-    case TG_SWITCH: break;
+    case TG_REAL:
+        return "X";
+    case TG_INTEGER:
+        return "N";
+    case TG_CHOICE:
+        return option->choices;
+    case TG_SWITCH:
+        break;
     }
     return "[on|off]";
 }
@@ -99,8 +104,8 @@ static void print_flag(FILE *to, const cli_args *args, size_t group, bool is_opt
 void cli_help(FILE *to, const cli_args *args)
 {
     const cli_command *command = args->command;
-    fprintf(to, "Usage: tiger %s %s\n\n", command->name, command->usage);
-    cli_help_text(to, 0, command->summary);
+    fprintf(to, "Usage: tiger %s %s\n\n%c%s.\n", command->name, command->usage,
+            toupper((unsigned char)command->summary[0]), command->summary + 1);
     if (command->details != NULL) {
         fputc('\n', to);
         cli_help_text(to, 0, command->details);

@@ -17,7 +17,7 @@ void cli_human_bytes(char *text, size_t bytes, double value)
     snprintf(text, bytes, "%.*f %s", u == 0 ? 0 : decimals(value), value, unit[u]);
 }
 
-void cli_human_count(char *text, size_t bytes, double value)
+void cli_human_count(char *text, size_t bytes, double value, const char *gap)
 {
     static const char *const unit[] = {"", "k", "M", "G", "T", "P"};
     size_t u = 0;
@@ -30,7 +30,7 @@ void cli_human_count(char *text, size_t bytes, double value)
         u++;
     }
     const int digits = u == 0 && value == floor(value) ? 0 : decimals(value);
-    snprintf(text, bytes, "%.*f%s", digits, value, unit[u]);
+    snprintf(text, bytes, "%.*f%s%s", digits, value, gap, unit[u]);
 }
 
 void cli_human_seconds(char *text, size_t bytes, double seconds)

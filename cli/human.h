@@ -4,8 +4,8 @@
 
 #include <stddef.h>
 
-void cli_human_bytes(char *text, size_t bytes, double value);                 /* "61.2 MiB" */
-void cli_human_count(char *text, size_t bytes, double value);                 /* "12.3k", "124M" */
-void cli_human_seconds(char *text, size_t bytes, double seconds);             /* "0:42", "1:02:03"; "-" when unknown */
+void cli_human_bytes(char *text, size_t bytes, double value);                  /* "61.2 MiB" */
+void cli_human_count(char *text, size_t bytes, double value, const char *gap); /* "12.3k", "124 M" with gap " " */
+void cli_human_seconds(char *text, size_t bytes, double seconds);              /* "0:42", "1:02:03"; "-" when unknown */
 
 #endif

@@ -129,7 +129,8 @@ static const char *family_name(size_t index) { return families[index].name; }
 static int run(const cli_args *args)
 {
     size_t chosen, member;
-    int status = cli_choose(&chosen, args, "family", args->positional[0], sizeof families / sizeof *families, family_name);
+    int status =
+        cli_choose(&chosen, args, "family", args->positional[0], sizeof families / sizeof *families, family_name);
     if (status != CLI_OK)
         return status;
     const family *of = &families[chosen];

@@ -44,17 +44,17 @@ static void draw_bar(char *bar, size_t width, double share)
 void cli_progress_line(char *line, size_t bytes, size_t columns, const tg_progress *p)
 {
     char head[64], tail[192], rate[32], memory[32], left[32], bar[BAR_MOST + 4] = "";
-    cli_human_count(rate, sizeof rate, p->tokens_per_second);
+    cli_human_count(rate, sizeof rate, p->tokens_per_second, "");
     cli_human_bytes(memory, sizeof memory, (double)p->memory_bytes);
     cli_human_seconds(left, sizeof left, p->seconds_left);
-    const int h = snprintf(head, sizeof head, "update %llu/%llu ", (unsigned long long)p->update,
-                           (unsigned long long)p->updates);
-    const int t = snprintf(tail, sizeof tail, "loss %.3f lr %.1e %s tok/s %s %s left", p->loss, p->lr, rate, memory, left);
+    const int h =
+        snprintf(head, sizeof head, "update %llu/%llu ", (unsigned long long)p->update, (unsigned long long)p->updates);
+    const int t =
+        snprintf(tail, sizeof tail, "loss %.3f lr %.1e %s tok/s %s %s left", p->loss, p->lr, rate, memory, left);
     const size_t used = (size_t)h + (size_t)t + 4; /* the bar's brackets and blank, and a free last column */
     if (columns >= used + BAR_LEAST) {
         const size_t room = columns - used;
-        draw_bar(bar, room < BAR_MOST ? room : BAR_MOST,
-                 p->updates > 0 ? (double)p->update / (double)p->updates : 0.0);
+        draw_bar(bar, room < BAR_MOST ? room : BAR_MOST, p->updates > 0 ? (double)p->update / (double)p->updates : 0.0);
     }
     snprintf(line, bytes, "%s%s%s", head, bar, tail);
     if (columns > 0 && columns < bytes && strlen(line) >= columns)
@@ -134,6 +134,10 @@ void cli_progress_init(cli_progress *progress, uint64_t every)
 
 tg_train_listener cli_progress_listener(cli_progress *progress)
 {
-    return (tg_train_listener){.plan = on_plan, .progress = on_progress, .evaluated = on_evaluated, .saved = on_saved,
-                               .note = on_note, .ctx = progress};
+    return (tg_train_listener){.plan = on_plan,
+                               .progress = on_progress,
+                               .evaluated = on_evaluated,
+                               .saved = on_saved,
+                               .note = on_note,
+                               .ctx = progress};
 }

@@ -14,7 +14,10 @@ static void print_row(const char *kind, size_t bytes, size_t whole)
 
 void cli_report_plan(const tg_plan *plan)
 {
-    const struct { const char *kind; size_t bytes; } part[] = {
+    const struct {
+        const char *kind;
+        size_t bytes;
+    } part[] = {
         {"weights", plan->weights_bytes},     {"states", plan->states_bytes},
         {"gradients", plan->gradients_bytes}, {"activations", plan->activations_bytes},
         {"scratch", plan->scratch_bytes},     {"data", plan->data_bytes},
@@ -25,9 +28,9 @@ void cli_report_plan(const tg_plan *plan)
     for (size_t i = 0; i < sizeof part / sizeof *part; i++)
         print_row(part[i].kind, part[i].bytes, plan->peak_bytes);
     print_row("peak", plan->peak_bytes, plan->peak_bytes);
-    cli_human_count(parameters, sizeof parameters, (double)plan->parameters);
-    cli_human_count(tokens, sizeof tokens, plan->tokens_per_update);
-    cli_human_count(flops, sizeof flops, plan->flops_per_update);
+    cli_human_count(parameters, sizeof parameters, (double)plan->parameters, "");
+    cli_human_count(tokens, sizeof tokens, plan->tokens_per_update, "");
+    cli_human_count(flops, sizeof flops, plan->flops_per_update, " ");
     cli_human_bytes(training, sizeof training, plan->bytes_per_parameter * (double)plan->parameters);
     printf("%s parameters, %.2f bytes each while training (%s); an update is %s tokens, %sFLOP\n", parameters,
            plan->bytes_per_parameter, training, tokens, flops);

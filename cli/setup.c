@@ -14,10 +14,12 @@
 static const cli_text run_texts[] = {
     {"data", "FILE", NULL, "the text to train on"},
     {"out", "DIR", NULL, "the run's directory: checkpoints, metrics, the model"},
-    {"resume", NULL, NULL, "go on from the newest checkpoint in --out, with the settings the run has; other flags may be left out"},
+     {"resume", NULL, NULL,
+     "go on from the newest checkpoint in --out, with the settings the run has; other flags may be left out"},
     {"model", "NAME", "gpt2", "model to build with fresh weights (see: tiger list models)"},
     {"init", "DIR", NULL, "start from this model directory (Hugging Face layout) instead of fresh weights"},
-    {"tokenizer", "byte|char", NULL, "what a token is: a byte, or a Unicode character (default byte, or what --init has)"},
+    {"tokenizer", "byte|char", NULL,
+     "what a token is: a byte, or a Unicode character (default byte, or what --init has)"},
 };
 
 static const tg_option run_options[] = {
@@ -49,7 +51,8 @@ int cli_setup_arrange(cli_args *args)
 {
     const tg_rule_info *rule;
     const tg_model_info *model;
-    cli_add_group(args, &(cli_group){.title = "Run", .text = run_texts, .texts = sizeof run_texts / sizeof *run_texts,
+    cli_add_group(args, &(cli_group){.title = "Run", .text = run_texts,
+                                     .texts = sizeof run_texts / sizeof *run_texts,
                                      .table = {run_options, sizeof run_options / sizeof *run_options}});
     cli_add_group(args, &(cli_group){.title = "Training", .text = training_texts,
                                      .texts = sizeof training_texts / sizeof *training_texts,

@@ -65,7 +65,7 @@ static void print_memory(const tg_train_result *result)
 static void print_result(const tg_train_result *result, const tg_train_config *config, const cli_progress *progress)
 {
     char rate[32], time[32];
-    cli_human_count(rate, sizeof rate, result->tokens_per_second);
+    cli_human_count(rate, sizeof rate, result->tokens_per_second, "");
     cli_human_seconds(time, sizeof time, result->seconds);
     if (isfinite(result->validation_loss))
         printf("validation loss %.4f (perplexity %.2f)\n", result->validation_loss, exp(result->validation_loss));
