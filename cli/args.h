@@ -20,8 +20,8 @@ const char *cli_text_of(const cli_args *args, const char *name);
 double cli_number_of(const cli_args *args, const char *name);
 bool cli_is_given(const cli_args *args, const char *name);
 
-/* What the user types for a group's option or text flag, without the dashes in front: "weight-decay", "model-eps". False
- * when an earlier group hides it. */
+/* What the user types for a group's option or text flag, without the dashes in front: "weight-decay", "model-eps".
+ * False when an earlier group hides it. */
 bool cli_flag_name(char *name, size_t bytes, const cli_args *args, size_t group, bool is_option, size_t index);
 
 /* Prints "tiger COMMAND: ..." on stderr and gives CLI_USAGE, or CLI_FAILED with the library's message. */

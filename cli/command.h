@@ -1,7 +1,7 @@
 /* command.h -- what a command is: one const descriptor, one file, one line in commands.inc.
  *
  * A command's flags come in groups. A group has text flags (paths, names) and an option table; the same tables serve
- * parsing, range checks and `--help`. Groups may depend on what was chosen: `--optimizer lion` brings lion's options. */
+ * parsing, range checks and `--help`. Groups may depend on what was chosen: `--optimizer lion` brings lion's. */
 #ifndef TIGER_CLI_COMMAND_H
 #define TIGER_CLI_COMMAND_H
 
@@ -23,8 +23,8 @@ typedef struct cli_text {
 
 typedef struct cli_group {
     const char *title;
-    const char *prefix; /* "model": --model-NAME always means this group's NAME, also where an earlier group has it; NULL:
-                           options that an earlier group has too are not offered */
+    const char *prefix; /* "model": --model-NAME always means this group's NAME, also where an earlier group has it;
+                           NULL: options that an earlier group has too are not offered */
     const cli_text *text;
     size_t texts;
     tg_option_table table;

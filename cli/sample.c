@@ -9,7 +9,8 @@ static const cli_text texts[] = {
 };
 
 static const tg_option options[] = {
-    {.name = "tokens", .kind = TG_INTEGER, .value = 200, .least = 0, .most = 1 << 30, .help = "how many tokens to make"},
+    {.name = "tokens", .kind = TG_INTEGER, .value = 200, .least = 0, .most = 1 << 30,
+     .help = "how many tokens to make"},
     {.name = "temperature", .kind = TG_REAL, .value = 0.8, .least = 0, .most = 100,
      .help = "below 1 likelier, above 1 wilder text; 0 always takes the likeliest token"},
     {.name = "top_k", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1 << 24,

@@ -14,7 +14,7 @@
 static const cli_text run_texts[] = {
     {"data", "FILE", NULL, "the text to train on"},
     {"out", "DIR", NULL, "the run's directory: checkpoints, metrics, the model"},
-     {"resume", NULL, NULL,
+    {"resume", NULL, NULL,
      "go on from the newest checkpoint in --out, with the settings the run has; other flags may be left out"},
     {"model", "NAME", "gpt2", "model to build with fresh weights (see: tiger list models)"},
     {"init", "DIR", NULL, "start from this model directory (Hugging Face layout) instead of fresh weights"},

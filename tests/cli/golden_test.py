@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Help pages, error lines and exit statuses of the command, against the files in golden/.
+
+    golden_test.py TIGER            compares
+    golden_test.py TIGER --update   writes the files anew: look at `git diff` before you believe them
+
+A file holds the command line, what came on stdout, what came on stderr (behind '! '), and the exit status.
+"""
+import difflib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
+
+CASES = {
+    # help
+    "help": ["help"],
+    "help_train": ["help", "train"],
+    "help_train_adamw_llama": ["train", "--help", "--optimizer", "adamw", "--model=llama"],
+    "help_train_lion": ["help", "train", "--optimizer", "lion"],
+    "help_sample": ["sample", "--help"],
+    "help_eval": ["eval", "-h"],
+    "help_plan": ["plan", "--help"],
+    "help_list": ["list", "--help"],
+    "help_check": ["check", "--help"],
+    # families
+    "list_optimizers": ["list", "optimizers"],
+    "list_optimizers_tiger": ["list", "optimizers", "tiger"],
+    "list_optimizers_adamw": ["list", "optimizers", "adamw"],
+    "list_schedules": ["list", "schedules"],
+    "list_schedules_wsd": ["list", "schedules", "wsd"],
+    "list_layers": ["list", "layers"],
+    "list_layers_attention": ["list", "layers", "attention"],
+    "list_models": ["list", "models"],
+    "list_models_gpt2": ["list", "models", "gpt2"],
+    "list_models_llama": ["list", "models", "llama"],
+    # wrong usage
+    "bad_no_command": [],
+    "bad_command": ["trian"],
+    "bad_command_far": ["xyzzy"],
+    "bad_help_command": ["help", "evl"],
+    "bad_option": ["train", "--weigt-decay", "0.1"],
+    "bad_option_equals": ["train", "--weigt_decay=0.1"],
+    "bad_option_far": ["train", "--qqqqqqqq", "1"],
+    "bad_option_other_optimizer": ["train", "--optimizer", "tiger", "--beta2", "0.9"],
+    "bad_short_option": ["train", "-lr", "1"],
+    "bad_value_missing": ["train", "--data"],
+    "bad_value_missing_next": ["train", "--data", "--out", "x"],
+    "bad_value_word": ["train", "--lr", "fast"],
+    "bad_value_empty": ["train", "--lr="],
+    "bad_value_nan": ["train", "--lr", "nan"],
+    "bad_value_range": ["train", "--lr=-2.385"],
+    "bad_value_fraction": ["train", "--batch", "2.5"],
+    "bad_value_zero": ["train", "--batch", "0"],
+    "bad_value_choice": ["train", "--precision", "fp64"],
+    "bad_value_of_flag": ["train", "--resume=1"],
+    "bad_optimizer": ["train", "--optimizer", "tigre"],
+    "bad_model": ["plan", "--model", "gpt3"],
+    "bad_model_far": ["plan", "--model", "mamba"],
+    "bad_model_and_init": ["train", "--model", "gpt2", "--init", "x"],
+    "bad_argument": ["train", "text.txt"],
+    "bad_no_out": ["train", "--data", "text.txt"],
+    "bad_no_data": ["train", "--out", "run"],
+    "bad_eval_no_directory": ["eval", "--data", "text.txt"],
+    "bad_eval_no_data": ["eval", "run"],
+    "bad_sample_two": ["sample", "run", "other"],
+    "bad_list_none": ["list"],
+    "bad_list_family": ["list", "optimisers"],
+    "bad_list_member": ["list", "optimizers", "adamm"],
+    # failures
+    "fail_no_data_file": ["train", "--data", "nowhere.txt", "--out", "run"],
+    "fail_empty_data_file": ["train", "--data", "empty.txt", "--out", "run"],
+    "fail_short_data_file": ["train", "--data", "short.txt", "--out", "run"],
+    "fail_not_utf8": ["train", "--data", "latin1.txt", "--tokenizer", "char", "--out", "run"],
+    "fail_data_is_directory": ["train", "--data", "folder", "--out", "run"],
+    "fail_schedule": ["train", "--data", "text.txt", "--out", "run", "--schedule", "warmup:10 > cosinus"],
+    "fail_tokenizer": ["train", "--data", "text.txt", "--out", "run", "--tokenizer", "word"],
+    "fail_heads": ["plan", "--width", "100", "--heads", "7"],
+    "fail_resume_nothing": ["train", "--out", "empty_folder", "--resume"],
+    "fail_init_nowhere": ["train", "--data", "text.txt", "--out", "run", "--init", "nowhere"],
+    "fail_eval_nowhere": ["eval", "nowhere", "--data", "text.txt"],
+    "fail_eval_no_model": ["eval", "empty_folder", "--data", "text.txt"],
+    "fail_sample_nowhere": ["sample", "nowhere"],
+}
+
+
+def make_files(folder):
+    (folder / "text.txt").write_text("It was the best of lines, it was the worst of lines.\n" * 200)
+    (folder / "empty.txt").write_text("")
+    (folder / "short.txt").write_text("short")
+    (folder / "latin1.txt").write_bytes(b"caf\xe9 noir, caf\xe9 cr\xe8me\n" * 200)
+    (folder / "folder").mkdir()
+    (folder / "empty_folder").mkdir()
+
+
+def run(tiger, arguments, folder):
+    environment = {**os.environ, "LC_ALL": "C", "COLUMNS": "100"}
+    done = subprocess.run([tiger, *arguments], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
+                          capture_output=True, timeout=120)
+    shown = " ".join(a if a and all(c.isalnum() or c in "-_=./:" for c in a) else repr(a) for a in arguments)
+    errors = "".join(f"! {line}\n" for line in done.stderr.decode().splitlines())
+    return f"$ tiger {shown}\n{done.stdout.decode()}{errors}[exit {done.returncode}]\n"
+
+
+def main():
+    tiger, update = str(Path(sys.argv[1]).resolve()), "--update" in sys.argv[2:]
+    different = 0
+    for name, arguments in CASES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            make_files(Path(folder))
+            got = run(tiger, arguments, folder)
+        path = GOLDEN / f"{name}.txt"
+        if update:
+            path.write_text(got)
+            continue
+        wanted = path.read_text() if path.exists() else ""
+        if got != wanted:
+            different += 1
+            sys.stdout.writelines(difflib.unified_diff(wanted.splitlines(True), got.splitlines(True),
+                                                       f"golden/{path.name}", "now"))
+    for path in GOLDEN.glob("*.txt"):
+        if path.stem not in CASES:
+            if update:
+                path.unlink()
+            else:
+                different += 1
+                print(f"{path.name} belongs to no case")
+    print(f"{len(CASES)} cases, {different} different")
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
