@@ -69,10 +69,17 @@ static bool find_in_group(place *found, const cli_args *args, size_t g, const ch
     return false;
 }
 
+/* Whether what was found in a group is so named that it needs the prefix. */
+static bool is_reserved(const cli_args *args, const place *at)
+{
+    const cli_group *group = &args->group[at->group];
+    return group->reserved != NULL && at->is_option && group->reserved(group->table.at[at->index].name);
+}
+
 static bool find_flag(place *found, const cli_args *args, const char *name, size_t bytes)
 {
     for (size_t g = 0; g < args->groups; g++)
-        if (find_in_group(found, args, g, name, bytes))
+        if (find_in_group(found, args, g, name, bytes) && !is_reserved(args, found))
             return true;
     for (size_t g = 0; g < args->groups; g++) {
         const char *prefix = args->group[g].prefix;

@@ -45,8 +45,8 @@ static int arrange(cli_args *args)
     if (status != CLI_OK)
         return status;
     snprintf(args->title[0], sizeof args->title[0], "Model %s", model->name);
-    cli_add_group(args, &(cli_group){.title = args->title[0], .prefix = "model",
-                                     .table = small_table(args->option, &model->options)});
+    const tg_option_table table = small_table(args->option, &model->options);
+    cli_setup_model_group(args, args->title[0], &table);
     return CLI_OK;
 }
 

@@ -23,8 +23,9 @@ typedef struct cli_text {
 
 typedef struct cli_group {
     const char *title;
-    const char *prefix; /* "model": --model-NAME always means this group's NAME, also where an earlier group has it;
-                           NULL: options that an earlier group has too are not offered */
+    const char *prefix; /* "model": --model-NAME is this group's NAME too. NULL: there is no such form, and options that
+                           an earlier group has as well are not offered */
+    bool (*reserved)(const char *name); /* names that mean this group only behind its prefix; NULL: none */
     const cli_text *text;
     size_t texts;
     tg_option_table table;

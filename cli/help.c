@@ -2,6 +2,7 @@
 #include "help.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <string.h>
 
 #include "args.h"
@@ -59,7 +60,9 @@ void cli_help_option(char *text, size_t bytes, const tg_option *option)
     tg_option_print(value, sizeof value, option, option->value);
     tg_option_range(range, sizeof range, option);
     const char *help = option->help != NULL ? option->help : "";
-    if (option->kind == TG_SWITCH || option->kind == TG_CHOICE)
+    if (isnan(option->value))
+        snprintf(text, bytes, "%s (required; %s)", help, range);
+    else if (option->kind == TG_SWITCH || option->kind == TG_CHOICE)
         snprintf(text, bytes, "%s (default %s)", help, value);
     else
         snprintf(text, bytes, "%s (default %s%s%s)", help, value, range[0] != '\0' ? "; " : "", range);

@@ -17,17 +17,16 @@ typedef struct family {
 
 static void show_options(const char *title, const tg_option_table *table)
 {
-    char left[128], right[1024], line[1152];
+    char left[256], right[1024];
     if (table->count == 0)
         return;
     printf("\n%s:\n", title);
     for (size_t i = 0; i < table->count; i++) {
         const tg_option *option = &table->at[i];
-        snprintf(left, sizeof left, "%s", option->name);
+        const bool choice = option->kind == TG_CHOICE;
+        snprintf(left, sizeof left, "%s%s%s", option->name, choice ? " " : "", choice ? option->choices : "");
         cli_help_option(right, sizeof right, option);
-        snprintf(line, sizeof line, "%s%s%s", right, option->kind == TG_CHOICE ? "; " : "",
-                 option->kind == TG_CHOICE ? option->choices : "");
-        cli_help_entry(stdout, left, line);
+        cli_help_entry(stdout, left, right);
     }
 }
 
@@ -48,29 +47,32 @@ static const char *rule_line(size_t index) { return tg_rule_at(index)->title; }
 
 static void show_slot(const tg_slot *slot)
 {
-    static const char *const shape[] = {"a value per parameter: 4 bytes in fp32, 2 in bf16 and fp16", "a value per row",
-                                        "a value per column", "a value per tensor"};
     char line[256];
-    snprintf(line, sizeof line, "%s%s%s%s", shape[slot->shape], slot->needs_range ? "; fp32 unless told otherwise" : "",
-             slot->when != NULL ? "; only with " : "", slot->when != NULL ? slot->when : "");
+    snprintf(line, sizeof line, "a value per weight, 4 bytes in fp32, 2 in bf16 and fp16%s%s%s",
+             slot->needs_range ? "; fp32 unless told otherwise" : "", slot->when != NULL ? "; only with " : "",
+             slot->when != NULL ? slot->when : "");
     cli_help_entry(stdout, slot->name, line);
 }
 
 static void show_rule(size_t index)
 {
     const tg_rule_info *rule = tg_rule_at(index);
-    size_t full = 0;
+    size_t always = 0, sometimes = 0;
     show_head(rule->name, rule->title, rule->equations);
-    printf("\nSource: %s\n", rule->source);
+    putchar('\n');
+    cli_help_entry(stdout, "source", rule->source);
     if (rule->when_to_use != NULL)
-        cli_help_text(stdout, 0, rule->when_to_use);
+        cli_help_entry(stdout, "for", rule->when_to_use);
     printf("\nState:\n");
     for (size_t i = 0; i < rule->slot_count; i++) {
         show_slot(&rule->slots[i]);
-        full += rule->slots[i].shape == TG_SLOT_FULL;
+        *(rule->slots[i].when == NULL ? &always : &sometimes) += 4;
     }
-    printf("  at most %zu bytes a parameter in fp32, %zu in bf16%s\n", 4 * full, 2 * full,
-           rule->folds ? "; gradients fold into the first state and take no memory" : "");
+    printf("  %zu", always);
+    if (sometimes != 0)
+        printf(" to %zu", always + sometimes);
+    printf(" bytes a weight in fp32%s\n",
+           rule->folds ? "; gradients can go into the first state and then need no memory of their own" : "");
     show_options("Options", &rule->options);
     show_options("Options of every optimizer", tg_optim_common_options());
 }
@@ -86,9 +88,12 @@ static void show_schedule(size_t index)
     const tg_schedule_info *schedule = tg_schedule_at(index);
     show_head(schedule->name, schedule->help, schedule->formula);
     show_options("Options", &schedule->options);
+    putchar('\n');
+    if (schedule->list != NULL)
+        printf("Takes a list: %s:%s\n", schedule->name, schedule->list);
     if (schedule->first != NULL)
-        printf("\n%s:VALUE sets %s. Stages are joined by '>': \"warmup:100 > cosine:min=0.1\".\n", schedule->name,
-               schedule->first);
+        printf("%s:VALUE sets %s.\n", schedule->name, schedule->first);
+    puts("Stages are joined by '>': \"warmup:100 > cosine:min=0.1\".");
 }
 
 /* ---- layers ---- */

@@ -8,9 +8,6 @@
 #include "args.h"
 #include "choose.h"
 
-#define MODEL_PREFIX "model"
-#define OPTIMIZER_PREFIX "optimizer"
-
 static const cli_text run_texts[] = {
     {"data", "FILE", NULL, "the text to train on"},
     {"out", "DIR", NULL, "the run's directory: checkpoints, metrics, the model"},
@@ -62,36 +59,40 @@ int cli_setup_arrange(cli_args *args)
         status = choose_model(&model, args);
     if (status != CLI_OK)
         return status;
-    snprintf(args->title[0], sizeof args->title[0], "Optimizer %s", rule->name);
-    snprintf(args->title[1], sizeof args->title[1], "Model %s", model->name);
-    cli_add_group(args, &(cli_group){.title = args->title[0], .prefix = OPTIMIZER_PREFIX, .table = rule->options});
+    snprintf(args->title[0], sizeof args->title[0], "Model %s", model->name);
+    cli_setup_model_group(args, args->title[0], &model->options);
+    snprintf(args->title[1], sizeof args->title[1], "Optimizer %s", rule->name);
+    cli_add_group(args, &(cli_group){.title = args->title[1], .table = rule->options});
     cli_add_group(args, &(cli_group){.title = "Every optimizer", .table = *tg_optim_common_options()});
-    cli_add_group(args, &(cli_group){.title = args->title[1], .prefix = MODEL_PREFIX, .table = model->options});
     return CLI_OK;
 }
 
-const tg_option *cli_given_option(const cli_args *args, const cli_given *given)
+static bool some_rule_has(const char *name)
 {
-    return given->is_option ? &args->group[given->group].table.at[given->index] : NULL;
+    for (size_t i = 0; i < tg_rule_count(); i++) {
+        const tg_option_table *options = &tg_rule_at(i)->options;
+        if (tg_option_find(options, name) < options->count)
+            return true;
+    }
+    return false;
 }
 
-static bool is_model_group(const cli_group *group)
+void cli_setup_model_group(cli_args *args, const char *title, const tg_option_table *table)
 {
-    return group->prefix != NULL && strcmp(group->prefix, MODEL_PREFIX) == 0;
+    cli_add_group(args, &(cli_group){.title = title, .prefix = "model", .reserved = some_rule_has, .table = *table});
 }
 
-static bool is_optimizer_group(const cli_group *group)
+static const tg_option *option_of(const cli_args *args, const cli_given *given)
 {
-    return group->table.at == tg_optim_common_options()->at ||
-           (group->prefix != NULL && strcmp(group->prefix, OPTIMIZER_PREFIX) == 0);
+    return &args->group[given->group].table.at[given->index];
 }
 
 int cli_setup_model(tg_model_config *model, const cli_args *args)
 {
     for (size_t i = 0; i < args->given_count; i++) {
         const cli_given *given = &args->given[i];
-        if (given->is_option && is_model_group(&args->group[given->group]) &&
-            tg_model_config_set(model, cli_given_option(args, given)->name, given->text) != TG_OK)
+        if (given->is_option && args->group[given->group].prefix != NULL &&
+            tg_model_config_set(model, option_of(args, given)->name, given->text) != TG_OK)
             return cli_failed(args);
     }
     return CLI_OK;
@@ -99,14 +100,18 @@ int cli_setup_model(tg_model_config *model, const cli_args *args)
 
 static int setup_settings(tg_train_config *config, const cli_args *args)
 {
+    const tg_rule_info *rule = tg_rule_find(config->optimizer);
     tg_setting *setting = calloc(args->given_count + 1, sizeof *setting);
-    if (setting == NULL)
-        return cli_usage(args, "no memory for the settings"), CLI_FAILED;
+    if (setting == NULL) {
+        cli_usage(args, "no memory for the settings");
+        return CLI_FAILED;
+    }
     config->setting = setting;
     for (size_t i = 0; i < args->given_count; i++) {
         const cli_given *given = &args->given[i];
-        if (given->is_option && is_optimizer_group(&args->group[given->group]))
-            setting[config->settings++] = (tg_setting){cli_given_option(args, given)->name, given->text};
+        const tg_option *table = args->group[given->group].table.at;
+        if (given->is_option && (table == rule->options.at || table == tg_optim_common_options()->at))
+            setting[config->settings++] = (tg_setting){option_of(args, given)->name, given->text};
     }
     return CLI_OK;
 }
