@@ -38,7 +38,7 @@ static tg_option_table small_table(tg_option *at, const tg_option_table *table)
 
 static int arrange(cli_args *args)
 {
-    const tg_model_info *model;
+    const tg_model_info *model = NULL;
     cli_add_group(args, &(cli_group){.title = "Check", .text = texts, .texts = sizeof texts / sizeof *texts,
                                      .table = {options, sizeof options / sizeof *options}});
     const int status = cli_choose_model(&model, args, cli_peek(args, "model", texts[0].initial));

@@ -32,7 +32,7 @@ static const char *model_name(size_t index) { return tg_model_at(index)->name; }
 
 int cli_choose_rule(const tg_rule_info **rule, const cli_args *args, const char *name)
 {
-    size_t index;
+    size_t index = 0;
     const int status = cli_choose(&index, args, "optimizer", name, tg_rule_count(), rule_name);
     if (status == CLI_OK)
         *rule = tg_rule_at(index);
@@ -41,7 +41,7 @@ int cli_choose_rule(const tg_rule_info **rule, const cli_args *args, const char 
 
 int cli_choose_model(const tg_model_info **model, const cli_args *args, const char *name)
 {
-    size_t index;
+    size_t index = 0;
     const int status = cli_choose(&index, args, "model", name, tg_model_count(), model_name);
     if (status == CLI_OK)
         *model = tg_model_at(index);

@@ -46,8 +46,8 @@ static int choose_model(const tg_model_info **model, const cli_args *args)
 
 int cli_setup_arrange(cli_args *args)
 {
-    const tg_rule_info *rule;
-    const tg_model_info *model;
+    const tg_rule_info *rule = NULL;
+    const tg_model_info *model = NULL;
     cli_add_group(args, &(cli_group){.title = "Run", .text = run_texts,
                                      .texts = sizeof run_texts / sizeof *run_texts,
                                      .table = {run_options, sizeof run_options / sizeof *run_options}});
@@ -144,7 +144,7 @@ int cli_setup(tg_train_config *config, const cli_args *args)
 
 void cli_setup_fini(tg_train_config *config)
 {
-    free((void *)(uintptr_t)config->setting);
+    free((void *)config->setting);
     config->setting = NULL;
     config->settings = 0;
 }
