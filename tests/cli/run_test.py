@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+"""The command doing its work: training, stopping, dying, going on, sampling, evaluating.
+
+    run_test.py TIGER [-v] [NAME...]       NAME as unittest takes it, for one test: Training.test_resume
+"""
+import hashlib
+import json
+import math
+import os
+import pty
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+TIGER = str(Path(sys.argv.pop(1)).resolve())
+TINY = ["--layers", "2", "--heads", "2", "--width", "24", "--context", "20", "--batch", "3", "--threads", "2"]
+KILLS = 50
+
+
+def make_text(path, lines=600):
+    chance = random.Random(2385)
+    words = "the lion and tiger lay down with a lamb in green pastures beside still waters".split()
+    path.write_text("".join(" ".join(chance.choices(words, k=9)) + ".\n" for _ in range(lines)))
+
+
+def digest(folder):
+    """Of everything a run goes on from."""
+    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(Path(folder).glob("*.safetensors"))}
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.at = Path(self.folder.name)
+        make_text(self.at / "text.txt")
+
+    def tiger(self, *arguments, status=0, **more):
+        done = subprocess.run([TIGER, *map(str, arguments)], cwd=self.at, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, errors="replace", timeout=300, **more)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done
+
+    def train(self, out, *arguments, **more):
+        return self.tiger("train", "--data", "text.txt", "--out", out, *TINY, *arguments, **more)
+
+    def start(self, *arguments):
+        process = subprocess.Popen([TIGER, "train", *map(str, arguments)], cwd=self.at, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def wait_for(self, process, pattern):
+        for line in process.stdout:
+            if re.search(pattern, line):
+                return
+        self.fail(f"no line with {pattern}: {process.stderr.read()}")
+
+    def model_of(self, stdout):
+        return self.at / re.search(r"^model: +(.*)$", stdout, re.MULTILINE).group(1)
+
+
+class Training(Case):
+    def test_output_and_files(self):
+        done = self.train("run", "--updates", 40, "--log-every", 10, "--eval-every", 20)
+        self.assertEqual(done.stderr, "")
+        for wanted in (r"^memory plan$", r"^  peak +[\d.]+ MiB", r"^update 10/40 loss [\d.]+ lr ",
+                       r"^update 20: validation loss", r"^validation loss [\d.]+ \(perplexity", r"^memory: planned [\d.]+ MiB, measured peak"):
+            self.assertRegex(done.stdout, re.compile(wanted, re.MULTILINE))
+        self.assertNotIn("\r", done.stdout)
+        rows = [json.loads(line) for line in (self.at / "run/metrics.jsonl").read_text().splitlines()]
+        self.assertTrue(rows)
+        model = self.model_of(done.stdout)
+        self.assertTrue((model / "model.safetensors").exists())
+        json.loads((model / "config.json").read_text())
+
+    def test_loss_falls_with_every_model_and_precision(self):
+        for model in ("gpt2", "llama"):
+            for precision in ("fp32", "mixed", "bf16"):
+                with self.subTest(model=model, precision=precision):
+                    out = self.train(f"{model}-{precision}", "--model", model, "--precision", precision, "--updates",
+                                     150, "--lr", "1e-2", "--schedule", "warmup:10 > cosine:min=0.1").stdout
+                    loss = float(re.search(r"^validation loss ([\d.]+)", out, re.MULTILINE).group(1))
+                    self.assertLess(loss, 3.2)  # a uniform guess is ln 256 = 5.5
+
+    def test_same_flags_same_bits(self):
+        one = self.train("one", "--updates", 12, "--dropout", "0.1", "--precision", "bf16").stdout
+        two = self.train("two", "--updates", 12, "--dropout", "0.1", "--precision", "bf16").stdout
+        self.assertEqual(digest(self.model_of(one)), digest(self.model_of(two)))
+        other = self.train("other", "--updates", 12, "--dropout", "0.1", "--precision", "bf16", "--seed", 2).stdout
+        self.assertNotEqual(digest(self.model_of(one)), digest(self.model_of(other)))
+
+    def test_live_line(self):
+        parent, child = pty.openpty()
+        process = subprocess.Popen([TIGER, "train", "--data", "text.txt", "--out", "run", *TINY, "--updates", "60"],
+                                   cwd=self.at, stdin=subprocess.DEVNULL, stdout=child, stderr=child)
+        os.close(child)
+        seen = b""
+        try:
+            while chunk := os.read(parent, 65536):
+                seen += chunk
+        except OSError:  # how a terminal's end shows
+            pass
+        os.close(parent)
+        self.assertEqual(process.wait(), 0, seen)
+        self.assertRegex(seen, rb"\r\x1b\[Kupdate \d+/60 \[=*>? *\] loss ")
+        self.assertRegex(seen, rb"update 60/60 \[=+\] loss ")
+
+    def test_reader_goes_away(self):
+        process = self.start("--data", "text.txt", "--out", "run", *TINY, "--updates", "100000", "--log-every", "1")
+        self.wait_for(process, r"^update 3/")
+        process.stdout.close()
+        process.wait(60)
+        self.assertEqual(process.stderr.read(), "")
+        self.assertTrue((self.at / "run").is_dir())
+
+
+class Stopping(Case):
+    def whole(self, *flags):
+        out = self.train("whole", *flags).stdout
+        return digest(self.model_of(out))
+
+    def test_signal_saves_and_resume_gives_the_same_bits(self):
+        flags = ["--updates", 300, "--save-every", 100000, "--eval-every", 100, "--dropout", "0.1",
+                 "--precision", "bf16"]
+        whole = self.whole(*flags)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            out = f"run{int(number)}"
+            process = self.start("--data", "text.txt", "--out", out, *TINY, *flags, "--log-every", "1")
+            self.wait_for(process, r"^update 20/")
+            process.send_signal(number)
+            rest = process.stdout.read()
+            self.assertEqual(process.wait(60), 128 + number, process.stderr.read())
+            self.assertIn(f"go on with: tiger train --out {out} --resume", rest)
+            done = self.tiger("train", "--out", out, "--resume")
+            self.assertEqual(digest(self.model_of(done.stdout)), whole)
+
+    def test_killed_again_and_again(self):
+        """kill -9 at random moments, and the end has the same bits."""
+        flags = ["--updates", 2000, "--save-every", 7, "--eval-every", 0, "--optimizer", "adamw"]
+        begin = time.monotonic()
+        whole = self.whole(*flags)
+        usual = time.monotonic() - begin
+        chance = random.Random(4711)
+        kills = 0
+        while kills < KILLS:
+            resume = ["--resume"] if any((self.at / "run").glob("*")) else []
+            process = self.start("--data", "text.txt", "--out", "run", *TINY, *flags, *resume)
+            try:
+                process.wait(chance.uniform(0.0, 0.3 + usual / KILLS))
+                break
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                kills += 1
+        done = self.tiger("train", "--data", "text.txt", "--out", "run", *TINY, *flags, "--resume")
+        self.assertEqual(digest(self.model_of(done.stdout)), whole, f"after {kills} kills")
+        self.assertGreaterEqual(kills, KILLS)
+
+
+class Using(Case):
+    def setUp(self):
+        super().setUp()
+        out = self.train("run", "--updates", 60, "--tokenizer", "char", "--schedule", "constant", "--lr", "1e-2").stdout
+        self.model = self.model_of(out)
+
+    def test_sample(self):
+        flags = ["--prompt", "the tiger", "--tokens", 40, "--temperature", "1.3"]
+        one = self.tiger("sample", self.model, *flags, "--seed", 5).stdout
+        self.assertTrue(one.startswith("the tiger"))
+        self.assertEqual(len(one), len("the tiger") + 40 + 1)
+        self.assertEqual(one, self.tiger("sample", self.model, *flags, "--seed", 5).stdout)
+        self.assertNotEqual(one, self.tiger("sample", self.model, *flags, "--seed", 6).stdout)
+        likeliest = self.tiger("sample", self.model, *flags, "--top-k", 1, "--seed", 7).stdout
+        self.assertEqual(likeliest, self.tiger("sample", self.model, "--prompt", "the tiger", "--tokens", 40,
+                                               "--temperature", 0).stdout)
+
+    def test_sample_refuses_a_character_it_does_not_know(self):
+        done = self.tiger("sample", self.model, "--prompt", "the \u2603", status=1)
+        self.assertEqual(len(done.stderr.splitlines()), 1)
+
+    def test_eval(self):
+        done = self.tiger("eval", self.model, "--data", "text.txt").stdout
+        number = {name: float(value) for name, value in re.findall(r"^([a-z ]+?) {2,}([\d.]+)", done, re.MULTILINE)}
+        size = (self.at / "text.txt").stat().st_size
+        self.assertEqual(number["tokens"], size - 1)
+        self.assertLess(number["loss"], 3.2)
+        self.assertAlmostEqual(number["perplexity"], math.exp(number["loss"]), delta=0.01)
+        self.assertAlmostEqual(number["bits per byte"], number["loss"] / math.log(2), delta=0.001)
+
+    def loss(self, model):
+        out = self.tiger("eval", model, "--data", "text.txt").stdout
+        return float(re.search(r"loss +([\d.]+)", out).group(1))
+
+    def test_fine_tuning(self):
+        out = self.tiger("train", "--data", "text.txt", "--init", self.model, "--out", "tuned", "--updates", 60,
+                         "--batch", 3, "--schedule", "constant", "--lr", "5e-3").stdout
+        self.assertLess(self.loss(self.model_of(out)), self.loss(self.model))
+
+    def test_damaged_model(self):
+        path = self.model / "model.safetensors"
+        whole = path.read_bytes()
+        for size in (0, 7, 100, len(whole) - 1):
+            path.write_bytes(whole[:size])
+            done = self.tiger("sample", self.model, status=1)
+            self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+            self.assertIn("model.safetensors", done.stderr)
+
+
+class Planning(Case):
+    def test_plan(self):
+        def peak(*flags):
+            out = self.tiger("plan", *TINY, *flags).stdout
+            number, unit = re.search(r"^  peak +([\d.]+) (\w+)", out, re.MULTILINE).groups()
+            return float(number) * {"KiB": 2**-10, "MiB": 1, "GiB": 2**10}[unit]
+        self.assertGreater(peak("--width", "512"), peak())
+        self.assertEqual(peak("--accumulate", "32"), peak())
+        self.assertLess(peak("--width", "512", "--precision", "bf16"), peak("--width", "512"))
+        self.assertGreater(peak("--width", "512", "--optimizer", "adamw"), peak("--width", "512"))
+        self.assertFalse(any(p.name != "text.txt" for p in self.at.iterdir()))
+
+    def test_check(self):
+        for model in ("gpt2", "llama"):
+            done = self.tiger("check", "--model", model)
+            self.assertIn("every gradient agrees", done.stdout)
+            self.assertGreater(done.stdout.count(" good\n"), 10)
+
+
+class Pipes(Case):
+    def test_closed_pipe_is_silent(self):
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run([TIGER, "list", "optimizers", "tiger"], stdout=write, stderr=subprocess.PIPE, text=True)
+        os.close(write)
+        self.assertEqual(done.stderr, "")
+
+    def test_full_disk_is_told(self):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([TIGER, "help"], stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"^tiger: cannot write the output: .*\n$")
+
+
+if __name__ == "__main__":
+    unittest.main()
