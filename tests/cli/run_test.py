@@ -74,7 +74,8 @@ class Training(Case):
         done = self.train("run", "--updates", 40, "--log-every", 10, "--eval-every", 20)
         self.assertEqual(done.stderr, "")
         for wanted in (r"^memory plan$", r"^  peak +[\d.]+ MiB", r"^update 10/40 loss [\d.]+ lr ",
-                       r"^update 20: validation loss", r"^validation loss [\d.]+ \(perplexity", r"^memory: planned [\d.]+ MiB, measured peak"):
+                       r"^update 20: validation loss", r"^validation loss [\d.]+ \(perplexity",
+                       r"^memory: planned [\d.]+ MiB, measured peak"):
             self.assertRegex(done.stdout, re.compile(wanted, re.MULTILINE))
         self.assertNotIn("\r", done.stdout)
         rows = [json.loads(line) for line in (self.at / "run/metrics.jsonl").read_text().splitlines()]
