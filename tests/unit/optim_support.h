@@ -281,4 +281,75 @@ static inline void work_add_bag(work *w, tg_format format)
         work_add(w, shape[i][0], shape[i][1], (tg_role)(i % TG_ROLE_COUNT), (uint32_t)(100 + i), format);
 }
 
+/* ---- every rule, every switch ---- */
+
+static inline size_t option_index(const tg_rule_info *info, const char *name)
+{
+    return tg_option_find(&info->options, name);
+}
+
+static inline bool rule_has(const char *rule, const char *name)
+{
+    const tg_rule_info *info = tg_rule_find(rule);
+    return option_index(info, name) < info->options.count;
+}
+
+/* The rule with its state in use and decay on, then with each of its switches and choices turned in its turn, and with
+ * the common switches; options end with a NULL name, and more may be put behind them. */
+typedef void (*variant_check)(const char *rule, work_option *options, size_t count);
+
+static inline void for_each_choice(const char *rule, const tg_option *option, const work_option *base, size_t count,
+                                   variant_check check)
+{
+    char text[64];
+    for (double v = option->least; v <= option->most; v++) {
+        work_option options[WORK_OPTIONS] = {0};
+        if (v == option->value)
+            continue;
+        memcpy(options, base, count * sizeof *base);
+        tg_option_print(text, sizeof text, option, v);
+        options[count] = (work_option){option->name, text};
+        check(rule, options, count + 1);
+    }
+}
+
+static inline void for_each_variant_of(const char *rule, variant_check check)
+{
+    static const char *const common[] = {"decay", "maximize"};
+    const tg_rule_info *info = tg_rule_find(rule);
+    work_option base[3] = {{"weight_decay", "0.113"}, {"lr", "0.0071"}}, options[WORK_OPTIONS] = {0};
+    size_t count = 2;
+    if (rule_has(rule, "momentum"))
+        base[count++] = (work_option){"momentum", "0.83"};
+    memcpy(options, base, count * sizeof *base);
+    check(rule, options, count);
+    for (size_t i = 0; i < info->options.count; i++)
+        if (info->options.at[i].kind == TG_SWITCH || info->options.at[i].kind == TG_CHOICE)
+            for_each_choice(rule, &info->options.at[i], base, count, check);
+    for (size_t i = 0; i < sizeof common / sizeof *common; i++)
+        for_each_choice(rule, &tg_optim_common_options()->at[tg_option_find(tg_optim_common_options(), common[i])], base,
+                        count, check);
+    if (rule_has(rule, "gamma")) {
+        memcpy(options, base, count * sizeof *base);
+        options[count] = (work_option){"gamma", "0.5"};
+        check(rule, options, count + 1);
+    }
+}
+
+static inline void for_each_variant(variant_check check)
+{
+    for (size_t r = 0; r < tg_rule_count(); r++)
+        for_each_variant_of(tg_rule_at(r)->name, check);
+}
+
+/* For messages. */
+static inline const char *options_text(const work_option *options)
+{
+    static char text[400];
+    text[0] = '\0';
+    for (; options->name != NULL; options++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), " %s=%s", options->name, options->value);
+    return text;
+}
+
 #endif

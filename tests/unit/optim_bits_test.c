@@ -1,0 +1,159 @@
+/* optim_bits_test.c -- the same bits, for every rule and every switch: on 1, 2 and 7 threads, on every instruction set,
+ * for every split of gradients into tiles, and from released as from buffered gradients. */
+#include "optim_support.h"
+
+static const tg_format formats[] = {TG_F32, TG_BF16, TG_F16};
+static const char *const roundings[] = {"stochastic", "nearest", "kahan"};
+
+typedef struct setting {
+    const char *rule;
+    const work_option *options;
+    tg_format format;
+    tg_isa isa;
+    work_way way;
+    size_t micro;
+} setting;
+
+static uint64_t run(const setting *s)
+{
+    work w;
+    tg_isa_force(s->isa);
+    work_create(&w, s->rule, s->options);
+    work_add_bag(&w, s->format);
+    work_start(&w);
+    for (size_t u = 0; u < 3; u++)
+        work_update(&w, u, s->micro, s->way);
+    const uint64_t hash = work_hash(&w);
+    work_destroy(&w);
+    return hash;
+}
+
+static void expect(const setting *s, uint64_t want, const char *what)
+{
+    if (run(s) != want)
+        fail_msg("%s%s, weights %s, %s: other bits", s->rule, options_text(s->options), tg_format_name(s->format), what);
+}
+
+/* options: room for three more behind `count`. */
+static void check_threads(setting s, work_option *options, size_t count)
+{
+    const tg_isa best = s.isa;
+    options[count] = (work_option){"threads", "1"};
+    const uint64_t want = run(&s);
+    for (int isa = 0; isa < TG_ISA_COUNT; isa++)
+        if (tg_isa_usable((tg_isa)isa) && (tg_isa)isa != best) {
+            s.isa = (tg_isa)isa;
+            expect(&s, want, tg_isa_name((tg_isa)isa));
+        }
+    s.isa = best;
+    options[count] = (work_option){"threads", "2"};
+    expect(&s, want, "2 threads");
+    options[count] = (work_option){"threads", "7"};
+    expect(&s, want, "7 threads");
+    options[count] = (work_option){0};
+}
+
+static void check_arrays(const char *rule, work_option *options, size_t count)
+{
+    setting s = {.rule = rule, .options = options, .isa = tg_isa_chosen(), .way = WORK_ARRAYS, .micro = 1};
+    for (size_t f = 0; f < 3; f++)
+        for (size_t r = 0; r < (formats[f] == TG_F32 ? 1 : 3); r++) {
+            options[count] = (work_option){"rounding", roundings[r]};
+            s.format = formats[f];
+            check_threads(s, options, count + 1);
+        }
+    options[count] = (work_option){0};
+}
+
+static bool folds(const char *rule, const work_option *options)
+{
+    tg_optim *o;
+    float x = 2.385f;
+    must(tg_optim_create(&o, rule, NULL));
+    for (; options->name != NULL; options++)
+        must(tg_optim_set(o, TG_ALL_GROUPS, options->name, options->value));
+    must(tg_optim_add(o, &(tg_param){.name = "x", .data = &x, .rows = 1, .cols = 1}, NULL));
+    must(tg_optim_start(o));
+    const bool result = tg_optim_gradient_place(o) == TG_FOLDED;
+    tg_optim_destroy(o);
+    return result;
+}
+
+/* Rows that catch up: with their next tile by one factor, before an array step by another and the rule's own. */
+static bool catches_up(const char *rule, const work_option *options)
+{
+    bool lazy = rule_has(rule, "embedding_update");
+    for (; options->name != NULL; options++)
+        lazy = lazy && strcmp(options->value, "dense") != 0;
+    return lazy;
+}
+
+/* In each place: threads and instruction sets on three micro-steps of panels, then the splits on one micro-step. */
+static void check_place(const char *rule, work_option *options, size_t count, const char *place, tg_format format)
+{
+    setting s = {.rule = rule, .options = options, .format = format, .isa = tg_isa_chosen(), .way = WORK_PANELS};
+    s.micro = strcmp(place, "released") == 0 ? 1 : 3;
+    options[count] = (work_option){"gradients", place};
+    check_threads(s, options, count + 1);
+    s.micro = 1;
+    s.way = WORK_TILE;
+    const uint64_t want = run(&s);
+    s.way = WORK_ROWS;
+    expect(&s, want, "tiles of one row");
+    s.way = WORK_PANELS;
+    expect(&s, want, "tiles of three rows");
+    if (s.format == TG_F32 && !(strcmp(place, "folded") == 0 && catches_up(rule, options))) { /* of stored gradients or momenta */
+        s.way = WORK_ARRAYS;
+        expect(&s, want, "arrays");
+    }
+    options[count] = (work_option){0};
+}
+
+static void check_tiles(const char *rule, work_option *options, size_t count)
+{
+    for (size_t f = 0; f < 2; f++) {
+        check_place(rule, options, count, "buffered", formats[f]);
+        check_place(rule, options, count, "released", formats[f]);
+        if (folds(rule, options))
+            check_place(rule, options, count, "folded", formats[f]);
+    }
+}
+
+/* A tensor whose gradient is stepped at once ends up as one whose gradient waits, in every format. */
+static void check_released(const char *rule, work_option *options, size_t count)
+{
+    static const char *const gradient_formats[] = {"fp32", "bf16", "fp16"};
+    for (size_t f = 0; f < 3; f++)
+        for (size_t g = 0; g < 3; g++) {
+            setting s = {rule, options, formats[f], tg_isa_chosen(), WORK_PANELS, 1};
+            options[count] = (work_option){"gradient_format", gradient_formats[g]};
+            options[count + 1] = (work_option){"gradients", "buffered"};
+            const uint64_t want = run(&s);
+            options[count + 1] = (work_option){"gradients", "released"};
+            expect(&s, want, "released against buffered");
+        }
+    options[count] = options[count + 1] = (work_option){0};
+}
+
+static void test_arrays(void **state) { (void)state, for_each_variant(check_arrays); }
+static void test_tiles(void **state) { (void)state, for_each_variant(check_tiles); }
+static void test_released(void **state) { (void)state, for_each_variant(check_released); }
+
+/* Two optimizers that differ in the seed alone differ; so do two tensors with the same values, and two updates. */
+static void test_seed(void **state)
+{
+    (void)state;
+    work_option options[] = {{"seed", "1"}, {"lr", "0.01"}, {NULL, NULL}};
+    setting s = {"adamw", options, TG_BF16, tg_isa_chosen(), WORK_ARRAYS, 1};
+    const uint64_t one = run(&s);
+    assert_true(run(&s) == one);
+    options[0].value = "2";
+    assert_true(run(&s) != one);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_arrays), cmocka_unit_test(test_tiles),
+                                       cmocka_unit_test(test_released), cmocka_unit_test(test_seed)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
