@@ -193,9 +193,11 @@ tg_status tg_optim_accumulate_rows(tg_optim *o, size_t param, const uint32_t *in
 tg_status tg_optim_reject(tg_optim *o, size_t param)
 {
     if (param == TG_ALL_PARAMS) {
+        if (o->window == 0 || o->micro_step >= o->window)
+            return tg_fail(TG_ESTATE, "gradients are rejected inside an open window");
         for (size_t i = 0; i < o->entries; i++)
             o->entry[i].bad = true;
-        return o->window == 0 ? tg_fail(TG_ESTATE, "gradients are rejected inside an open window") : TG_OK;
+        return TG_OK;
     }
     const tg_status status = check_tile(o, param, 0, 0);
     if (status == TG_OK)
