@@ -31,14 +31,15 @@ static void narrow(void *restrict dst, const float *restrict src, tg_format form
             h[i] = tg_half_narrow(src[i]);
 }
 
-/* Values are taken in aligned groups of 2 * LANES. One draw serves two of a group, LANES apart: the first takes its low
- * half, the second its high half. Whole groups vectorise without shuffles. */
-#define GROUP (2 * LANES)
+/* Values are taken in aligned groups of 2 * DRAWS. One draw serves two of a group, DRAWS apart: the first takes its low
+ * half, the second its high half. Whole groups vectorise without shuffles, up to registers of 512 bits. */
+#define DRAWS 32
+#define GROUP (2 * DRAWS)
 
 static uint16_t narrow_one(float f, tg_format format, tg_key key, uint32_t element)
 {
-    const uint32_t place = element % GROUP, draw = tg_random(key, element / GROUP * LANES + place % LANES);
-    const uint32_t random = place < LANES ? draw & 0xffffu : draw >> 16;
+    const uint32_t place = element % GROUP, draw = tg_random(key, element / GROUP * DRAWS + place % DRAWS);
+    const uint32_t random = place < DRAWS ? draw & 0xffffu : draw >> 16;
     return format == TG_BF16 ? tg_f32_to_bf16_stochastic(f, random) : tg_half_narrow_stochastic(f, random);
 }
 
@@ -46,31 +47,31 @@ static uint16_t narrow_one(float f, tg_format format, tg_key key, uint32_t eleme
 static void narrow_groups_small_bf16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key,
                                      uint32_t draw)
 {
-    for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += LANES)
-        for (uint32_t l = 0; l < LANES; l++) {
+    for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += DRAWS)
+        for (uint32_t l = 0; l < DRAWS; l++) {
             const uint32_t random = tg_random(key, draw + l);
             h[l] = (uint16_t)((tg_bits_from_float(src[l]) + (random & 0xffffu)) >> 16);
-            h[l + LANES] = (uint16_t)((tg_bits_from_float(src[l + LANES]) + (random >> 16)) >> 16);
+            h[l + DRAWS] = (uint16_t)((tg_bits_from_float(src[l + DRAWS]) + (random >> 16)) >> 16);
         }
 }
 
 static void narrow_groups_bf16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key, uint32_t draw)
 {
-    for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += LANES)
-        for (uint32_t l = 0; l < LANES; l++) {
+    for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += DRAWS)
+        for (uint32_t l = 0; l < DRAWS; l++) {
             const uint32_t random = tg_random(key, draw + l);
             h[l] = tg_f32_to_bf16_stochastic(src[l], random & 0xffffu);
-            h[l + LANES] = tg_f32_to_bf16_stochastic(src[l + LANES], random >> 16);
+            h[l + DRAWS] = tg_f32_to_bf16_stochastic(src[l + DRAWS], random >> 16);
         }
 }
 
 static void narrow_groups_fp16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key, uint32_t draw)
 {
-    for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += LANES)
-        for (uint32_t l = 0; l < LANES; l++) {
+    for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += DRAWS)
+        for (uint32_t l = 0; l < DRAWS; l++) {
             const uint32_t random = tg_random(key, draw + l);
             h[l] = tg_half_narrow_stochastic(src[l], random & 0xffffu);
-            h[l + LANES] = tg_half_narrow_stochastic(src[l + LANES], random >> 16);
+            h[l + DRAWS] = tg_half_narrow_stochastic(src[l + DRAWS], random >> 16);
         }
 }
 
@@ -92,7 +93,7 @@ static void narrow_part(uint16_t *restrict h, const float *restrict src, tg_form
     for (; i < n && (first + (uint32_t)i) % GROUP != 0; i++)
         h[i] = narrow_one(src[i], format, key, first + (uint32_t)i);
     const size_t groups = (n - i) / GROUP;
-    const uint32_t draw = (first + (uint32_t)i) / GROUP * LANES;
+    const uint32_t draw = (first + (uint32_t)i) / GROUP * DRAWS;
     if (format != TG_BF16)
         narrow_groups_fp16(h + i, src + i, groups, key, draw);
     else if (max_abs(src + i, groups * GROUP) < 0x1.fcp127f)
