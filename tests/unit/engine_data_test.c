@@ -220,6 +220,33 @@ static void test_files(void **state)
     assert_null(none);
 }
 
+/* The files are byte for byte those that Hugging Face tokenizers writes for the same vocabularies. */
+static void test_golden_files(void **state)
+{
+    (void)state;
+    static const char *const kinds[] = {"byte", "char"};
+    const char *text, *expected, *written;
+    size_t bytes, expected_bytes, written_bytes;
+    assert_int_equal(tg_text_open(&text, &bytes, TG_TESTS_DIR "/golden/tokenizer_text.txt"), TG_OK);
+    for (int i = 0; i < 2; i++) {
+        char name[256];
+        tg_tokenizer *tokenizer = NULL;
+        assert_int_equal(i == 0 ? tg_tokenizer_byte(&tokenizer) : tg_tokenizer_char(&tokenizer, text, bytes), TG_OK);
+        assert_int_equal(tg_tokenizer_write(tokenizer, directory), TG_OK);
+        snprintf(name, sizeof name, TG_TESTS_DIR "/golden/tokenizer_%s.json", kinds[i]);
+        assert_int_equal(tg_text_open(&expected, &expected_bytes, name), TG_OK);
+        snprintf(name, sizeof name, "%s/tokenizer.json", directory);
+        assert_int_equal(tg_text_open(&written, &written_bytes, name), TG_OK);
+        assert_int_equal(written_bytes, expected_bytes);
+        assert_memory_equal(written, expected, expected_bytes);
+        encodes(tokenizer, text, bytes);
+        tg_text_close(written, written_bytes);
+        tg_text_close(expected, expected_bytes);
+        tg_tokenizer_destroy(tokenizer);
+    }
+    tg_text_close(text, bytes);
+}
+
 #define CHAR_HEAD                                                                                                      \
     "{\"added_tokens\":[],\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[\\\\s\\\\S]\"},"             \
     "\"behavior\":\"Isolated\",\"invert\":false},\"decoder\":{\"type\":\"Fuse\"},\"model\":{\"type\":\"WordLevel\","   \
@@ -579,6 +606,7 @@ int main(void)
         cmocka_unit_test(test_char),
         cmocka_unit_test(test_char_refuses),
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_golden_files),
         cmocka_unit_test(test_parse),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_bad_files),
