@@ -5,8 +5,6 @@
 #include "report.h"
 #include "setup.h"
 
-#define BYTE_VOCAB 256
-
 static int run(const cli_args *args)
 {
     tg_train_config config = {0};
@@ -14,8 +12,6 @@ static int run(const cli_args *args)
     int status = cli_setup(&config, args);
     if (status != CLI_OK)
         goto done;
-    if (config.data == NULL && config.vocab == 0 && config.init == NULL)
-        config.vocab = BYTE_VOCAB;
     if (tg_train_plan(&plan, &config) == TG_OK)
         cli_report_plan(&plan);
     else

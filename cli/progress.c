@@ -77,8 +77,7 @@ static void flush(void)
 
 static void on_plan(void *ctx, const tg_plan *plan)
 {
-    cli_progress *progress = ctx;
-    progress->planned_bytes = plan->peak_bytes;
+    (void)ctx;
     cli_report_plan(plan);
     flush();
 }
@@ -88,6 +87,7 @@ static void on_progress(void *ctx, const tg_progress *p)
     cli_progress *progress = ctx;
     char line[512];
     const bool last = p->update == p->updates;
+    progress->updates = p->updates;
     if (!progress->live) {
         if (!last && p->update % progress->every != 0)
             return;

@@ -11,7 +11,7 @@ typedef struct cli_progress {
     bool drawn;              /* a live line stands on the screen */
     uint64_t every;          /* updates between plain lines */
     int64_t next_ns;         /* when the live line may be drawn again */
-    size_t planned_bytes;
+    uint64_t updates;        /* of the whole run */
     char saved[4096];        /* where the last checkpoint went; "" when there was none */
 } cli_progress;
 

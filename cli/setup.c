@@ -16,7 +16,7 @@ static const cli_text run_texts[] = {
     {"model", "NAME", "gpt2", "model to build with fresh weights (see: tiger list models)"},
     {"init", "DIR", NULL, "start from this model directory (Hugging Face layout) instead of fresh weights"},
     {"tokenizer", "byte|char", NULL,
-     "what a token is: a byte, or a Unicode character (default byte, or what --init has)"},
+     "what a token is: a byte, or a Unicode character (default char, or what --init has)"},
 };
 
 static const tg_option run_options[] = {
@@ -100,7 +100,7 @@ int cli_setup_model(tg_model_config *model, const cli_args *args)
 
 static int setup_settings(tg_train_config *config, const cli_args *args)
 {
-    const tg_rule_info *rule = tg_rule_find(config->optimizer);
+    const tg_rule_info *rule = tg_rule_find(cli_text_of(args, "optimizer"));
     tg_setting *setting = calloc(args->given_count + 1, sizeof *setting);
     if (setting == NULL) {
         cli_usage(args, "no memory for the settings");
@@ -116,6 +116,12 @@ static int setup_settings(tg_train_config *config, const cli_args *args)
     return CLI_OK;
 }
 
+/* A resumed run has its own; what is not on the command line must not speak against it. */
+static const char *unless_resumed(const tg_train_config *config, const cli_args *args, const char *name)
+{
+    return config->resume && !cli_is_given(args, name) ? NULL : cli_text_of(args, name);
+}
+
 int cli_setup(tg_train_config *config, const cli_args *args)
 {
     tg_train_config_default(config);
@@ -126,14 +132,14 @@ int cli_setup(tg_train_config *config, const cli_args *args)
     config->init = cli_text_of(args, "init");
     config->resume = cli_is_given(args, "resume");
     config->tokenizer = cli_text_of(args, "tokenizer");
-    if (config->tokenizer == NULL && config->init == NULL)
-        config->tokenizer = "byte";
     config->vocab = (size_t)cli_number_of(args, "vocab");
-    config->optimizer = cli_text_of(args, "optimizer");
-    config->schedule = cli_text_of(args, "schedule");
+    config->optimizer = unless_resumed(config, args, "optimizer");
+    config->schedule = unless_resumed(config, args, "schedule");
     const tg_option_table *table = tg_train_options();
-    for (size_t i = 0; i < table->count && i < TG_TRAIN_OPTIONS; i++)
+    for (size_t i = 0; i < table->count && i < TG_TRAIN_OPTIONS; i++) {
         config->option[i] = cli_number_of(args, table->at[i].name);
+        config->given[i] = cli_is_given(args, table->at[i].name);
+    }
     const tg_status made = config->init != NULL ? tg_model_config_read(&config->model, config->init)
                                                 : tg_model_config_default(&config->model, cli_text_of(args, "model"));
     if (made != TG_OK)

@@ -82,8 +82,8 @@ static int finish(const tg_train_result *result, const tg_train_config *config, 
     print_result(result, config, progress);
     if (!result->interrupted)
         return CLI_OK;
-    printf("stopped at update %llu of %.0f; go on with: tiger train --out %s --resume\n",
-           (unsigned long long)result->updates, config->option[TG_TRAIN_UPDATES], config->out);
+    printf("stopped after update %llu of %llu; go on with: tiger train --out %s --resume\n",
+           (unsigned long long)result->updates, (unsigned long long)progress->updates, config->out);
     return caught != 0 ? 128 + caught : CLI_FAILED;
 }
 
