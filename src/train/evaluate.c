@@ -4,7 +4,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "graph/run.h"
-#include "train/directory.h"
+#include "train/loaded.h"
 
 tg_status tg_evaluate_split(double *loss, size_t *targets_counted, tg_graph *graph, const tg_corpus *corpus,
                             tg_split split, size_t batches, uint32_t *tokens, int32_t *targets)
@@ -42,7 +42,7 @@ static size_t time_for(const tg_model *model, const tg_corpus *corpus)
     return tokens > context ? context : tokens > 1 ? tokens - 1 : 1;
 }
 
-static tg_status evaluate_corpus(double *loss, size_t *counted, const tg_directory *directory, const tg_corpus *corpus,
+static tg_status evaluate_corpus(double *loss, size_t *counted, const tg_loaded *directory, const tg_corpus *corpus,
                                  size_t batch)
 {
     const size_t time = time_for(directory->model, corpus);
@@ -72,14 +72,14 @@ tg_status tg_evaluate(double *loss, size_t *tokens, const char *directory, const
 {
     if (batch == 0)
         return tg_fail(TG_EINVAL, "batch must be at least 1");
-    tg_directory opened = {0};
+    tg_loaded opened = {0};
     tg_corpus *corpus = NULL;
-    tg_status status = tg_directory_open(&opened, directory, precision);
+    tg_status status = tg_loaded_open(&opened, directory, precision);
     if (status == TG_OK)
         status = tg_corpus_open(&corpus, data, opened.tokenizer, 0.0);
     if (status == TG_OK)
         status = evaluate_corpus(loss, tokens, &opened, corpus, batch);
     tg_corpus_destroy(corpus);
-    tg_directory_close(&opened);
+    tg_loaded_close(&opened);
     return status;
 }

@@ -4,7 +4,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
-#include "train/directory.h"
+#include "train/loaded.h"
 #include "train/generate.h"
 #include "train/pick.h"
 #include "train/pieces.h"
@@ -33,7 +33,7 @@ static tg_status encode_prompt(uint32_t **ids, size_t *count, const tg_tokenizer
     return tg_tokenizer_encode(tokenizer, ids, count, first, first_bytes);
 }
 
-static tg_status make_text(const tg_sample_config *config, const tg_directory *directory, tg_generator *generator,
+static tg_status make_text(const tg_sample_config *config, const tg_loaded *directory, tg_generator *generator,
                            uint32_t *heap, tg_pieces *pieces)
 {
     const size_t vocab = tg_tokenizer_vocab(directory->tokenizer); /* the model's may be padded */
@@ -55,14 +55,14 @@ static tg_status make_text(const tg_sample_config *config, const tg_directory *d
 
 tg_status tg_sample(const tg_sample_config *config, void (*text)(void *ctx, const char *bytes, size_t count), void *ctx)
 {
-    tg_directory directory = {0};
+    tg_loaded directory = {0};
     tg_generator generator = {0};
     uint32_t *ids = NULL, *heap = NULL;
     size_t count = 0, heap_size = 0;
     tg_pieces pieces = {.text = text, .ctx = ctx};
     tg_status status = check(config);
     if (status == TG_OK)
-        status = tg_directory_open(&directory, config->directory, config->precision);
+        status = tg_loaded_open(&directory, config->directory, config->precision);
     if (status == TG_OK)
         status = encode_prompt(&ids, &count, directory.tokenizer, config->prompt);
     if (status == TG_OK)
@@ -83,6 +83,6 @@ done:
     tg_free(NULL, heap, heap_size, sizeof *heap);
     tg_tokens_free(ids);
     tg_generator_fini(&generator);
-    tg_directory_close(&directory);
+    tg_loaded_close(&directory);
     return status;
 }

@@ -1,5 +1,5 @@
-/* train/directory.c -- a model's directory opened for use: configuration, tokenizer, weights. */
-#include "train/directory.h"
+/* train/loaded.c -- a model's directory opened for use: configuration, tokenizer, weights. */
+#include "train/loaded.h"
 
 #include <string.h>
 
@@ -27,9 +27,9 @@ static tg_status weights_format(tg_format *format, const char *path)
     return TG_OK;
 }
 
-tg_status tg_directory_open(tg_directory *out, const char *path, tg_precision precision)
+tg_status tg_loaded_open(tg_loaded *out, const char *path, tg_precision precision)
 {
-    tg_directory opened = {.activations = precision == TG_PRECISION_FP32 ? TG_F32 : TG_BF16};
+    tg_loaded opened = {.activations = precision == TG_PRECISION_FP32 ? TG_F32 : TG_BF16};
     tg_model_config config;
     tg_format weights = TG_F32;
     tg_status status = tg_model_config_read(&config, path);
@@ -50,13 +50,13 @@ tg_status tg_directory_open(tg_directory *out, const char *path, tg_precision pr
     *out = opened;
     return TG_OK;
 fail:
-    tg_directory_close(&opened);
+    tg_loaded_close(&opened);
     return status;
 }
 
-void tg_directory_close(tg_directory *directory)
+void tg_loaded_close(tg_loaded *directory)
 {
     tg_model_destroy(directory->model);
     tg_tokenizer_destroy(directory->tokenizer);
-    *directory = (tg_directory){0};
+    *directory = (tg_loaded){0};
 }

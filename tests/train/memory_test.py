@@ -1,0 +1,53 @@
+"""Peak memory of trainings: it does not grow with the number of micro-batches, holds no gradient array, and is what the plan
+said. Usage: memory_test.py TIGER"""
+import os
+import re
+import sys
+import tempfile
+
+import support
+
+# Large enough that weights and states outweigh the process itself: 19 M parameters.
+OPTIONS = dict(tokenizer="byte", layers=6, heads=8, width=512, context=64, batch=2, updates=2, eval_every=0, eval_batches=1,
+               save_every=0, precision="bf16")
+UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+def measure(tiger, folder, name, **options):
+    words = support.flags(os.path.join(folder, "text"), os.path.join(folder, name), **{**OPTIONS, **options})
+    return support.peak_bytes(tiger, words)
+
+
+def planned_and_peak(tiger, folder, name, **options):
+    words = support.flags(os.path.join(folder, "text"), os.path.join(folder, name), **{**OPTIONS, **options})
+    text = support.must(tiger, words).stdout
+    found = re.search(r"peak memory\s+([\d.]+) (\w+) \(planned ([\d.]+) (\w+)", text)
+    if not found:
+        raise SystemExit("no line 'peak memory ... (planned ...)' in:\n" + text)
+    peak, planned = (float(found[i]) * UNITS[found[i + 1]] for i in (1, 3))
+    return planned, peak
+
+
+def main():
+    tiger = os.path.abspath(sys.argv[1])
+    with tempfile.TemporaryDirectory() as folder:
+        support.write_text(os.path.join(folder, "text"))
+        one, many = measure(tiger, folder, "k1", accumulate=1), measure(tiger, folder, "k32", accumulate=32)
+        print(f"tiger bf16: {one / 2**20:.1f} MiB with accumulate=1, {many / 2**20:.1f} MiB with 32")
+        if many > 1.01 * one:
+            raise SystemExit("peak memory grew by more than 1 % with the number of micro-batches")
+        buffered = measure(tiger, folder, "buffered", gradients="buffered")
+        parameters = 19e6
+        print(f"buffered gradients: {buffered / 2**20:.1f} MiB")
+        if buffered - one < 3.5 * parameters:
+            raise SystemExit("folding the gradients saves less than their array's size: is there one all the same?")
+        for name, options in (("tiger", dict()), ("adamw", dict(optimizer="adamw", precision="fp32")),
+                              ("recompute", dict(recompute="block", batch=16))):
+            planned, peak = planned_and_peak(tiger, folder, "plan-" + name, **options)
+            print(f"{name}: planned {planned / 2**20:.1f} MiB, measured {peak / 2**20:.1f} MiB, "
+                  f"{100 * (planned / peak - 1):+.1f} %")
+            if not 0.95 < planned / peak < 1.05:
+                raise SystemExit("the plan is more than 5 % off")
+
+
+main()
