@@ -82,7 +82,7 @@ static char *temporary_name(const char *path, int attempt)
 
 void tg_file_abort(tg_file *file)
 {
-    if (file->descriptor >= 0)
+    if (file->path != NULL && file->descriptor >= 0) /* a zeroed struct holds no descriptor */
         close(file->descriptor);
     if (file->temporary != NULL)
         unlink(file->temporary);

@@ -6,7 +6,7 @@
  *     tg_file_commit(&file);                 synced, renamed onto path, directory synced
  *
  * A reader, or a machine that loses power, has the old file or the new one. A failing write or commit removes the
- * temporary and leaves the old file; tg_file_abort does the same and is fine after either. */
+ * temporary and leaves the old file; tg_file_abort does the same and is fine after either, and on {0}. */
 #ifndef TG_BASE_FILE_H
 #define TG_BASE_FILE_H
 

@@ -30,7 +30,7 @@ static bool is_checkpoint(const char *name, uint64_t *update)
         return false;
     uint64_t v = 0;
     for (const char *at = name + strlen(PREFIX); *at != 0; at++) {
-        if (*at < '0' || *at > '9' || v > (UINT64_MAX - 9) / 10)
+        if (*at < '0' || *at > '9' || v > (UINT64_MAX - (uint64_t)(*at - '0')) / 10)
             return false;
         v = 10 * v + (uint64_t)(*at - '0');
     }

@@ -90,7 +90,7 @@ void tg_directory_abort(tg_directory *dir)
 {
     if (dir->temporary != NULL)
         (void)tg_directory_remove(dir->temporary); /* what stays is removed by the next begin */
-    if (dir->lock >= 0)
+    if (dir->parent != NULL && dir->lock >= 0) /* a zeroed struct holds no descriptor */
         close(dir->lock);
     tg_heap_free(dir->temporary);
     tg_heap_free(dir->parent);

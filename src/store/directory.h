@@ -26,7 +26,7 @@ typedef struct tg_directory {
 tg_status tg_directory_begin(tg_directory *dir, const char *parent, const char *name);
 /* Ends it either way. Failing, PARENT/NAME is as it was; only when the last sync of PARENT is what failed is it new. */
 tg_status tg_directory_commit(tg_directory *dir);
-void tg_directory_abort(tg_directory *dir); /* fine after commit and after a failed begin */
+void tg_directory_abort(tg_directory *dir); /* fine after commit, after a failed begin, and on {0} */
 
 /* Puts back a directory whose replacing was cut short, and removes temporary files and directories that no living process
  * holds. Before a run looks for its newest checkpoint. */
