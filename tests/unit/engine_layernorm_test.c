@@ -1,0 +1,102 @@
+/* engine_layernorm_test.c -- layer norm against double: values, gradients, features far from 0, bad gradients. */
+#include "layer_reference.h"
+
+static const double eps = 3.7e-4;
+static size_t cols_now;
+
+/* weight: x, gain, bias (if there is one) */
+static void forward(double *y, const harness *h, double *const *weight)
+{
+    for (size_t r = 0; r < h->output_values[0] / cols_now; r++) {
+        const double *x = weight[0] + r * cols_now;
+        double mean = 0, variance = 0;
+        for (size_t c = 0; c < cols_now; c++)
+            mean += x[c] / (double)cols_now;
+        for (size_t c = 0; c < cols_now; c++)
+            variance += (x[c] - mean) * (x[c] - mean) / (double)cols_now;
+        for (size_t c = 0; c < cols_now; c++)
+            y[r * cols_now + c] = (x[c] - mean) / sqrt(variance + eps) * weight[1][c] +
+                                  (h->model.weights > 2 ? weight[2][c] : 0);
+    }
+}
+
+static int build(harness *h, tg_format format, tg_format weights, const size_t *shape, bool biased)
+{
+    cols_now = shape[2];
+    harness_begin(h, TG_TRAIN, format, shape[0], shape[1]);
+    const int x = harness_input(h, "x", cols_now), gain = harness_weight(h, "gain", 1, cols_now, weights, 0.9);
+    const int bias = biased ? harness_weight(h, "bias", 1, cols_now, weights, 0.4) : TG_NONE;
+    return tg_layernorm(h->graph, "norm", x, gain, bias, eps);
+}
+
+static void all_shapes(void **state)
+{
+    (void)state;
+    static const size_t shape[][3] = {{1, 1, 7}, {1, 7, 17}, {3, 5, 65}, {5, 29, 17}, {1, 3, 1025}};
+    for (int half = 0; half < 2; half++)
+        for (int weights = 0; weights < 2; weights++)
+            for (size_t s = 0; s < 5; s++)
+                for (int way = 0; way < 3; way++) {
+                    harness h;
+                    const int y =
+                        build(&h, half ? TG_BF16 : TG_F32, weights ? TG_BF16 : TG_F32, shape[s], way != 1);
+                    harness_probe(&h, y, way == 2 ? h.graph->op[0].output[0] : TG_NONE);
+                    reference_check(&h, &(reference){forward, half ? BF16_TOLERANCE : FP32_TOLERANCE});
+                    harness_end(&h);
+                }
+}
+
+/* Mean 300, deviation 1: E[x^2] - mean^2 in fp32 would be noise. */
+static void features_far_from_zero(void **state)
+{
+    (void)state;
+    harness h;
+    harness_probe(&h, build(&h, TG_F32, TG_F32, (const size_t[]){2, 3, 65}, true), TG_NONE);
+    float *x = h.weight[0].param.data;
+    for (size_t i = 0; i < 2 * 3 * 65; i++)
+        x[i] += 300;
+    reference_check(&h, &(reference){forward, 1e-4});
+    harness_end(&h);
+}
+
+static void bad_gradients_are_rejected(void **state)
+{
+    (void)state;
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (int half = 0; half < 2; half++)
+        for (size_t b = 0; b < 3; b++) {
+            harness h;
+            const int y = build(&h, half ? TG_BF16 : TG_F32, TG_F32, (const size_t[]){2, 11, 17}, true);
+            harness_probe(&h, reference_poison(&h, y, bad[b]), TG_NONE);
+            harness_run(&h);
+            for (size_t w = 1; w < 3; w++) {
+                assert_int_equal(h.rejected[w], 1);
+                assert_int_equal(h.tiles[w], 0);
+                assert_int_equal(h.completed[w], 1);
+            }
+            harness_end(&h);
+        }
+}
+
+static void make(harness *h, tg_format format)
+{
+    const int y = build(h, format, format, (const size_t[]){3, 67, 131}, true);
+    harness_probe(h, y, h->graph->op[0].output[0]);
+}
+
+static void same_bits(void **state)
+{
+    (void)state;
+    reference_same_bits(make);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_shapes),
+        cmocka_unit_test(features_far_from_zero),
+        cmocka_unit_test(bad_gradients_are_rejected),
+        cmocka_unit_test(same_bits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,84 @@
+/* engine_rmsnorm_test.c -- RMS norm against double: values, gradients, bad gradients. */
+#include "layer_reference.h"
+
+static const double eps = 3.7e-4;
+static size_t cols_now;
+
+/* weight: x, gain */
+static void forward(double *y, const harness *h, double *const *weight)
+{
+    for (size_t r = 0; r < h->output_values[0] / cols_now; r++) {
+        const double *x = weight[0] + r * cols_now;
+        double square = 0;
+        for (size_t c = 0; c < cols_now; c++)
+            square += x[c] * x[c] / (double)cols_now;
+        for (size_t c = 0; c < cols_now; c++)
+            y[r * cols_now + c] = x[c] / sqrt(square + eps) * weight[1][c];
+    }
+}
+
+static int build(harness *h, tg_format format, tg_format weights, const size_t *shape)
+{
+    cols_now = shape[2];
+    harness_begin(h, TG_TRAIN, format, shape[0], shape[1]);
+    const int x = harness_input(h, "x", cols_now), gain = harness_weight(h, "gain", 1, cols_now, weights, 0.9);
+    return tg_rmsnorm(h->graph, "norm", x, gain, eps);
+}
+
+static void all_shapes(void **state)
+{
+    (void)state;
+    static const size_t shape[][3] = {{1, 1, 1}, {1, 7, 17}, {3, 5, 65}, {5, 29, 17}, {1, 3, 1025}};
+    for (int half = 0; half < 2; half++)
+        for (int weights = 0; weights < 2; weights++)
+            for (size_t s = 0; s < 5; s++)
+                for (int way = 0; way < 2; way++) {
+                    harness h;
+                    const int y =
+                        build(&h, half ? TG_BF16 : TG_F32, weights ? TG_BF16 : TG_F32, shape[s]);
+                    harness_probe(&h, y, way == 1 ? h.graph->op[0].output[0] : TG_NONE);
+                    reference_check(&h, &(reference){forward, half ? BF16_TOLERANCE : FP32_TOLERANCE});
+                    harness_end(&h);
+                }
+}
+
+static void bad_gradients_are_rejected(void **state)
+{
+    (void)state;
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (int half = 0; half < 2; half++)
+        for (size_t b = 0; b < 3; b++) {
+            harness h;
+            const int y = build(&h, half ? TG_BF16 : TG_F32, TG_F32, (const size_t[]){2, 11, 17});
+            harness_probe(&h, reference_poison(&h, y, bad[b]), TG_NONE);
+            harness_run(&h);
+            for (size_t w = 1; w < 2; w++) {
+                assert_int_equal(h.rejected[w], 1);
+                assert_int_equal(h.tiles[w], 0);
+                assert_int_equal(h.completed[w], 1);
+            }
+            harness_end(&h);
+        }
+}
+
+static void make(harness *h, tg_format format)
+{
+    const int y = build(h, format, format, (const size_t[]){3, 67, 131});
+    harness_probe(h, y, h->graph->op[0].output[0]);
+}
+
+static void same_bits(void **state)
+{
+    (void)state;
+    reference_same_bits(make);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_shapes),
+        cmocka_unit_test(bad_gradients_are_rejected),
+        cmocka_unit_test(same_bits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
