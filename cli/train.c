@@ -56,10 +56,10 @@ static void print_memory(const tg_train_result *result)
     char planned[32], measured[32];
     cli_human_bytes(planned, sizeof planned, (double)result->planned_bytes);
     cli_human_bytes(measured, sizeof measured, (double)result->peak_bytes);
-    printf("memory: planned %s, measured peak %s", planned, measured);
-    if (result->planned_bytes > 0)
-        printf(" (%+.1f %%)", 100.0 * ((double)result->peak_bytes / (double)result->planned_bytes - 1.0));
-    putchar('\n');
+    printf("peak memory %s (planned %s", measured, planned);
+    if (result->peak_bytes > 0)
+        printf(", %+.1f %%", 100.0 * ((double)result->planned_bytes / (double)result->peak_bytes - 1.0));
+    puts(")");
 }
 
 static void print_result(const tg_train_result *result, const tg_train_config *config, const cli_progress *progress)
