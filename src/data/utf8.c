@@ -3,18 +3,14 @@
 
 static int is_tail(unsigned char byte) { return (byte & 0xc0) == 0x80; }
 
-size_t tg_utf8_decode(uint32_t *code_point, const char *text, size_t bytes)
+size_t tg_utf8_decode_long(uint32_t *code_point, const char *text, size_t bytes)
 {
     static const uint32_t least[TG_UTF8_BYTES + 1] = {0, 0, 0x80, 0x800, 0x10000}; /* what fewer bytes cannot hold */
     const unsigned char *const t = (const unsigned char *)text;
-    if (bytes == 0)
+    if (bytes == 0 || t[0] < 0xc0 || t[0] > 0xf7)
         return 0;
-    if (t[0] < 0x80) {
-        *code_point = t[0];
-        return 1;
-    }
     const size_t length = t[0] >= 0xf0 ? 4 : t[0] >= 0xe0 ? 3 : 2;
-    if (t[0] < 0xc0 || t[0] > 0xf7 || bytes < length)
+    if (bytes < length)
         return 0;
     uint32_t c = t[0] & (0x7fu >> length);
     for (size_t i = 1; i < length; i++) {

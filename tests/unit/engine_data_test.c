@@ -247,8 +247,9 @@ static void test_golden_files(void **state)
     tg_text_close(text, bytes);
 }
 
-#define CHAR_HEAD                                                                                                      \
-    "{\"added_tokens\":[],\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[\\\\s\\\\S]\"},"             \
+#define CHAR_HEAD "{" CHAR_REST
+#define CHAR_REST                                                                                                      \
+    "\"added_tokens\":[],\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[\\\\s\\\\S]\"},"              \
     "\"behavior\":\"Isolated\",\"invert\":false},\"decoder\":{\"type\":\"Fuse\"},\"model\":{\"type\":\"WordLevel\","   \
     "\"vocab\":"
 
@@ -282,6 +283,8 @@ static void test_parse(void **state)
                 "regex\":false},"
                 "\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"merges\":[\"a b\"]}}",
                 TG_EUNSUPPORTED, "'t.json': model.merges is not that of a plain byte tokenizer");
+    parse_fails("{\"normalizer\":{\"type\":\"Lowercase\"}," CHAR_REST "{\"a\":0}}}", TG_EUNSUPPORTED,
+                "'t.json': normalizer is not that of a plain char tokenizer");
     parse_fails(CHAR_HEAD "{}}}", TG_EFORMAT, "'t.json': a vocabulary of 0 characters");
     parse_fails(CHAR_HEAD "[]}}", TG_EFORMAT, "'t.json': model.vocab is no object");
     parse_fails(CHAR_HEAD "{\"a\":0,\"b\":2}}}", TG_EFORMAT, "'t.json': token 'b' needs an id from 0 to 1");
@@ -449,10 +452,11 @@ static void test_windows(void **state)
         }
         assert_int_equal(at, last - 1);
         assert_int_equal(ignored, (calls + 2) * BATCH * TIME - (last - first - 1));
-        uint32_t tokens[TIME];
-        int32_t targets[TIME];
-        assert_int_equal(tg_corpus_window(corpus, (tg_split)split, tokens, targets, 1, TIME, SIZE_MAX, NULL), TG_OK);
-        assert_int_equal(targets[0], -1);
+        uint32_t tokens[2 * TIME];
+        int32_t targets[2 * TIME];
+        assert_int_equal(tg_corpus_window(corpus, (tg_split)split, tokens, targets, 2, TIME, SIZE_MAX / 2 + 1, NULL),
+                         TG_OK);
+        assert_int_equal(targets[0], -1); /* 2 * index is 0 in a size_t */
     }
     tg_corpus_destroy(corpus);
     tg_tokenizer_destroy(tokenizer);
@@ -541,7 +545,9 @@ static void test_hash(void **state)
     const tg_key key = tg_key_make(3, 0, 0, 0);
     for (uint32_t i = 0; i < COUNT; i++)
         text[i] = (char)(1 + tg_random(key, i) % 127);
+    const uint64_t few = hash_of(byte, text, 5); /* before and after a long text used the same memory */
     seen[count++] = hash_of(byte, text, COUNT);
+    assert_true(hash_of(byte, text, 5) == few);
     assert_true(hash_of(byte, text, COUNT) == seen[0]);
     seen[count++] = hash_of(byte, text, COUNT - 1);
     for (size_t i = 0; i < COUNT; i += 293) {

@@ -123,6 +123,8 @@ static void test_stages(void **state)
     near(factor_at("cosine:min=0.1", 120, 120), 0.1);
     near(factor_at("cosine:min=0.1", 120, UINT64_MAX), 0.1);
     near(factor_at("exponential:0.5", 3, 1000), 0.125);
+    near(factor_at("exponential:0.5,updates=3", 10, 5), 0.125);
+    near(factor_at("warmup:1 > constant", 100, 1), 1); /* one update, not all of the run */
     near(factor_at("cosine:min=0.25", UINT64_C(1) << 53, UINT64_C(1) << 52), 0.625);
 }
 
@@ -158,6 +160,7 @@ static void test_refusals(void **state)
     refused("piecewise:0=1,10=2,10=3", "20: updates must ascend");
     refused("piecewise:0=1,1.5=2", "15: an update must be a whole number >= 0");
     refused("piecewise:0=1,10=-2", "18: a factor must be a number >= 0");
+    refused("piecewise:0=1e999", "13: a factor must be a number >= 0");
     refused("piecewise:0=1,10", "15: piecewise wants UPDATE=FACTOR here");
     refused("multistep:3=4", "11: multistep wants UPDATE here");
     refused("multistep:7,7", "13: updates must ascend");
