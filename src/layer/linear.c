@@ -1,0 +1,272 @@
+/* layer/linear.c -- y = x W^T + b.
+ *
+ *   dx = dy W      dW = dy^T x      db = sum of dy over tokens
+ *
+ * x (M,in), y (M,out), W (out,in), or (in,out) with in_by_out (then y = x W + b), b (out) or absent. Tokens come in
+ * chunks and outputs in panels where operands must be converted, so that scratch stays bounded; a tile of dW is summed
+ * over all tokens before the sink gets it. Before the first of several tiles dy and x are checked: a bad value is never
+ * added. (A single tile is checked by the sink; a bad dy or x always shows in it.) */
+#include "base/kernels.h"
+#include "layer/finish.h"
+#include "layer/layer.h"
+#include "layer/work.h"
+
+enum { W, B };
+
+/* dst (m,n) = src (m,k) V (k,n) + bias, where V is the weight or its transpose. */
+typedef struct map {
+    size_t m, k, n;
+    bool n_by_k;       /* the weight is stored (n,k) */
+    size_t chunk, panel;
+    bool direct;       /* nothing to convert: one product, straight into dst */
+    void *src, *weight;
+    float *dst, *bias; /* scratch; NULL where not needed */
+} map;
+
+typedef struct operands {
+    const void *src;
+    void *dst;
+    tg_format format; /* of src and dst */
+    const tg_param *weight, *bias;
+    bool add;
+} operands;
+
+static map map_init(tg_work *work, size_t m, size_t k, size_t n, bool n_by_k, const operands *o)
+{
+    map p = {.m = m, .k = k, .n = n, .n_by_k = n_by_k, .chunk = m, .panel = n};
+    const bool same_src = o->format == work->format, same_weight = o->weight->format == work->format;
+    p.direct = same_src && same_weight && o->format == TG_F32;
+    if (!p.direct) {
+        p.panel = tg_panel_size(n, TG_PANEL_BYTES / (4 * k));
+        const size_t row = (same_src ? 0 : k * tg_format_bytes(work->format)) + (o->format == TG_F32 ? 0 : 4 * p.panel);
+        p.chunk = row == 0 ? m : tg_panel_size(m, TG_CHUNK_BYTES / row);
+        p.src = same_src ? NULL : tg_work_take(work, p.chunk * k * tg_format_bytes(work->format));
+        p.weight = same_weight ? NULL : tg_work_take(work, p.panel * k * tg_format_bytes(work->format));
+        p.dst = o->format == TG_F32 ? NULL : tg_work_take(work, p.chunk * p.panel * sizeof(float));
+    }
+    p.bias = o->bias == NULL ? NULL : tg_work_take(work, n * sizeof(float));
+    tg_work_taken(work);
+    return p;
+}
+
+/* The panel of the weight from output `col` on, as an operand of a product; ld through *ld. */
+static const void *weight_panel(const tg_work *work, const map *p, const tg_param *w, size_t col, size_t cols, size_t *ld)
+{
+    const size_t stored = p->n_by_k ? p->k : p->n;
+    const void *first = tg_at(w->data, w->format, p->n_by_k ? col * p->k : col);
+    *ld = stored;
+    if (w->format == work->format)
+        return first;
+    *ld = p->n_by_k ? p->k : cols;
+    if (!work->planning)
+        tg_convert(p->weight, work->format, first, w->format, p->n_by_k ? cols : p->k, *ld, stored);
+    return p->weight;
+}
+
+static tg_status map_walk(tg_work *work, const map *p, const operands *o)
+{
+    if (p->bias != NULL && !work->planning)
+        tg_convert(p->bias, TG_F32, o->bias->data, o->bias->format, 1, p->n, p->n);
+    for (size_t row = 0; row < p->m; row += p->chunk) {
+        const size_t rows = tg_least(p->chunk, p->m - row);
+        const void *src = o->format == work->format ? tg_at(o->src, o->format, row * p->k) : p->src;
+        if (o->format != work->format && !work->planning)
+            tg_convert(p->src, work->format, tg_at(o->src, o->format, row * p->k), o->format, rows, p->k, p->k);
+        for (size_t col = 0; col < p->n; col += p->panel) {
+            const size_t cols = tg_least(p->panel, p->n - col);
+            const bool straight = o->format == TG_F32; /* the product writes to dst itself */
+            tg_product product = {.m = rows, .n = cols, .k = p->k, .transpose_b = p->n_by_k, .lda = p->k,
+                                  .ldc = straight ? p->n : cols, .add = straight && o->add};
+            const void *weight = weight_panel(work, p, o->weight, col, cols, &product.ldb);
+            float *dst = straight && !work->planning ? (float *)o->dst + row * p->n + col : p->dst;
+            const tg_status status = tg_work_product(work, &product, src, weight, dst);
+            if (status != TG_OK)
+                return status;
+            const tg_finish finish = {.dst = o->dst, .format = o->format, .ld = p->n, .row = row, .col = col,
+                                      .src = dst, .src_ld = product.ldc,
+                                      .bias = p->bias == NULL ? NULL : p->bias + col, .add = o->add && !straight};
+            if (!work->planning && (!straight || p->bias != NULL))
+                tg_finish_rows(&finish, rows, cols);
+        }
+    }
+    return TG_OK;
+}
+
+/* ---- dW ----------------------------------------------------------------------------------------------------------- */
+
+/* dW (rows, cols), as stored, = left^T right; left (m,rows) and right (m,cols) are dy and x or x and dy. */
+typedef struct outer {
+    size_t m, rows, cols, chunk, panel;
+    void *left, *right; /* scratch; NULL where not needed */
+    float *tile, *sums; /* of dW, of db */
+} outer;
+
+static outer outer_init(tg_work *work, size_t m, size_t rows, size_t cols, tg_format format, size_t bias)
+{
+    outer p = {.m = m, .rows = rows, .cols = cols, .chunk = m};
+    const bool same = format == work->format;
+    p.panel = tg_panel_size(rows, TG_PANEL_BYTES / (4 * cols));
+    if (!same)
+        p.chunk = tg_panel_size(m, TG_CHUNK_BYTES / ((p.panel + cols) * tg_format_bytes(work->format)));
+    p.left = same ? NULL : tg_work_take(work, p.chunk * p.panel * tg_format_bytes(work->format));
+    p.right = same ? NULL : tg_work_take(work, p.chunk * cols * tg_format_bytes(work->format));
+    p.tile = tg_work_take(work, p.panel * cols * sizeof(float));
+    p.sums = bias == 0 ? NULL : tg_work_take(work, bias * sizeof(float));
+    tg_work_taken(work);
+    return p;
+}
+
+/* One tile: its rows from `row` on, over all tokens. `right` is converted at the first tile, and again only when there
+ * are several chunks of tokens. */
+static tg_status outer_tile(tg_work *work, const outer *p, const void *left, const void *right, tg_format format,
+                            size_t row, size_t rows)
+{
+    const bool same = format == work->format;
+    for (size_t t = 0; t < p->m; t += p->chunk) {
+        const size_t tokens = tg_least(p->chunk, p->m - t);
+        const tg_product product = {.m = rows, .n = p->cols, .k = tokens, .transpose_a = true,
+                                    .lda = same ? p->rows : rows, .ldb = p->cols, .ldc = p->cols, .add = t > 0};
+        if (!same && !work->planning) {
+            tg_convert(p->left, work->format, tg_at(left, format, t * p->rows + row), format, tokens, rows, p->rows);
+            if (row == 0 || p->chunk < p->m)
+                tg_convert(p->right, work->format, tg_at(right, format, t * p->cols), format, tokens, p->cols, p->cols);
+        }
+        const void *a = same ? tg_at(left, format, t * p->rows + row) : p->left;
+        const void *b = same ? tg_at(right, format, t * p->cols) : p->right;
+        const tg_status status = tg_work_product(work, &product, a, b, p->tile);
+        if (status != TG_OK)
+            return status;
+    }
+    return TG_OK;
+}
+
+/* ---- the layer ---------------------------------------------------------------------------------------------------- */
+
+static void shapes(const tg_graph *graph, const tg_op *op, size_t *m, size_t *in, size_t *out)
+{
+    const tg_param *w = tg_op_weight(graph, op, W);
+    *m = graph->tensor[op->input[0]].rows;
+    *in = op->as.linear.in_by_out ? w->rows : w->cols;
+    *out = op->as.linear.in_by_out ? w->cols : w->rows;
+}
+
+static map forward_map(tg_work *work, const tg_graph *graph, const tg_op *op, operands *o)
+{
+    size_t m, in, out;
+    shapes(graph, op, &m, &in, &out);
+    o->format = graph->format;
+    o->weight = tg_op_weight(graph, op, W);
+    o->bias = tg_op_weight(graph, op, B);
+    return map_init(work, m, in, out, !op->as.linear.in_by_out, o);
+}
+
+static map backward_map(tg_work *work, const tg_graph *graph, const tg_op *op, operands *o)
+{
+    size_t m, in, out;
+    shapes(graph, op, &m, &in, &out);
+    o->format = graph->format;
+    o->weight = tg_op_weight(graph, op, W);
+    return map_init(work, m, out, in, op->as.linear.in_by_out, o);
+}
+
+static outer backward_outer(tg_work *work, const tg_graph *graph, const tg_op *op)
+{
+    const tg_param *w = tg_op_weight(graph, op, W), *b = tg_op_weight(graph, op, B);
+    return outer_init(work, graph->tensor[op->input[0]].rows, w->rows, w->cols, graph->format,
+                      b == NULL ? 0 : b->rows * b->cols);
+}
+
+static tg_status plan(tg_graph *graph, tg_op *op)
+{
+    size_t m, in, out;
+    shapes(graph, op, &m, &in, &out);
+    if (m == 0 || in == 0 || out == 0)
+        return tg_fail(TG_EINVAL, "%s: a linear layer of %zu inputs and %zu outputs is empty", op->name, in, out);
+    graph->flops += 2.0 * (double)m * (double)in * (double)out * (graph->mode == TG_TRAIN ? 3.0 : 1.0);
+    operands o = {0};
+    tg_work work = tg_work_plan(graph);
+    map p = forward_map(&work, graph, op, &o);
+    tg_status status = map_walk(&work, &p, &o);
+    op->scratch_bytes[TG_FORWARD] = tg_work_bytes(&work, graph);
+    if (status != TG_OK || graph->mode != TG_TRAIN)
+        return status;
+    for (int add = 0; add < 2 && status == TG_OK; add++) { /* which one is not known yet */
+        work = tg_work_plan(graph);
+        o = (operands){.add = add != 0};
+        p = backward_map(&work, graph, op, &o);
+        status = map_walk(&work, &p, &o);
+        op->scratch_bytes[TG_BACKWARD] = tg_work_bytes(&work, graph);
+    }
+    work = tg_work_plan(graph);
+    const outer q = backward_outer(&work, graph, op);
+    for (size_t row = 0; row < q.rows && status == TG_OK; row += q.panel)
+        status = outer_tile(&work, &q, NULL, NULL, graph->format, row, tg_least(q.panel, q.rows - row));
+    const size_t bytes = tg_work_bytes(&work, graph);
+    if (bytes > op->scratch_bytes[TG_BACKWARD])
+        op->scratch_bytes[TG_BACKWARD] = bytes;
+    return status;
+}
+
+static tg_status forward(const tg_call *call)
+{
+    operands o = {.src = call->in[0], .dst = call->out[0]};
+    tg_work work = tg_work_run(call->graph, call->scratch);
+    const map p = forward_map(&work, call->graph, call->op, &o);
+    return map_walk(&work, &p, &o);
+}
+
+static tg_status give_bias(const tg_call *call, const outer *q)
+{
+    const tg_tensor *y = call->out_shape[0];
+    if (!tg_call_trains(call, B))
+        return tg_call_complete(call, B);
+    tg_column_sums(q->sums, call->dout[0], y->format, y->rows, y->cols);
+    const tg_status status = tg_call_tile(call, B, 0, 1, q->sums);
+    return status == TG_OK ? tg_call_complete(call, B) : status;
+}
+
+static tg_status give_weight(const tg_call *call, tg_work *work, const outer *q)
+{
+    const bool swap = call->op->as.linear.in_by_out;
+    const void *left = swap ? call->in[0] : call->dout[0], *right = swap ? call->dout[0] : call->in[0];
+    const tg_format format = call->graph->format;
+    tg_status status = TG_OK;
+    const bool trains = tg_call_trains(call, W);
+    if (trains && q->panel < q->rows &&
+        !(tg_all_finite(left, format, q->m * q->rows) && tg_all_finite(right, format, q->m * q->cols)))
+        status = tg_call_reject(call, W);
+    else
+        for (size_t row = 0; row < q->rows && status == TG_OK && trains; row += q->panel) {
+            const size_t rows = tg_least(q->panel, q->rows - row);
+            status = outer_tile(work, q, left, right, format, row, rows);
+            if (status == TG_OK)
+                status = tg_call_tile(call, W, row, rows, q->tile);
+        }
+    return status == TG_OK ? tg_call_complete(call, W) : status;
+}
+
+static tg_status backward(const tg_call *call)
+{
+    tg_status status = TG_OK;
+    if (call->din[0] != NULL) {
+        operands o = {.src = call->dout[0], .dst = call->din[0], .add = call->add[0]};
+        tg_work work = tg_work_run(call->graph, call->scratch);
+        const map p = backward_map(&work, call->graph, call->op, &o);
+        status = map_walk(&work, &p, &o);
+    }
+    tg_work work = tg_work_run(call->graph, call->scratch);
+    const outer q = backward_outer(&work, call->graph, call->op);
+    if (status == TG_OK)
+        status = give_bias(call, &q);
+    return status == TG_OK ? give_weight(call, &work, &q) : status;
+}
+
+const tg_layer TG_PER_ISA(tg_layer_linear) = {
+    .info = {.name = "linear",
+             .help = "Affine map of features.",
+             .equations = "y = x W^T + b"},
+    .keeps = TG_KEEPS_INPUT(0),
+    .plan = plan,
+    .forward = forward,
+    .backward = backward,
+};
