@@ -58,8 +58,8 @@ typedef struct tg_op {
         struct { int kind; } activation;
         struct { double eps; } norm;
         struct { double rate; uint32_t index; } dropout;         /* index: which dropout of the graph */
-        struct { size_t heads, kv_heads, head_dim; double rope_theta; bool causal; size_t cache; } attention;
-        struct { size_t chunk_rows, panel; double label_smoothing; } head;
+        struct { size_t heads, kv_heads, head_dim; double rope_theta; bool causal; size_t cache; int threads; } attention;
+        struct { double label_smoothing; } head;
     } as;
 } tg_op;
 

@@ -1,0 +1,70 @@
+/* layer/rows.h -- maxima, sums and exponentials of fp32 rows, in 16 fixed lanes: vectorised, and the same bits on every
+ * instruction set. Inline, because its users are compiled per instruction set. */
+#ifndef TG_LAYER_ROWS_H
+#define TG_LAYER_ROWS_H
+
+#include <math.h>
+#include <stddef.h>
+
+#include "base/vecmath.h"
+
+#define TG_ROW_LANES ((size_t)16)
+
+/* -Inf when n = 0; NaN is passed over. */
+static inline float tg_row_max(const float *restrict x, size_t n)
+{
+    float lane[TG_ROW_LANES];
+    for (size_t l = 0; l < TG_ROW_LANES; l++)
+        lane[l] = -INFINITY;
+    size_t i = 0;
+    for (; i + TG_ROW_LANES <= n; i += TG_ROW_LANES)
+        for (size_t l = 0; l < TG_ROW_LANES; l++)
+            lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+    for (size_t l = 0; i + l < n; l++)
+        lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+    for (size_t half = TG_ROW_LANES / 2; half > 0; half /= 2)
+        for (size_t l = 0; l < half; l++)
+            lane[l] = lane[l + half] > lane[l] ? lane[l + half] : lane[l];
+    return lane[0];
+}
+
+static inline float tg_row_lanes_total(float *restrict lane)
+{
+    for (size_t half = TG_ROW_LANES / 2; half > 0; half /= 2)
+        for (size_t l = 0; l < half; l++)
+            lane[l] += lane[l + half];
+    return lane[0];
+}
+
+static inline float tg_row_sum(const float *restrict x, size_t n)
+{
+    float lane[TG_ROW_LANES] = {0};
+    size_t i = 0;
+    for (; i + TG_ROW_LANES <= n; i += TG_ROW_LANES)
+        for (size_t l = 0; l < TG_ROW_LANES; l++)
+            lane[l] += x[i + l];
+    for (size_t l = 0; i + l < n; l++)
+        lane[l] += x[i + l];
+    return tg_row_lanes_total(lane);
+}
+
+static inline float tg_row_dot(const float *restrict x, const float *restrict y, size_t n)
+{
+    float lane[TG_ROW_LANES] = {0};
+    size_t i = 0;
+    for (; i + TG_ROW_LANES <= n; i += TG_ROW_LANES)
+        for (size_t l = 0; l < TG_ROW_LANES; l++)
+            lane[l] += x[i + l] * y[i + l];
+    for (size_t l = 0; i + l < n; l++)
+        lane[l] += x[i + l] * y[i + l];
+    return tg_row_lanes_total(lane);
+}
+
+/* x <- exp(x - by) */
+static inline void tg_row_exp(float *restrict x, float by, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] = tg_exp(x[i] - by);
+}
+
+#endif
