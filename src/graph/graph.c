@@ -42,7 +42,8 @@ void tg_graph_destroy(tg_graph *graph)
         return;
     for (size_t o = 0; o < graph->ops; o++)
         tg_heap_free((void *)graph->op[o].name);
-    tg_free(NULL, graph->arena, graph->arena_bytes, 1);
+    if (!graph->borrowed)
+        tg_free(NULL, graph->arena, graph->arena_bytes, 1);
     tg_products_destroy(graph->products);
     tg_heap_free(graph->tensor);
     tg_heap_free(graph->op);
@@ -152,4 +153,15 @@ tg_status tg_graph_allocate(tg_graph *graph)
     if (graph->arena == NULL)
         graph->arena = tg_alloc(NULL, graph->arena_bytes, 1);
     return graph->arena != NULL ? TG_OK : tg_no_memory("activations", graph->arena_bytes);
+}
+
+tg_status tg_graph_share(tg_graph *graph, const tg_graph *lender)
+{
+    if (graph->arena != NULL || lender->arena == NULL || lender->arena_bytes < graph->arena_bytes)
+        return tg_graph_allocate(graph);
+    if (graph->steps == 0)
+        return tg_fail(TG_ESTATE, "a graph must be planned before it is allocated");
+    graph->arena = lender->arena;
+    graph->borrowed = true;
+    return TG_OK;
 }

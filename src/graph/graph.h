@@ -93,7 +93,8 @@ typedef struct tg_graph {
     size_t scratch_bytes; /* the largest scratch of one step, part of arena_bytes */
     size_t library_bytes; /* what the product library takes beside the arena while it works, at most */
     double flops;        /* of the products of one run (forward, backward, without recomputation) */
-    void *arena;         /* allocated by tg_graph_allocate */
+    void *arena;         /* by tg_graph_allocate or tg_graph_share */
+    bool borrowed;       /* the arena is another graph's */
     struct tg_products *products; /* layer/product.h */
     tg_status failed;    /* the first failure while building; tg_graph_plan returns it with `failure` as its message */
     char failure[256];
@@ -120,6 +121,9 @@ void tg_graph_block_end(tg_graph *graph);
 
 tg_status tg_graph_plan(tg_graph *graph, tg_recompute recompute);
 tg_status tg_graph_allocate(tg_graph *graph); /* the arena, on huge pages */
+/* Instead: lays the graph into the arena of `lender`, which is allocated, outlives it and never runs at the same time;
+ * into an arena of its own where that is too small. */
+tg_status tg_graph_share(tg_graph *graph, const tg_graph *lender);
 /* Forward, and in TG_TRAIN backward unless the loss is not finite (then everything is rejected at the run's sink). In
  * TG_GENERATE the cache's `used` is advanced by the graph's time. */
 tg_status tg_graph_run(tg_graph *graph, struct tg_run *run);
