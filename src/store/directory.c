@@ -75,7 +75,7 @@ static tg_status recover(int parent)
 
 tg_status tg_directory_recover(const char *parent)
 {
-    int fd;
+    int fd = -1;
     tg_status status = open_parent(&fd, parent);
     if (status != TG_OK)
         return status;
