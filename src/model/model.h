@@ -107,4 +107,8 @@ static inline const tg_model_type *tg_model_type_of(const tg_model_info *info)
 /* As tg_model_config_read, from the text of a config.json; `name` is for messages. */
 tg_status tg_model_config_parse(tg_model_config *config, const char *text, size_t bytes, const char *name);
 
+/* A graph of the whole model for one batch shape, built; next comes tg_graph_plan. */
+tg_status tg_model_graph(tg_graph **out, tg_model *model, tg_mode mode, tg_format activations, size_t batch,
+                         size_t time);
+
 #endif

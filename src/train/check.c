@@ -121,7 +121,7 @@ static tg_status make_arrays(checker *c, uint64_t seed)
 
 static tg_status make_graph(tg_graph **out, tg_model *model, tg_mode mode, size_t batch, size_t time)
 {
-    tg_status status = tg_graph_create(out, model, mode, TG_F32, batch, time);
+    tg_status status = tg_model_graph(out, model, mode, TG_F32, batch, time);
     if (status == TG_OK)
         status = tg_graph_plan(*out, TG_RECOMPUTE_NONE);
     return status == TG_OK ? tg_graph_allocate(*out) : status;

@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "graph/run.h"
+#include "model/model.h"
 #include "train/loaded.h"
 
 tg_status tg_evaluate_split(double *loss, size_t *targets_counted, tg_graph *graph, const tg_corpus *corpus,
@@ -54,7 +55,7 @@ static tg_status evaluate_corpus(double *loss, size_t *counted, const tg_loaded 
     int32_t *targets = tg_alloc(NULL, places, sizeof *targets);
     tg_status status = tokens == NULL || targets == NULL ? tg_no_memory("a batch", places * 8) : TG_OK;
     if (status == TG_OK)
-        status = tg_graph_create(&graph, directory->model, TG_EVALUATE, directory->activations, batch, time);
+        status = tg_model_graph(&graph, directory->model, TG_EVALUATE, directory->activations, batch, time);
     if (status == TG_OK)
         status = tg_graph_plan(graph, TG_RECOMPUTE_NONE);
     if (status == TG_OK)

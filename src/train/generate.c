@@ -8,6 +8,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "model/model.h"
 
 static size_t cache_values(const tg_model_config *c) { return c->kv_heads * c->context * c->head_dim; }
 
@@ -79,7 +80,7 @@ static tg_status graph_for(tg_graph **out, tg_generator *generator, size_t count
     tg_graph **place = count == 1 ? &generator->one : &generator->many;
     if (*place == NULL || (*place)->time != count) {
         tg_graph *made = NULL;
-        tg_status status = tg_graph_create(&made, generator->model, TG_GENERATE, generator->activations, 1, count);
+        tg_status status = tg_model_graph(&made, generator->model, TG_GENERATE, generator->activations, 1, count);
         if (status == TG_OK)
             status = tg_graph_plan(made, TG_RECOMPUTE_NONE);
         if (status == TG_OK)

@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "model/model.h"
 #include "train/process.h"
 
 /* ---- text ---- */
@@ -125,11 +126,11 @@ static tg_status open_graphs(tg_session *s)
     const size_t batch = (size_t)c->option[TG_TRAIN_BATCH], time = tg_model_get_config(s->model)->context;
     if (!tg_multiply(&s->places, batch, time))
         return tg_fail(TG_EINVAL, "a batch of %zu x %zu tokens is too large", batch, time);
-    tg_status status = tg_graph_create(&s->train, s->model, TG_TRAIN, activations, batch, time);
+    tg_status status = tg_model_graph(&s->train, s->model, TG_TRAIN, activations, batch, time);
     if (status == TG_OK)
         status = tg_graph_plan(s->train, (tg_recompute)(int)c->option[TG_TRAIN_RECOMPUTE]);
     if (status == TG_OK)
-        status = tg_graph_create(&s->evaluate, s->model, TG_EVALUATE, activations, batch, time);
+        status = tg_model_graph(&s->evaluate, s->model, TG_EVALUATE, activations, batch, time);
     if (status == TG_OK)
         status = tg_graph_plan(s->evaluate, TG_RECOMPUTE_NONE);
     s->sink = (tg_sink){sink_tile, sink_rows, sink_reject, sink_complete, s->optim};

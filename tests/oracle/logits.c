@@ -70,7 +70,7 @@ static tg_status run_full(tg_model *model, const uint32_t *tokens, size_t count,
 {
     tg_graph *graph = NULL;
     tg_run run = {.tokens = tokens, .logits = logits};
-    tg_status status = tg_graph_create(&graph, model, TG_GENERATE, TG_F32, 1, count);
+    tg_status status = tg_model_graph(&graph, model, TG_GENERATE, TG_F32, 1, count);
     if (status == TG_OK)
         status = tg_graph_plan(graph, TG_RECOMPUTE_NONE);
     if (status == TG_OK)

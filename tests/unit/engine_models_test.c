@@ -16,6 +16,12 @@
 #include "tiger/engine/train.h"
 #include "train/generate.h"
 
+#define ok(expression)                                                                                                 \
+    do {                                                                                                               \
+        if ((expression) != TG_OK)                                                                                     \
+            fail_msg("%s: %s", #expression, tg_message());                                                             \
+    } while (0)
+
 typedef struct shape {
     const char *model, *options; /* "NAME VALUE NAME VALUE ..." */
 } shape;
@@ -34,14 +40,14 @@ static tg_model_config config_of(const shape *s)
     tg_model_config config;
     char text[256], *word[32];
     size_t words = 0;
-    assert_int_equal(tg_model_config_default(&config, s->model), TG_OK);
+    ok(tg_model_config_default(&config, s->model));
     snprintf(text, sizeof text, "%s", s->options);
     for (char *p = strtok(text, " "); p != NULL; p = strtok(NULL, " "))
         word[words++] = p;
     for (size_t i = 0; i + 1 < words; i += 2)
-        assert_int_equal(tg_model_config_set(&config, word[i], word[i + 1]), TG_OK);
+        ok(tg_model_config_set(&config, word[i], word[i + 1]));
     config.vocab = VOCAB;
-    assert_int_equal(tg_model_config_complete(&config), TG_OK);
+    ok(tg_model_config_complete(&config));
     return config;
 }
 
@@ -49,8 +55,8 @@ static tg_model_config config_of(const shape *s)
 static tg_model *model_of(const tg_model_config *config, tg_format format)
 {
     tg_model *model;
-    assert_int_equal(tg_model_create(&model, config, format), TG_OK);
-    assert_int_equal(tg_model_initialize(model, 3), TG_OK);
+    ok(tg_model_create(&model, config, format));
+    ok(tg_model_initialize(model, 3));
     for (size_t w = 0; w < tg_model_weight_count(model); w++) {
         const tg_param *param = tg_model_weight(model, w);
         for (size_t i = 0; i < param->rows * param->cols; i++) {
@@ -83,7 +89,7 @@ static void gradients_agree_with_differences(void **state)
         tg_model *model = model_of(&config, TG_F32);
         bool good = false;
         size_t rows = 0;
-        assert_int_equal(tg_check_gradients(&config, 3, 7, 4, 17 + s, show_bad, &rows, &good), TG_OK);
+        ok(tg_check_gradients(&config, 3, 7, 4, 17 + s, show_bad, &rows, &good));
         assert_true(good);
         assert_int_equal(rows, tg_model_weight_count(model));
         tg_model_destroy(model);
@@ -164,16 +170,16 @@ static double train_once(gradients *g, tg_model *model, tg_format activations, t
     assert_true(tg_model_weight_count(model) <= 64);
     for (size_t w = 0; w < tg_model_weight_count(model); w++)
         g->sum[w] = tg_heap_alloc(tg_model_weight(model, w)->rows * tg_model_weight(model, w)->cols, sizeof(float));
-    assert_int_equal(tg_graph_create(&graph, model, TG_TRAIN, activations, BATCH, TIME), TG_OK);
-    assert_int_equal(tg_graph_plan(graph, recompute), TG_OK);
-    assert_int_equal(tg_graph_allocate(graph), TG_OK);
+    ok(tg_model_graph(&graph, model, TG_TRAIN, activations, BATCH, TIME));
+    ok(tg_graph_plan(graph, recompute));
+    ok(tg_graph_allocate(graph));
     tg_run run = {.tokens = tokens,
                   .targets = targets,
                   .seed = 21,
                   .update = 4,
                   .micro_step = 2,
                   .sink = {take_tile, take_rows, take_reject, take_complete, g}};
-    assert_int_equal(tg_graph_run(graph, &run), TG_OK);
+    ok(tg_graph_run(graph, &run));
     tg_graph_destroy(graph);
     return run.loss;
 }
@@ -256,10 +262,10 @@ static void full_logits(float *logits, tg_model *model, const uint32_t *tokens, 
 {
     tg_graph *graph;
     tg_run run = {.tokens = tokens, .logits = logits};
-    assert_int_equal(tg_graph_create(&graph, model, TG_GENERATE, TG_F32, 1, count), TG_OK);
-    assert_int_equal(tg_graph_plan(graph, TG_RECOMPUTE_NONE), TG_OK);
-    assert_int_equal(tg_graph_allocate(graph), TG_OK);
-    assert_int_equal(tg_graph_run(graph, &run), TG_OK);
+    ok(tg_model_graph(&graph, model, TG_GENERATE, TG_F32, 1, count));
+    ok(tg_graph_plan(graph, TG_RECOMPUTE_NONE));
+    ok(tg_graph_allocate(graph));
+    ok(tg_graph_run(graph, &run));
     tg_graph_destroy(graph);
 }
 
@@ -284,10 +290,10 @@ static void cache_equals_full_forward(void **state)
             tg_model *model = model_of(&config, TG_F32);
             tg_generator generator;
             float wanted[VOCAB];
-            assert_int_equal(tg_generator_init(&generator, model, TG_F32), TG_OK);
+            ok(tg_generator_init(&generator, model, TG_F32));
             for (size_t read = 0; read < tokens;) {
                 const size_t now = read == 0 ? first : 1;
-                assert_int_equal(tg_generator_read(&generator, token + read, now), TG_OK);
+                ok(tg_generator_read(&generator, token + read, now));
                 read += now;
                 const size_t used = generator.cache.used;
                 assert_true(used <= config.context && (read > config.context || used == read));
@@ -311,9 +317,9 @@ static void long_input_keeps_its_end(void **state)
     float wanted[VOCAB];
     for (uint32_t i = 0; i < 40; i++)
         token[i] = i * 7 % VOCAB;
-    assert_int_equal(tg_generator_init(&generator, model, TG_F32), TG_OK);
+    ok(tg_generator_init(&generator, model, TG_F32));
     assert_int_equal(tg_generator_read(&generator, token, 0), TG_EINVAL);
-    assert_int_equal(tg_generator_read(&generator, token, 40), TG_OK);
+    ok(tg_generator_read(&generator, token, 40));
     full_logits(wanted, model, token + 40 - config.context, config.context);
     assert_near(generator.logits, wanted);
     token[0] = VOCAB; /* unknown to the model */

@@ -17,6 +17,12 @@
 #include "train/pick.h"
 #include "train/pieces.h"
 
+#define ok(expression)                                                                                                 \
+    do {                                                                                                               \
+        if ((expression) != TG_OK)                                                                                     \
+            fail_msg("%s: %s", #expression, tg_message());                                                             \
+    } while (0)
+
 /* ---- choosing ---- */
 
 static const float logits[] = {0.3f, 2.1f, -1.7f, 2.1f, 0.9f, -INFINITY, 1.4f};
@@ -60,7 +66,7 @@ static void temperature_0_takes_the_first_of_the_best(void **state)
 {
     (void)state;
     uint32_t token = 99;
-    assert_int_equal(tg_pick_token(&token, logits, VOCAB, 0, 3, NULL, tg_key_make(1, 2, 3, 4)), TG_OK);
+    ok(tg_pick_token(&token, logits, VOCAB, 0, 3, NULL, tg_key_make(1, 2, 3, 4)));
     assert_int_equal(token, 1);
 }
 
@@ -166,10 +172,10 @@ static void samples_are_a_function_of_the_seed(void **state)
     a.bytes = b.bytes = other.bytes = 0;
     tg_sample_config config = {
         .directory = directory, .prompt = "To be", .tokens = 100, .temperature = 0.9, .top_k = 40, .seed = 3};
-    assert_int_equal(tg_sample(&config, collect, &a), TG_OK);
-    assert_int_equal(tg_sample(&config, collect, &b), TG_OK);
+    ok(tg_sample(&config, collect, &a));
+    ok(tg_sample(&config, collect, &b));
     config.seed = 4;
-    assert_int_equal(tg_sample(&config, collect, &other), TG_OK);
+    ok(tg_sample(&config, collect, &other));
     assert_string_equal(a.text, b.text);
     assert_string_not_equal(a.text, other.text);
     assert_memory_equal(a.text, "To be", 5);
@@ -184,12 +190,12 @@ static void samples_in_other_ways(void **state)
     for (size_t p = 0; p < 3; p++) {
         a.bytes = 0;
         const tg_sample_config config = {.directory = directory, .prompt = "", .tokens = 30, .precision = precisions[p]};
-        assert_int_equal(tg_sample(&config, collect, &a), TG_OK);
+        ok(tg_sample(&config, collect, &a));
         assert_true(a.bytes > 0);
     }
     const tg_sample_config nothing = {.directory = directory, .prompt = "a prompt longer than the context of twelve"};
     a.bytes = 0;
-    assert_int_equal(tg_sample(&nothing, collect, &a), TG_OK);
+    ok(tg_sample(&nothing, collect, &a));
     assert_string_equal(a.text, nothing.prompt);
     const tg_sample_config bad[] = {{.directory = directory, .temperature = -1},
                                     {.directory = directory, .temperature = NAN},
@@ -204,13 +210,13 @@ static void evaluation_counts_every_target_once(void **state)
     (void)state;
     double loss = 0, other = 0;
     size_t tokens = 0;
-    assert_int_equal(tg_evaluate(&loss, &tokens, directory, text_file, 1, TG_PRECISION_FP32), TG_OK);
+    ok(tg_evaluate(&loss, &tokens, directory, text_file, 1, TG_PRECISION_FP32));
     assert_int_equal(tokens, 330);
     assert_true(loss > 3 && loss < 12);
-    assert_int_equal(tg_evaluate(&other, &tokens, directory, text_file, 5, TG_PRECISION_FP32), TG_OK);
+    ok(tg_evaluate(&other, &tokens, directory, text_file, 5, TG_PRECISION_FP32));
     assert_int_equal(tokens, 330);
     assert_true(fabs(loss - other) < 1e-6);
-    assert_int_equal(tg_evaluate(&other, NULL, directory, text_file, 5, TG_PRECISION_BF16), TG_OK);
+    ok(tg_evaluate(&other, NULL, directory, text_file, 5, TG_PRECISION_BF16));
     assert_true(fabs(loss - other) < 0.02);
     assert_int_equal(tg_evaluate(&other, NULL, directory, text_file, 0, TG_PRECISION_FP32), TG_EINVAL);
     assert_int_not_equal(tg_evaluate(&other, NULL, directory, "/nonexistent/text", 1, TG_PRECISION_FP32), TG_OK);
