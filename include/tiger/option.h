@@ -44,14 +44,15 @@ size_t tg_name_distance(const char *a, const char *b);
 int tg_name_near(const char *name, size_t distance);
 
 /* *value <- `text` read as the option's kind: a decimal number ("1e-3"), on/off/true/false/yes/no/1/0 for a switch, one
- * of the names for a choice. The program's locale does not matter. TG_EINVAL, naming option and range, for what is not legal. */
+ * of the names for a choice. The program's locale does not matter. TG_EINVAL, naming option and range, for what is not
+ * legal. */
 tg_status tg_option_parse(double *value, const tg_option *option, const char *text);
 
 /* TG_EINVAL, naming option and range, when `value` is not legal (NaN never is). */
 tg_status tg_option_check(const tg_option *option, double value);
 
-/* Writes a legal value as text that tg_option_parse reads back to the same double ("required" for a missing default); at
- * most `bytes` with the 0. */
+/* Writes a legal value as text that tg_option_parse reads back to the same double ("required" for a missing default);
+ * at most `bytes` with the 0. */
 void tg_option_print(char *text, size_t bytes, const tg_option *option, double value);
 
 /* Writes the legal range: "0 <= lr", "0 <= beta < 1", "rms|dim|none", "on|off", "any number"; at most `bytes` with

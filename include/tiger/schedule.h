@@ -29,8 +29,8 @@ extern "C" {
 
 typedef struct tg_schedule tg_schedule;
 
-/* *out <- the schedule that `text` describes, for a run of `total` updates (1 .. 2^53). TG_EINVAL with the column in the
- * text when it is wrong. Release with tg_schedule_destroy. */
+/* *out <- the schedule that `text` describes, for a run of `total` updates (1 .. 2^53). TG_EINVAL with the column in
+ * the text when it is wrong. Release with tg_schedule_destroy. */
 tg_status tg_schedule_create(tg_schedule **out, const char *text, uint64_t total, const tg_allocator *allocator);
 void tg_schedule_destroy(tg_schedule *schedule);
 

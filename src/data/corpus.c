@@ -3,6 +3,7 @@
  * Tokens lie one behind the other in 1, 2 or 4 bytes each: those of the byte tokenizer in the mapped file itself,
  * others in memory of their own. The first part is for training, the rest for validation; no batch crosses the border.
  */
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/fail.h"
@@ -22,6 +23,7 @@ struct tg_corpus {
     size_t text_bytes;
     size_t room; /* tokens there is memory for, when it is our own */
     char *path;
+    _Atomic uint64_t *hash; /* 0: not asked for yet; behind a pointer, for a corpus is constant to its users */
 };
 
 /* ---- opening ------------------------------------------------------------------------------------------------- */
@@ -108,7 +110,9 @@ tg_status tg_corpus_open(tg_corpus **out, const char *path, const tg_tokenizer *
     if (corpus == NULL)
         return tg_no_memory("a corpus", sizeof *corpus);
     corpus->path = tg_heap_text(path);
-    const tg_status status = corpus->path == NULL ? tg_no_memory("a path", strlen(path)) : fill(corpus, tokenizer);
+    corpus->hash = tg_heap_alloc(1, sizeof *corpus->hash);
+    const tg_status status = corpus->path == NULL || corpus->hash == NULL ? tg_no_memory("a corpus", sizeof *corpus)
+                                                                          : fill(corpus, tokenizer);
     if (status != TG_OK) {
         tg_corpus_destroy(corpus);
         return status;
@@ -126,6 +130,7 @@ void tg_corpus_destroy(tg_corpus *corpus)
         tg_text_close(corpus->text, corpus->text_bytes);
     else
         tg_free(NULL, (void *)(uintptr_t)corpus->tokens, corpus->room, corpus->width);
+    tg_heap_free(corpus->hash);
     tg_heap_free(corpus->path);
     tg_heap_free(corpus);
 }
@@ -159,7 +164,7 @@ static void read_tokens(uint32_t *restrict to, const tg_corpus *corpus, size_t a
 }
 
 /* Four lanes of multiply and mix over pairs of tokens; the width they are kept in does not show. */
-uint64_t tg_corpus_hash(const tg_corpus *corpus)
+static uint64_t hash_tokens(const tg_corpus *corpus)
 {
     enum { LANES = 4 };
     uint64_t lane[LANES] = {1, 2, 3, 4};
@@ -183,6 +188,17 @@ uint64_t tg_corpus_hash(const tg_corpus *corpus)
     uint64_t hash = tg_mix64(corpus->count);
     for (size_t l = 0; l < LANES; l++)
         hash = tg_mix64(hash ^ lane[l]);
+    return hash;
+}
+
+/* A whole file may have to be read for it, and every checkpoint asks. */
+uint64_t tg_corpus_hash(const tg_corpus *corpus)
+{
+    uint64_t hash = atomic_load_explicit(corpus->hash, memory_order_relaxed);
+    if (hash == 0) {
+        hash = hash_tokens(corpus);
+        atomic_store_explicit(corpus->hash, hash, memory_order_relaxed);
+    }
     return hash;
 }
 
