@@ -69,9 +69,8 @@ static tg_status complete(tg_model_config *config)
         config->kv_heads = config->heads;
     if (config->heads % config->kv_heads != 0)
         return tg_fail(TG_EINVAL, "llama: heads %zu is no multiple of kv_heads %zu", config->heads, config->kv_heads);
-    if (config->head_dim == 0 && config->width % config->heads != 0)
-        return tg_fail(TG_EINVAL, "llama: width %zu is no multiple of heads %zu: change one of them or give head_dim",
-                       config->width, config->heads);
+    if (config->width % config->heads != 0) /* not needed when head_dim is given, but transformers insists */
+        return tg_fail(TG_EINVAL, "llama: width %zu is no multiple of heads %zu", config->width, config->heads);
     if (config->head_dim == 0)
         config->head_dim = config->width / config->heads;
     if (config->head_dim % 2 != 0)

@@ -41,7 +41,7 @@ OURS = {
     "gpt2 untied, hidden": "gpt2 F32 12 vocab 66 layers 3 heads 2 width 28 context 12 tied 0 hidden 50 eps 2e-4 dropout 0.3",
     "llama": "llama F32 13 vocab 61 layers 2 heads 4 width 32 context 16",
     "llama, grouped queries, tied": "llama F32 14 vocab 64 layers 2 heads 6 kv_heads 3 width 48 context 16 tied 1 rope_theta 731.5",
-    "llama, head_dim": "llama F32 15 vocab 61 layers 2 heads 3 kv_heads 1 head_dim 10 width 32 context 16 hidden 45",
+    "llama, head_dim": "llama F32 15 vocab 61 layers 2 heads 3 kv_heads 1 head_dim 10 width 33 context 16 hidden 45",
     "gpt2 in bf16": "gpt2 BF16 16 vocab 61 layers 2 heads 4 width 32 context 16",
     "llama in bf16": "llama BF16 17 vocab 61 layers 2 heads 4 kv_heads 2 width 32 context 16",
 }
@@ -83,6 +83,8 @@ def save_theirs(kind, config, directory):
 
 
 def main(program):
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     good = True
     with tempfile.TemporaryDirectory() as top:
         for number, (name, (kind, config)) in enumerate(THEIRS.items()):

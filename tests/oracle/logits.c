@@ -9,7 +9,6 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "model/model.h"
 #include "tiger/engine/model.h"
 #include "train/generate.h"
 
@@ -65,20 +64,12 @@ static void print(const float *logits, size_t vocab)
         printf("%.9g%c", (double)logits[i], i + 1 == vocab ? '\n' : ' ');
 }
 
-/* A fresh graph without a cache for the first `count` tokens. */
-static tg_status run_full(tg_model *model, const uint32_t *tokens, size_t count, float *logits)
+/* Reads the first `count` tokens at once, knowing nothing. */
+static tg_status run_full(tg_generator *generator, tg_model *model, const uint32_t *tokens, size_t count)
 {
-    tg_graph *graph = NULL;
-    tg_run run = {.tokens = tokens, .logits = logits};
-    tg_status status = tg_model_graph(&graph, model, TG_GENERATE, TG_F32, 1, count);
-    if (status == TG_OK)
-        status = tg_graph_plan(graph, TG_RECOMPUTE_NONE);
-    if (status == TG_OK)
-        status = tg_graph_allocate(graph);
-    if (status == TG_OK)
-        status = tg_graph_run(graph, &run);
-    tg_graph_destroy(graph);
-    return status;
+    tg_generator_fini(generator);
+    const tg_status status = tg_generator_init(generator, model, TG_F32);
+    return status == TG_OK ? tg_generator_read(generator, tokens, count) : status;
 }
 
 static int show(int count, char **argument, int cached)
@@ -88,7 +79,6 @@ static int show(int count, char **argument, int cached)
     tg_generator generator = {0};
     const size_t tokens = (size_t)count - 1;
     uint32_t *token = tg_heap_alloc(tokens, sizeof *token);
-    float *logits = NULL;
     tg_status status = tg_model_config_read(&config, argument[0]);
     if (status == TG_OK)
         status = tg_model_create(&model, &config, TG_F32);
@@ -96,18 +86,15 @@ static int show(int count, char **argument, int cached)
         status = tg_model_load(model, argument[0]);
     if (status == TG_OK)
         status = tg_generator_init(&generator, model, TG_F32);
-    if (status == TG_OK)
-        logits = tg_heap_alloc(config.vocab, sizeof *logits);
     for (size_t i = 0; i < tokens && token != NULL; i++)
         token[i] = (uint32_t)strtoul(argument[i + 1], NULL, 10);
-    for (size_t i = 0; i < tokens && status == TG_OK && token != NULL && logits != NULL; i++) {
-        status = cached ? tg_generator_read(&generator, token + i, 1) : run_full(model, token, i + 1, logits);
+    for (size_t i = 0; i < tokens && status == TG_OK && token != NULL; i++) {
+        status = cached ? tg_generator_read(&generator, token + i, 1) : run_full(&generator, model, token, i + 1);
         if (status == TG_OK)
-            print(cached ? generator.logits : logits, config.vocab);
+            print(generator.logits, config.vocab);
     }
     tg_generator_fini(&generator);
     tg_model_destroy(model);
-    tg_heap_free(logits);
     tg_heap_free(token);
     return status == TG_OK ? 0 : fail();
 }
