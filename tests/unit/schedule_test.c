@@ -128,6 +128,25 @@ static void test_stages(void **state)
     near(factor_at("cosine:min=0.25", UINT64_C(1) << 53, UINT64_C(1) << 52), 0.625);
 }
 
+/* Every example of the documentation is a schedule. */
+static void test_documentation(void **state)
+{
+    (void)state;
+    FILE *file = fopen(TG_TESTS_DIR "/../docs/schedules.md", "r");
+    assert_non_null(file);
+    char line[LINE_BYTES];
+    int examples = 0;
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, "| `", 3) != 0)
+            continue;
+        line[3 + strcspn(line + 3, "`")] = '\0';
+        tg_schedule_destroy(made(line + 3, 10000));
+        examples++;
+    }
+    fclose(file);
+    assert_true(examples >= (int)tg_schedule_count());
+}
+
 static void refused(const char *text, const char *message)
 {
     tg_schedule *schedule = (tg_schedule *)&schedule;
@@ -220,9 +239,9 @@ static void test_allocator(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),    cmocka_unit_test(test_family),   cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_stages),    cmocka_unit_test(test_refusals), cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_allocator),
+        cmocka_unit_test(test_golden),    cmocka_unit_test(test_family),        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_stages),    cmocka_unit_test(test_documentation), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_allocator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
