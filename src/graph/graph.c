@@ -7,7 +7,6 @@
 
 #include "base/memory.h"
 #include "layer/product.h"
-#include "model/model.h"
 
 tg_status tg_graph_create(tg_graph **out, struct tg_model *model, tg_mode mode, tg_format activations, size_t batch,
                           size_t time)
@@ -28,11 +27,9 @@ tg_status tg_graph_create(tg_graph **out, struct tg_model *model, tg_mode mode, 
     graph->batch = batch;
     graph->time = time;
     graph->open_block = TG_NONE;
-    tg_status status = tg_products_create(&graph->products);
-    if (status == TG_OK && model != NULL && model->type != NULL)
-        status = model->type->build(model, graph);
+    const tg_status status = tg_products_create(&graph->products);
     if (status != TG_OK) {
-        tg_graph_destroy(graph);
+        tg_heap_free(graph);
         return status;
     }
     *out = graph;

@@ -100,7 +100,6 @@ typedef struct tg_graph {
     char failure[256];
 } tg_graph;
 
-/* A graph of what the model's family builds for this batch; empty when `model` is NULL or of no family (tests). */
 tg_status tg_graph_create(tg_graph **out, struct tg_model *model, tg_mode mode, tg_format activations, size_t batch,
                           size_t time);
 void tg_graph_destroy(tg_graph *graph);
