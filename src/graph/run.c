@@ -79,10 +79,8 @@ static tg_status check_run(const tg_graph *graph, const tg_run *run)
     if (graph->mode != TG_GENERATE)
         return TG_OK;
     const tg_cache *cache = run->cache;
-    if (cache == NULL || run->logits == NULL)
-        return tg_fail(TG_EINVAL, "generation needs a cache and room for logits");
-    if (cache->layers < graph->attentions || cache->used > cache->capacity ||
-        graph->time > cache->capacity - cache->used)
+    if (cache != NULL && (cache->layers < graph->attentions || cache->used > cache->capacity ||
+                          graph->time > cache->capacity - cache->used))
         return tg_fail(TG_EINVAL, "the cache has %zu of %zu positions used and cannot take %zu more", cache->used,
                        cache->capacity, graph->time);
     return TG_OK;
@@ -100,7 +98,7 @@ tg_status tg_graph_run(tg_graph *graph, struct tg_run *run)
         if (status == TG_OK && graph->mode == TG_TRAIN && op->layer->is_loss && !isfinite(run->loss))
             return run->sink.reject(run->sink.ctx, TG_ALL_PARAMS);
     }
-    if (status == TG_OK && graph->mode == TG_GENERATE)
+    if (status == TG_OK && graph->mode == TG_GENERATE && run->cache != NULL)
         run->cache->used += graph->time;
     return status;
 }

@@ -32,7 +32,7 @@ typedef struct shape {
 
 static shape shape_of(const tg_graph *graph, const tg_op *op, const tg_run *run)
 {
-    const bool generates = run != NULL && graph->mode == TG_GENERATE;
+    const bool generates = run != NULL && graph->mode == TG_GENERATE && run->cache != NULL;
     return (shape){.batch = graph->batch,
                    .time = graph->time,
                    .heads = op->as.attention.heads,
