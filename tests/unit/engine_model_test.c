@@ -64,13 +64,13 @@ static void options_fill_fields(void **state)
     assert_int_equal(c.vocab, 0);
     assert_int_equal(c.kv_heads, 0);
     static const char *const pairs[][2] = {{"layers", "3"}, {"heads", "6"}, {"kv-heads", "2"}, {"head_dim", "10"},
-        {"width", "44"}, {"hidden", "71"}, {"context", "19"}, {"eps", "3.5e-6"}, {"rope_theta", "2385.5"},
+        {"width", "48"}, {"hidden", "71"}, {"context", "19"}, {"eps", "3.5e-6"}, {"rope_theta", "2385.5"},
         {"dropout", "0.125"}, {"init_std", "0.031"}, {"tied", "1"}};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         ok(tg_model_config_set(&c, pairs[i][0], pairs[i][1]));
     c.vocab = 131;
     ok(tg_model_config_complete(&c));
-    assert_true(c.layers == 3 && c.heads == 6 && c.kv_heads == 2 && c.head_dim == 10 && c.width == 44);
+    assert_true(c.layers == 3 && c.heads == 6 && c.kv_heads == 2 && c.head_dim == 10 && c.width == 48);
     assert_true(c.hidden == 71 && c.context == 19 && c.vocab == 131 && c.tied);
     assert_true(c.eps == 3.5e-6 && c.rope_theta == 2385.5 && c.dropout == 0.125 && c.init_std == 0.031);
 }
