@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "layer/product.h"
+#include "graph/product.h"
 
 tg_status tg_graph_create(tg_graph **out, struct tg_model *model, tg_mode mode, tg_format activations, size_t batch,
                           size_t time)

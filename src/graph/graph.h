@@ -95,7 +95,7 @@ typedef struct tg_graph {
     double flops;        /* of the products of one run (forward, backward, without recomputation) */
     void *arena;         /* by tg_graph_allocate or tg_graph_share */
     bool borrowed;       /* the arena is another graph's */
-    struct tg_products *products; /* layer/product.h */
+    struct tg_products *products; /* graph/product.h */
     tg_status failed;    /* the first failure while building; tg_graph_plan returns it with `failure` as its message */
     char failure[256];
 } tg_graph;

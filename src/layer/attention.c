@@ -15,7 +15,7 @@
 #include "base/kernels.h"
 #include "base/memory.h"
 #include "layer/layer.h"
-#include "layer/product.h"
+#include "graph/product.h"
 #include "layer/rope.h"
 #include "layer/rows.h"
 

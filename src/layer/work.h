@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 #include "graph/graph.h"
-#include "layer/product.h"
+#include "graph/product.h"
 
 /* Bounds of scratch. A converted panel of weights, or a tile of their gradient, stays in the cache of a core. */
 #define TG_PANEL_BYTES ((size_t)4 << 20)

@@ -1,7 +1,7 @@
 /* The linear layer against a float64 reference, in every mix of formats and both arithmetics, and by differences. */
 #include <omp.h>
 
-#include "layer/product.h"
+#include "graph/product.h"
 #include "layer_harness.h"
 
 typedef struct linear_case {

@@ -1,11 +1,11 @@
-/* layer/product.h -- matrix products, by oneDNN, and which arithmetic they use on this machine.
+/* graph/product.h -- matrix products, by oneDNN, and which arithmetic they use on this machine.
  *
  * fp32 operands: dnnl_sgemm. bf16 operands: where the CPU multiplies bf16 faster than fp32 (AMX; AVX512_BF16 by other
  * makers than Intel, whose VDPBF16PS runs at half the rate) the library's bf16 primitive, "native"; elsewhere
  * callers widen panels into scratch and multiply in fp32, "widen". The environment variable TIGER_PRODUCTS=native|widen
  * forces one. Sums are fp32 in both. */
-#ifndef TG_LAYER_PRODUCT_H
-#define TG_LAYER_PRODUCT_H
+#ifndef TG_GRAPH_PRODUCT_H
+#define TG_GRAPH_PRODUCT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
-/* layer/product.c -- matrix products by oneDNN 2.x or 3.x. Compiled once: it only calls the library.
+/* graph/product.c -- matrix products by oneDNN 2.x or 3.x. Compiled once: it only calls the library.
  *
  * Compiling a native product costs milliseconds, so each shape is compiled once per graph. Its scratch is the caller's, so
  * that it is part of the plan. */
-#include "layer/product.h"
+#include "graph/product.h"
 
 #include <dnnl.h>
 #include <omp.h>
