@@ -40,7 +40,7 @@ static int fail_fsync, fail_rename, fail_link;  /* an errno: the call fails with
 static bool no_exchange, free_fsync;
 static ino_t synced[256];                       /* inodes without writes since their last fsync */
 static size_t synced_count;
-static bool unsynced_rename;                    /* a directory took a name before all in it was synced */
+static bool unsynced_rename;                    /* something took its name before all of it was synced */
 
 static void call(void)
 {
@@ -114,7 +114,7 @@ int renameat2(int from_at, const char *from, int to_at, const char *to, unsigned
         return refuse(EINVAL);
     if (fail_rename != 0)
         return refuse(fail_rename);
-    if (strncmp(to, "checkpoint-", 11) == 0 && !all_synced(from_at, from))
+    if (strstr(to, TG_TEMPORARY) == NULL && !all_synced(from_at, from))
         unsynced_rename = true;
     return (int)syscall(SYS_renameat2, from_at, from, to_at, to, flags);
 }
@@ -128,7 +128,10 @@ int rename(const char *from, const char *to) { return renameat2(AT_FDCWD, from, 
 
 int unlinkat(int at, const char *name, int flags)
 {
+    struct stat about;
     call();
+    if (fstatat(at, name, &about, AT_SYMLINK_NOFOLLOW) == 0 && about.st_nlink <= 1 + (flags == AT_REMOVEDIR))
+        forget(about.st_ino); /* the number may come again */
     return (int)syscall(SYS_unlinkat, at, name, flags);
 }
 
@@ -193,6 +196,13 @@ static char *contents(const char *path)
     return text;
 }
 
+/* ---- a directory of three files that all tell its generation ---- */
+
+#define RUN "run"
+#define NAME "checkpoint-00000007"
+static const char *const parts[] = {"model", "states", "inside/trainer"};
+enum { PARTS = 3, ABSENT = -1, BROKEN = -2 };
+
 static void put(const char *path, const char *text)
 {
     FILE *f = fopen(path, "wb");
@@ -200,13 +210,6 @@ static void put(const char *path, const char *text)
     fputs(text, f);
     assert_int_equal(fclose(f), 0);
 }
-
-/* ---- a directory of three files that all tell its generation ---- */
-
-#define RUN "run"
-#define NAME "checkpoint-00000007"
-static const char *const parts[] = {"model", "states", "inside/trainer"};
-enum { PARTS = 3, ABSENT = -1, BROKEN = -2 };
 
 static tg_status save(int generation)
 {
@@ -220,7 +223,10 @@ static tg_status save(int generation)
     }
     for (int i = 0; i < PARTS && status == TG_OK; i++) {
         snprintf(path, sizeof path, "%s/%s", dir.temporary, parts[i]);
-        status = tg_file_write_whole(path, text, strlen(text));
+        if (i == 1)
+            put(path, text); /* a writer that does not sync */
+        else
+            status = tg_file_write_whole(path, text, strlen(text));
     }
     if (status == TG_OK)
         status = tg_directory_commit(&dir);
@@ -264,6 +270,8 @@ static void commit_and_replace(void **state)
         assert_int_equal(generation_found(), g);
         assert_int_equal(entries(RUN), 1);
     }
+    ok(tg_file_write_whole(RUN "/single", "one", 3));
+    assert_string_equal(contents(RUN "/single"), "one");
     assert_false(unsynced_rename);
     struct stat about;
     assert_int_equal(stat(RUN, &about), 0);
