@@ -196,7 +196,7 @@ class Planning(Case):
             number, unit = re.search(r"^  peak +([\d.]+) (\w+)", out, re.MULTILINE).groups()
             return float(number) * {"KiB": 2**-10, "MiB": 1, "GiB": 2**10}[unit]
         self.assertGreater(peak("--width", "512"), peak())
-        self.assertEqual(peak("--accumulate", "32"), peak())
+        self.assertAlmostEqual(peak("--accumulate", "32") / peak(), 1, delta=0.02)  # the process itself varies a little
         self.assertLess(peak("--width", "512", "--precision", "bf16"), peak("--width", "512"))
         self.assertGreater(peak("--width", "512", "--optimizer", "adamw"), peak("--width", "512"))
         self.assertFalse(any(p.name != "text.txt" for p in self.at.iterdir()))
