@@ -83,6 +83,10 @@ tg_status tg_checkpoint_newest(char **path, tg_saved_run *run, const char *out)
     size_t count = 0;
     char name[TG_CHECKPOINT_NAME_BYTES], *newest = NULL;
     tg_status status = tg_directory_recover(out);
+    if (status == TG_ENOTFOUND) { /* the run was killed before it made its directory, or never began */
+        *path = NULL;
+        return TG_OK;
+    }
     if (status == TG_OK)
         status = tg_checkpoint_list(&updates, &count, out);
     if (status == TG_OK && count > 0) {

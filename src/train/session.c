@@ -25,8 +25,10 @@ static tg_status make_tokenizer(tg_tokenizer **out, const char *kind, const char
     if (status == TG_OK) {
         status = tg_tokenizer_char(out, text, bytes);
         tg_text_close(text, bytes);
+        if (status == TG_EFORMAT)
+            status = tg_fail(status, "%s: %s", data, tg_message());
     }
-    return status != TG_EFORMAT ? status : tg_fail(status, "%s: %s", data, tg_message());
+    return status;
 }
 
 static tg_status open_text(tg_session *s, const char *checkpoint)

@@ -1,0 +1,26 @@
+/* Any bytes as trainer.json are settings or are refused with a message; what was read can be merged with a wish. */
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "train/settings.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    tg_saved_run run;
+    const tg_status status = tg_settings_parse(&run, (const char *)data, size, "trainer.json");
+    if (status != TG_OK) {
+        if (*tg_message() == 0)
+            abort();
+        return 0;
+    }
+    tg_train_config wish, merged;
+    tg_train_config_default(&wish);
+    wish.given[TG_TRAIN_UPDATES] = true;
+    wish.option[TG_TRAIN_UPDATES] = 2385;
+    if (tg_settings_merge(&merged, &run, &wish) != TG_OK || merged.option[TG_TRAIN_UPDATES] != 2385)
+        abort();
+    tg_saved_run_fini(&run);
+    return 0;
+}
