@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "base/memory.h"
 #include "model/model.h"
+#include "store/directory.h"
 #include "tiger/engine/train.h"
 #include "train/pick.h"
 #include "train/pieces.h"
@@ -156,13 +156,7 @@ static int make_directory(void **state)
 static int remove_directory(void **state)
 {
     (void)state;
-    static const char *const names[] = {"text", "config.json", "model.safetensors", "tokenizer.json"};
-    char path[128];
-    for (size_t i = 0; i < 4; i++) {
-        snprintf(path, sizeof path, "%s/%s", directory, names[i]);
-        unlink(path);
-    }
-    return rmdir(directory);
+    return tg_directory_remove(directory) == TG_OK ? 0 : -1;
 }
 
 static void samples_are_a_function_of_the_seed(void **state)
