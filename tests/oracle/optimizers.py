@@ -17,6 +17,7 @@ import sys
 
 import numpy as np
 
+sys.dont_write_bytecode = True
 import rules
 
 UPDATES = 50
