@@ -304,9 +304,12 @@ static bool within_bounds(const head *h, const void *x)
     }
     for (size_t i = 0; i < pieces; i++)
         w += of_w[i];
-    for (size_t r = 0; r < h->m; r++)
-        most = of_x[r] <= most ? most : of_x[r]; /* NaN too */
-    return sqrt(most) * sqrt(w) < LOGITS_LIMIT && sqrt(most) < LOGITS_LIMIT;
+    for (size_t r = 0; r < h->m; r++) {
+        if (!isfinite(of_x[r]))
+            return false;
+        most = of_x[r] > most ? of_x[r] : most;
+    }
+    return sqrt(most) * sqrt(w) < LOGITS_LIMIT;
 }
 
 /* ---- the layer ------------------------------------------------------------------------------------------------------- */

@@ -1,0 +1,291 @@
+/* The output head against a float64 reference: loss, dx, dW in every mix of formats, over several chunks and panels. */
+#include <omp.h>
+
+#include "layer/product.h"
+#include "layer_harness.h"
+
+typedef struct head_case {
+    size_t batch, time, width, vocab;
+    double smoothing;
+    bool twice; /* x is used once more, so dx is added */
+    tg_format activations, weights;
+} head_case;
+
+static void set_targets(harness *h, size_t vocab)
+{
+    const size_t m = h->graph->batch * h->graph->time;
+    for (size_t i = 0; i < m; i++)
+        h->targets[i] = i % 5 == 3 ? -1 - (int32_t)i : (int32_t)tg_random_below(tg_key_make(8, 1, 0, 0), (uint32_t)i, vocab);
+    h->targets[0] = (int32_t)vocab - 1;
+}
+
+/* Logits have a standard deviation of about `spread`. */
+static void build(harness *h, const head_case *c, tg_mode mode, double spread)
+{
+    harness_begin(h, mode, c->activations, c->batch, c->time);
+    int x = harness_input(h, "x", c->width);
+    if (c->twice) /* two uses: x + x of the add layer is one more writer of the same gradient */
+        x = tg_add(h->graph, "twice", x, x);
+    const int w = harness_weight(h, "w", c->vocab, c->width, c->weights, spread / sqrt((double)c->width));
+    tg_head(h->graph, "head", x, w, c->smoothing);
+    set_targets(h, c->vocab);
+}
+
+static double value_of(const tg_param *p, size_t i)
+{
+    float f;
+    tg_kernels_get()->widen(&f, (const char *)p->data + i * tg_format_bytes(p->format), p->format, 1);
+    return (double)f;
+}
+
+/* loss and gradients in double; x is the harness's weight 0, W its weight 1. */
+static double reference(const harness *h, const head_case *c, double *dx, double *dw)
+{
+    const size_t m = c->batch * c->time, v = c->vocab, n = c->width;
+    const double factor = c->twice ? 2.0 : 1.0;
+    double *l = calloc(v, sizeof *l), *wide = calloc(v * n, sizeof *wide), loss = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < v * n; i++)
+        wide[i] = value_of(&h->weight[1].param, i);
+    for (size_t t = 0; t < m; t++)
+        count += h->targets[t] >= 0;
+    for (size_t t = 0; t < m; t++) {
+        if (h->targets[t] < 0)
+            continue;
+        const float *x = (const float *)h->weight[0].param.data + t * n;
+        double most = -INFINITY, sum = 0, mean = 0;
+        for (size_t j = 0; j < v; j++) {
+            l[j] = 0;
+            for (size_t i = 0; i < n; i++)
+                l[j] += factor * (double)x[i] * wide[j * n + i];
+            most = fmax(most, l[j]);
+            mean += l[j] / (double)v;
+        }
+        for (size_t j = 0; j < v; j++)
+            sum += exp(l[j] - most);
+        const double lse = most + log(sum);
+        loss += lse - (1 - c->smoothing) * l[h->targets[t]] - c->smoothing * mean;
+        for (size_t j = 0; j < v; j++) {
+            const double hit = (int32_t)j == h->targets[t] ? 1 - c->smoothing : 0;
+            const double g = (exp(l[j] - lse) - hit - c->smoothing / (double)v) / (double)count;
+            for (size_t i = 0; i < n; i++) {
+                dx[t * n + i] += factor * g * wide[j * n + i];
+                dw[j * n + i] += factor * g * (double)x[i];
+            }
+        }
+    }
+    free(l);
+    free(wide);
+    return loss / (double)count;
+}
+
+static void compare(const head_case *c, double loss_tolerance, double tolerance)
+{
+    harness h;
+    build(&h, c, TG_TRAIN, 1.7);
+    const double loss = harness_run(&h);
+    const size_t m = c->batch * c->time;
+    double *dx = calloc(m * c->width, sizeof *dx), *dw = calloc(c->vocab * c->width, sizeof *dw);
+    const double wanted = reference(&h, c, dx, dw);
+    assert_true(fabs(loss - wanted) <= loss_tolerance * wanted);
+    assert_true(fabs(h.run.loss_sum - wanted * (double)h.run.targets_counted) <= loss_tolerance * h.run.loss_sum);
+    const double x_error = harness_difference(h.grad[0], dx, m * c->width);
+    const double w_error = harness_difference(h.grad[1], dw, c->vocab * c->width);
+    if (!(x_error < tolerance && w_error < tolerance))
+        fail_msg("width %zu vocab %zu: errors of dx %g, dw %g", c->width, c->vocab, x_error, w_error);
+    assert_int_equal(h.completed[1], 1);
+    free(dx);
+    free(dw);
+    harness_end(&h);
+
+    head_case evaluate = *c; /* the same loss without gradients */
+    build(&h, &evaluate, TG_EVALUATE, 1.7);
+    assert_true(fabs(harness_run(&h) - wanted) <= loss_tolerance * wanted);
+    harness_end(&h);
+}
+
+static const head_case cases[] = {
+    {.batch = 2, .time = 7, .width = 13, .vocab = 11},
+    {.batch = 3, .time = 5, .width = 24, .vocab = 65, .smoothing = 0.137},
+    {.batch = 1, .time = 9, .width = 9001, .vocab = 301, .smoothing = 0.07},        /* several panels */
+    {.batch = 2, .time = 23, .width = 2001, .vocab = 1203, .twice = true},
+    {.batch = 1, .time = 1, .width = 7, .vocab = 3, .twice = true},
+};
+
+static void every_case(tg_format activations, tg_format weights, double loss_tolerance, double tolerance)
+{
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        head_case c = cases[i];
+        c.activations = activations;
+        c.weights = weights;
+        compare(&c, loss_tolerance, tolerance);
+    }
+}
+
+#define BF16_TOLERANCE 0.1 /* G and dx are rounded to 8 bits; the largest values, of rows of targets, are many rms */
+
+static void fp32_matches_reference(void **state)
+{
+    (void)state;
+    every_case(TG_F32, TG_F32, 1e-5, 2e-4);
+    every_case(TG_F32, TG_BF16, 1e-5, 2e-4);
+}
+
+static void bf16_widened_matches_reference(void **state)
+{
+    (void)state;
+    setenv("TIGER_PRODUCTS", "widen", 1);
+    every_case(TG_BF16, TG_BF16, 1e-5, BF16_TOLERANCE);
+    every_case(TG_BF16, TG_F32, 1e-5, BF16_TOLERANCE);
+    unsetenv("TIGER_PRODUCTS");
+}
+
+static void bf16_native_matches_reference(void **state)
+{
+    (void)state;
+    setenv("TIGER_PRODUCTS", "native", 1);
+    tg_products *products;
+    const tg_status status = tg_products_create(&products);
+    if (status == TG_OK) {
+        tg_products_destroy(products);
+        every_case(TG_BF16, TG_BF16, 1e-5, BF16_TOLERANCE);
+        every_case(TG_BF16, TG_F32, 5e-3, 2 * BF16_TOLERANCE); /* fp32 weights are rounded first */
+    }
+    unsetenv("TIGER_PRODUCTS");
+    if (status != TG_OK)
+        skip();
+}
+
+/* A vocabulary so large that E does not fit: chunks of tokens, and so several tiles a panel. */
+static void chunks_match_reference(void **state)
+{
+    (void)state;
+    const head_case c = {.batch = 2, .time = 45, .width = 3, .vocab = 400003, .activations = TG_F32, .weights = TG_F32};
+    harness h;
+    build(&h, &c, TG_TRAIN, 1.7);
+    harness_run(&h);
+    const size_t panels = h.tiles[1];
+    harness_end(&h);
+    head_case small = c;
+    small.time = 5;
+    build(&h, &small, TG_TRAIN, 1.7);
+    harness_run(&h);
+    assert_true(panels >= 2 * h.tiles[1]);
+    assert_true(h.graph->scratch_bytes < (size_t)200 << 20);
+    harness_end(&h);
+    compare(&c, 1e-5, 2e-3);
+}
+
+static void gradients_match_differences(void **state)
+{
+    (void)state;
+    const head_case c = {.batch = 2, .time = 5, .width = 19, .vocab = 31, .smoothing = 0.1};
+    harness h;
+    build(&h, &c, TG_TRAIN, 1.7);
+    harness_check_gradients(&h, 1e-2, 2e-3);
+    harness_end(&h);
+}
+
+static void threads_agree(void **state)
+{
+    (void)state;
+    const head_case c = {.batch = 3, .time = 25, .width = 64, .vocab = 2000, .smoothing = 0.1};
+    double loss[3];
+    const int most = omp_get_max_threads();
+    for (int t = 0; t < 3; t++) {
+        omp_set_num_threads(t + 1);
+        harness h;
+        build(&h, &c, TG_TRAIN, 1.7);
+        loss[t] = harness_run(&h);
+        harness_end(&h);
+    }
+    omp_set_num_threads(most);
+    assert_true(fabs(loss[0] - loss[1]) < 1e-6 && fabs(loss[0] - loss[2]) < 1e-6);
+}
+
+/* A value that makes some logit overflow: the loss is NaN, everything is rejected, no tile is given. */
+static void overflow_is_caught_before_a_tile(void **state)
+{
+    (void)state;
+    const float bad[] = {INFINITY, NAN, 3e38f};
+    for (int where = 0; where < 2; where++)
+        for (size_t i = 0; i < 3; i++) {
+            const head_case c = {.batch = 2, .time = 5, .width = 1500, .vocab = 1301};
+            harness h;
+            build(&h, &c, TG_TRAIN, 1.7);
+            ((float *)h.weight[where].param.data)[1501 * 3] = bad[i];
+            assert_true(isnan(harness_run(&h)));
+            assert_int_equal(h.all_rejected, 1);
+            assert_int_equal(h.tiles[1], 0);
+            harness_end(&h);
+        }
+}
+
+static void all_targets_ignored_is_a_loss_of_zero(void **state)
+{
+    (void)state;
+    const head_case c = {.batch = 2, .time = 3, .width = 5, .vocab = 7};
+    harness h;
+    build(&h, &c, TG_TRAIN, 1.7);
+    for (int i = 0; i < 6; i++)
+        h.targets[i] = -100;
+    assert_true(harness_run(&h) == 0.0);
+    assert_int_equal(h.run.targets_counted, 0);
+    for (size_t i = 0; i < 35; i++)
+        assert_true(h.grad[1][i] == 0.0f);
+    harness_end(&h);
+}
+
+static void unknown_target_is_refused(void **state)
+{
+    (void)state;
+    const head_case c = {.batch = 2, .time = 3, .width = 5, .vocab = 7};
+    harness h;
+    build(&h, &c, TG_TRAIN, 1.7);
+    harness_run(&h);
+    h.targets[4] = 7;
+    assert_int_equal(tg_graph_run(h.graph, &h.run), TG_EINVAL);
+    assert_non_null(strstr(tg_message(), "target 7"));
+    harness_end(&h);
+}
+
+static void generation_gives_the_last_logits(void **state)
+{
+    (void)state;
+    const tg_format formats[][2] = {{TG_F32, TG_F32}, {TG_F32, TG_BF16}, {TG_BF16, TG_BF16}, {TG_BF16, TG_F32}};
+    for (size_t f = 0; f < 4; f++) {
+        const head_case c = {.batch = 1, .time = 4, .width = 3001, .vocab = 700, .activations = formats[f][0],
+                             .weights = formats[f][1]};
+        harness h;
+        build(&h, &c, TG_GENERATE, 1.7);
+        float *logits = calloc(c.vocab, sizeof *logits);
+        double *wanted = calloc(c.vocab, sizeof *wanted);
+        h.run.logits = logits;
+        harness_run(&h);
+        for (size_t j = 0; j < c.vocab; j++)
+            for (size_t i = 0; i < c.width; i++)
+                wanted[j] += (double)((float *)h.weight[0].param.data)[3 * c.width + i] *
+                             value_of(&h.weight[1].param, j * c.width + i);
+        assert_true(harness_difference(logits, wanted, c.vocab) < (f == 3 ? 0.05 : 1e-5));
+        free(logits);
+        free(wanted);
+        harness_end(&h);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fp32_matches_reference),
+        cmocka_unit_test(bf16_widened_matches_reference),
+        cmocka_unit_test(bf16_native_matches_reference),
+        cmocka_unit_test(chunks_match_reference),
+        cmocka_unit_test(gradients_match_differences),
+        cmocka_unit_test(threads_agree),
+        cmocka_unit_test(overflow_is_caught_before_a_tile),
+        cmocka_unit_test(all_targets_ignored_is_a_loss_of_zero),
+        cmocka_unit_test(unknown_target_is_refused),
+        cmocka_unit_test(generation_gives_the_last_logits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
