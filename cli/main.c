@@ -7,6 +7,7 @@
 
 #include "args.h"
 #include "help.h"
+#include "patience.h"
 #include "suggest.h"
 #include "tiger/status.h"
 
@@ -83,6 +84,7 @@ static int dispatch(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    cli_wait_politely(argv);
     const int status = dispatch(argc, argv);
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
