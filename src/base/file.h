@@ -14,8 +14,8 @@
 
 #include "tiger/status.h"
 
-/* What the names of temporary files and directories begin with; a process that is killed may leave some. A flock is held
- * on those in use. */
+/* What the names of temporary files and directories begin with; a process that is killed may leave some. A flock is
+ * held on those in use. */
 #define TG_TEMPORARY ".tiger-tmp-"
 
 typedef struct tg_file {

@@ -1,4 +1,4 @@
-/* base/text.c -- texts that grow, JSON's quoting, and UTF-8 (RFC 3629). */
+/* base/text.c -- texts that grow, and JSON's quoting. */
 #include "base/text.h"
 
 #include <stdarg.h>
@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 
 void tg_text_append(tg_text *t, const char *bytes, size_t count)
 {
@@ -37,19 +38,21 @@ void tg_text_format(tg_text *t, const char *format, ...)
 
 bool tg_text_quoted(tg_text *t, const char *value)
 {
-    const unsigned char *at = (const unsigned char *)value, *end = at + strlen(value);
+    size_t left = strlen(value);
     tg_text_append(t, "\"", 1);
-    while (at < end) {
-        const size_t n = tg_utf8_length(at, end);
+    while (left > 0) {
+        uint32_t code_point = 0;
+        const size_t n = tg_utf8_decode(&code_point, value, left);
         if (n == 0)
             return false;
-        if (*at < 0x20)
-            tg_text_format(t, "\\u%04x", *at);
-        else if (*at == '"' || *at == '\\')
-            tg_text_format(t, "\\%c", *at);
+        if (code_point < 0x20)
+            tg_text_format(t, "\\u%04x", (unsigned)code_point);
+        else if (code_point == '"' || code_point == '\\')
+            tg_text_format(t, "\\%c", *value);
         else
-            tg_text_append(t, (const char *)at, n);
-        at += n;
+            tg_text_append(t, value, n);
+        value += n;
+        left -= n;
     }
     tg_text_append(t, "\"", 1);
     return true;
@@ -59,23 +62,4 @@ void tg_text_free(tg_text *t)
 {
     tg_heap_free(t->at);
     *t = (tg_text){0};
-}
-
-size_t tg_utf8_length(const unsigned char *at, const unsigned char *end)
-{
-    const size_t left = (size_t)(end - at);
-    if (left == 0)
-        return 0;
-    const unsigned char a = at[0];
-    if (a < 0x80)
-        return 1;
-    const size_t n = a >= 0xc2 && a < 0xe0 ? 2 : (a & 0xf0) == 0xe0 ? 3 : a >= 0xf0 && a < 0xf5 ? 4 : 0;
-    if (n == 0 || left < n)
-        return 0;
-    for (size_t i = 1; i < n; i++)
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    const bool overlong = (a == 0xe0 && at[1] < 0xa0) || (a == 0xf0 && at[1] < 0x90);
-    const bool surrogate = a == 0xed && at[1] >= 0xa0, beyond = a == 0xf4 && at[1] >= 0x90;
-    return overlong || surrogate || beyond ? 0 : n;
 }

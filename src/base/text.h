@@ -1,4 +1,4 @@
-/* base/text.h -- texts that grow, and UTF-8. */
+/* base/text.h -- texts that grow. */
 #ifndef TG_BASE_TEXT_H
 #define TG_BASE_TEXT_H
 
@@ -7,7 +7,7 @@
 
 #include "base/fail.h"
 
-/* Starts as {0}. When there is no memory `failed` is set, and stays: one look at the end is enough. Not ended with 0. */
+/* Starts as {0}. When there is no memory `failed` is set, and stays: one look at the end does. Not ended with 0. */
 typedef struct tg_text {
     char *at;
     size_t used, room;
@@ -19,8 +19,5 @@ void tg_text_format(tg_text *text, const char *format, ...) TG_PRINTF(2, 3); /* 
 /* `value` as a JSON text, quotes and escapes included; false when it is not UTF-8. */
 bool tg_text_quoted(tg_text *text, const char *value);
 void tg_text_free(tg_text *text);
-
-/* The number of bytes of the UTF-8 character at `at`, 0 when there is none (overlong and surrogates included). */
-size_t tg_utf8_length(const unsigned char *at, const unsigned char *end);
 
 #endif

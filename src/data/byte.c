@@ -6,7 +6,7 @@
 
 #include "base/fail.h"
 #include "data/tokenizer.h"
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 #define BYTES 256
 

@@ -1,4 +1,4 @@
-/* model/config.c -- a model's configuration: from options, and from and to config.json in the usual Hugging Face keys. */
+/* model/config.c -- a model's configuration: from options, and from and to config.json in Hugging Face's keys. */
 #include <errno.h>
 #include <float.h>
 #include <stdio.h>
@@ -119,7 +119,8 @@ static tg_status check_fields(const tg_model_config *config, bool whole)
             return tg_fail(TG_EINVAL, "%s must be above 0", f->name);
     }
     if (config->vocab == 0 || config->vocab > TG_MODEL_MAX_VOCAB)
-        return tg_fail(TG_EINVAL, "the vocabulary must have 1 to %d tokens, not %zu", TG_MODEL_MAX_VOCAB, config->vocab);
+        return tg_fail(TG_EINVAL, "the vocabulary must have 1 to %d tokens, not %zu", TG_MODEL_MAX_VOCAB,
+                       config->vocab);
     return TG_OK;
 }
 
@@ -198,8 +199,9 @@ static tg_status read_keys(tg_model_config *config, const tg_model_type *type, c
         if (status != TG_OK)
             return status;
         if (json != NULL && is_given(type, object, k, k) && value != get(config, key->offset, key->kind))
-            return tg_fail(TG_EUNSUPPORTED, "'%s': \"%s\" is %g, which another key contradicts; %s has one value for both",
-                           name, key->key, value, type->info.name);
+            return tg_fail(TG_EUNSUPPORTED,
+                           "'%s': \"%s\" is %g, which another key contradicts; %s has one value for both", name,
+                           key->key, value, type->info.name);
         put(config, key->offset, key->kind, value);
     }
     return TG_OK;
@@ -220,8 +222,9 @@ static tg_status check_constants(const tg_model_type *type, const json_t *object
             good = good || json_equal(json, json_array_get(allowed, a));
         json_decref(allowed);
         if (!good)
-            return tg_fail(TG_EUNSUPPORTED, "'%s': \"%s\" has a value that %s does not compute here; it must be one of %s",
-                           name, c->key, type->info.name, c->allowed);
+            return tg_fail(TG_EUNSUPPORTED,
+                           "'%s': \"%s\" has a value that %s does not compute here; it must be one of %s", name, c->key,
+                           type->info.name, c->allowed);
     }
     return TG_OK;
 }

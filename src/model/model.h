@@ -33,14 +33,14 @@ typedef struct tg_config_constant {
 } tg_config_constant;
 
 typedef struct tg_model_type {
-    tg_model_info info;   /* first: the type is found from it. Its options: rows made by the TG_MODEL_... macros below */
+    tg_model_info info;   /* first: the type is found from it. Its options: rows of the TG_MODEL_... macros below */
     const char *hf_type;  /* "model_type" in config.json */
     const tg_config_key *keys;
     size_t key_count;
     const tg_config_constant *constant;
     size_t constant_count;
     const char *prefix;   /* files may leave it off the names of weights: "transformer." */
-    const char *head;     /* "lm_head.weight": a file of a tied model may hold it as well, it is not read; may be NULL */
+    const char *head;     /* "lm_head.weight": the file of a tied model may hold it too, it is not read; may be NULL */
     const char *const *ignored; /* ends with NULL: suffixes of tensors in files that are no weights, ".attn.bias" */
     /* Completes and checks the family's own fields. Before and after, each is checked against its option's range. */
     tg_status (*complete)(tg_model_config *config);

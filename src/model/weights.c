@@ -173,6 +173,17 @@ static tg_status match(const tg_named_tensor **source, const tg_model *m, const 
     return TG_OK;
 }
 
+/* Large models come in several files, with an index beside them. */
+static tg_status say_if_split(tg_status status, const char *directory)
+{
+    char *index = tg_file_join(directory, "model.safetensors.index.json");
+    if (status == TG_ENOTFOUND && index != NULL && access(index, R_OK) == 0)
+        status = tg_fail(TG_EUNSUPPORTED, "'%s': a model in several files cannot be read here; save it as one "
+                         "model.safetensors (save_pretrained with a large max_shard_size)", directory);
+    tg_heap_free(index);
+    return status;
+}
+
 tg_status tg_model_load(tg_model *m, const char *directory)
 {
     tg_safetensors *file = NULL;
@@ -180,6 +191,7 @@ tg_status tg_model_load(tg_model *m, const char *directory)
     const tg_named_tensor **source = tg_heap_alloc(m->weights, sizeof *source);
     tg_status status = path == NULL || source == NULL ? tg_no_memory("loading a model", m->weights * sizeof *source)
                                                       : tg_safetensors_open(&file, path, NULL);
+    status = say_if_split(status, directory);
     if (status == TG_OK)
         status = match(source, m, file, path);
     if (status == TG_OK)

@@ -1,7 +1,7 @@
 /* store/directory.c -- replacing a directory so that a reader sees the old one or the new one.
  *
- * What exists when the process dies, step by step (the new files are synced before any rename; T stands for .tiger-tmp-,
- * O for .tiger-old-):
+ * What exists when the process dies, step by step (the new files are synced before any rename; T is .tiger-tmp-, O is
+ * .tiger-old-):
  *     making         NAME old or absent, T partly filled    the next begin removes T
  *     exchanged      NAME new, T old                        the next begin removes T
  * and where the file system cannot exchange:
@@ -63,7 +63,8 @@ static tg_status recover_entry(void *ctx, int directory, const char *name)
             return tg_tree_remove(directory, name);
         if (renameat(directory, name, directory, true_name) != 0)
             return tg_fail_errno(errno, "cannot put '%s' back", true_name);
-        return fsync(directory) == 0 || errno == EINVAL ? TG_OK : tg_fail_errno(errno, "cannot put '%s' back", true_name);
+        return fsync(directory) == 0 || errno == EINVAL ? TG_OK
+                                                        : tg_fail_errno(errno, "cannot put '%s' back", true_name);
     }
     return begins(name, TG_TEMPORARY) && !is_held(directory, name) ? tg_tree_remove(directory, name) : TG_OK;
 }

@@ -6,9 +6,9 @@
  *     tg_directory_commit(&dir);                all synced, renamed to PARENT/NAME, PARENT synced
  *
  * Whenever the process or the machine dies, PARENT/NAME is the old directory or the new one, whole. An existing NAME is
- * exchanged with the new directory in one system call. Where the file system cannot do that, NAME is away for the moment
- * between two renames: then the old one is PARENT/.tiger-old-NAME, and tg_directory_recover (begin calls it) puts it
- * back. */
+ * exchanged with the new directory in one system call. Where the file system cannot do that, NAME is away for the
+ * moment between two renames: then the old one is PARENT/.tiger-old-NAME, and tg_directory_recover (begin calls it)
+ * puts it back. */
 #ifndef TG_STORE_DIRECTORY_H
 #define TG_STORE_DIRECTORY_H
 
@@ -28,8 +28,8 @@ tg_status tg_directory_begin(tg_directory *dir, const char *parent, const char *
 tg_status tg_directory_commit(tg_directory *dir);
 void tg_directory_abort(tg_directory *dir); /* fine after commit, after a failed begin, and on {0} */
 
-/* Puts back a directory whose replacing was cut short, and removes temporary files and directories that no living process
- * holds. Before a run looks for its newest checkpoint. */
+/* Puts back a directory whose replacing was cut short, and removes temporary files and directories that no living
+ * process holds. Before a run looks for its newest checkpoint. */
 tg_status tg_directory_recover(const char *parent);
 
 tg_status tg_directory_make(const char *path);   /* with its parents; fine when it exists */

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/text.h"
+#include "base/utf8.h"
 
 const char *tg_printable(char out[TG_PRINTABLE_BYTES], const char *name)
 {
@@ -78,20 +78,6 @@ static tg_status hex4(tg_json_cursor *c, uint32_t *code)
     return TG_OK;
 }
 
-static size_t encode(char *out, uint32_t code)
-{
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    const size_t n = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-    static const unsigned char lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
-    for (size_t i = n - 1; i > 0; i--, code >>= 6)
-        out[i] = (char)(0x80 | (code & 0x3f));
-    out[0] = (char)(lead[n] | code);
-    return n;
-}
-
 /* What follows "\u": one character, of one or two escapes. */
 static tg_status unicode_escape(tg_json_cursor *c, uint32_t *code)
 {
@@ -131,7 +117,7 @@ static tg_status escape(tg_json_cursor *c, char *out, size_t *n)
     uint32_t code = 0;
     const tg_status status = unicode_escape(c, &code);
     if (status == TG_OK)
-        *n += encode(out + *n, code);
+        *n += tg_utf8_encode(out + *n, code);
     return status;
 }
 
@@ -149,10 +135,11 @@ tg_status tg_json_text(tg_json_cursor *c, char *out, size_t *bytes)
             status = escape(c, out, &n);
             continue;
         }
-        const size_t length = tg_utf8_length(c->at, c->end);
+        uint32_t code_point = 0;
+        const size_t length = tg_utf8_decode(&code_point, (const char *)c->at, (size_t)(c->end - c->at));
         if (length == 0)
             return tg_json_fail(c, "a text that is not UTF-8");
-        if (*c->at < 0x20)
+        if (code_point < 0x20)
             return tg_json_fail(c, "a control character in a text");
         memcpy(out + n, c->at, length);
         n += length;

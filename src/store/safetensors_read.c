@@ -1,7 +1,7 @@
 /* store/safetensors_read.c -- the reader: everything is checked before a pointer is handed out.
  *
- * Names are kept decoded in one block no larger than the header. Duplicates, overlaps and holes are found by sorting, so
- * a header of a million entries costs n log n however it was made. */
+ * Names are kept decoded in one block no larger than the header. Duplicates, overlaps and holes are found by sorting,
+ * so a header of a million entries costs n log n however it was made. */
 #define _DEFAULT_SOURCE
 #include "tiger/safetensors.h"
 

@@ -14,7 +14,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "data/tokenizer.h"
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 static char directory[64], path[128];
 

@@ -111,7 +111,10 @@ static void bad_options(void **state)
 
 /* ---- config.json ---- */
 
-static tg_status parse(tg_model_config *c, const char *text) { return tg_model_config_parse(c, text, strlen(text), "x.json"); }
+static tg_status parse(tg_model_config *c, const char *text)
+{
+    return tg_model_config_parse(c, text, strlen(text), "x.json");
+}
 
 #define GPT2 "\"model_type\":\"gpt2\",\"vocab_size\":97,\"n_layer\":3,\"n_head\":2,\"n_embd\":26"
 #define LLAMA                                                                                                          \
@@ -126,10 +129,13 @@ static void good_files(void **state)
     assert_true(c.vocab == 97 && c.layers == 3 && c.heads == 2 && c.width == 26 && c.context == 1024);
     assert_true(c.hidden == 104 && c.kv_heads == 2 && c.head_dim == 13 && c.tied);
     assert_true(c.eps == 1e-5 && c.dropout == 0.1 && c.init_std == 0.02);
-    ok(parse(&c, "{" GPT2 ",\"n_inner\":null,\"n_positions\":31,\"n_ctx\":31,\"activation_function\":\"gelu_pytorch_tanh\","
-                 "\"resid_pdrop\":0.25,\"embd_pdrop\":0.25,\"attn_pdrop\":0.1,\"tie_word_embeddings\":false,"
-                 "\"layer_norm_epsilon\":2.5e-6,\"initializer_range\":1,\"torch_dtype\":\"float32\",\"unknown\":{\"a\":[1]}}"));
-    assert_true(c.context == 31 && c.hidden == 104 && c.dropout == 0.25 && !c.tied && c.eps == 2.5e-6 && c.init_std == 1);
+    ok(parse(
+        &c,
+        "{" GPT2 ",\"n_inner\":null,\"n_positions\":31,\"n_ctx\":31,\"activation_function\":\"gelu_pytorch_tanh\","
+        "\"resid_pdrop\":0.25,\"embd_pdrop\":0.25,\"attn_pdrop\":0.1,\"tie_word_embeddings\":false,"
+        "\"layer_norm_epsilon\":2.5e-6,\"initializer_range\":1,\"torch_dtype\":\"float32\",\"unknown\":{\"a\":[1]}}"));
+    assert_true(c.context == 31 && c.hidden == 104 && c.dropout == 0.25 && !c.tied && c.eps == 2.5e-6 &&
+                c.init_std == 1);
     ok(parse(&c, "{" LLAMA "}"));
     assert_true(c.kv_heads == 4 && c.head_dim == 6 && c.hidden == 37 && c.rope_theta == 10000 && !c.tied);
     assert_true(c.eps == 1e-6 && c.dropout == 0 && c.context == 2048);
@@ -144,7 +150,8 @@ static void good_files(void **state)
 static void bad_files(void **state)
 {
     (void)state;
-    static const struct { const char *text; tg_status status; const char *words; } bad[] = {
+    static const struct { const char *text; tg_status status; const char *words;
+    } bad[] = {
         {"", TG_EFORMAT, "x.json"},
         {"{", TG_EFORMAT, "line 1"},
         {"{\"a\":1,\"a\":1}", TG_EFORMAT, "duplicate"},
@@ -178,7 +185,8 @@ static void bad_files(void **state)
         {"{" LLAMA ",\"mlp_bias\":true}", TG_EUNSUPPORTED, "mlp_bias"},
         {"{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0}}", TG_EUNSUPPORTED, "rope_scaling"},
         {"{" LLAMA ",\"rope_parameters\":{\"rope_type\":\"yarn\"}}", TG_EUNSUPPORTED, "rope_type"},
-        {"{" LLAMA ",\"rope_theta\":1000.0,\"rope_parameters\":{\"rope_theta\":500000.0}}", TG_EUNSUPPORTED, "contradicts"},
+        {"{" LLAMA ",\"rope_theta\":1000.0,\"rope_parameters\":{\"rope_theta\":500000.0}}", TG_EUNSUPPORTED,
+         "contradicts"},
         {"{" LLAMA ",\"num_key_value_heads\":3}", TG_EFORMAT, "kv_heads"},
         {"{" LLAMA ",\"head_dim\":7}", TG_EFORMAT, "head_dim"},
     };
@@ -443,7 +451,8 @@ static void write_file(const tg_model *m, tg_format format, bool prefix, edit *c
             else
                 ((uint16_t *)data[w])[i] = format == TG_BF16 ? tg_f32_to_bf16(x) : tg_f32_to_f16(x);
         }
-        t[w + 1] = (tg_named_tensor){.name = p->name + (prefix ? 0 : skip), .format = format, .data = data[w], .bytes = bytes};
+        t[w + 1] =
+            (tg_named_tensor){.name = p->name + (prefix ? 0 : skip), .format = format, .data = data[w], .bytes = bytes};
         t[w + 1].rank = m->weight[w].vector ? 1 : 2;
         t[w + 1].shape[0] = m->weight[w].vector ? p->cols : p->rows;
         t[w + 1].shape[1] = p->cols;
@@ -533,10 +542,14 @@ static void make_integers(tg_named_tensor *t, size_t *count)
 static void files_that_do_not_fit(void **state)
 {
     (void)state;
-    static const struct { edit *change; const char *words; } bad[] = {
-        {drop_last, "'transformer.ln_f.bias'|missing"}, {add_stranger, "'transformer.h.2.ln_1.weight'|no weight of this gpt2"},
-        {add_double, "'transformer.ln_f.bias' and 'ln_f.bias'"}, {flatten, "'transformer.wte.weight'|(1272)|(53, 24)"},
-        {turn, "'transformer.wte.weight'|(24, 53)|(53, 24)"}, {make_integers, "'transformer.wpe.weight'|I32"},
+    static const struct { edit *change; const char *words;
+    } bad[] = {
+        {drop_last, "'transformer.ln_f.bias'|missing"},
+        {add_stranger, "'transformer.h.2.ln_1.weight'|no weight of this gpt2"},
+        {add_double, "'transformer.ln_f.bias' and 'ln_f.bias'"},
+        {flatten, "'transformer.wte.weight'|(1272)|(53, 24)"},
+        {turn, "'transformer.wte.weight'|(24, 53)|(53, 24)"},
+        {make_integers, "'transformer.wpe.weight'|I32"},
     };
     const tg_model_config tied = config_of("gpt2", true), untied = config_of("gpt2", false);
     tg_model *source = fresh(&tied, TG_F32, 5), *m = fresh(&tied, TG_F32, 0);
@@ -547,6 +560,11 @@ static void files_that_do_not_fit(void **state)
         assert_untouched(m);
     }
     refused(tg_model_load(m, "none"), TG_ENOTFOUND, "none/model.safetensors");
+    FILE *index = fopen("m/model.safetensors.index.json", "w");
+    fclose(index);
+    assert_int_equal(unlink("m/model.safetensors"), 0);
+    refused(tg_model_load(m, "m"), TG_EUNSUPPORTED, "'m'|several files");
+    assert_int_equal(unlink("m/model.safetensors.index.json"), 0);
     write_file(source, TG_F32, false, add_extras);
     for (long n = 1;; n++) {
         tg_memory_fail_at(n);

@@ -1,8 +1,8 @@
 /* engine_store_test.c -- files and directories that appear whole: killed at every system call, with failing calls, with
  * synced data only, and at random moments; checkpoints by number; metrics.jsonl.
  *
- * The calls that change the file system are defined here, before the C library's, to count them, to kill or fail at one,
- * and to see what is on disk when a name is given. */
+ * The calls that change the file system are defined here, before the C library's, to count them, to kill or fail at
+ * one, and to see what is on disk when a name is given. */
 #define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
@@ -599,7 +599,8 @@ static void paths(void **state)
 
 #define METRICS RUN "/metrics.jsonl"
 
-static const double irregular[] = {0.1, 2.385, 1.0 / 3.0, 6.02214076e23, 5e-324, -1.7976931348623157e308, 1e-5, 12345678.0};
+static const double irregular[] = {0.1,  2.385,     1.0 / 3.0, 6.02214076e23, 5e-324, -1.7976931348623157e308,
+                                   1e-5, 12345678.0};
 enum { IRREGULAR = sizeof irregular / sizeof *irregular };
 
 static void metrics_round_trip(void **state)

@@ -65,21 +65,25 @@ static void refuse(const char *header, size_t data_bytes, const char *words)
     free(b.at);
 }
 
-#define ONE(name, dtype, shape, offsets) "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
+#define ONE(name, dtype, shape, offsets)                                                                               \
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 
 static void good_headers(void **state)
 {
     (void)state;
-    static const struct { const char *header; size_t data, tensors; } good[] = {
+    static const struct { const char *header; size_t data, tensors;
+    } good[] = {
         {"{}", 0, 0},
         {"{}      ", 0, 0},
         {"{\"__metadata__\":{}}", 0, 0},
         {"{" ONE("a", "F32", "[2]", "[0,8]") "}", 8, 1},
         {"{ \"a\" : {\t\"shape\" : [ 2 , 1 ] , \"data_offsets\":[ 0 , 8 ],\n\"dtype\" :\"F32\" } } \n ", 8, 1},
-        {"{" ONE("a", "U8", "[]", "[0,1]") "}", 1, 1},                                              /* rank 0 */
-        {"{" ONE("a", "F64", "[1,1,1,1,1,1,1,1]", "[0,8]") "}", 8, 1},                              /* rank 8 */
-        {"{" ONE("b", "U8", "[3]", "[5,8]") "," ONE("a", "U8", "[5]", "[0,5]") "}", 8, 2},          /* any order */
-        {"{" ONE("a", "F32", "[0,7]", "[3,3]") "," ONE("b", "U8", "[3]", "[0,3]") "," ONE("c", "I8", "[2]", "[3,5]") "}", 5, 3},
+        {"{" ONE("a", "U8", "[]", "[0,1]") "}", 1, 1},                                     /* rank 0 */
+        {"{" ONE("a", "F64", "[1,1,1,1,1,1,1,1]", "[0,8]") "}", 8, 1},                     /* rank 8 */
+        {"{" ONE("b", "U8", "[3]", "[5,8]") "," ONE("a", "U8", "[5]", "[0,5]") "}", 8, 2}, /* any order */
+        {"{" ONE("a", "F32", "[0,7]", "[3,3]") "," ONE("b", "U8", "[3]", "[0,3]") "," ONE("c", "I8", "[2]",
+                                                                                          "[3,5]") "}",
+         5, 3},
         {"{" ONE("e", "F32", "[0]", "[0,0]") "}", 0, 1},
     };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
@@ -178,8 +182,8 @@ static void bad_entries(void **state)
     refuse("{\"__metadata__\":[]}", 0, "'{'");
     refuse("{\"__metadata__\":{\"a\":\"b\",\"c\":\"d\",\"a\":\"e\"}}", 0, "metadata key 'a'|twice");
     refuse("{\"__metadata__\":{},\"__metadata__\":{}}", 0, "twice");
-    refuse("{" ONE("a", "U8", "[1]", "[0,1]") "," ONE("b", "U8", "[1]", "[1,2]") "," ONE("a", "U8", "[1]", "[2,3]") "}", 3,
-           "tensor 'a'|twice");
+    refuse("{" ONE("a", "U8", "[1]", "[0,1]") "," ONE("b", "U8", "[1]", "[1,2]") "," ONE("a", "U8", "[1]", "[2,3]") "}",
+           3, "tensor 'a'|twice");
     refuse("{" ONE("a", "U8", "[1]", "[0,1]") "," ONE("\\u0061", "U8", "[1]", "[1,2]") "}", 2, "tensor 'a'|twice");
 }
 
@@ -222,7 +226,9 @@ static void bad_lengths(void **state)
         for (int k = 0; k < 8; k++)
             b.at[k] = (unsigned char)(lengths[i] >> (8 * k));
         assert_int_equal(tg_safetensors_open_memory(&file, b.at, b.count, NULL), TG_EFORMAT);
-        assert_non_null(strstr(tg_message(), lengths[i] == 1 ? "ends" : lengths[i] <= 100000000 ? "cut short" : "limit"));
+        assert_non_null(strstr(tg_message(), lengths[i] == 1           ? "ends"
+                                             : lengths[i] <= 100000000 ? "cut short"
+                                                                       : "limit"));
     }
     assert_null(file);
     free(b.at);
@@ -232,8 +238,8 @@ static void bad_lengths(void **state)
 static void damaged_anywhere(void **state)
 {
     (void)state;
-    static const char header[] =
-        "{\"__metadata__\":{\"k\":\"v\\u00e9\"}," ONE("a\\n", "BF16", "[2,1]", "[0,4]") "," ONE("b", "U8", "[3]", "[4,7]") "}";
+    static const char header[] = "{\"__metadata__\":{\"k\":\"v\\u00e9\"}," ONE(
+        "a\\n", "BF16", "[2,1]", "[0,4]") "," ONE("b", "U8", "[3]", "[4,7]") "}";
     bytes b = make(header, sizeof header - 1, DATA, 7);
     for (size_t n = 0; n < b.count; n++) {
         unsigned char *cut = malloc(n + 1);

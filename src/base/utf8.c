@@ -1,5 +1,5 @@
-/* data/utf8.c -- strict UTF-8. */
-#include "data/utf8.h"
+/* base/utf8.c -- strict UTF-8. */
+#include "base/utf8.h"
 
 static int is_tail(unsigned char byte) { return (byte & 0xc0) == 0x80; }
 

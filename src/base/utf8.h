@@ -1,6 +1,6 @@
-/* data/utf8.h -- strict UTF-8 (Unicode 15, table 3-7): nothing overlong, no surrogates, nothing above U+10FFFF. */
-#ifndef TG_DATA_UTF8_H
-#define TG_DATA_UTF8_H
+/* base/utf8.h -- strict UTF-8 (Unicode 15, table 3-7): nothing overlong, no surrogates, nothing above U+10FFFF. */
+#ifndef TG_BASE_UTF8_H
+#define TG_BASE_UTF8_H
 
 #include <stddef.h>
 #include <stdint.h>
