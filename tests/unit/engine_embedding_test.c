@@ -48,6 +48,22 @@ static void all_shapes(void **state)
                 }
 }
 
+static void every_value_of_the_positions(void **state)
+{
+    (void)state;
+    const size_t batch = 2, time = 70, cols = 5003; /* two tiles */
+    harness h;
+    harness_probe(&h, build(&h, TG_F32, TG_F32, (const size_t[]){2, 70, 5003}, 260, 72), TG_NONE);
+    harness_run(&h);
+    for (size_t i = 0; i < time * cols; i++) {
+        double sum = 0;
+        for (size_t b = 0; b < batch; b++)
+            sum += (double)harness_probe_value(0, b * time * cols + i);
+        assert_true(fabs((double)h.grad[1][i] - sum) < 1e-5);
+    }
+    harness_end(&h);
+}
+
 static void every_value_of_the_table(void **state)
 {
     (void)state;
@@ -125,6 +141,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_shapes),
+        cmocka_unit_test(every_value_of_the_positions),
         cmocka_unit_test(every_value_of_the_table),
         cmocka_unit_test(tokens_and_positions_outside_are_refused),
         cmocka_unit_test(bad_gradients_are_rejected),
