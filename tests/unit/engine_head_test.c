@@ -1,7 +1,7 @@
 /* The output head against a float64 reference: loss, dx, dW in every mix of formats, over several chunks and panels. */
 #include <omp.h>
 
-#include "layer/product.h"
+#include "graph/product.h"
 #include "layer_harness.h"
 
 typedef struct head_case {
