@@ -113,15 +113,15 @@ static void add_trajectory(work *w, const char *rule, const work_option *options
     work_start(w);
 }
 
-static double distance(const char *rule, const work_option *options, tg_format format)
+static double distance(const char *rule, const work_option *options, tg_format format, work_way way_in, size_t micro)
 {
     work full, half;
     double apart = 0, way = 0;
     add_trajectory(&full, rule, options, TG_F32);
     add_trajectory(&half, rule, options, format);
     for (size_t u = 0; u < 40; u++) {
-        work_update(&full, u, 1, WORK_ARRAYS);
-        work_update(&half, u, 1, WORK_ARRAYS);
+        work_update(&full, u, micro, way_in);
+        work_update(&half, u, micro, way_in);
     }
     for (size_t i = 0; i < full.t[0].n; i++) {
         const double x = (double)((float *)full.t[0].data)[i];
@@ -136,15 +136,32 @@ static double distance(const char *rule, const work_option *options, tg_format f
 static void check_trajectory(const char *rule, work_option *options, size_t count)
 {
     options[count] = (work_option){"rounding", "stochastic"};
-    const double bf16 = distance(rule, options, TG_BF16), f16 = distance(rule, options, TG_F16);
+    const double bf16 = distance(rule, options, TG_BF16, WORK_ARRAYS, 1);
+    const double f16 = distance(rule, options, TG_F16, WORK_ARRAYS, 1);
     options[count] = (work_option){"rounding", "kahan"};
-    const double kahan = distance(rule, options, TG_BF16);
+    const double kahan = distance(rule, options, TG_BF16, WORK_ARRAYS, 1);
     if (!(bf16 < far_bf16 && f16 < far_f16 && kahan < far_kahan))
         fail_msg("%s%s: bf16 %.3f, fp16 %.3f, bf16 kahan %.3f", rule, options_text(options), bf16, f16, kahan);
     options[count] = (work_option){0};
 }
 
 static void test_trajectories(void **state) { (void)state, for_each_variant(check_trajectory); }
+
+/* Gradients of four micro-steps added into a 16-bit momentum one by one. */
+static void test_folded_trajectories(void **state)
+{
+    (void)state;
+    const work_option tiger[] = {{"lr", "0.0071"}, {"gradients", "folded"}, {NULL, NULL}};
+    const work_option sgd[] = {{"lr", "0.0071"}, {"momentum", "0.83"}, {"gradients", "folded"}, {NULL, NULL}};
+    static const char *const rules[] = {"tiger", "signum", "sgd"};
+    for (size_t r = 0; r < 3; r++) {
+        const work_option *options = r == 2 ? sgd : tiger;
+        const double bf16 = distance(rules[r], options, TG_BF16, WORK_PANELS, 4);
+        const double f16 = distance(rules[r], options, TG_F16, WORK_PANELS, 4);
+        if (!(bf16 < far_bf16 && f16 < far_f16))
+            fail_msg("%s%s: bf16 %.3f, fp16 %.3f", rules[r], options_text(options), bf16, f16);
+    }
+}
 
 /* ---- stochastic rounding over many seeds, and its streams ---- */
 
@@ -345,6 +362,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_update),    cmocka_unit_test(test_trajectories),
+        cmocka_unit_test(test_folded_trajectories),
         cmocka_unit_test(test_unbiased_over_seeds), cmocka_unit_test(test_state_streams),
         cmocka_unit_test(test_update_streams), cmocka_unit_test(test_fold_streams),
         cmocka_unit_test(test_tile_streams),

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# mutation.sh -- breaks the optimizers on purpose, one line at a time, and expects the tests to notice every time.
+#
+#   tests/mutation.sh [WORD]      only the mutations whose file or expression holds WORD
+#
+# Works in a copy; the tree is not touched. A mutation is a file under src/ and a sed expression; one that changes nothing
+# any more is an error too: it must follow the code.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cp -r "$root/CMakeLists.txt" "$root/cmake" "$root/include" "$root/src" "$root/tests" "$root/bench" "$work/"
+export OMP_WAIT_POLICY=passive
+tests=(optim_golden_test optim_tiger_test optim_guard_test optim_edge_test optim_misuse_test optim_format_test optim_bits_test
+    optim_resume_test optim_memory_test format_test)
+
+mutations() {
+    cat <<'M'
+optim/rule/sgd.c s/first ? 0 : mu;/first ? mu : 0;/
+optim/rule/sgd.c s/ema ? 1 - mu : first ? 1 : 1 - v/ema ? 1 - mu : 1 - v/
+optim/rule/sgd.c s/k\[K_LOOK\] \* g\[i\] + k\[K_MU\] \* m\[i\]/k[K_MU] * m[i]/
+optim/rule/sgd.c s/v->option\[EMA\] != 0 ? (float)(1 - mu) : 1.0f/1.0f/
+optim/rule/sgd.c s/x\[i\] -= k\[K_LR\] \* g\[i\];/x[i] += k[K_LR] * g[i];/
+optim/rule/sgd.c s/TG_DECAY_COUPLED/TG_DECAY_DECOUPLED/
+optim/rule/adam.c s/1 - pow(b1, t)/1 - pow(b1, t - 1 + (t == 1))/
+optim/rule/adam.c s/sqrt(1 - pow(b2, t))/(1 - pow(b2, t))/
+optim/rule/adam.c s/h\[i\] > v\[i\] ? h\[i\] : v\[i\]/v[i]/
+optim/rule/adam.c s/\/ k\[K_ROOT\] + k\[K_EPS\]/\/ k[K_ROOT]/
+optim/rule/adam.c s/k\[K_A2\] \* (g\[i\] \* g\[i\])/k[K_A2] * g[i]/
+optim/rule/adam.c s/(float)(1 - b1);/1.0f;/
+optim/rule/adam.c s/\.decay = TG_DECAY_DECOUPLED/.decay = TG_DECAY_COUPLED/
+optim/rule/lion.c s/m\[i\] = k\[K_B2\] \* m\[i\]/m[i] = k[K_B1] * m[i]/
+optim/rule/lion.c s/tg_sign(k\[K_B1\]/tg_sign(k[K_B2]/
+optim/rule/lion.c s/(u + k\[K_WD\] \* x\[i\])/(u - k[K_WD] * x[i])/
+optim/rule/lion.c s/(u + k\[K_WD\] \* x\[i\])/u/
+optim/rule/lion.c s/m\[i\] = k\[K_B2\].*/;/
+optim/rule/signum.c s/tg_sign(m\[i\]) + k\[K_WD\] \* x\[i\]/tg_sign(m[i])/
+optim/rule/signum.c s/k\[K_B\] \* m\[i\] + k\[K_A\] \* g\[i\]/k[K_A] * g[i]/
+optim/rule/signum.c s/(float)(1 - v->option\[BETA\])/1.0f/
+optim/rule/signum.c s/i < b->n; i++/i < b->n - b->n % 8; i++/
+optim/rule/signum.c s/\*scale = 1 - v->option\[BETA\]/*scale = v->option[BETA]/
+optim/rule/tiger.c s/fmax(v->rms, v->option\[RMS_FLOOR\])/v->rms/
+optim/rule/tiger.c s/vector ? 0.0f :/0 ? 0.0f :/
+optim/rule/tiger.c s/return v->option\[BIAS_LR\];/return 1;/
+optim/rule/tiger.c s/1 \/ sqrt((double)v->fan_in)/1 \/ (double)v->fan_in/
+optim/rule/tiger.c s/role == TG_EMBEDDING \&\& option\[EMBEDDING_UPDATE\] == UPDATE_LAZY/0 * (role + option[0]) != 0/
+optim/rule/tiger.c s/\*scale = 1 - v->option\[BETA\]/*scale = 1/
+optim/rule/tiger.c s/(float)(1 - v->option\[GAMMA\])/(float)(0.5 - v->option[GAMMA] \/ 2)/
+optim/rule.h s/(v > 0.0f) - (v < 0.0f)/(v >= 0.0f) - (v < 0.0f)/
+optim/guard.c s/s->centre) \* s->factor + s->centre/s->centre) * s->factor/
+optim/guard.c s/e->accepted += e->seen \&\& !e->bad;/e->accepted += e->seen;/
+optim/guard.c s/else if (e->accepted > 0)/else if (0)/
+optim/tiles.c s/missed + 1)/missed)/
+optim/tiles.c s/count == 0 ? (float)t->decay : 1.0f/(float)t->decay/
+optim/tiles.c s/| o->micro_step, what/, what/
+optim/tiles.c s/<< 8 | count;/<< 8;/
+optim/tiles.c s/o->update + 1) << 32/(uint64_t)1) << 32/
+optim/pass.c s/TG_STREAM_WEIGHT, o->update + 1, entry/TG_STREAM_WEIGHT, 1, entry/
+optim/pass.c s/TG_STREAM_WEIGHT, o->update + 1, entry/TG_STREAM_WEIGHT, o->update + 1, 0/
+optim/update.c s/most \/ (norm + 1e-6)/most \/ (norm * norm + 1e-6)/
+optim/inspect.c s/sum \/ (scale \* scale)/sum/
+base/kernels.c s/(u\[i\] \& 0x7f800000u) == 0x7f800000u/(u[i] \& 0x7fffffffu) > 0x7f800000u/
+base/half.h s/+ ((magnitude >> 13) \& 1u) -/-/
+M
+}
+
+build() { cmake --build "$work/build" -j "$(nproc)" --target "${tests[@]}" >"$work/log" 2>&1; }
+
+# The name of the first test that fails; nothing when all pass.
+first_failure() {
+    local test
+    for test in "${tests[@]}"; do
+        timeout 300 "$work/build/$test" >"$work/log" 2>&1 || { echo "$test"; return; }
+    done
+}
+
+cmake -S "$work" -B "$work/build" -DTIGER_ENGINE=OFF >"$work/log" 2>&1 && build || { cat "$work/log"; exit 1; }
+broken=$(first_failure)
+[ -z "$broken" ] || { echo "mutation.sh: $broken fails before anything is broken"; exit 1; }
+
+caught=0 survived=0
+while read -r file expression; do
+    [[ -z ${1:-} || "$file $expression" == *"$1"* ]] || continue
+    cp "$root/src/$file" "$work/original"
+    sed "$expression" "$work/original" >"$work/src/$file"
+    if cmp -s "$work/original" "$work/src/$file"; then
+        echo "STALE     $file $expression"
+        survived=$((survived + 1))
+    else
+        by=$(build && first_failure || echo compiler)
+        [ -n "$by" ] && caught=$((caught + 1)) || survived=$((survived + 1))
+        echo "$([ -n "$by" ] && echo "caught    " || echo 'SURVIVED  ')$file $expression${by:+   by $by}"
+    fi
+    cp "$work/original" "$work/src/$file"
+done < <(mutations)
+echo "$caught caught, $survived not"
+[ "$survived" -eq 0 ]
