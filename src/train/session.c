@@ -85,14 +85,29 @@ static tg_status set_options(tg_optim *o, const tg_train_config *c)
     return status;
 }
 
+/* Biases and norms form a group of their own, which does not decay: as everybody trains transformers. */
+static tg_status add_weights(tg_optim *o, const tg_model *model)
+{
+    int vectors;
+    tg_status status = tg_optim_add_group(o, &vectors);
+    if (status == TG_OK)
+        status = tg_optim_set_number(o, vectors, "weight_decay", 0);
+    for (size_t i = 0; status == TG_OK && i < tg_model_weight_count(model); i++) {
+        tg_param weight = *tg_model_weight(model, i);
+        weight.group = weight.role == TG_BIAS || weight.role == TG_GAIN ? vectors : 0;
+        status = tg_optim_add(o, &weight, NULL);
+    }
+    return status;
+}
+
 static tg_status open_optimizer(tg_session *s)
 {
     const tg_train_config *c = s->config;
     tg_status status = tg_optim_create(&s->optim, c->optimizer, NULL);
     if (status == TG_OK)
         status = set_options(s->optim, c);
-    for (size_t i = 0; status == TG_OK && i < tg_model_weight_count(s->model); i++)
-        status = tg_optim_add(s->optim, tg_model_weight(s->model, i), NULL);
+    if (status == TG_OK)
+        status = add_weights(s->optim, s->model);
     /* The engine's layers make tiles: where they cannot be folded they need an array. */
     if (status == TG_OK && tg_optim_gradient_place(s->optim) == TG_ARRAYS)
         status = tg_optim_set(s->optim, TG_ALL_GROUPS, "gradients", "buffered");
