@@ -49,36 +49,44 @@ tg_view tg_entry_view(const tg_optim *o, const tg_entry *e)
     };
 }
 
-static void decay_of(const tg_optim *o, const double *option, tg_pass *p)
+static void decay_of(const tg_optim *o, const tg_entry *e, const double *option, tg_pass *p)
 {
     static const tg_decay wish[] = {TG_DECAY_OWN, TG_DECAY_COUPLED, TG_DECAY_DECOUPLED};
     const int chosen = (int)o->common[TG_COMMON_DECAY];
     const tg_decay decay = chosen == 0 || o->rule->decay == wish[chosen] ? o->rule->decay : wish[chosen];
-    const double lambda = option[o->rule->weight_decay];
+    const bool spared = o->rule->spares_vectors && (e->param.role == TG_BIAS || e->param.role == TG_GAIN);
+    const double lambda = spared ? 0 : option[o->rule->weight_decay];
     p->coupled = decay == TG_DECAY_COUPLED ? (float)lambda : 0;
     p->decoupled = decay == TG_DECAY_DECOUPLED && o->rule->decay != TG_DECAY_OWN
                        ? (float)(option[o->rule->lr] * lambda)
                        : 0;
 }
 
+/* What the rule prepares from: without a decay that the driver does. `option` is room for a copy. */
+static tg_view rule_view(const tg_optim *o, const tg_entry *e, const tg_pass *p, double *option)
+{
+    tg_view view = tg_entry_view(o, e);
+    if (p->coupled == 0 || o->rule->decay != TG_DECAY_OWN)
+        return view;
+    for (size_t i = 0; i < o->rule->info.options.count; i++)
+        option[i] = view.option[i];
+    option[o->rule->weight_decay] = 0;
+    view.option = option;
+    return view;
+}
+
 void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format format, double scale)
 {
     tg_entry *e = &o->entry[entry];
     tg_pass *p = &o->pass[entry];
-    tg_view view = tg_entry_view(o, e);
     double option[TG_MAX_OPTIONS];
     *p = (tg_pass){.active = true,
                    .gradient = gradient,
                    .gradient_format = format,
                    .gradient_scale = (float)(o->common[TG_COMMON_MAXIMIZE] != 0 ? -scale : scale),
                    .weight_key = tg_key_make((uint64_t)o->common[TG_COMMON_SEED], TG_STREAM_WEIGHT, o->update + 1, entry)};
-    decay_of(o, view.option, p);
-    if (p->coupled != 0 && o->rule->decay == TG_DECAY_OWN) { /* the driver does it: hide it from the rule */
-        for (size_t i = 0; i < o->rule->info.options.count; i++)
-            option[i] = view.option[i];
-        option[o->rule->weight_decay] = 0;
-        view.option = option;
-    }
+    decay_of(o, e, o->group[e->param.group].now, p);
+    const tg_view view = rule_view(o, e, p, option);
     if (!e->row_rms)
         o->rule->prepare(p->k, &view);
     else /* a row of several blocks needs its RMS from before the first of them is written */
@@ -236,7 +244,8 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, workspac
     const float *k = p->k;
     float row_k[TG_MAX_SCALARS];
     if (e->row_rms) {
-        tg_view view = tg_entry_view(o, e);
+        double option[TG_MAX_OPTIONS];
+        tg_view view = rule_view(o, e, p, option);
         view.rms = e->row_rms_now[row];
         o->rule->prepare(row_k, &view);
         k = row_k;

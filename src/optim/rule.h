@@ -46,6 +46,7 @@ typedef struct tg_rule {
     tg_rule_info info;
     tg_decay decay;
     bool uses_rms;     /* tg_view.rms is wanted */
+    bool spares_vectors; /* weight_decay is not for biases and gains */
     bool shrinks;      /* nan_guard=auto means shrink (otherwise skip) */
     size_t lr, weight_decay; /* their indexes among the options */
 

@@ -151,6 +151,8 @@ def tiger_cases():
     yield case("dense", {**base, "embedding_update": "dense"}, roles=["embedding"])
     yield case("row_rms", {**base, "embedding_rms": "row"}, roles=["embedding"])
     yield case("row_rms_dense", {**base, "embedding_rms": "row", "embedding_update": "dense"}, FEW, roles=["embedding"])
+    yield case("coupled", {**base, "decay": "coupled"}, roles=ROLES)
+    yield case("coupled_row_rms", {**base, "decay": "coupled", "embedding_rms": "row"}, FEW, roles=["embedding"])
     yield case("dim", {**base, "scale": "dim"}, FEW, roles=ROLES)
     yield case("none", {**base, "scale": "none"}, FEW, roles=["matrix", "embedding"])
     yield case("floor", {**base, "rms_floor": 0.9}, FEW)

@@ -115,7 +115,10 @@ def tiger(w, micro, lr, o):
         return
     rows = touched if lazy else np.ones_like(touched)
     decay = (beta ** (1 + w.missed))[:, None]
-    m = decay * w.s[0] + (1 - beta) / k * flip * total
+    mean = flip * total / k
+    if o.get("decay") == "coupled":
+        mean, wd = mean + wd * w.x, 0.0
+    m = decay * w.s[0] + (1 - beta) * mean
     w.s[0] = np.where(rows[:, None], m, w.s[0])
     w.missed = np.where(rows, 0, w.missed + 1)
     eta = tiger_eta(w, lr, o, w.x.shape[1])

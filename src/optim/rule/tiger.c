@@ -137,6 +137,7 @@ const tg_rule TG_PER_ISA(tg_rule_tiger) = {
              .folds = true},
     .decay = TG_DECAY_OWN,
     .uses_rms = true,
+    .spares_vectors = true,
     .shrinks = true,
     .lr = LR,
     .weight_decay = DECAY,
