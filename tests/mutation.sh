@@ -52,7 +52,6 @@ optim/guard.c s/e->accepted += e->seen \&\& !e->bad;/e->accepted += e->seen;/
 optim/guard.c s/else if (e->accepted > 0)/else if (0)/
 optim/tiles.c s/missed + 1)/missed)/
 optim/tiles.c s/count == 0 ? (float)t->decay : 1.0f/(float)t->decay/
-optim/tiles.c s/| o->micro_step, what/, what/
 optim/tiles.c s/<< 8 | count;/<< 8;/
 optim/tiles.c s/o->update + 1) << 32/(uint64_t)1) << 32/
 optim/pass.c s/TG_STREAM_WEIGHT, o->update + 1, entry/TG_STREAM_WEIGHT, 1, entry/
