@@ -63,6 +63,7 @@ typedef struct tg_pass {
     float gradient_scale;       /* unscaling, clipping, maximize */
     const void *gradient;       /* NULL: folded */
     tg_format gradient_format;
+    double row_decay;           /* lazy rows: what slot 0 decays by for every update missed; 1: nothing */
     tg_key weight_key;
     bool rows_from_gradient;    /* lazy: a row of zeros in `gradient` is an untouched row */
 } tg_pass;

@@ -35,8 +35,8 @@ static double rms_of(const double *squares, size_t blocks, size_t n)
     return n == 0 ? 0 : sqrt(tg_tree_sum(squares, blocks) / (double)n);
 }
 
-/* As for the tensor's next update. */
-tg_view tg_entry_view(const tg_optim *o, const tg_entry *e)
+/* As for the tensor's next update, without RMS: safe while blocks are being written. */
+static tg_view entry_view(const tg_optim *o, const tg_entry *e)
 {
     return (tg_view){
         .option = o->group[e->param.group].now,
@@ -45,8 +45,15 @@ tg_view tg_entry_view(const tg_optim *o, const tg_entry *e)
         .rows = e->param.rows,
         .cols = e->param.cols,
         .fan_in = e->param.fan_in,
-        .rms = e->block_squares != NULL && !e->row_rms ? rms_of(e->block_squares, e->blocks, e->n) : 0,
     };
+}
+
+tg_view tg_entry_view(const tg_optim *o, const tg_entry *e)
+{
+    tg_view view = entry_view(o, e);
+    if (e->block_squares != NULL && !e->row_rms)
+        view.rms = rms_of(e->block_squares, e->blocks, e->n);
+    return view;
 }
 
 static void decay_of(const tg_optim *o, const tg_entry *e, const double *option, tg_pass *p)
@@ -87,6 +94,10 @@ void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format 
                    .weight_key = tg_key_make((uint64_t)o->common[TG_COMMON_SEED], TG_STREAM_WEIGHT, o->update + 1, entry)};
     decay_of(o, e, o->group[e->param.group].now, p);
     const tg_view view = rule_view(o, e, p, option);
+    double scale_of_gradient;
+    p->row_decay = 1;
+    if (e->lazy && o->rule->fold != NULL)
+        o->rule->fold(&view, &p->row_decay, &scale_of_gradient);
     if (!e->row_rms)
         o->rule->prepare(p->k, &view);
     else /* a row of several blocks needs its RMS from before the first of them is written */
@@ -208,15 +219,12 @@ static bool row_rests(const tg_entry *e, const tg_pass *p, size_t row)
 }
 
 /* Averages of a lazy row decay for the updates it missed, when gradients come as arrays. Folded tiles do it themselves. */
-static void catch_up(const tg_optim *o, const tg_entry *e, size_t row, const tg_block *b)
+static void catch_up(const tg_entry *e, const tg_pass *p, size_t row, const tg_block *b)
 {
     const uint64_t missed = *e->updates - e->row_updates[row];
-    if (missed == 0 || o->rule->fold == NULL)
+    if (missed == 0 || p->row_decay == 1)
         return;
-    double decay, scale;
-    const tg_view view = tg_entry_view(o, e);
-    o->rule->fold(&view, &decay, &scale);
-    const float factor = (float)pow(decay, (double)missed);
+    const float factor = (float)pow(p->row_decay, (double)missed);
     for (size_t i = 0; i < b->n; i++)
         b->slot[0][i] *= factor;
 }
@@ -255,7 +263,7 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, workspac
         b.slot[s] = e->slot[s] == NULL ? NULL : load(o, w->slot[s], e->slot[s], e->slot_format[s], first, n);
     b.g = p->gradient == NULL ? NULL : gradient_block(o, p, w, b.x, first, n);
     if (b.g != NULL && e->lazy)
-        catch_up(o, e, row, &b);
+        catch_up(e, p, row, &b);
     if (p->decoupled != 0)
         for (size_t i = 0; i < n; i++)
             b.x[i] -= p->decoupled * b.x[i];

@@ -256,6 +256,8 @@ static tg_status settle_config(training *t, const tg_train_config *wish, const t
     t->updates = (uint64_t)t->config.option[TG_TRAIN_UPDATES];
     t->update = t->first_update = t->saved_update = run->update;
     t->validation_loss = run->texts != NULL ? run->validation_loss : NAN;
+    if (t->config.data == NULL && wish->resume)
+        return tg_fail(TG_EINVAL, "there is no checkpoint in %s to resume from, and no text (data) to begin with", wish->out);
     if (t->config.data == NULL)
         return tg_fail(TG_EINVAL, "there is no text to train on: name it with data");
     if (t->config.out == NULL)

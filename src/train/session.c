@@ -59,14 +59,13 @@ static tg_status check_vocab(const tg_session *s, const tg_model_config *model)
 static tg_status open_model(tg_session *s, const char *checkpoint)
 {
     const tg_train_config *c = s->config;
-    const char *from = checkpoint != NULL ? checkpoint : c->init;
     tg_model_config model = c->model;
     tg_status status = TG_OK;
-    if (from != NULL)
-        status = tg_model_config_read(&model, from);
-    else
+    if (checkpoint != NULL)
+        status = tg_model_config_read(&model, checkpoint);
+    else if (c->init == NULL)
         model.vocab = c->vocab != 0 ? c->vocab : tg_tokenizer_vocab(s->tokenizer);
-    if (status == TG_OK && from == NULL)
+    if (status == TG_OK && checkpoint == NULL)
         status = tg_model_config_complete(&model);
     if (status == TG_OK)
         status = check_vocab(s, &model);

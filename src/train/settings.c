@@ -1,10 +1,12 @@
 /* train/settings.c -- trainer.json: written with every checkpoint, read when a run is resumed. */
+#define _XOPEN_SOURCE 700 /* realpath */
 #include "train/settings.h"
 
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/fail.h"
@@ -14,8 +16,6 @@
 static const char file_name[] = "trainer.json";
 
 /* ---- writing ---- */
-
-static json_t *text_or_null(const char *text) { return text == NULL ? json_null() : json_string(text); }
 
 static json_t *options_object(const tg_train_config *config)
 {
@@ -38,19 +38,20 @@ static json_t *settings_object(const tg_train_config *config)
 
 static json_t *run_object(const tg_train_config *config, uint64_t update, uint64_t hash, double validation_loss)
 {
-    char hex[24];
+    char hex[24], *data = realpath(config->data, NULL); /* to be found from anywhere; NULL: keep what was said */
     snprintf(hex, sizeof hex, "%016" PRIx64, hash);
     json_t *root = json_object();
     json_object_set_new(root, "tiger_version", json_string(tg_version()));
     json_object_set_new(root, "update", json_integer((json_int_t)update));
     json_object_set_new(root, "corpus_hash", json_string(hex));
     json_object_set_new(root, "validation_loss", isfinite(validation_loss) ? json_real(validation_loss) : json_null());
-    json_object_set_new(root, "data", text_or_null(config->data));
+    json_object_set_new(root, "data", json_string(data != NULL ? data : config->data));
     json_object_set_new(root, "vocab", json_integer((json_int_t)config->vocab));
     json_object_set_new(root, "optimizer", json_string(config->optimizer));
     json_object_set_new(root, "schedule", json_string(config->schedule));
     json_object_set_new(root, "options", options_object(config));
     json_object_set_new(root, "optimizer_options", settings_object(config));
+    free(data);
     return root;
 }
 

@@ -45,7 +45,8 @@ typedef struct tg_train_config {
     bool resume;           /* go on from the newest checkpoint in `out`, if there is one */
     const char *tokenizer; /* "byte" or "char"; NULL: the directory's own with `init`, else "char" */
     size_t vocab;          /* pad the vocabulary to this size; 0: the tokenizer's */
-    tg_model_config model; /* vocab is filled in from the tokenizer */
+    tg_model_config model; /* vocab is filled in from the tokenizer; with `init` it is what tg_model_config_read gives for
+                              that directory, dropout changed perhaps */
     double option[TG_TRAIN_OPTIONS];
     bool given[TG_TRAIN_OPTIONS]; /* said by the user, rather than a default */
     const char *optimizer;     /* NULL: "tiger" */
