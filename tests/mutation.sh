@@ -46,7 +46,8 @@ optim/rule/tiger.c s/1 \/ sqrt((double)v->fan_in)/1 \/ (double)v->fan_in/
 optim/rule/tiger.c s/role == TG_EMBEDDING \&\& option\[EMBEDDING_UPDATE\] == UPDATE_LAZY/0 * (role + option[0]) != 0/
 optim/rule/tiger.c s/\*scale = 1 - v->option\[BETA\]/*scale = 1/
 optim/rule/tiger.c s/(float)(1 - v->option\[GAMMA\])/(float)(0.5 - v->option[GAMMA] \/ 2)/
-optim/rule.h s/(v > 0.0f) - (v < 0.0f)/(v >= 0.0f) - (v < 0.0f)/
+optim/rule.h s/__builtin_islessgreater(v, 0.0f) ? one : 0.0f/one/
+optim/rule.h s/\& 0x80000000u) | 0x3f800000u/\& 0x80000000u) | 0xbf800000u/
 optim/guard.c s/s->centre) \* s->factor + s->centre/s->centre) * s->factor/
 optim/guard.c s/e->accepted += e->seen \&\& !e->bad;/e->accepted += e->seen;/
 optim/guard.c s/else if (e->accepted > 0)/else if (0)/
