@@ -14,10 +14,12 @@
 
 #include "base/kernels.h"
 #include "base/memory.h"
-#include "layer/layer.h"
 #include "graph/product.h"
+#include "layer/finish.h"
+#include "layer/layer.h"
 #include "layer/rope.h"
 #include "layer/rows.h"
+#include "layer/work.h"
 
 #define BLOCK ((size_t)64) /* queries */
 
@@ -77,108 +79,105 @@ static head_view view(const shape *s, void *const *tensor, const bool *add, tg_f
     head_view v = {.ld = all * s->dim, .format = format, .add = add != NULL && add[input]};
     const size_t column = ((s->fused ? before[which] : 0) + head) * s->dim;
     if (tensor[input] != NULL)
-        v.first = (char *)tensor[input] + (b * s->time * v.ld + column) * tg_format_bytes(format);
+        v.first = (void *)(uintptr_t)tg_at(tensor[input], format, b * s->time * v.ld + column);
     return v;
 }
 
-/* dst (count, dim) <- rows from `row` on; rotated when table is given, times scale. */
-static void load_head(float *dst, const head_view *v, size_t row, size_t count, size_t dim, const float *table,
-                      float scale)
+/* A matrix of fp32 rows. */
+typedef struct matrix {
+    float *x;
+    size_t ld;
+} matrix;
+
+/* Rows from `row` on of a head as fp32, rotated when table is given: where they lie, or packed into room (count, dim). */
+static matrix load_head(float *room, const head_view *v, size_t row, size_t count, size_t dim, const float *table)
 {
-    const size_t bytes = tg_format_bytes(v->format);
+    if (v->format == TG_F32 && table == NULL)
+        return (matrix){(float *)v->first + row * v->ld, v->ld};
     for (size_t r = 0; r < count; r++) {
-        float *x = dst + r * dim;
-        TG_PER_ISA(tg_kernels).widen(x, (const char *)v->first + (row + r) * v->ld * bytes, v->format, dim);
+        float *x = room + r * dim;
+        TG_PER_ISA(tg_kernels).widen(x, tg_at(v->first, v->format, (row + r) * v->ld), v->format, dim);
         if (table != NULL)
             tg_rope(x, table + (row + r) * dim, dim);
-        if (scale != 1.0f)
-            for (size_t i = 0; i < dim; i++)
-                x[i] *= scale;
     }
+    return (matrix){room, dim};
 }
 
-/* Rows from `row` on <- src (count, dim), which is spoiled; rotated back when table is given, row r times scale[r * step]. */
-static void store_head(const head_view *v, size_t row, size_t count, size_t dim, float *src, const float *table,
-                       const float *scale, size_t step)
+/* Where rows from `row` on of a head are to be computed: in place, or in room, to be stored after. */
+static matrix head_target(float *room, const head_view *v, size_t row, size_t dim, const float *table)
+{
+    return v->format == TG_F32 && table == NULL ? (matrix){(float *)v->first + row * v->ld, v->ld} : (matrix){room, dim};
+}
+
+/* Brings what was computed in room (count, dim) home; it is spoiled. Rotated back when table is given. */
+static void store_head(const head_view *v, size_t row, size_t count, size_t dim, float *room, const float *table)
 {
     for (size_t r = 0; r < count; r++) {
-        float *restrict x = src + r * dim;
-        const float by = scale[r * step];
-        for (size_t i = 0; i < dim; i++)
-            x[i] *= by;
+        float *x = room + r * dim;
         if (table != NULL)
             tg_rope_back(x, table + (row + r) * dim, dim);
         const size_t at = (row + r) * v->ld;
-        if (v->format == TG_F32) {
-            float *restrict y = (float *)v->first + at;
-            for (size_t i = 0; i < dim; i++)
-                y[i] = v->add ? y[i] + x[i] : x[i];
-        } else {
-            uint16_t *restrict y = (uint16_t *)v->first + at;
-            if (v->add)
-                for (size_t i = 0; i < dim; i++)
-                    x[i] += tg_bf16_to_f32(y[i]);
-            for (size_t i = 0; i < dim; i++)
-                y[i] = tg_f32_to_bf16(x[i]);
-        }
+        if (v->format == TG_F32)
+            tg_finish_f32((float *)v->first + at, x, NULL, v->add, dim);
+        else
+            tg_finish_bf16((uint16_t *)v->first + at, x, NULL, v->add, dim);
     }
 }
 
-/* ---- one thread's products ------------------------------------------------------------------------------------------ */
+/* ---- one thread's work --------------------------------------------------------------------------------------------- */
 
-/* C (m,n) = A B, rows of all three contiguous. */
-static tg_status multiply(size_t m, size_t n, size_t k, const float *a, bool transpose_a, const float *b,
-                          bool transpose_b, float *c, bool add)
+/* C (m,n) = op(A) op(B), or C += . */
+static tg_status multiply(size_t m, size_t n, size_t k, matrix a, bool transpose_a, matrix b, bool transpose_b, matrix c,
+                          bool add)
 {
-    const tg_product p = {.m = m, .n = n, .k = k, .transpose_a = transpose_a, .transpose_b = transpose_b,
-                          .lda = transpose_a ? m : k, .ldb = transpose_b ? k : n, .ldc = n, .add = add};
-    return tg_product_f32(&p, a, b, c);
+    const tg_product p = {.m = m, .n = n, .k = k, .transpose_a = transpose_a, .transpose_b = transpose_b, .lda = a.ld,
+                          .ldb = b.ld, .ldc = c.ld, .add = add};
+    return tg_product_f32(&p, a.x, b.x, c.x);
 }
 
-/* A thread's scratch, in values. */
+/* A thread's scratch. */
 typedef struct bench {
-    float *k, *v, *dk, *dv;            /* (T, D) */
-    float *q, *y, *dq, *s, *ds, *row; /* (BLOCK, D) three times, (BLOCK, keys) twice, (BLOCK) */
+    float *k, *v, *dk, *dv;           /* (T, D) */
+    float *q, *y, *dq, *s, *ds, *row; /* (BLOCK, D) three times, (BLOCK, keys, padded) twice, (BLOCK) */
 } bench;
+
+/* Rows of S are padded, so that loops over them run in whole vectors. */
+static size_t padded(size_t n) { return tg_round_up(n, TG_ROW_LANES); }
 
 static size_t bench_values(const shape *s, size_t keys, bool backward)
 {
-    return s->time * s->dim * (backward ? 4 : 2) + BLOCK * (s->dim * (backward ? 3 : 2) + keys * (backward ? 2 : 1) + 1);
+    return s->time * s->dim * (backward ? 4 : 2) +
+           BLOCK * (s->dim * (backward ? 3 : 2) + padded(keys) * (backward ? 2 : 1) + 1);
 }
 
 static bench bench_of(const shape *s, size_t keys, bool backward, float *memory)
 {
-    const size_t all = s->time * s->dim, block = BLOCK * s->dim;
-    bench b = {.k = memory, .v = memory + all};
-    memory += 2 * all;
-    if (backward) {
-        b.dk = memory;
-        b.dv = memory + all;
-        memory += 2 * all;
-    }
-    b.q = memory;
-    b.y = memory + block;
-    memory += 2 * block;
+    const size_t all = s->time * s->dim, block = BLOCK * s->dim, scores = BLOCK * padded(keys);
+    bench b = {.s = memory, .ds = backward ? memory + scores : NULL}; /* aligned */
+    memory += backward ? 2 * scores : scores;
+    b.row = memory;
+    b.q = memory + BLOCK;
+    b.y = b.q + block;
+    memory = b.y + block;
     if (backward) {
         b.dq = memory;
-        memory += block;
+        b.dk = memory + block;
+        b.dv = b.dk + all;
+        memory = b.dv + all;
     }
-    b.s = memory;
-    memory += BLOCK * keys;
-    if (backward) {
-        b.ds = memory;
-        memory += BLOCK * keys;
-    }
-    b.row = memory;
+    b.k = memory;
+    b.v = memory + all;
     return b;
 }
 
-static size_t table_values(const shape *s) { return s->theta == 0.0 ? 0 : s->time * s->dim; }
-
-static size_t scratch_bytes(const shape *s, size_t keys, bool backward, size_t threads)
+static size_t table_bytes(const shape *s)
 {
-    return tg_round_up(table_values(s) * sizeof(float), TG_CACHE_LINE) +
-           threads * tg_round_up(bench_values(s, keys, backward) * sizeof(float), TG_CACHE_LINE);
+    return tg_round_up(s->theta == 0.0 ? 0 : s->time * s->dim * sizeof(float), TG_CACHE_LINE);
+}
+
+static size_t bench_bytes(const shape *s, size_t keys, bool backward)
+{
+    return tg_round_up(bench_values(s, keys, backward) * sizeof(float), TG_CACHE_LINE);
 }
 
 /* The table of rotations at the start of scratch; NULL without. */
@@ -192,84 +191,114 @@ static const float *make_table(const shape *s, void *scratch)
 
 static float *thread_memory(const shape *s, size_t keys, bool backward, void *scratch)
 {
-    const size_t bytes = tg_round_up(bench_values(s, keys, backward) * sizeof(float), TG_CACHE_LINE);
-    char *first = (char *)scratch + tg_round_up(table_values(s) * sizeof(float), TG_CACHE_LINE);
-    return (float *)(first + bytes * (size_t)omp_get_thread_num());
+    return (float *)((char *)scratch + table_bytes(s) + bench_bytes(s, keys, backward) * (size_t)omp_get_thread_num());
 }
-
-/* ---- forward ------------------------------------------------------------------------------------------------------- */
 
 typedef struct head_job {
     const tg_call *call;
     const shape *s;
     const float *table;
     bench *w;
-    const float *keys, *values;
+    matrix k, v;
     size_t b, head;
 } head_job;
+
+/* A head of the output or its gradient. */
+static head_view output_view(const head_job *j, const void *y)
+{
+    const tg_format format = j->call->graph->format;
+    const size_t ld = j->s->heads * j->s->dim;
+    const void *first = tg_at(y, format, j->b * j->s->time * ld + j->head * j->s->dim);
+    return (head_view){.first = (void *)(uintptr_t)first, .ld = ld, .format = format};
+}
+
+static head_view input_view(const head_job *j, int which, size_t head)
+{
+    return view(j->s, j->call->in, NULL, j->call->graph->format, which, j->b, head);
+}
+
+/* ---- forward ------------------------------------------------------------------------------------------------------- */
+
+/* Rows of S to exp(scale (S - max)), one over their sums to w->row. */
+static void softmax_rows(const head_job *j, size_t first, size_t count, size_t seen, float *lse)
+{
+    const shape *s = j->s;
+    for (size_t r = 0; r < count; r++) {
+        const size_t n = keys_seen(s, first + r + 1), whole = padded(n);
+        float *x = j->w->s + r * padded(seen);
+        for (size_t i = n; i < whole; i++)
+            x[i] = x[0];
+        const float most = tg_row_max(x, whole), nothing = most - TG_ROW_NOTHING / s->scale;
+        for (size_t i = n; i < whole; i++)
+            x[i] = nothing;
+        const float sum = tg_row_exp_sum(x, s->scale, most * s->scale, whole);
+        for (size_t i = n; i < seen; i++)
+            x[i] = 0.0f;
+        j->w->row[r] = 1.0f / sum;
+        if (lse != NULL)
+            lse[first + r] = most * s->scale + logf(sum);
+    }
+}
 
 static tg_status forward_block(const head_job *j, size_t first, size_t count, float *lse)
 {
     const shape *s = j->s;
     bench *w = j->w;
     const size_t seen = keys_seen(s, first + count);
-    const head_view q = view(s, j->call->in, NULL, j->call->graph->format, Q, j->b, j->head);
-    load_head(w->q, &q, first, count, s->dim, j->table, s->scale);
-    tg_status status = multiply(count, seen, s->dim, w->q, false, j->keys, true, w->s, false);
-    for (size_t r = 0; r < count && status == TG_OK; r++) {
-        float *x = w->s + r * seen;
-        const size_t n = keys_seen(s, first + r + 1);
-        const float most = tg_row_max(x, n);
-        tg_row_exp(x, most, n);
-        memset(x + n, 0, (seen - n) * sizeof *x);
-        const float sum = tg_row_sum(x, n);
-        w->row[r] = 1.0f / sum;
-        if (lse != NULL)
-            lse[first + r] = most + logf(sum);
-    }
-    if (status == TG_OK)
-        status = multiply(count, s->dim, seen, w->s, false, j->values, false, w->y, false);
+    const matrix scores = {w->s, padded(seen)};
+    const head_view q = input_view(j, Q, j->head), y = output_view(j, j->call->out[0]);
+    tg_status status = multiply(count, seen, s->dim, load_head(w->q, &q, first, count, s->dim, j->table), false, j->k,
+                                true, scores, false);
     if (status != TG_OK)
         return status;
-    const size_t ld = s->heads * s->dim, at = j->b * s->time * ld + j->head * s->dim;
-    const tg_format format = j->call->graph->format;
-    const head_view y = {.first = (char *)j->call->out[0] + at * tg_format_bytes(format), .ld = ld, .format = format};
-    store_head(&y, first, count, s->dim, w->y, NULL, w->row, 1);
-    return TG_OK;
+    softmax_rows(j, first, count, seen, lse);
+    const matrix out = head_target(w->y, &y, first, s->dim, NULL);
+    status = multiply(count, s->dim, seen, scores, false, j->v, false, out, false);
+    for (size_t r = 0; r < count && status == TG_OK; r++)
+        for (size_t i = 0; i < s->dim; i++)
+            out.x[r * out.ld + i] *= w->row[r];
+    if (status == TG_OK && out.x == w->y)
+        store_head(&y, first, count, s->dim, w->y, NULL);
+    return status;
 }
 
 static tg_status forward_head(head_job *j)
 {
     const shape *s = j->s;
     const tg_call *call = j->call;
-    const size_t kv = j->head / (s->heads / s->kv_heads);
+    const size_t kv = j->head / (s->heads / s->kv_heads), cache = call->op->as.attention.cache;
     if (s->capacity > 0) {
-        j->keys = call->run->cache->key[call->op->as.attention.cache] + kv * s->capacity * s->dim;
-        j->values = call->run->cache->value[call->op->as.attention.cache] + kv * s->capacity * s->dim;
+        j->k = (matrix){call->run->cache->key[cache] + kv * s->capacity * s->dim, s->dim};
+        j->v = (matrix){call->run->cache->value[cache] + kv * s->capacity * s->dim, s->dim};
     } else {
-        const head_view k = view(s, call->in, NULL, call->graph->format, K, j->b, kv);
-        const head_view v = view(s, call->in, NULL, call->graph->format, V, j->b, kv);
-        load_head(j->w->k, &k, 0, s->time, s->dim, j->table, 1.0f);
-        load_head(j->w->v, &v, 0, s->time, s->dim, NULL, 1.0f);
-        j->keys = j->w->k;
-        j->values = j->w->v;
+        const head_view k = input_view(j, K, kv), v = input_view(j, V, kv);
+        j->k = load_head(j->w->k, &k, 0, s->time, s->dim, j->table);
+        j->v = load_head(j->w->v, &v, 0, s->time, s->dim, NULL);
     }
     float *lse = call->saved[0] == NULL ? NULL : (float *)call->saved[0] + (j->b * s->heads + j->head) * s->time;
     tg_status status = TG_OK;
     for (size_t first = 0; first < s->time && status == TG_OK; first += BLOCK)
-        status = forward_block(j, first, s->time - first < BLOCK ? s->time - first : BLOCK, lse);
+        status = forward_block(j, first, tg_least(BLOCK, s->time - first), lse);
     return status;
+}
+
+/* (count, dim) rows of a head into the cache. */
+static void append_head(float *cache, const head_view *v, size_t count, size_t dim, const float *table)
+{
+    const matrix rows = load_head(cache, v, 0, count, dim, table);
+    for (size_t r = 0; r < count && rows.x != cache; r++)
+        memcpy(cache + r * dim, rows.x + r * rows.ld, dim * sizeof *cache);
 }
 
 /* The cache's share of one call: keys, rotated, and values of this run's tokens. */
 static void append_to_cache(const tg_call *call, const shape *s, const float *table)
 {
+    const head_job j = {.call = call, .s = s};
     for (size_t kv = 0; kv < s->kv_heads; kv++) {
-        const size_t at = (kv * s->capacity + s->past) * s->dim;
-        const head_view k = view(s, call->in, NULL, call->graph->format, K, 0, kv);
-        const head_view v = view(s, call->in, NULL, call->graph->format, V, 0, kv);
-        load_head(call->run->cache->key[call->op->as.attention.cache] + at, &k, 0, s->time, s->dim, table, 1.0f);
-        load_head(call->run->cache->value[call->op->as.attention.cache] + at, &v, 0, s->time, s->dim, NULL, 1.0f);
+        const size_t at = (kv * s->capacity + s->past) * s->dim, cache = call->op->as.attention.cache;
+        const head_view k = input_view(&j, K, kv), v = input_view(&j, V, kv);
+        append_head(call->run->cache->key[cache] + at, &k, s->time, s->dim, table);
+        append_head(call->run->cache->value[cache] + at, &v, s->time, s->dim, NULL);
     }
 }
 
@@ -300,52 +329,74 @@ static tg_status forward(const tg_call *call)
 
 /* ---- backward ------------------------------------------------------------------------------------------------------ */
 
-/* P and dS of a block of queries, in w->s and w->ds. */
-static tg_status backward_scores(const head_job *j, size_t first, size_t count, size_t seen)
+/* S and dP of a block of queries to P and dS. */
+static void backward_rows(const head_job *j, size_t first, size_t count, size_t seen)
+{
+    const shape *s = j->s;
+    const float *lse = (const float *)j->call->saved[0] + (j->b * s->heads + j->head) * s->time;
+    for (size_t r = 0; r < count; r++) {
+        const size_t n = keys_seen(s, first + r + 1), whole = padded(n);
+        float *p = j->w->s + r * padded(seen), *ds = j->w->ds + r * padded(seen);
+        const float nothing = (lse[first + r] - TG_ROW_NOTHING) / s->scale;
+        for (size_t i = n; i < whole; i++) {
+            p[i] = nothing;
+            ds[i] = 0.0f;
+        }
+        const float dot = tg_row_exp_dot(p, ds, s->scale, lse[first + r], whole);
+        tg_row_slope(ds, p, dot, s->scale, whole);
+        for (size_t i = n; i < seen; i++)
+            p[i] = ds[i] = 0.0f;
+    }
+}
+
+/* Where a key head's gradients are gathered. */
+typedef struct key_gradients {
+    head_view k, v;
+    matrix dk, dv;
+} key_gradients;
+
+/* `wrote`: dK and dV have been written for every key this block sees. */
+static tg_status backward_block(const head_job *j, size_t first, size_t count, const key_gradients *g, bool wrote)
 {
     const shape *s = j->s;
     bench *w = j->w;
-    const float *lse = (const float *)j->call->saved[0] + (j->b * s->heads + j->head) * s->time;
-    tg_status status = multiply(count, seen, s->dim, w->q, false, w->k, true, w->s, false);
+    const size_t seen = keys_seen(s, first + count);
+    const head_view q = input_view(j, Q, j->head), y = output_view(j, j->call->dout[0]);
+    const head_view dq = view(s, j->call->din, j->call->add, j->call->graph->format, Q, j->b, j->head);
+    const matrix queries = load_head(w->q, &q, first, count, s->dim, j->table);
+    const matrix dy = load_head(w->y, &y, first, count, s->dim, NULL);
+    const matrix p = {w->s, padded(seen)}, ds = {w->ds, padded(seen)};
+    tg_status status = multiply(count, seen, s->dim, queries, false, j->k, true, p, false);
     if (status == TG_OK)
-        status = multiply(count, seen, s->dim, w->y, false, w->v, true, w->ds, false);
-    for (size_t r = 0; r < count && status == TG_OK; r++) {
-        const size_t n = keys_seen(s, first + r + 1);
-        float *restrict p = w->s + r * seen, *restrict ds = w->ds + r * seen;
-        tg_row_exp(p, lse[first + r], n);
-        const float dot = tg_row_dot(p, ds, n);
-        for (size_t i = 0; i < n; i++)
-            ds[i] = p[i] * (ds[i] - dot);
-        memset(p + n, 0, (seen - n) * sizeof *p);
-        memset(ds + n, 0, (seen - n) * sizeof *ds);
-    }
+        status = multiply(count, seen, s->dim, dy, false, j->v, true, ds, false);
+    if (status != TG_OK)
+        return status;
+    backward_rows(j, first, count, seen);
+    const bool in_room = g->dk.x == w->dk;
+    if (g->dv.x != NULL)
+        status = multiply(seen, s->dim, count, p, true, dy, false, g->dv, wrote || (g->v.add && g->dv.x != w->dv));
+    if (status == TG_OK && g->dk.x != NULL)
+        status = multiply(seen, s->dim, count, ds, true, queries, false, g->dk, wrote || (g->k.add && !in_room));
+    if (status != TG_OK || dq.first == NULL)
+        return status;
+    const matrix out = head_target(w->dq, &dq, first, s->dim, j->table);
+    status = multiply(count, s->dim, seen, ds, false, j->k, false, out, dq.add && out.x != w->dq);
+    if (status == TG_OK && out.x == w->dq)
+        store_head(&dq, first, count, s->dim, w->dq, j->table);
     return status;
 }
 
-static tg_status backward_block(const head_job *j, size_t first, size_t count, bool add)
+static key_gradients key_gradients_of(const head_job *j, size_t kv)
 {
     const shape *s = j->s;
-    bench *w = j->w;
-    const size_t seen = keys_seen(s, first + count), ld = s->heads * s->dim;
-    const tg_format format = j->call->graph->format;
-    const head_view q = view(s, j->call->in, NULL, format, Q, j->b, j->head);
-    const size_t at = j->b * s->time * ld + j->head * s->dim;
-    const head_view dy = {.first = (char *)(uintptr_t)j->call->dout[0] + at * tg_format_bytes(format), .ld = ld,
-                          .format = format};
-    load_head(w->q, &q, first, count, s->dim, j->table, s->scale);
-    load_head(w->y, &dy, first, count, s->dim, NULL, 1.0f);
-    tg_status status = backward_scores(j, first, count, seen);
-    if (status == TG_OK)
-        status = multiply(seen, s->dim, count, w->s, true, w->y, false, w->dv, add);
-    if (status == TG_OK)
-        status = multiply(seen, s->dim, count, w->ds, true, w->q, false, w->dk, add);
-    const head_view dq = view(s, j->call->din, j->call->add, format, Q, j->b, j->head);
-    if (status != TG_OK || dq.first == NULL)
-        return status;
-    status = multiply(count, s->dim, seen, w->ds, false, w->k, false, w->dq, false);
-    if (status == TG_OK)
-        store_head(&dq, first, count, s->dim, w->dq, j->table, &s->scale, 0);
-    return status;
+    const tg_call *call = j->call;
+    key_gradients g = {.k = view(s, call->din, call->add, call->graph->format, K, j->b, kv),
+                       .v = view(s, call->din, call->add, call->graph->format, V, j->b, kv)};
+    if (g.k.first != NULL)
+        g.dk = head_target(j->w->dk, &g.k, 0, s->dim, j->table);
+    if (g.v.first != NULL)
+        g.dv = head_target(j->w->dv, &g.v, 0, s->dim, NULL);
+    return g;
 }
 
 /* A key head and all query heads of its group. Blocks go from the last to the first: the last sees every key, so it
@@ -353,27 +404,23 @@ static tg_status backward_block(const head_job *j, size_t first, size_t count, b
 static tg_status backward_group(head_job *j, size_t kv)
 {
     const shape *s = j->s;
-    const tg_call *call = j->call;
-    const tg_format format = call->graph->format;
     const size_t group = s->heads / s->kv_heads, last = (s->time - 1) / BLOCK;
-    const head_view k = view(s, call->in, NULL, format, K, j->b, kv), v = view(s, call->in, NULL, format, V, j->b, kv);
-    load_head(j->w->k, &k, 0, s->time, s->dim, j->table, 1.0f);
-    load_head(j->w->v, &v, 0, s->time, s->dim, NULL, 1.0f);
+    const head_view k = input_view(j, K, kv), v = input_view(j, V, kv);
+    const key_gradients g = key_gradients_of(j, kv);
+    j->k = load_head(j->w->k, &k, 0, s->time, s->dim, j->table);
+    j->v = load_head(j->w->v, &v, 0, s->time, s->dim, NULL);
     tg_status status = TG_OK;
-    for (size_t g = 0; g < group; g++) {
-        j->head = kv * group + g;
+    for (size_t i = 0; i < group; i++) {
+        j->head = kv * group + i;
         for (size_t block = last + 1; block-- > 0 && status == TG_OK;) {
             const size_t first = block * BLOCK;
-            status = backward_block(j, first, s->time - first < BLOCK ? s->time - first : BLOCK, g > 0 || block < last);
+            status = backward_block(j, first, tg_least(BLOCK, s->time - first), &g, i > 0 || block < last);
         }
     }
-    const float one = 1.0f;
-    const head_view dk = view(s, call->din, call->add, format, K, j->b, kv);
-    const head_view dv = view(s, call->din, call->add, format, V, j->b, kv);
-    if (status == TG_OK && dk.first != NULL)
-        store_head(&dk, 0, s->time, s->dim, j->w->dk, j->table, &one, 0);
-    if (status == TG_OK && dv.first != NULL)
-        store_head(&dv, 0, s->time, s->dim, j->w->dv, NULL, &one, 0);
+    if (status == TG_OK && g.dk.x == j->w->dk)
+        store_head(&g.k, 0, s->time, s->dim, j->w->dk, j->table);
+    if (status == TG_OK && g.dv.x == j->w->dv)
+        store_head(&g.v, 0, s->time, s->dim, j->w->dv, NULL);
     return status;
 }
 
@@ -412,8 +459,8 @@ static tg_status plan(tg_graph *graph, tg_op *op)
     const bool trains = graph->mode == TG_TRAIN;
     op->as.attention.threads = (int)threads;
     const size_t keys = most_keys(graph);
-    op->scratch_bytes[TG_FORWARD] = scratch_bytes(&s, keys, false, threads);
-    op->scratch_bytes[TG_BACKWARD] = trains ? scratch_bytes(&s, keys, true, threads) : 0;
+    op->scratch_bytes[TG_FORWARD] = table_bytes(&s) + threads * bench_bytes(&s, keys, false);
+    op->scratch_bytes[TG_BACKWARD] = trains ? table_bytes(&s) + threads * bench_bytes(&s, keys, true) : 0;
     graph->flops += flops_of(&s) * (trains ? 3.0 : 1.0);
     if (trains)
         op->saved[0] = tg_graph_tensor(graph, TG_F32, s.batch * s.heads, s.time);

@@ -129,8 +129,7 @@ static void take_panel(const head *h, const panel_at *p, const int32_t *target, 
             h->sum_logits[at] = tg_row_sum(l, p->cols);
         const float most = tg_row_max(l, p->cols);
         h->most[at] = most;
-        tg_row_exp(l, most, p->cols);
-        h->sum[at] = tg_row_sum(l, p->cols);
+        h->sum[at] = tg_row_exp_sum(l, 1.0f, most, p->cols);
         if (h->kept != NULL && h->format == TG_BF16)
             tg_finish_bf16((uint16_t *)h->kept + r * h->v + p->col, l, NULL, false, p->cols);
     }

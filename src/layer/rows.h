@@ -48,23 +48,44 @@ static inline float tg_row_sum(const float *restrict x, size_t n)
     return tg_row_lanes_total(lane);
 }
 
-static inline float tg_row_dot(const float *restrict x, const float *restrict y, size_t n)
+/* exp(-TG_ROW_NOTHING) adds nothing to an fp32 sum of at least one, and no subnormal slows it down. */
+#define TG_ROW_NOTHING 80.0f
+
+/* x <- exp(scale x - by); returns their sum. */
+static inline float tg_row_exp_sum(float *restrict x, float scale, float by, size_t n)
 {
     float lane[TG_ROW_LANES] = {0};
     size_t i = 0;
     for (; i + TG_ROW_LANES <= n; i += TG_ROW_LANES)
-        for (size_t l = 0; l < TG_ROW_LANES; l++)
-            lane[l] += x[i + l] * y[i + l];
-    for (size_t l = 0; i + l < n; l++)
-        lane[l] += x[i + l] * y[i + l];
+        for (size_t l = 0; l < TG_ROW_LANES; l++) {
+            x[i + l] = tg_exp(scale * x[i + l] - by);
+            lane[l] += x[i + l];
+        }
+    for (size_t l = 0; i + l < n; l++) {
+        x[i + l] = tg_exp(scale * x[i + l] - by);
+        lane[l] += x[i + l];
+    }
     return tg_row_lanes_total(lane);
 }
 
-/* x <- exp(x - by) */
-static inline void tg_row_exp(float *restrict x, float by, size_t n)
+/* x <- exp(scale x - by); returns the product of x and y. n is a multiple of TG_ROW_LANES. */
+static inline float tg_row_exp_dot(float *restrict x, const float *restrict y, float scale, float by, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        x[i] = tg_exp(x[i] - by);
+    float lane[TG_ROW_LANES] = {0};
+    for (size_t i = 0; i < n; i += TG_ROW_LANES)
+        for (size_t l = 0; l < TG_ROW_LANES; l++) {
+            x[i + l] = tg_exp(scale * x[i + l] - by);
+            lane[l] += x[i + l] * y[i + l];
+        }
+    return tg_row_lanes_total(lane);
+}
+
+/* y <- scale p (y - dot): softmax's derivative. n is a multiple of TG_ROW_LANES. */
+static inline void tg_row_slope(float *restrict y, const float *restrict p, float dot, float scale, size_t n)
+{
+    for (size_t i = 0; i < n; i += TG_ROW_LANES)
+        for (size_t l = 0; l < TG_ROW_LANES; l++)
+            y[i + l] = scale * p[i + l] * (y[i + l] - dot);
 }
 
 #endif
