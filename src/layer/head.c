@@ -10,8 +10,9 @@
  * and keeps E = exp(L - m), in [0, 1], in the activations' format: (chunk, V) is the largest scratch here. A second
  * walk turns E into G = E exp(m - lse) / N - ..., and makes dx and one tile of dW per panel.
  *
- * The guard: |L| <= max_i |x_i| |W|_F (Cauchy & Schwarz; partial sums too). Where that is finite in fp32 with room to
- * spare, everything here is; where not, the loss is reported as NaN and nothing is handed to the sink. */
+ * The guard: a bad value in x or W shows in some lse. With one chunk all of them are known before the first tile; before
+ * several, |L| <= max_i |x_i| |W|_F (Cauchy & Schwarz; partial sums too) must be finite in fp32 with room to spare.
+ * Otherwise the loss is reported as NaN and nothing is handed to the sink. */
 #include <math.h>
 
 #include "base/kernels.h"
@@ -40,7 +41,7 @@ typedef struct head {
     float *most, *sum;      /* (chunk, panels): of each row in each panel */
     float *sum_logits;      /* (chunk, panels), for label smoothing */
     float *target_logit;    /* (chunk) */
-    double *lse, *squares;  /* (chunk), (pieces) */
+    double *lse, *squares;  /* (chunk); (pieces + M), NULL with one chunk */
 } head;
 
 static size_t pieces_of(size_t n) { return (n + SQUARES_PIECE - 1) / SQUARES_PIECE; }
@@ -70,7 +71,7 @@ static head head_init(tg_work *work, const tg_graph *graph, const tg_op *op)
     h.sum_logits = tg_work_take(work, h.chunk * h.panels * sizeof(float));
     h.target_logit = tg_work_take(work, h.chunk * sizeof(float));
     h.lse = tg_work_take(work, h.chunk * sizeof(double));
-    h.squares = !h.trains ? NULL : tg_work_take(work, tg_round_up(pieces_of(h.v * h.c) + h.m, 8) * sizeof(double));
+    h.squares = !h.trains || h.chunk == h.m ? NULL : tg_work_take(work, tg_round_up(pieces_of(h.v * h.c) + h.m, 8) * sizeof(double));
     tg_work_taken(work);
     return h;
 }
@@ -185,25 +186,21 @@ typedef struct scales {
     double each, target, all; /* 1/N, (1-s)/N, s/(V N) */
 } scales;
 
-/* g (cols) <- G of row r; e is E there. g may be e. */
-static void gradient_row(const head *h, const panel_at *p, const scales *s, size_t r, int32_t target, const float *e,
-                         float *g)
+/* g (cols) <- G of row r. E is there, or in bf16 at e. */
+static void gradient_row(const head *h, const panel_at *p, const scales *s, size_t r, int32_t target,
+                         const uint16_t *restrict e, float *restrict g)
 {
     const double each = target < 0 ? 0.0 : s->each;
     const float by = (float)(exp((double)h->most[r * h->panels + p->index] - h->lse[r]) * each);
     const float less = target < 0 ? 0.0f : (float)s->all;
-    for (size_t i = 0; i < p->cols; i++)
-        g[i] = e[i] * by - less;
+    if (e != NULL)
+        for (size_t i = 0; i < p->cols; i++)
+            g[i] = tg_bf16_to_f32(e[i]) * by - less;
+    else
+        for (size_t i = 0; i < p->cols; i++)
+            g[i] = g[i] * by - less;
     if (target >= 0 && (size_t)target >= p->col && (size_t)target < p->col + p->cols)
         g[(size_t)target - p->col] -= (float)s->target;
-}
-
-static void gradient_row_bf16(const head *h, const panel_at *p, const scales *s, size_t r, int32_t target,
-                              const uint16_t *e, float *g)
-{
-    for (size_t i = 0; i < p->cols; i++)
-        g[i] = tg_bf16_to_f32(e[i]);
-    gradient_row(h, p, s, r, target, g, g);
 }
 
 /* G of a panel, as an operand of a product; *ld from row to row. */
@@ -216,12 +213,8 @@ static const void *panel_gradient(const tg_work *work, const head *h, const pane
 #pragma omp parallel for schedule(static) if (p->rows * p->cols >= TG_FINISH_SERIAL_BELOW)
     for (size_t r = 0; r < p->rows; r++) {
         float *g = h->format == TG_F32 ? (float *)h->kept + r * h->v + p->col : h->logits + r * p->cols;
-        if (h->format == TG_F32) {
-            gradient_row(h, p, s, r, target[r], g, g);
-            continue;
-        }
-        uint16_t *e = (uint16_t *)h->kept + r * h->v + p->col;
-        gradient_row_bf16(h, p, s, r, target[r], e, g);
+        uint16_t *e = h->format == TG_F32 ? NULL : (uint16_t *)h->kept + r * h->v + p->col;
+        gradient_row(h, p, s, r, target[r], e, g);
         if (work->format == TG_BF16)
             tg_finish_bf16(e, g, NULL, false, p->cols);
     }
@@ -288,9 +281,11 @@ static double squares(const void *x, tg_format format, size_t n)
     return sum;
 }
 
-/* True when no logit can overflow. */
+/* True when no logit of any chunk can overflow. */
 static bool within_bounds(const head *h, const void *x)
 {
+    if (h->squares == NULL)
+        return true;
     const size_t n = h->v * h->c, pieces = pieces_of(n);
     double *of_w = h->squares, *of_x = h->squares + pieces, w = 0, most = 0;
 #pragma omp parallel for schedule(static) if (pieces + h->m > 4)
@@ -324,6 +319,14 @@ static tg_status count_targets(const tg_call *call, const head *h, size_t *count
         *count += t >= 0;
     }
     return TG_OK;
+}
+
+static bool all_scored(const head *h, size_t rows)
+{
+    for (size_t r = 0; r < rows; r++)
+        if (!isfinite(h->lse[r]))
+            return false;
+    return true;
 }
 
 static void report(tg_run *run, double loss, size_t count)
@@ -379,27 +382,25 @@ static tg_status backward(const tg_call *call)
     tg_status status = count_targets(call, &h, &count);
     if (status != TG_OK)
         return status;
-    if (!within_bounds(&h, call->in[X])) {
-        report(call->run, (double)NAN, count);
-        call->run->loss = (double)NAN;
-        return TG_OK;
-    }
+    bool good = within_bounds(&h, call->in[X]);
     const double each = count == 0 ? 0.0 : 1.0 / (double)count;
     const scales by = {.each = each, .target = (1.0 - s) * each, .all = s * each / (double)h.v};
     const gradient d = {.dx = call->din[X], .add = call->add[X]};
     double loss = 0;
-    for (size_t row = 0; row < h.m && status == TG_OK; row += h.chunk) {
+    for (size_t row = 0; row < h.m && status == TG_OK && good; row += h.chunk) {
         const size_t rows = tg_least(h.chunk, h.m - row);
         const void *x = x_chunk(&work, &h, call->in[X], row, rows);
         const int32_t *target = call->run->targets + row;
         status = score_chunk(&work, &h, x, target, rows, s, &loss);
-        if (status == TG_OK)
+        good = status != TG_OK || (isfinite(loss) && all_scored(&h, rows));
+        if (status == TG_OK && good)
             status = gradient_chunk(&work, &h, call, x, target, row, rows, &by, &d);
     }
     if (status != TG_OK)
         return status;
-    report(call->run, loss, count);
-    return tg_call_complete(call, W);
+    report(call->run, good ? loss : (double)NAN, count);
+    call->run->loss = good ? call->run->loss : (double)NAN; /* even when no target counts */
+    return good ? tg_call_complete(call, W) : TG_OK;
 }
 
 /* Every product of a walk over all chunks; when planning, whole chunks are alike. */

@@ -18,7 +18,6 @@ typedef struct map {
     size_t m, k, n;
     bool n_by_k;       /* the weight is stored (n,k) */
     size_t chunk, panel;
-    bool direct;       /* nothing to convert: one product, straight into dst */
     void *src, *weight;
     float *dst, *bias; /* scratch; NULL where not needed */
 } map;
@@ -26,7 +25,7 @@ typedef struct map {
 typedef struct operands {
     const void *src;
     void *dst;
-    tg_format format; /* of src and dst */
+    tg_format from, to; /* of src, of dst */
     const tg_param *weight, *bias;
     bool add;
 } operands;
@@ -34,15 +33,14 @@ typedef struct operands {
 static map map_init(tg_work *work, size_t m, size_t k, size_t n, bool n_by_k, const operands *o)
 {
     map p = {.m = m, .k = k, .n = n, .n_by_k = n_by_k, .chunk = m, .panel = n};
-    const bool same_src = o->format == work->format, same_weight = o->weight->format == work->format;
-    p.direct = same_src && same_weight && o->format == TG_F32;
-    if (!p.direct) {
+    const bool same_src = o->from == work->format, same_weight = o->weight->format == work->format;
+    if (!same_src || !same_weight || o->to != TG_F32) { /* otherwise one product, straight into dst */
         p.panel = tg_panel_size(n, TG_PANEL_BYTES / (4 * k));
-        const size_t row = (same_src ? 0 : k * tg_format_bytes(work->format)) + (o->format == TG_F32 ? 0 : 4 * p.panel);
+        const size_t row = (same_src ? 0 : k * tg_format_bytes(work->format)) + (o->to == TG_F32 ? 0 : 4 * p.panel);
         p.chunk = row == 0 ? m : tg_panel_size(m, TG_CHUNK_BYTES / row);
         p.src = same_src ? NULL : tg_work_take(work, p.chunk * k * tg_format_bytes(work->format));
         p.weight = same_weight ? NULL : tg_work_take(work, p.panel * k * tg_format_bytes(work->format));
-        p.dst = o->format == TG_F32 ? NULL : tg_work_take(work, p.chunk * p.panel * sizeof(float));
+        p.dst = o->to == TG_F32 ? NULL : tg_work_take(work, p.chunk * p.panel * sizeof(float));
     }
     p.bias = o->bias == NULL ? NULL : tg_work_take(work, n * sizeof(float));
     tg_work_taken(work);
@@ -69,12 +67,12 @@ static tg_status map_walk(tg_work *work, const map *p, const operands *o)
         tg_convert(p->bias, TG_F32, o->bias->data, o->bias->format, 1, p->n, p->n);
     for (size_t row = 0; row < p->m; row += p->chunk) {
         const size_t rows = tg_least(p->chunk, p->m - row);
-        const void *src = o->format == work->format ? tg_at(o->src, o->format, row * p->k) : p->src;
-        if (o->format != work->format && !work->planning)
-            tg_convert(p->src, work->format, tg_at(o->src, o->format, row * p->k), o->format, rows, p->k, p->k);
+        const void *src = o->from == work->format ? tg_at(o->src, o->from, row * p->k) : p->src;
+        if (o->from != work->format && !work->planning)
+            tg_convert(p->src, work->format, tg_at(o->src, o->from, row * p->k), o->from, rows, p->k, p->k);
         for (size_t col = 0; col < p->n; col += p->panel) {
             const size_t cols = tg_least(p->panel, p->n - col);
-            const bool straight = o->format == TG_F32; /* the product writes to dst itself */
+            const bool straight = o->to == TG_F32; /* the product writes to dst itself */
             tg_product product = {.m = rows, .n = cols, .k = p->k, .transpose_b = p->n_by_k, .lda = p->k,
                                   .ldc = straight ? p->n : cols, .add = straight && o->add};
             const void *weight = weight_panel(work, p, o->weight, col, cols, &product.ldb);
@@ -82,7 +80,7 @@ static tg_status map_walk(tg_work *work, const map *p, const operands *o)
             const tg_status status = tg_work_product(work, &product, src, weight, dst);
             if (status != TG_OK)
                 return status;
-            const tg_finish finish = {.dst = o->dst, .format = o->format, .ld = p->n, .row = row, .col = col,
+            const tg_finish finish = {.dst = o->dst, .format = o->to, .ld = p->n, .row = row, .col = col,
                                       .src = dst, .src_ld = product.ldc,
                                       .bias = p->bias == NULL ? NULL : p->bias + col, .add = o->add && !straight};
             if (!work->planning && (!straight || p->bias != NULL))
@@ -154,25 +152,46 @@ static map forward_map(tg_work *work, const tg_graph *graph, const tg_op *op, op
 {
     size_t m, in, out;
     shapes(graph, op, &m, &in, &out);
-    o->format = graph->format;
+    o->from = o->to = graph->format;
     o->weight = tg_op_weight(graph, op, W);
     o->bias = tg_op_weight(graph, op, B);
     return map_init(work, m, in, out, !op->as.linear.in_by_out, o);
 }
 
-static map backward_map(tg_work *work, const tg_graph *graph, const tg_op *op, operands *o)
+/* What backward reads, for both dx and dW: converted as a whole where all tokens fit, so that it happens once. */
+typedef struct sources {
+    const void *x, *dy;
+    tg_format format;
+    float *wide_x, *wide_dy; /* scratch; NULL where not needed */
+} sources;
+
+static sources sources_init(tg_work *work, const tg_graph *graph, const tg_op *op)
 {
     size_t m, in, out;
     shapes(graph, op, &m, &in, &out);
-    o->format = graph->format;
+    sources s = {.format = graph->format};
+    if (graph->format == work->format || 4 * m * (in + out) > 2 * TG_CHUNK_BYTES)
+        return s;
+    s.format = work->format;
+    s.wide_dy = tg_work_take(work, 4 * m * out);
+    s.wide_x = tg_work_take(work, 4 * m * in);
+    return s;
+}
+
+static map backward_map(tg_work *work, const tg_graph *graph, const tg_op *op, const sources *s, operands *o)
+{
+    size_t m, in, out;
+    shapes(graph, op, &m, &in, &out);
+    o->from = s->format;
+    o->to = graph->format;
     o->weight = tg_op_weight(graph, op, W);
     return map_init(work, m, out, in, op->as.linear.in_by_out, o);
 }
 
-static outer backward_outer(tg_work *work, const tg_graph *graph, const tg_op *op)
+static outer backward_outer(tg_work *work, const tg_graph *graph, const tg_op *op, const sources *s)
 {
     const tg_param *w = tg_op_weight(graph, op, W), *b = tg_op_weight(graph, op, B);
-    return outer_init(work, graph->tensor[op->input[0]].rows, w->rows, w->cols, graph->format,
+    return outer_init(work, graph->tensor[op->input[0]].rows, w->rows, w->cols, s->format,
                       b == NULL ? 0 : b->rows * b->cols);
 }
 
@@ -192,15 +211,17 @@ static tg_status plan(tg_graph *graph, tg_op *op)
         return status;
     for (int add = 0; add < 2 && status == TG_OK; add++) { /* which one is not known yet */
         work = tg_work_plan(graph);
+        const sources from = sources_init(&work, graph, op);
         o = (operands){.add = add != 0};
-        p = backward_map(&work, graph, op, &o);
+        p = backward_map(&work, graph, op, &from, &o);
         status = map_walk(&work, &p, &o);
         op->scratch_bytes[TG_BACKWARD] = tg_work_bytes(&work, graph);
     }
     work = tg_work_plan(graph);
-    const outer q = backward_outer(&work, graph, op);
+    const sources from = sources_init(&work, graph, op);
+    const outer q = backward_outer(&work, graph, op, &from);
     for (size_t row = 0; row < q.rows && status == TG_OK; row += q.panel)
-        status = outer_tile(&work, &q, NULL, NULL, graph->format, row, tg_least(q.panel, q.rows - row));
+        status = outer_tile(&work, &q, NULL, NULL, from.format, row, tg_least(q.panel, q.rows - row));
     const size_t bytes = tg_work_bytes(&work, graph);
     if (bytes > op->scratch_bytes[TG_BACKWARD])
         op->scratch_bytes[TG_BACKWARD] = bytes;
@@ -225,40 +246,62 @@ static tg_status give_bias(const tg_call *call, const outer *q)
     return status == TG_OK ? tg_call_complete(call, B) : status;
 }
 
-static tg_status give_weight(const tg_call *call, tg_work *work, const outer *q)
+/* `good`: dy and x are known to be finite. */
+static tg_status give_weight(const tg_call *call, tg_work *work, const outer *q, const sources *from, bool good)
 {
     const bool swap = call->op->as.linear.in_by_out;
-    const void *left = swap ? call->in[0] : call->dout[0], *right = swap ? call->dout[0] : call->in[0];
-    const tg_format format = call->graph->format;
+    const void *left = swap ? from->x : from->dy, *right = swap ? from->dy : from->x;
     tg_status status = TG_OK;
-    const bool trains = tg_call_trains(call, W);
-    if (trains && q->panel < q->rows &&
-        !(tg_all_finite(left, format, q->m * q->rows) && tg_all_finite(right, format, q->m * q->cols)))
+    if (!tg_call_trains(call, W))
+        return tg_call_complete(call, W);
+    if (!good && q->panel < q->rows)
         status = tg_call_reject(call, W);
     else
-        for (size_t row = 0; row < q->rows && status == TG_OK && trains; row += q->panel) {
+        for (size_t row = 0; row < q->rows && status == TG_OK; row += q->panel) {
             const size_t rows = tg_least(q->panel, q->rows - row);
-            status = outer_tile(work, q, left, right, format, row, rows);
+            status = outer_tile(work, q, left, right, from->format, row, rows);
             if (status == TG_OK)
                 status = tg_call_tile(call, W, row, rows, q->tile);
         }
     return status == TG_OK ? tg_call_complete(call, W) : status;
 }
 
+/* Converts what is to be converted as a whole; false when it meets a bad value. Where the weight's gradient is several
+ * tiles the answer is also sought without a conversion. */
+static bool load_sources(const tg_call *call, sources *s, bool several)
+{
+    const tg_tensor *x = call->in_shape[0], *y = call->out_shape[0];
+    const tg_format format = call->graph->format;
+    const bool trains = tg_call_trains(call, W);
+    s->x = call->in[0];
+    s->dy = call->dout[0];
+    if (s->wide_dy == NULL)
+        return !trains || !several ||
+               (tg_all_finite(s->dy, format, y->rows * y->cols) && tg_all_finite(s->x, format, x->rows * x->cols));
+    bool good = tg_convert_checked(s->wide_dy, s->format, s->dy, format, y->rows * y->cols);
+    if (trains)
+        good = tg_convert_checked(s->wide_x, s->format, s->x, format, x->rows * x->cols) && good;
+    s->dy = s->wide_dy;
+    s->x = s->wide_x;
+    return good;
+}
+
 static tg_status backward(const tg_call *call)
 {
+    tg_work work = tg_work_run(call->graph, call->scratch);
+    sources from = sources_init(&work, call->graph, call->op);
+    tg_work for_dx = work, for_dw = work; /* one after the other in the same place */
+    const outer q = backward_outer(&for_dw, call->graph, call->op, &from);
+    const bool good = load_sources(call, &from, q.panel < q.rows);
     tg_status status = TG_OK;
     if (call->din[0] != NULL) {
-        operands o = {.src = call->dout[0], .dst = call->din[0], .add = call->add[0]};
-        tg_work work = tg_work_run(call->graph, call->scratch);
-        const map p = backward_map(&work, call->graph, call->op, &o);
-        status = map_walk(&work, &p, &o);
+        operands o = {.src = from.dy, .dst = call->din[0], .add = call->add[0]};
+        const map p = backward_map(&for_dx, call->graph, call->op, &from, &o);
+        status = map_walk(&for_dx, &p, &o);
     }
-    tg_work work = tg_work_run(call->graph, call->scratch);
-    const outer q = backward_outer(&work, call->graph, call->op);
     if (status == TG_OK)
         status = give_bias(call, &q);
-    return status == TG_OK ? give_weight(call, &work, &q) : status;
+    return status == TG_OK ? give_weight(call, &for_dw, &q, &from, good) : status;
 }
 
 const tg_layer TG_PER_ISA(tg_layer_linear) = {

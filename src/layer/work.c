@@ -94,6 +94,19 @@ void tg_convert(void *dst, tg_format to, const void *src, tg_format from, size_t
         convert_row(kernels, (char *)dst + r * cols * tg_format_bytes(to), to, tg_at(src, from, r * ld), from, cols);
 }
 
+bool tg_convert_checked(void *dst, tg_format to, const void *src, tg_format from, size_t n)
+{
+    const tg_kernels *kernels = tg_kernels_get();
+    int good = 1;
+#pragma omp parallel for schedule(static) reduction(&& : good) if (n >= SERIAL_BELOW)
+    for (size_t i = 0; i < n; i += PIECE) {
+        const size_t now = tg_least(PIECE, n - i);
+        convert_row(kernels, (char *)dst + i * tg_format_bytes(to), to, tg_at(src, from, i), from, now);
+        good = good && kernels->all_finite(tg_at(src, from, i), from, now);
+    }
+    return good != 0;
+}
+
 bool tg_all_finite(const void *x, tg_format format, size_t n)
 {
     const tg_kernels *kernels = tg_kernels_get();

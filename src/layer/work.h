@@ -39,6 +39,8 @@ tg_status tg_work_product(tg_work *work, const tg_product *product, const void *
 
 /* (rows, cols) of `src`, ld values from row to row, to `dst`, contiguous, in another format. In parallel. */
 void tg_convert(void *dst, tg_format to, const void *src, tg_format from, size_t rows, size_t cols, size_t ld);
+/* n values, likewise; true when all of them are finite. */
+bool tg_convert_checked(void *dst, tg_format to, const void *src, tg_format from, size_t n);
 /* True when all n values are finite. In parallel. */
 bool tg_all_finite(const void *x, tg_format format, size_t n);
 

@@ -204,7 +204,15 @@ static void threads_agree(void **state)
 }
 
 /* A value that makes some logit overflow: the loss is NaN, everything is rejected, no tile is given. */
-static void overflow_is_caught_before_a_tile(void **state)
+static void assert_rejected(harness *h)
+{
+    assert_true(isnan(harness_run(h)));
+    assert_int_equal(h->all_rejected, 1);
+    assert_int_equal(h->tiles[1], 0);
+    harness_end(h);
+}
+
+static void bad_values_are_caught_before_a_tile(void **state)
 {
     (void)state;
     const float bad[] = {INFINITY, NAN, 3e38f};
@@ -212,13 +220,26 @@ static void overflow_is_caught_before_a_tile(void **state)
         for (size_t i = 0; i < 3; i++) {
             const head_case c = {.batch = 2, .time = 5, .width = 1500, .vocab = 1301};
             harness h;
-            build(&h, &c, TG_TRAIN, 1.7);
-            ((float *)h.weight[where].param.data)[1501 * 3] = bad[i];
-            assert_true(isnan(harness_run(&h)));
-            assert_int_equal(h.all_rejected, 1);
-            assert_int_equal(h.tiles[1], 0);
-            harness_end(&h);
+            build(&h, &c, TG_TRAIN, 900.0); /* large enough for 3e38 to overflow */
+            ((float *)h.weight[where].param.data)[1500 * 4 + 2] = bad[i];
+            if (where == 1)
+                for (size_t t = 0; t < 10; t++)
+                    ((float *)h.weight[0].param.data)[1500 * t + 2] = 40.0f;
+            assert_rejected(&h);
         }
+}
+
+/* With several chunks a bad value of the last is seen before the first gives its tiles. */
+static void bad_values_of_later_chunks_are_caught(void **state)
+{
+    (void)state;
+    const head_case c = {.batch = 2, .time = 45, .width = 3, .vocab = 400003};
+    for (int where = 0; where < 2; where++) {
+        harness h;
+        build(&h, &c, TG_TRAIN, 1.7);
+        ((float *)h.weight[where].param.data)[harness_values(&h, where) - 1] = NAN;
+        assert_rejected(&h);
+    }
 }
 
 static void all_targets_ignored_is_a_loss_of_zero(void **state)
@@ -282,7 +303,8 @@ int main(void)
         cmocka_unit_test(chunks_match_reference),
         cmocka_unit_test(gradients_match_differences),
         cmocka_unit_test(threads_agree),
-        cmocka_unit_test(overflow_is_caught_before_a_tile),
+        cmocka_unit_test(bad_values_are_caught_before_a_tile),
+        cmocka_unit_test(bad_values_of_later_chunks_are_caught),
         cmocka_unit_test(all_targets_ignored_is_a_loss_of_zero),
         cmocka_unit_test(unknown_target_is_refused),
         cmocka_unit_test(generation_gives_the_last_logits),

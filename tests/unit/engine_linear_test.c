@@ -171,7 +171,7 @@ static void gradients_match_differences(void **state)
 static void chunks_of_tokens_make_one_tile(void **state)
 {
     (void)state;
-    linear_case c = {.batch = 2, .time = 3001, .in = 1500, .out = 4, .bias = true, .activations = TG_BF16,
+    linear_case c = {.batch = 2, .time = 4501, .in = 1500, .out = 4, .bias = true, .activations = TG_BF16,
                      .weights = TG_BF16};
     for (int swap = 0; swap < 2; swap++) {
         c.in_by_out = swap != 0;
@@ -179,7 +179,7 @@ static void chunks_of_tokens_make_one_tile(void **state)
         const built ids = build(&h, &c);
         harness_run(&h);
         assert_int_equal(h.tiles[ids.w], 1);
-        assert_true(h.graph->op[1].scratch_bytes[TG_BACKWARD] < (size_t)48 << 20);
+        assert_true(h.graph->op[1].scratch_bytes[TG_BACKWARD] < (size_t)64 << 20);
         harness_end(&h);
         compare(&c, BF16_TOLERANCE);
     }
