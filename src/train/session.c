@@ -203,7 +203,7 @@ tg_status tg_session_allocate(tg_session *s)
 }
 
 /* What a run takes that no array shows: stacks of threads, compiled products, buffers of the C library. */
-#define RUNTIME_BYTES ((size_t)12 << 20)
+#define RUNTIME_BYTES ((size_t)8 << 20)
 
 void tg_session_plan(const tg_session *s, tg_plan *plan)
 {
