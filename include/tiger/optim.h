@@ -137,7 +137,8 @@ tg_status tg_optim_step(tg_optim *optim, const tg_grad *grads);
 tg_status tg_optim_begin(tg_optim *optim, uint32_t micro_steps);
 
 /* Adds a tile of this micro-step's gradient: `rows` whole rows from `row` on, (rows, cols) fp32. Tiles may come in any
- * order and may overlap (a sum is meant). A tile with NaN or Inf is dropped whole and marks its tensor bad. */
+ * order and may overlap (a sum is meant). A tile with NaN or Inf is dropped whole and marks its tensor bad: later tiles of
+ * the micro-step are dropped too, earlier ones stay. Who can tell before the first tile calls tg_optim_reject instead. */
 tg_status tg_optim_accumulate(tg_optim *optim, size_t param, size_t row, size_t rows, const float *tile);
 
 /* The same for scattered rows: tile row i (cols values) belongs to row index[i]; indexes strictly ascending. */
