@@ -24,8 +24,8 @@ common=(--data "$file" --layers 4 --heads 4 --width 128 --context 64 --batch 12 
     --eval-batches "${EVAL_BATCHES:-0}")
 declare -A recipe=(
     [adamw]="--optimizer adamw --lr 1e-3 --beta1 0.9 --beta2 0.99 --weight-decay 0.1"
-    [tiger]="--optimizer tiger --lr 1e-2 --beta 0.965 --weight-decay 0.01"
-    [tiger-bf16]="--optimizer tiger --lr 1e-2 --beta 0.965 --weight-decay 0.01 --precision bf16"
+    [tiger]="--optimizer tiger --lr 1e-2 --bias-lr 0.05 --beta 0.965 --weight-decay 0.01"
+    [tiger-bf16]="--optimizer tiger --lr 1e-2 --bias-lr 0.05 --beta 0.965 --weight-decay 0.01 --precision bf16"
 )
 
 run() { # RECIPE SEED: prints the validation loss and the updates a second
