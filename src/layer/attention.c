@@ -15,22 +15,12 @@
 #include "base/kernels.h"
 #include "base/memory.h"
 #include "graph/product.h"
-#include "layer/finish.h"
+#include "layer/heads.h"
 #include "layer/layer.h"
-#include "layer/rope.h"
 #include "layer/rows.h"
 #include "layer/work.h"
 
 #define BLOCK ((size_t)64) /* queries */
-
-enum { Q, K, V };
-
-typedef struct shape {
-    size_t batch, time, heads, kv_heads, dim, past, capacity;
-    double theta;
-    bool causal, fused;
-    float scale;
-} shape;
 
 static shape shape_of(const tg_graph *graph, const tg_op *op, const tg_run *run)
 {
@@ -58,71 +48,6 @@ static size_t most_keys(const tg_graph *graph)
 
 /* How many keys the queries before `end` see. */
 static size_t keys_seen(const shape *s, size_t end) { return s->past + (s->causal ? end : s->time); }
-
-/* ---- heads in and out of the activations ------------------------------------------------------------------------- */
-
-/* One head's columns in an activation or its gradient, from the first token of a sequence. */
-typedef struct head_view {
-    void *first;
-    size_t ld;
-    tg_format format;
-    bool add; /* writing: add to what is there */
-} head_view;
-
-/* Which: Q, K or V; tensor: the pointers of the call's inputs or their gradients. first is NULL where there is none. */
-static head_view view(const shape *s, void *const *tensor, const bool *add, tg_format format, int which, size_t b,
-                      size_t head)
-{
-    const size_t before[3] = {0, s->heads, s->heads + s->kv_heads};
-    const size_t all = s->fused ? s->heads + 2 * s->kv_heads : which == Q ? s->heads : s->kv_heads;
-    const int input = s->fused ? 0 : which;
-    head_view v = {.ld = all * s->dim, .format = format, .add = add != NULL && add[input]};
-    const size_t column = ((s->fused ? before[which] : 0) + head) * s->dim;
-    if (tensor[input] != NULL)
-        v.first = (void *)(uintptr_t)tg_at(tensor[input], format, b * s->time * v.ld + column);
-    return v;
-}
-
-/* A matrix of fp32 rows. */
-typedef struct matrix {
-    float *x;
-    size_t ld;
-} matrix;
-
-/* Rows from `row` on of a head as fp32, rotated when table is given: where they lie, or packed into room (count, dim). */
-static matrix load_head(float *room, const head_view *v, size_t row, size_t count, size_t dim, const float *table)
-{
-    if (v->format == TG_F32 && table == NULL)
-        return (matrix){(float *)v->first + row * v->ld, v->ld};
-    for (size_t r = 0; r < count; r++) {
-        float *x = room + r * dim;
-        TG_PER_ISA(tg_kernels).widen(x, tg_at(v->first, v->format, (row + r) * v->ld), v->format, dim);
-        if (table != NULL)
-            tg_rope(x, table + (row + r) * dim, dim);
-    }
-    return (matrix){room, dim};
-}
-
-/* Where rows from `row` on of a head are to be computed: in place, or in room, to be stored after. */
-static matrix head_target(float *room, const head_view *v, size_t row, size_t dim, const float *table)
-{
-    return v->format == TG_F32 && table == NULL ? (matrix){(float *)v->first + row * v->ld, v->ld} : (matrix){room, dim};
-}
-
-/* Brings what was computed in room (count, dim) home; it is spoiled. Rotated back when table is given. */
-static void store_head(const head_view *v, size_t row, size_t count, size_t dim, float *room, const float *table)
-{
-    for (size_t r = 0; r < count; r++) {
-        float *x = room + r * dim;
-        if (table != NULL)
-            tg_rope_back(x, table + (row + r) * dim, dim);
-        const size_t at = (row + r) * v->ld;
-        if (v->format == TG_F32)
-            tg_finish_f32((float *)v->first + at, x, NULL, v->add, dim);
-        else
-            tg_finish_bf16((uint16_t *)v->first + at, x, NULL, v->add, dim);
-    }
-}
 
 /* ---- one thread's work --------------------------------------------------------------------------------------------- */
 

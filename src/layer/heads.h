@@ -1,0 +1,83 @@
+/* layer/heads.h -- attention heads as matrices: their rows in and out of activations, where each is a stripe of columns.
+ * Inline, because its user is compiled per instruction set. */
+#ifndef TG_LAYER_HEADS_H
+#define TG_LAYER_HEADS_H
+
+#include "base/kernels.h"
+#include "layer/finish.h"
+#include "layer/rope.h"
+#include "layer/work.h"
+
+enum { Q, K, V };
+
+typedef struct shape {
+    size_t batch, time, heads, kv_heads, dim, past, capacity;
+    double theta;
+    bool causal, fused;
+    float scale;
+} shape;
+
+/* One head's columns in an activation or its gradient, from the first token of a sequence. */
+typedef struct head_view {
+    void *first;
+    size_t ld;
+    tg_format format;
+    bool add; /* writing: add to what is there */
+} head_view;
+
+/* Which: Q, K or V; tensor: the pointers of the call's inputs or their gradients. first is NULL where there is none. */
+static inline head_view view(const shape *s, void *const *tensor, const bool *add, tg_format format, int which, size_t b,
+                      size_t head)
+{
+    const size_t before[3] = {0, s->heads, s->heads + s->kv_heads};
+    const size_t all = s->fused ? s->heads + 2 * s->kv_heads : which == Q ? s->heads : s->kv_heads;
+    const int input = s->fused ? 0 : which;
+    head_view v = {.ld = all * s->dim, .format = format, .add = add != NULL && add[input]};
+    const size_t column = ((s->fused ? before[which] : 0) + head) * s->dim;
+    if (tensor[input] != NULL)
+        v.first = (void *)(uintptr_t)tg_at(tensor[input], format, b * s->time * v.ld + column);
+    return v;
+}
+
+/* A matrix of fp32 rows. */
+typedef struct matrix {
+    float *x;
+    size_t ld;
+} matrix;
+
+/* Rows from `row` on of a head as fp32, rotated when table is given: where they lie, or packed into room (count, dim). */
+static inline matrix load_head(float *room, const head_view *v, size_t row, size_t count, size_t dim, const float *table)
+{
+    if (v->format == TG_F32 && table == NULL)
+        return (matrix){(float *)v->first + row * v->ld, v->ld};
+    for (size_t r = 0; r < count; r++) {
+        float *x = room + r * dim;
+        TG_PER_ISA(tg_kernels).widen(x, tg_at(v->first, v->format, (row + r) * v->ld), v->format, dim);
+        if (table != NULL)
+            tg_rope(x, table + (row + r) * dim, dim);
+    }
+    return (matrix){room, dim};
+}
+
+/* Where rows from `row` on of a head are to be computed: in place, or in room, to be stored after. */
+static inline matrix head_target(float *room, const head_view *v, size_t row, size_t dim, const float *table)
+{
+    return v->format == TG_F32 && table == NULL ? (matrix){(float *)v->first + row * v->ld, v->ld} : (matrix){room, dim};
+}
+
+/* Brings what was computed in room (count, dim) home; it is spoiled. Rotated back when table is given. */
+static inline void store_head(const head_view *v, size_t row, size_t count, size_t dim, float *room, const float *table)
+{
+    for (size_t r = 0; r < count; r++) {
+        float *x = room + r * dim;
+        if (table != NULL)
+            tg_rope_back(x, table + (row + r) * dim, dim);
+        const size_t at = (row + r) * v->ld;
+        if (v->format == TG_F32)
+            tg_finish_f32((float *)v->first + at, x, NULL, v->add, dim);
+        else
+            tg_finish_bf16((uint16_t *)v->first + at, x, NULL, v->add, dim);
+    }
+}
+
+#endif
