@@ -198,10 +198,15 @@ static tg_status build(tg_model *model, tg_graph *graph)
     return TG_OK;
 }
 
+#define END_OF_TEXT 50256 /* GPT-2's token for it */
+
 static void constants(const tg_model_config *config, void *json_object)
 {
-    (void)config;
     json_object_set_new(json_object, "attn_pdrop", json_real(0.0));
+    if (config->vocab > END_OF_TEXT)
+        return; /* transformers fills in GPT-2's own: right for its vocabulary, a warning for a smaller one */
+    json_object_set_new(json_object, "bos_token_id", json_null());
+    json_object_set_new(json_object, "eos_token_id", json_null());
 }
 
 const tg_model_type tg_model_gpt2 = {
