@@ -15,5 +15,10 @@ void cli_wait_politely(char **argv)
 {
     if (getenv("OMP_WAIT_POLICY") != NULL || getenv("GOMP_SPINCOUNT") != NULL || setenv("GOMP_SPINCOUNT", SPINS, 1) != 0)
         return;
-    execv("/proc/self/exe", argv); /* where there is no /proc, the long spin remains */
+    char path[4096]; /* by its name, which process lists show; where there is no /proc, the long spin remains */
+    const ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (length <= 0)
+        return;
+    path[length] = '\0';
+    execv(path, argv);
 }
