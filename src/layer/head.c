@@ -20,6 +20,7 @@
 #include "layer/finish.h"
 #include "layer/layer.h"
 #include "layer/rows.h"
+#include "layer/thin.h"
 #include "layer/work.h"
 
 #define KEPT_BYTES ((size_t)128 << 20) /* of E */
@@ -52,8 +53,6 @@ static head head_init(tg_work *work, const tg_graph *graph, const tg_op *op)
               .trains = graph->mode == TG_TRAIN};
     h.c = h.w->cols;
     h.v = h.w->rows;
-    if (graph->mode == TG_GENERATE)
-        h.m = 1;
     const size_t bytes = tg_format_bytes(h.format), operand = tg_format_bytes(work->format);
     const bool same_x = h.format == work->format, in_place = h.trains && h.format == TG_F32;
     h.panel = tg_panel_size(h.v, TG_PANEL_BYTES / (4 * h.c));
@@ -339,18 +338,10 @@ static void report(tg_run *run, double loss, size_t count)
 static tg_status generate(const tg_call *call)
 {
     tg_work work = tg_work_run(call->graph, call->scratch);
-    const head h = head_init(&work, call->graph, call->op);
-    const size_t last = call->in_shape[X]->rows - 1;
-    const void *x = x_chunk(&work, &h, call->in[X], last, 1);
-    for (size_t col = 0; col < h.v; col += h.panel) {
-        const size_t cols = tg_least(h.panel, h.v - col);
-        float *logits;
-        size_t ld;
-        const tg_status status = panel_logits(&work, &h, x, col, 1, cols, &logits, &ld);
-        if (status != TG_OK)
-            return status;
-        memcpy(call->run->logits + col, logits, cols * sizeof *logits);
-    }
+    const size_t cols = call->in_shape[X]->cols, last = (call->in_shape[X]->rows - 1) * cols;
+    float *x = tg_work_take(&work, cols * sizeof *x);
+    tg_convert(x, TG_F32, tg_at(call->in[X], call->graph->format, last), call->graph->format, 1, cols, cols);
+    tg_thin_by_rows(call->run->logits, x, 1, tg_op_weight(call->graph, call->op, W));
     return TG_OK;
 }
 
@@ -425,6 +416,12 @@ static tg_status plan(tg_graph *graph, tg_op *op)
     if (w->rows == 0 || w->cols == 0 || w->rows > INT32_MAX)
         return tg_fail(TG_EINVAL, "%s: a vocabulary of %zu tokens and %zu features cannot be", op->name, w->rows, w->cols);
     tg_work work = tg_work_plan(graph);
+    if (graph->mode == TG_GENERATE) {
+        tg_work_take(&work, w->cols * sizeof(float));
+        op->scratch_bytes[TG_FORWARD] = tg_work_bytes(&work, graph);
+        graph->flops += 2.0 * (double)w->rows * (double)w->cols;
+        return TG_OK;
+    }
     const head h = head_init(&work, graph, op);
     const tg_status status = plan_walk(&work, &h);
     op->scratch_bytes[TG_FORWARD] = op->scratch_bytes[TG_BACKWARD] = tg_work_bytes(&work, graph);

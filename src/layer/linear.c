@@ -9,6 +9,7 @@
 #include "base/kernels.h"
 #include "layer/finish.h"
 #include "layer/layer.h"
+#include "layer/thin.h"
 #include "layer/work.h"
 
 enum { W, B };
@@ -138,7 +139,7 @@ static tg_status outer_tile(tg_work *work, const outer *p, const void *left, con
     return TG_OK;
 }
 
-/* ---- the layer ---------------------------------------------------------------------------------------------------- */
+/* ---- what the op's parts are ---------------------------------------------------------------------------------------- */
 
 static void shapes(const tg_graph *graph, const tg_op *op, size_t *m, size_t *in, size_t *out)
 {
@@ -195,6 +196,52 @@ static outer backward_outer(tg_work *work, const tg_graph *graph, const tg_op *o
                       b == NULL ? 0 : b->rows * b->cols);
 }
 
+/* ---- a few tokens --------------------------------------------------------------------------------------------------- */
+
+/* fp32 weights are no slower through the library. */
+static bool is_thin(const tg_graph *graph, const tg_op *op)
+{
+    return graph->mode == TG_GENERATE && graph->tensor[op->input[0]].rows <= TG_THIN_ROWS &&
+           tg_op_weight(graph, op, W)->format != TG_F32;
+}
+
+typedef struct thin {
+    float *x, *y, *sums, *bias; /* scratch; NULL where there is no need */
+} thin;
+
+static thin thin_init(tg_work *work, const tg_graph *graph, const tg_op *op)
+{
+    size_t m, in, out;
+    shapes(graph, op, &m, &in, &out);
+    thin t = {.x = tg_work_take(work, m * in * sizeof(float)), .y = tg_work_take(work, m * out * sizeof(float))};
+    if (op->as.linear.in_by_out)
+        t.sums = tg_work_take(work, TG_THIN_PARTS * m * out * sizeof(float));
+    if (op->weight[B] != TG_NONE)
+        t.bias = tg_work_take(work, out * sizeof(float));
+    return t;
+}
+
+static tg_status forward_thin(const tg_call *call)
+{
+    const tg_param *w = tg_op_weight(call->graph, call->op, W), *b = tg_op_weight(call->graph, call->op, B);
+    tg_work work = tg_work_run(call->graph, call->scratch);
+    const thin t = thin_init(&work, call->graph, call->op);
+    const tg_format format = call->graph->format;
+    const size_t m = call->in_shape[0]->rows, in = call->in_shape[0]->cols, out = call->out_shape[0]->cols;
+    tg_convert(t.x, TG_F32, call->in[0], format, m, in, in);
+    if (b != NULL)
+        tg_convert(t.bias, TG_F32, b->data, b->format, 1, out, out);
+    if (call->op->as.linear.in_by_out)
+        tg_thin_by_cols(t.y, t.sums, t.x, m, w);
+    else
+        tg_thin_by_rows(t.y, t.x, m, w);
+    const tg_finish finish = {.dst = call->out[0], .format = format, .ld = out, .src = t.y, .src_ld = out, .bias = t.bias};
+    tg_finish_rows(&finish, m, out);
+    return TG_OK;
+}
+
+/* ---- the layer's functions ------------------------------------------------------------------------------------------ */
+
 static tg_status plan(tg_graph *graph, tg_op *op)
 {
     size_t m, in, out;
@@ -204,6 +251,11 @@ static tg_status plan(tg_graph *graph, tg_op *op)
     graph->flops += 2.0 * (double)m * (double)in * (double)out * (graph->mode == TG_TRAIN ? 3.0 : 1.0);
     operands o = {0};
     tg_work work = tg_work_plan(graph);
+    if (is_thin(graph, op)) {
+        thin_init(&work, graph, op);
+        op->scratch_bytes[TG_FORWARD] = tg_work_bytes(&work, graph);
+        return TG_OK;
+    }
     map p = forward_map(&work, graph, op, &o);
     tg_status status = map_walk(&work, &p, &o);
     op->scratch_bytes[TG_FORWARD] = tg_work_bytes(&work, graph);
@@ -230,6 +282,8 @@ static tg_status plan(tg_graph *graph, tg_op *op)
 
 static tg_status forward(const tg_call *call)
 {
+    if (is_thin(call->graph, call->op))
+        return forward_thin(call);
     operands o = {.src = call->in[0], .dst = call->out[0]};
     tg_work work = tg_work_run(call->graph, call->scratch);
     const map p = forward_map(&work, call->graph, call->op, &o);

@@ -48,6 +48,18 @@ static inline float tg_row_sum(const float *restrict x, size_t n)
     return tg_row_lanes_total(lane);
 }
 
+static inline float tg_row_dot(const float *restrict x, const float *restrict y, size_t n)
+{
+    float lane[TG_ROW_LANES] = {0};
+    size_t i = 0;
+    for (; i + TG_ROW_LANES <= n; i += TG_ROW_LANES)
+        for (size_t l = 0; l < TG_ROW_LANES; l++)
+            lane[l] += x[i + l] * y[i + l];
+    for (size_t l = 0; i + l < n; l++)
+        lane[l] += x[i + l] * y[i + l];
+    return tg_row_lanes_total(lane);
+}
+
 /* exp(-TG_ROW_NOTHING) adds nothing to an fp32 sum of at least one, and no subnormal slows it down. */
 #define TG_ROW_NOTHING 80.0f
 
