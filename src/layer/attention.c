@@ -397,7 +397,7 @@ static tg_status plan(tg_graph *graph, tg_op *op)
 
 const tg_layer TG_PER_ISA(tg_layer_attention) = {
     .info = {.name = "attention",
-             .help = "Causal or bidirectional attention, grouped queries, rotary positions.",
+             .help = "causal or bidirectional attention, grouped queries, rotary positions",
              .equations = "y = softmax(q k^T / sqrt(D)) v"},
     .keeps = TG_KEEPS_INPUT(Q) | TG_KEEPS_INPUT(K) | TG_KEEPS_INPUT(V),
     .plan = plan,

@@ -431,7 +431,7 @@ static tg_status plan(tg_graph *graph, tg_op *op)
 
 const tg_layer TG_PER_ISA(tg_layer_head) = {
     .info = {.name = "head",
-             .help = "Output product and softmax cross-entropy in one, in chunks.",
+             .help = "output product and softmax cross-entropy in one, in chunks",
              .equations = "loss = mean(logsumexp(x W^T) - (x W^T)[target])"},
     .keeps = TG_KEEPS_INPUT(X),
     .is_loss = true,

@@ -360,7 +360,7 @@ static tg_status backward(const tg_call *call)
 
 const tg_layer TG_PER_ISA(tg_layer_linear) = {
     .info = {.name = "linear",
-             .help = "Affine map of features.",
+             .help = "affine map of features",
              .equations = "y = x W^T + b"},
     .keeps = TG_KEEPS_INPUT(0),
     .plan = plan,
