@@ -2,14 +2,14 @@
  *
  * GNU OpenMP spins some ten milliseconds at every barrier. Alone on the machine that is right; beside one other busy
  * process it is ruin, because the thread waited for is the one that the spinning keeps off its processor: a training was
- * measured at 280 tokens a second instead of 7,200. A spin of about a tenth of a millisecond costs nothing when alone.
+ * measured at 280 tokens a second instead of 7,200. A spin of less than a millisecond costs little when alone.
  * The library reads its environment once, before main, so the program sets it and begins again. */
 #include "patience.h"
 
 #include <stdlib.h>
 #include <unistd.h>
 
-#define SPINS "1000"
+#define SPINS "4000"
 
 void cli_wait_politely(char **argv)
 {
