@@ -70,7 +70,7 @@ static bool library_has(dnnl_cpu_isa_t isa)
 
 static bool by_intel(void)
 {
-    unsigned most, b, c, d;
+    unsigned most, b = 0, c = 0, d = 0;
     return __get_cpuid(0, &most, &b, &c, &d) != 0 && b == signature_INTEL_ebx && c == signature_INTEL_ecx &&
            d == signature_INTEL_edx;
 }

@@ -108,7 +108,6 @@ struct tg_optim {
 
 /* options.c */
 tg_status tg_optim_check_options(const tg_optim *o);
-double *tg_optim_rule_option(tg_optim *o, int group, const char *name);
 
 /* layout.c: sizes and addresses of everything, in one block. With `place` NULL only measures. */
 tg_status tg_optim_layout(tg_optim *o);
