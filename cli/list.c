@@ -47,10 +47,18 @@ static const char *rule_line(size_t index) { return tg_rule_at(index)->title; }
 
 static void show_slot(const tg_slot *slot)
 {
+    static const char *const shape[] = {
+        [TG_SLOT_FULL] = "a value per weight, 4 bytes in fp32, 2 in bf16 and fp16",
+        [TG_SLOT_ROW] = "a value per row, 4 bytes",
+        [TG_SLOT_COLUMN] = "a value per column, 4 bytes",
+        [TG_SLOT_SCALAR] = "a value per tensor, 8 bytes",
+    };
+    static const char *const owner[] = {
+        [TG_SLOT_ALL] = "", [TG_SLOT_MATRICES] = "; matrices only", [TG_SLOT_VECTORS] = "; vectors only"};
     char line[256];
-    snprintf(line, sizeof line, "a value per weight, 4 bytes in fp32, 2 in bf16 and fp16%s%s%s",
-             slot->needs_range ? "; fp32 unless told otherwise" : "", slot->when != NULL ? "; only with " : "",
-             slot->when != NULL ? slot->when : "");
+    snprintf(line, sizeof line, "%s%s%s%s%s", shape[slot->shape],
+             slot->needs_range ? "; fp32 unless told otherwise" : "", owner[slot->owner],
+             slot->when != NULL ? "; only with " : "", slot->when != NULL ? slot->when : "");
     cli_help_entry(stdout, slot->name, line);
 }
 
@@ -66,7 +74,8 @@ static void show_rule(size_t index)
     printf("\nState:\n");
     for (size_t i = 0; i < rule->slot_count; i++) {
         show_slot(&rule->slots[i]);
-        *(rule->slots[i].when == NULL ? &always : &sometimes) += 4;
+        if (rule->slots[i].shape == TG_SLOT_FULL)
+            *(rule->slots[i].when == NULL && rule->slots[i].owner == TG_SLOT_ALL ? &always : &sometimes) += 4;
     }
     printf("  %zu", always);
     if (sometimes != 0)

@@ -70,11 +70,23 @@ typedef struct tg_param {
 
 /* ---- the family ---------------------------------------------------------------------------------------------- */
 
-/* One state array of a rule: a value for every weight. */
+typedef enum tg_slot_shape {
+    TG_SLOT_FULL,   /* (rows, cols): a value for every weight */
+    TG_SLOT_ROW,    /* (rows), fp32 */
+    TG_SLOT_COLUMN, /* (cols), fp32 */
+    TG_SLOT_SCALAR  /* one double for the tensor */
+} tg_slot_shape;
+
+/* Tensors that have a slot: a matrix has more than one row and more than one column. */
+typedef enum tg_slot_owner { TG_SLOT_ALL, TG_SLOT_MATRICES, TG_SLOT_VECTORS } tg_slot_owner;
+
+/* One state of a rule. */
 typedef struct tg_slot {
     const char *name; /* as in PyTorch's state_dict: "exp_avg" */
     const char *when; /* the option that must be non-zero for the slot to exist; NULL: always */
     bool needs_range; /* kept in fp32 unless told otherwise: bf16 would lose what the rule lives on */
+    tg_slot_shape shape;
+    tg_slot_owner owner;
 } tg_slot;
 
 typedef struct tg_rule_info {

@@ -25,6 +25,8 @@ static void *take(cursor *c, size_t *kind, size_t count, size_t size)
 
 static tg_format slot_format(const tg_optim *o, const tg_entry *e, const tg_slot *slot)
 {
+    if (slot->shape != TG_SLOT_FULL)
+        return slot->shape == TG_SLOT_SCALAR ? TG_F64 : TG_F32;
     switch ((int)o->common[TG_COMMON_STATE_FORMAT]) {
     case 1: return TG_F32;
     case 2: return TG_BF16;
@@ -33,17 +35,45 @@ static tg_format slot_format(const tg_optim *o, const tg_entry *e, const tg_slot
     }
 }
 
+static bool has_slot(const tg_optim *o, const tg_entry *e, const tg_slot *slot)
+{
+    const tg_option_table *options = &o->rule->info.options;
+    const bool matrix = e->param.rows > 1 && e->param.cols > 1;
+    if (slot->owner != TG_SLOT_ALL && matrix != (slot->owner == TG_SLOT_MATRICES))
+        return false;
+    return slot->when == NULL || o->group[e->param.group].value[tg_option_find(options, slot->when)] != 0;
+}
+
+/* Whether some slot has a value per row or column: blocks then end with rows. */
+static bool has_lines(const tg_optim *o, const tg_entry *e)
+{
+    for (size_t s = 0; s < o->rule->info.slot_count; s++) {
+        const tg_slot *slot = &o->rule->info.slots[s];
+        if ((slot->shape == TG_SLOT_ROW || slot->shape == TG_SLOT_COLUMN) && has_slot(o, e, slot))
+            return true;
+    }
+    return false;
+}
+
+size_t tg_slot_values(const tg_entry *e, const tg_slot *slot)
+{
+    switch (slot->shape) {
+    case TG_SLOT_ROW: return e->param.rows;
+    case TG_SLOT_COLUMN: return e->param.cols;
+    case TG_SLOT_SCALAR: return 1;
+    default: return e->n;
+    }
+}
+
 static void lay_states(const tg_optim *o, tg_entry *e, cursor *c, tg_optim_bytes *bytes)
 {
     const tg_rule_info *info = &o->rule->info;
-    const double *value = o->group[e->param.group].value;
     for (size_t s = 0; s < info->slot_count; s++) {
-        const size_t when = info->slots[s].when == NULL ? info->options.count
-                                                        : tg_option_find(&info->options, info->slots[s].when);
+        const tg_slot *slot = &info->slots[s];
         e->slot[s] = NULL;
-        e->slot_format[s] = slot_format(o, e, &info->slots[s]);
-        if (when == info->options.count || value[when] != 0)
-            e->slot[s] = take(c, &bytes->states, e->n, tg_format_bytes(e->slot_format[s]));
+        e->slot_format[s] = slot_format(o, e, slot);
+        if (has_slot(o, e, slot))
+            e->slot[s] = take(c, &bytes->states, tg_slot_values(e, slot), tg_format_bytes(e->slot_format[s]));
     }
     e->compensation = NULL;
     if (o->rounding == TG_KAHAN && tg_is_half(e->param.format))
@@ -71,7 +101,7 @@ static void lay_entry(const tg_optim *o, tg_entry *e, size_t *first_block, size_
     e->n = e->param.rows * e->param.cols;
     e->lazy = o->rule->lazy_rows != NULL && o->rule->lazy_rows(value, e->param.role);
     e->row_rms = o->rule->row_rms != NULL && o->rule->row_rms(value, e->param.role);
-    e->by_rows = e->lazy || e->row_rms;
+    e->by_rows = e->lazy || e->row_rms || has_lines(o, e);
     e->row_blocks = (e->param.cols + TG_BLOCK - 1) / TG_BLOCK;
     e->blocks = e->by_rows ? e->param.rows * e->row_blocks : (e->n + TG_BLOCK - 1) / TG_BLOCK;
     e->pieces = (e->n + TG_PIECE - 1) / TG_PIECE;

@@ -111,6 +111,7 @@ tg_status tg_optim_check_options(const tg_optim *o);
 
 /* layout.c: sizes and addresses of everything, in one block. With `place` NULL only measures. */
 tg_status tg_optim_layout(tg_optim *o);
+size_t tg_slot_values(const tg_entry *e, const tg_slot *slot);
 void tg_optim_resolve(tg_optim *o);
 
 /* Schedules applied to every group's values: at the start of each update. */

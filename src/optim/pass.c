@@ -51,6 +51,9 @@ static tg_view entry_view(const tg_optim *o, const tg_entry *e)
 tg_view tg_entry_view(const tg_optim *o, const tg_entry *e)
 {
     tg_view view = entry_view(o, e);
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        if (o->rule->info.slots[s].shape == TG_SLOT_SCALAR)
+            view.scalar[s] = e->slot[s];
     if (e->block_squares != NULL && !e->row_rms)
         view.rms = rms_of(e->block_squares, e->blocks, e->n);
     return view;
@@ -239,6 +242,18 @@ static void locate(const tg_entry *e, size_t index, size_t *row, size_t *first, 
     *n = length - at < TG_BLOCK ? length - at : TG_BLOCK;
 }
 
+static float *load_slot(const tg_optim *o, const tg_entry *e, workspace *w, size_t s, size_t row, size_t first, size_t n)
+{
+    if (e->slot[s] == NULL)
+        return NULL;
+    switch (o->rule->info.slots[s].shape) {
+    case TG_SLOT_ROW: return (float *)e->slot[s] + row;
+    case TG_SLOT_COLUMN: return (float *)e->slot[s] + (first - row * e->param.cols);
+    case TG_SLOT_SCALAR: return NULL;
+    default: return load(o, w->slot[s], e->slot[s], e->slot_format[s], first, n);
+    }
+}
+
 static void update_block(const tg_optim *o, size_t entry, size_t index, workspace *w)
 {
     const tg_entry *e = &o->entry[entry];
@@ -260,7 +275,7 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, workspac
     }
     tg_block b = {.n = n, .x = load_weights(o, e, w, first, n)};
     for (size_t s = 0; s < info->slot_count; s++)
-        b.slot[s] = e->slot[s] == NULL ? NULL : load(o, w->slot[s], e->slot[s], e->slot_format[s], first, n);
+        b.slot[s] = load_slot(o, e, w, s, row, first, n);
     b.g = p->gradient == NULL ? NULL : gradient_block(o, p, w, b.x, first, n);
     if (b.g != NULL && e->lazy)
         catch_up(e, p, row, &b);
@@ -272,7 +287,7 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, workspac
 
     store_weights(o, e, p, w, b.x, first, n);
     for (size_t s = b.g == NULL ? 1 : 0; s < info->slot_count; s++) /* a folded slot 0 was only read */
-        if (e->slot[s] != NULL)
+        if (e->slot[s] != NULL && info->slots[s].shape == TG_SLOT_FULL)
             store(o, e->slot[s], b.slot[s], e->slot_format[s], first, n,
                   tg_key_make((uint64_t)o->common[TG_COMMON_SEED], TG_STREAM_SLOT + s, o->update + 1, entry));
     if (e->block_squares != NULL)

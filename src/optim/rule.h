@@ -24,7 +24,8 @@ typedef struct tg_block {
     size_t n;
     float *x;                  /* weights, updated in place */
     const float *g;            /* gradient; NULL when it is already folded into slot[0], which is then only read */
-    float *slot[TG_MAX_SLOTS]; /* states, updated in place; NULL for a slot that does not exist */
+    float *slot[TG_MAX_SLOTS]; /* states, updated in place; NULL for a slot that does not exist. Full slots and columns:
+                                  n values; a row's: one; a scalar's is NULL */
 } tg_block;
 
 /* What `prepare` is told about a tensor at an update. */
@@ -34,6 +35,7 @@ typedef struct tg_view {
     tg_role role;
     size_t rows, cols, fan_in;
     double rms;           /* of the weights before the update: whole tensor or row (traits) */
+    double *scalar[TG_MAX_SLOTS]; /* scalar slots, which `prepare` moves on; NULL for other slots */
 } tg_view;
 
 typedef enum tg_decay {

@@ -34,6 +34,14 @@ static void list(listing *l, const char *param, const char *slot, tg_format form
     l->name_bytes += bytes;
 }
 
+static void list_slot(listing *l, const tg_entry *e, size_t s)
+{
+    const tg_slot *slot = &l->o->rule->info.slots[s];
+    const bool full = slot->shape == TG_SLOT_FULL;
+    list(l, e->param.name, slot->name, e->slot_format[s], e->slot[s], full ? e->param.rows : tg_slot_values(e, slot),
+         full ? e->param.cols : 1, full ? 2 : 1);
+}
+
 static void list_all(listing *l)
 {
     tg_optim *o = l->o;
@@ -44,7 +52,7 @@ static void list_all(listing *l)
         const tg_param *p = &e->param;
         for (size_t s = 0; s < o->rule->info.slot_count; s++)
             if (!p->frozen && e->slot[s] != NULL)
-                list(l, p->name, o->rule->info.slots[s].name, e->slot_format[s], e->slot[s], p->rows, p->cols, 2);
+                list_slot(l, e, s);
         if (e->compensation != NULL)
             list(l, p->name, "compensation", p->format, e->compensation, p->rows, p->cols, 2);
         if (e->row_updates != NULL)
