@@ -80,6 +80,9 @@ typedef enum tg_slot_shape {
 /* Tensors that have a slot: a matrix has more than one row and more than one column. */
 typedef enum tg_slot_owner { TG_SLOT_ALL, TG_SLOT_MATRICES, TG_SLOT_VECTORS } tg_slot_owner;
 
+/* 8 bits a value, a scale for every 256 of them: base/code8.h. */
+typedef enum tg_slot_codes { TG_CODES_NONE, TG_CODES_SIGNED, TG_CODES_UNSIGNED } tg_slot_codes;
+
 /* One state of a rule. */
 typedef struct tg_slot {
     const char *name; /* as in PyTorch's state_dict: "exp_avg" */
@@ -87,6 +90,7 @@ typedef struct tg_slot {
     bool needs_range; /* kept in fp32 unless told otherwise: bf16 would lose what the rule lives on */
     tg_slot_shape shape;
     tg_slot_owner owner;
+    tg_slot_codes codes; /* of full slots */
 } tg_slot;
 
 typedef struct tg_rule_info {

@@ -1,9 +1,10 @@
 /* base/kernels.c -- widening, narrowing, sums and checks; compiled once per instruction set. */
 #include "base/kernels.h"
 
+#include "base/code8.h"
 #include "base/half.h"
 
-#define LANES 16
+#define LANES 16 /* of double */
 
 static void widen(float *restrict dst, const void *restrict src, tg_format format, size_t n)
 {
@@ -43,24 +44,12 @@ static uint16_t narrow_one(float f, tg_format format, tg_key key, uint32_t eleme
     return format == TG_BF16 ? tg_f32_to_bf16_stochastic(f, random) : tg_half_narrow_stochastic(f, random);
 }
 
-/* No value is large enough to need care: adding to the bits cannot carry into Inf. */
-static void narrow_groups_small_bf16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key,
-                                     uint32_t draw)
-{
-    for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += DRAWS)
-        for (uint32_t l = 0; l < DRAWS; l++) {
-            const uint32_t random = tg_random(key, draw + l);
-            h[l] = (uint16_t)((tg_bits_from_float(src[l]) + (random & 0xffffu)) >> 16);
-            h[l + DRAWS] = (uint16_t)((tg_bits_from_float(src[l + DRAWS]) + (random >> 16)) >> 16);
-        }
-}
-
 static void narrow_groups_bf16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key, uint32_t draw)
 {
     for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += DRAWS)
         for (uint32_t l = 0; l < DRAWS; l++) {
             const uint32_t random = tg_random(key, draw + l);
-            h[l] = tg_f32_to_bf16_stochastic(src[l], random & 0xffffu);
+            h[l] = tg_f32_to_bf16_stochastic(src[l], random);
             h[l + DRAWS] = tg_f32_to_bf16_stochastic(src[l + DRAWS], random >> 16);
         }
 }
@@ -94,12 +83,10 @@ static void narrow_part(uint16_t *restrict h, const float *restrict src, tg_form
         h[i] = narrow_one(src[i], format, key, first + (uint32_t)i);
     const size_t groups = (n - i) / GROUP;
     const uint32_t draw = (first + (uint32_t)i) / GROUP * DRAWS;
-    if (format != TG_BF16)
-        narrow_groups_fp16(h + i, src + i, groups, key, draw);
-    else if (max_abs(src + i, groups * GROUP) < 0x1.fcp127f)
-        narrow_groups_small_bf16(h + i, src + i, groups, key, draw);
-    else
+    if (format == TG_BF16)
         narrow_groups_bf16(h + i, src + i, groups, key, draw);
+    else
+        narrow_groups_fp16(h + i, src + i, groups, key, draw);
     for (i += groups * GROUP; i < n; i++)
         h[i] = narrow_one(src[i], format, key, first + (uint32_t)i);
 }
@@ -146,9 +133,9 @@ static void narrow_pair(void *restrict x, void *restrict c, const float *restric
         }
 }
 
-static double fold_lanes(double *lane)
+static double fold_lanes(double *lane, size_t lanes)
 {
-    for (size_t width = LANES / 2; width > 0; width /= 2)
+    for (size_t width = lanes / 2; width > 0; width /= 2)
         for (size_t l = 0; l < width; l++)
             lane[l] += lane[l + width];
     return lane[0];
@@ -163,26 +150,94 @@ static double sum_squares(const float *restrict x, size_t n)
             lane[l] += (double)x[i + l] * (double)x[i + l];
     for (size_t l = 0; i + l < n; l++)
         lane[l] += (double)x[i + l] * (double)x[i + l];
-    return fold_lanes(lane);
+    return fold_lanes(lane, LANES);
 }
 
-/* Lanes of float hold 8 squares each before they go into lanes of double: a few units in the last place of a float are
- * lost at most, and the loop keeps up with memory. */
+/* The quick sum's order, which whoever takes squares on the way must keep: DRAWS lanes of float gather the squares of
+ * QUICK values, then go into lanes of double; what is left at the end goes into those one by one. A few units in the last
+ * place of a float are lost at most, and the loop keeps up with memory. */
+#define QUICK (4 * GROUP)
+
+static void quick_add(double *restrict lane, const float *restrict part)
+{
+    for (size_t l = 0; l < DRAWS; l++)
+        lane[l] += (double)part[l];
+}
+
 static double sum_squares_quick(const float *restrict x, size_t n)
 {
-    double lane[LANES] = {0};
+    double lane[DRAWS] = {0};
     size_t i = 0;
-    for (; i + 8 * LANES <= n; i += 8 * LANES) {
-        float part[LANES] = {0};
-        for (size_t j = 0; j < 8; j++)
-            for (size_t l = 0; l < LANES; l++)
-                part[l] += x[i + j * LANES + l] * x[i + j * LANES + l];
-        for (size_t l = 0; l < LANES; l++)
-            lane[l] += (double)part[l];
+    for (; i + QUICK <= n; i += QUICK) {
+        float part[DRAWS] = {0};
+        for (size_t j = i; j < i + QUICK; j += GROUP)
+            for (size_t l = 0; l < DRAWS; l++)
+                part[l] += x[j + l] * x[j + l] + x[j + l + DRAWS] * x[j + l + DRAWS];
+        quick_add(lane, part);
     }
-    for (size_t l = 0; i < n; i++, l = (l + 1) % LANES)
+    for (size_t l = 0; i < n; i++, l = (l + 1) % DRAWS)
         lane[l] += (double)x[i] * (double)x[i];
-    return fold_lanes(lane);
+    return fold_lanes(lane, DRAWS);
+}
+
+/* QUICK values from the start of a group on, and their squares as stored. */
+static void narrow_quick(uint16_t *restrict h, const float *restrict src, tg_key key, uint32_t draw, float *restrict part)
+{
+    for (size_t j = 0; j < QUICK; j += GROUP, draw += DRAWS)
+        for (uint32_t l = 0; l < DRAWS; l++) {
+            const uint32_t random = tg_random(key, draw + l);
+            const uint16_t low = tg_f32_to_bf16_stochastic(src[j + l], random);
+            const uint16_t high = tg_f32_to_bf16_stochastic(src[j + l + DRAWS], random >> 16);
+            const float a = tg_bf16_to_f32(low), b = tg_bf16_to_f32(high);
+            h[j + l] = low;
+            h[j + l + DRAWS] = high;
+            part[l] += a * a + b * b;
+        }
+}
+
+static double squares_of_stored(const void *stored, tg_format format, size_t n)
+{
+    float copy[QUICK];
+    double lane[DRAWS] = {0};
+    size_t i = 0;
+    for (; i + QUICK <= n; i += QUICK) {
+        float part[DRAWS] = {0};
+        widen(copy, (const char *)stored + i * tg_format_bytes(format), format, QUICK);
+        for (size_t j = 0; j < QUICK; j += GROUP)
+            for (size_t l = 0; l < DRAWS; l++)
+                part[l] += copy[j + l] * copy[j + l] + copy[j + l + DRAWS] * copy[j + l + DRAWS];
+        quick_add(lane, part);
+    }
+    widen(copy, (const char *)stored + i * tg_format_bytes(format), format, n - i);
+    for (size_t l = 0; i + l < n; l++)
+        lane[l % DRAWS] += (double)copy[l] * (double)copy[l];
+    return fold_lanes(lane, DRAWS);
+}
+
+static double narrow_stochastic_squares(void *restrict dst, const float *restrict src, tg_format format, size_t n,
+                                        tg_key key, uint64_t first)
+{
+    const bool one_part = (first & 0xffffffffu) + n <= UINT64_C(1) << 32;
+    if (format != TG_BF16 || first % GROUP != 0 || !one_part) {
+        narrow_stochastic(dst, src, format, n, key, first);
+        return format == TG_F32 ? sum_squares_quick(src, n) : squares_of_stored(dst, format, n);
+    }
+    uint16_t *h = dst;
+    double lane[DRAWS] = {0};
+    const tg_key part_key = tg_key_part(key, first >> 32);
+    const uint32_t draw = (uint32_t)first / GROUP * DRAWS;
+    size_t i = 0;
+    for (; i + QUICK <= n; i += QUICK) {
+        float part[DRAWS] = {0};
+        narrow_quick(h + i, src + i, part_key, draw + (uint32_t)(i / 2), part);
+        quick_add(lane, part);
+    }
+    narrow_part(h + i, src + i, format, n - i, part_key, (uint32_t)(first + i));
+    for (size_t l = 0; i + l < n; l++) {
+        const float x = tg_bf16_to_f32(h[i + l]);
+        lane[l % DRAWS] += (double)x * (double)x;
+    }
+    return fold_lanes(lane, DRAWS);
 }
 
 static bool all_finite(const void *restrict x, tg_format format, size_t n)
@@ -201,7 +256,7 @@ static bool all_finite(const void *restrict x, tg_format format, size_t n)
     return bad16 == 0;
 }
 
-static void fold(float *restrict m, const float *restrict g, float decay, float scale, size_t n)
+static void fold_f32(float *restrict m, const float *restrict g, float decay, float scale, size_t n)
 {
     if (decay == 0.0f) /* what m holds, NaN perhaps, does not matter */
         for (size_t i = 0; i < n; i++)
@@ -214,15 +269,148 @@ static void fold(float *restrict m, const float *restrict g, float decay, float 
             m[i] = decay * m[i] + scale * g[i];
 }
 
+/* Groups of bf16, decay neither 0 nor NaN in m. */
+static void fold_groups_bf16(uint16_t *restrict h, const float *restrict g, float decay, float scale, size_t groups,
+                             tg_key key, uint32_t draw)
+{
+    for (size_t j = 0; j < groups; j++, h += GROUP, g += GROUP, draw += DRAWS)
+        for (uint32_t l = 0; l < DRAWS; l++) {
+            const uint32_t random = tg_random(key, draw + l);
+            const float low = decay * tg_bf16_to_f32(h[l]) + scale * g[l];
+            const float high = decay * tg_bf16_to_f32(h[l + DRAWS]) + scale * g[l + DRAWS];
+            h[l] = tg_f32_to_bf16_stochastic(low, random);
+            h[l + DRAWS] = tg_f32_to_bf16_stochastic(high, random >> 16);
+        }
+}
+
+#define FOLD_AT_ONCE ((size_t)1024)
+
+static void fold_slow(void *restrict m, tg_format format, const float *restrict g, float decay, float scale, size_t n,
+                      const tg_key *key, uint64_t first)
+{
+    float copy[FOLD_AT_ONCE];
+    uint16_t *stored = m;
+    for (size_t at = 0; at < n; at += FOLD_AT_ONCE) {
+        const size_t now = n - at < FOLD_AT_ONCE ? n - at : FOLD_AT_ONCE;
+        widen(copy, stored + at, format, now);
+        fold_f32(copy, g + at, decay, scale, now);
+        if (key == NULL)
+            narrow(stored + at, copy, format, now);
+        else
+            narrow_stochastic(stored + at, copy, format, now, *key, first + at);
+    }
+}
+
+static void fold(void *restrict m, tg_format format, const float *restrict g, float decay, float scale, size_t n,
+                 const tg_key *key, uint64_t first)
+{
+    const size_t head = (GROUP - first % GROUP) % GROUP, groups = n < head ? 0 : (n - head) / GROUP;
+    const size_t tail = head + groups * GROUP;
+    if (format == TG_F32) {
+        fold_f32(m, g, decay, scale, n);
+        return;
+    }
+    if (format != TG_BF16 || key == NULL || decay == 0.0f || groups == 0 ||
+        (first & 0xffffffffu) + n > UINT64_C(1) << 32) {
+        fold_slow(m, format, g, decay, scale, n, key, first);
+        return;
+    }
+    uint16_t *h = m;
+    fold_slow(h, format, g, decay, scale, head, key, first);
+    fold_groups_bf16(h + head, g + head, decay, scale, groups, tg_key_part(*key, first >> 32),
+                     (uint32_t)(first + head) / GROUP * DRAWS);
+    fold_slow(h + tail, format, g + tail, decay, scale, n - tail, key, first + tail);
+}
+
+/* ---- 8-bit codes ---- */
+
+static inline void decode_signed(float *restrict dst, const uint8_t *restrict codes, float unit, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const float magnitude = tg_code_magnitude(codes[i] & 127u, 1) * unit;
+        dst[i] = tg_float_from_bits(tg_bits_from_float(magnitude) | (uint32_t)(codes[i] & 128u) << 24);
+    }
+}
+
+static inline void decode_unsigned(float *restrict dst, const uint8_t *restrict codes, float unit, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        dst[i] = tg_code_magnitude(codes[i], 0) * unit;
+}
+
+static void decode(float *restrict dst, const uint8_t *restrict codes, const float *restrict scale, bool is_signed, size_t n)
+{
+    for (size_t at = 0; at < n; at += TG_CODES) {
+        const size_t now = n - at < TG_CODES ? n - at : TG_CODES;
+        if (is_signed)
+            decode_signed(dst + at, codes + at, scale[at / TG_CODES] / TG_CODE_TOP_SIGNED, now);
+        else
+            decode_unsigned(dst + at, codes + at, scale[at / TG_CODES] / TG_CODE_TOP_UNSIGNED, now);
+    }
+}
+
+/* A byte of chance for each of four values CODE_DRAWS apart. */
+#define CODE_DRAWS (TG_CODES / 4)
+
+/* Fractions of a code, 0 .. 1, to be added before the code is cut to a whole one. */
+static void code_chances(float *restrict chance, const tg_key *key, uint64_t first)
+{
+    const tg_key part = tg_key_part(*key, first >> 32);
+    const uint32_t draw = (uint32_t)(first & 0xffffffffu) / 4;
+    for (uint32_t l = 0; l < CODE_DRAWS; l++) {
+        const uint32_t random = tg_random(part, draw + l);
+        for (uint32_t q = 0; q < 4; q++)
+            chance[q * CODE_DRAWS + l] = (float)(int32_t)(random >> 8 * q & 255u) * 0x1p-8f + 0x1p-9f;
+    }
+}
+
+static inline void encode_block(uint8_t *restrict codes, const float *restrict src, const float *restrict chance, float unit,
+                                int is_signed, size_t n)
+{
+    const float most = is_signed ? 127.0f : 255.0f;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t bits = tg_bits_from_float(src[i]);
+        const float real = tg_code_real(tg_float_from_bits(bits & 0x7fffffffu) * unit, is_signed) + chance[i];
+        const uint32_t code = (uint32_t)(int32_t)(real < most ? real : most);
+        codes[i] = (uint8_t)(is_signed ? code | (bits >> 24 & 128u) : code);
+    }
+}
+
+static void encode(uint8_t *restrict codes, float *restrict scale, const float *restrict src, bool is_signed, size_t n,
+                   const tg_key *key, uint64_t first)
+{
+    _Alignas(64) float chance[TG_CODES];
+    for (size_t i = 0; key == NULL && i < TG_CODES; i++)
+        chance[i] = 0.5f;
+    for (size_t at = 0; at < n; at += TG_CODES) {
+        const size_t now = n - at < TG_CODES ? n - at : TG_CODES;
+        const float most = max_abs(src + at, now), top = is_signed ? TG_CODE_TOP_SIGNED : TG_CODE_TOP_UNSIGNED;
+        const bool good = most >= 0x1p-100f && most < 0x1p126f; /* below, a state is as good as zero */
+        scale[at / TG_CODES] = good ? most : most < 1.0f ? 0.0f : tg_float_from_bits(0x7fc00000u);
+        if (key != NULL)
+            code_chances(chance, key, first + at);
+        if (!good)
+            memset(codes + at, 0, now);
+        else if (is_signed)
+            encode_block(codes + at, src + at, chance, top / most, 1, now);
+        else
+            encode_block(codes + at, src + at, chance, top / most, 0, now);
+    }
+}
+
 const tg_kernels TG_PER_ISA(tg_kernels) = {
     .widen = widen,
     .narrow = narrow,
     .narrow_stochastic = narrow_stochastic,
+    .narrow_stochastic_squares = narrow_stochastic_squares,
     .widen_pair = widen_pair,
     .narrow_pair = narrow_pair,
     .sum_squares = sum_squares,
     .sum_squares_quick = sum_squares_quick,
+    .squares_of_stored = squares_of_stored,
     .max_abs = max_abs,
     .all_finite = all_finite,
+    .decode = decode,
+    .encode = encode,
     .fold = fold,
 };

@@ -20,14 +20,27 @@ typedef struct tg_kernels {
     void (*narrow)(void *dst, const float *src, tg_format format, size_t n);
     /* dst (n) <- src (n) fp32, stochastically; `first` is the first value's index in its tensor, under `key`. */
     void (*narrow_stochastic)(void *dst, const float *src, tg_format format, size_t n, tg_key key, uint64_t first);
+    /* The same; returns the sum of squares of what was stored, as sum_squares_quick would. */
+    double (*narrow_stochastic_squares)(void *dst, const float *src, tg_format format, size_t n, tg_key key,
+                                        uint64_t first);
     /* Kahan pair: x (n) and its rest c (n), both in `format`; src (n) is x + c to fp32's precision. */
     void (*widen_pair)(float *dst, const void *x, const void *c, tg_format format, size_t n);
     void (*narrow_pair)(void *x, void *c, const float *src, tg_format format, size_t n);
     double (*sum_squares)(const float *x, size_t n);       /* for any magnitudes */
     double (*sum_squares_quick)(const float *x, size_t n); /* to 1e-7; for magnitudes in 1e-18 .. 1e18, as weights have */
+    double (*squares_of_stored)(const void *x, tg_format format, size_t n); /* sum_squares_quick of any format */
     float (*max_abs)(const float *x, size_t n);              /* NaN counts as +Inf */
     bool (*all_finite)(const void *x, tg_format format, size_t n);
-    void (*fold)(float *m, const float *g, float decay, float scale, size_t n); /* m <- decay m + scale g */
+    /* Codes of base/code8.h for n values from the start of a block of TG_CODES on; scale: one for each block. NaN and Inf
+     * give a scale of NaN. encode rounds stochastically under *key, value i with index first + i, or to nearest where
+     * key is NULL. */
+    void (*decode)(float *dst, const uint8_t *codes, const float *scale, bool is_signed, size_t n);
+    void (*encode)(uint8_t *codes, float *scale, const float *src, bool is_signed, size_t n, const tg_key *key,
+                   uint64_t first);
+    /* m (n) <- decay m + scale g. 16-bit m is rounded stochastically under *key, value i with index first + i, or to
+     * nearest where key is NULL. decay 0: m is not read. */
+    void (*fold)(void *m, tg_format format, const float *g, float decay, float scale, size_t n, const tg_key *key,
+                 uint64_t first);
 } tg_kernels;
 
 TG_ISA_DECLARE(const tg_kernels, tg_kernels);

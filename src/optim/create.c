@@ -67,6 +67,7 @@ tg_status tg_optim_create(tg_optim **out, const char *name, const tg_allocator *
     o->kernels = tg_kernels_get();
     o->group = group;
     o->groups = 1;
+    o->gradient_scale = 1;
     for (size_t i = 0; i < rule->info.options.count; i++) {
         group->value[i] = rule->info.options.at[i].value;
         o->factor[i] = 1;

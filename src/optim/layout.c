@@ -1,4 +1,5 @@
 /* optim/layout.c -- one block of memory for all states and bookkeeping of an optimizer. */
+#include "base/code8.h"
 #include "base/fail.h"
 #include "optim/optim.h"
 
@@ -25,6 +26,8 @@ static void *take(cursor *c, size_t *kind, size_t count, size_t size)
 
 static tg_format slot_format(const tg_optim *o, const tg_entry *e, const tg_slot *slot)
 {
+    if (slot->codes != TG_CODES_NONE)
+        return TG_U8;
     if (slot->shape != TG_SLOT_FULL)
         return slot->shape == TG_SLOT_SCALAR ? TG_F64 : TG_F32;
     switch ((int)o->common[TG_COMMON_STATE_FORMAT]) {
@@ -65,15 +68,22 @@ size_t tg_slot_values(const tg_entry *e, const tg_slot *slot)
     }
 }
 
+size_t tg_slot_scales(const tg_entry *e) { return (e->n + TG_CODES - 1) / TG_CODES; }
+
 static void lay_states(const tg_optim *o, tg_entry *e, cursor *c, tg_optim_bytes *bytes)
 {
     const tg_rule_info *info = &o->rule->info;
     for (size_t s = 0; s < info->slot_count; s++) {
         const tg_slot *slot = &info->slots[s];
-        e->slot[s] = NULL;
-        e->slot_format[s] = slot_format(o, e, slot);
-        if (has_slot(o, e, slot))
-            e->slot[s] = take(c, &bytes->states, tg_slot_values(e, slot), tg_format_bytes(e->slot_format[s]));
+        tg_state *state = &e->state[s];
+        *state = (tg_state){.format = slot_format(o, e, slot), .is_signed = slot->codes == TG_CODES_SIGNED};
+        if (!has_slot(o, e, slot))
+            continue;
+        state->data = take(c, &bytes->states, tg_slot_values(e, slot), tg_format_bytes(state->format));
+        if (state->format == TG_U8)
+            state->scale = take(c, &bytes->states, tg_slot_scales(e), sizeof *state->scale);
+        if (state->format == TG_F16)
+            state->range = take(c, &bytes->bookkeeping, 1, sizeof *state->range);
     }
     e->compensation = NULL;
     if (o->rounding == TG_KAHAN && tg_is_half(e->param.format))
@@ -86,6 +96,9 @@ static void lay_bookkeeping(const tg_optim *o, tg_entry *e, cursor *c, tg_optim_
     e->piece_squares = take(c, &bytes->bookkeeping, e->pieces, sizeof(double));
     e->block_squares = o->rule->uses_rms ? take(c, &bytes->bookkeeping, e->blocks, sizeof(double)) : NULL;
     e->row_rms_now = e->row_rms ? take(c, &bytes->bookkeeping, e->param.rows, sizeof(double)) : NULL;
+    e->line_squares = e->lines ? take(c, &bytes->bookkeeping, e->param.rows + e->param.cols, sizeof(double)) : NULL;
+    e->row_k = e->lines ? take(c, &bytes->bookkeeping, e->param.rows, TG_ROW_SCALARS * sizeof(float)) : NULL;
+    e->block_sums = o->rule->look != NULL ? take(c, &bytes->bookkeeping, e->blocks, sizeof(double)) : NULL;
     e->row_updates = e->lazy ? take(c, &bytes->bookkeeping, e->param.rows, sizeof(uint32_t)) : NULL;
     e->row_tiles = tiles ? take(c, &bytes->bookkeeping, e->param.rows, 1) : NULL;
     const bool norm = o->place == TG_BUFFERED && o->common[TG_COMMON_CLIP_NORM] > 0;
@@ -101,7 +114,8 @@ static void lay_entry(const tg_optim *o, tg_entry *e, size_t *first_block, size_
     e->n = e->param.rows * e->param.cols;
     e->lazy = o->rule->lazy_rows != NULL && o->rule->lazy_rows(value, e->param.role);
     e->row_rms = o->rule->row_rms != NULL && o->rule->row_rms(value, e->param.role);
-    e->by_rows = e->lazy || e->row_rms || has_lines(o, e);
+    e->lines = has_lines(o, e);
+    e->by_rows = e->lazy || e->row_rms || e->lines;
     e->row_blocks = (e->param.cols + TG_BLOCK - 1) / TG_BLOCK;
     e->blocks = e->by_rows ? e->param.rows * e->row_blocks : (e->n + TG_BLOCK - 1) / TG_BLOCK;
     e->pieces = (e->n + TG_PIECE - 1) / TG_PIECE;

@@ -23,24 +23,44 @@ enum { TG_STREAM_WEIGHT = 1, TG_STREAM_FOLD, TG_STREAM_NOISE, TG_STREAM_GRADIENT
 
 #define TG_PIECE ((size_t)1 << 16)
 
+/* fp16 states are stored times a power of two, so that they neither underflow nor overflow. */
+typedef struct tg_range {
+    int32_t exponent;
+    float most;      /* largest |value| after the last update; 0: nothing but zeros, and the exponent is free */
+    float tile_most; /* folded: largest |value| of the window's tiles */
+    float next;      /* largest |value| that the update under way has seen so far */
+} tg_range;
+
 typedef struct tg_group {
     double value[TG_MAX_OPTIONS];
     double now[TG_MAX_OPTIONS]; /* value times the schedule's factor, set at each update */
 } tg_group;
+
+/* A slot of one tensor. */
+typedef struct tg_state {
+    void *data;             /* NULL: the tensor has no such slot */
+    tg_format format;       /* TG_U8: codes of base/code8.h, `scale` for each TG_CODES of them */
+    bool is_signed;         /* of codes */
+    float *scale;
+    tg_range *range;        /* fp16 only */
+} tg_state;
 
 /* A parameter and all that is kept about it. */
 typedef struct tg_entry {
     tg_param param;             /* name is owned */
     size_t n;                   /* rows * cols */
     bool by_rows, lazy, row_rms; /* blocks end with rows; rows without a gradient are left alone; RMS per row */
+    bool lines;                 /* has states per row or column */
     size_t row_blocks;          /* blocks of one row, when by_rows */
     size_t first_block, blocks; /* in the flat list of all tensors' blocks */
 
-    void *slot[TG_MAX_SLOTS];
-    tg_format slot_format[TG_MAX_SLOTS];
+    tg_state state[TG_MAX_SLOTS];
     void *compensation;         /* rounding=kahan: in the weights' format */
     double *block_squares;      /* sum of squares of each block's weights as stored, when the rule uses RMS */
     double *row_rms_now;        /* row_rms: of each row, before the update under way */
+    double *line_squares;       /* lines: mean squares of the gradient, of each row, then of each column */
+    float *row_k;               /* lines: TG_ROW_SCALARS for each row, from the rule's `factors` */
+    double *block_sums;         /* what the rule's `look` gave for each block */
     size_t first_piece, pieces; /* of TG_PIECE values: gradients are inspected by them */
     double *piece_squares;      /* sum of squares of each piece of a whole gradient; NaN: something is not finite */
     uint32_t *row_updates;      /* lazy: the tensor's update at which each row last moved */
@@ -67,6 +87,20 @@ typedef struct tg_pass {
     tg_key weight_key;
     bool rows_from_gradient;    /* lazy: a row of zeros in `gradient` is an untouched row */
 } tg_pass;
+
+/* fp32 copies of one block, in the first-level cache. */
+typedef struct tg_workspace {
+    _Alignas(TG_CACHE_LINE) float x[TG_BLOCK];
+    _Alignas(TG_CACHE_LINE) float g[TG_BLOCK];
+    _Alignas(TG_CACHE_LINE) float slot[TG_MAX_SLOTS][TG_BLOCK];
+    _Alignas(TG_CACHE_LINE) uint16_t before[TG_BLOCK];
+    uint64_t wanted, frozen; /* weights the rule moved; of those, lost in rounding */
+} tg_workspace;
+
+/* A block's place in its tensor. */
+typedef struct tg_place {
+    size_t row, first, n;
+} tg_place;
 
 struct tg_optim {
     tg_allocator allocator_copy;
@@ -99,6 +133,7 @@ struct tg_optim {
     size_t states;
     tg_optim_bytes bytes;
 
+    double gradient_scale;       /* what tiles are multiplied by already: loss scaling */
     uint64_t update;             /* made so far */
     uint32_t window, micro_step; /* micro-steps of the open window (0: none open), ended so far */
     uint64_t moves_wanted, moves_frozen; /* rounding=nearest, first update: weights moved, and those put back */
@@ -112,10 +147,35 @@ tg_status tg_optim_check_options(const tg_optim *o);
 /* layout.c: sizes and addresses of everything, in one block. With `place` NULL only measures. */
 tg_status tg_optim_layout(tg_optim *o);
 size_t tg_slot_values(const tg_entry *e, const tg_slot *slot);
+size_t tg_slot_scales(const tg_entry *e); /* of 8-bit codes */
 void tg_optim_resolve(tg_optim *o);
 
 /* Schedules applied to every group's values: at the start of each update. */
 void tg_optim_schedule_groups(tg_optim *o);
+
+/* block.c: one block between storage and fp32. */
+tg_place tg_block_place(const tg_entry *e, size_t index);
+/* The gradient as the rule wants it: scaled, clipped, decay coupled in. */
+const float *tg_block_gradient(const tg_optim *o, const tg_pass *p, tg_workspace *w, const float *x, const tg_place *at);
+float *tg_block_weights(const tg_optim *o, const tg_entry *e, tg_workspace *w, const tg_place *at);
+void tg_block_states(const tg_optim *o, const tg_entry *e, tg_workspace *w, const tg_place *at, tg_block *b);
+/* Returns the sum of squares of the weights as stored where the entry keeps it, else 0. */
+double tg_block_store_weights(const tg_optim *o, const tg_entry *e, tg_workspace *w, const float *x, const tg_place *at,
+                              tg_key key);
+/* States from number `from` on. */
+void tg_block_store_states(const tg_optim *o, size_t entry, const tg_block *b, const tg_place *at, size_t from);
+double tg_block_squares(const tg_optim *o, const tg_entry *e, const tg_place *at); /* of the weights as stored */
+
+/* look.c: what a rule must know of a whole tensor before its first block. */
+void tg_look(tg_optim *o, size_t entry, tg_view *view);
+
+/* range.c: the powers of two of fp16 states. */
+void tg_range_choose(tg_optim *o, size_t entry);    /* before an update: those that are free */
+void tg_range_after(tg_optim *o, size_t entry);     /* after an update: moves those that near an end */
+/* Before a tile is folded: makes room for it. The tile has n values; with it `tiles` lie on each other at most. */
+void tg_range_of_tile(tg_optim *o, size_t entry, const float *tile, size_t n, double scale, unsigned tiles);
+void tg_range_note(const tg_optim *o, const tg_entry *e, const tg_block *b); /* of slot 0, which was read */
+void tg_range_see(tg_range *range, float most);     /* from any thread */
 
 /* pass.c: one walk over blocks. */
 double tg_tree_sum(const double *v, size_t n);         /* in a fixed order */

@@ -9,15 +9,6 @@
 #define BLOCKS_AT_ONCE 16  /* taken by a thread from the list at a time */
 #define SERIAL_BLOCKS 4    /* fewer are not worth waking threads for */
 
-/* fp32 copies of one block. */
-typedef struct workspace {
-    _Alignas(TG_CACHE_LINE) float x[TG_BLOCK];
-    _Alignas(TG_CACHE_LINE) float g[TG_BLOCK];
-    _Alignas(TG_CACHE_LINE) float slot[TG_MAX_SLOTS][TG_BLOCK];
-    _Alignas(TG_CACHE_LINE) uint16_t before[TG_BLOCK];
-    uint64_t wanted, frozen; /* weights the rule moved; of those, lost in rounding */
-} workspace;
-
 double tg_tree_sum(const double *v, size_t n)
 {
     if (n <= 8) {
@@ -53,7 +44,7 @@ tg_view tg_entry_view(const tg_optim *o, const tg_entry *e)
     tg_view view = entry_view(o, e);
     for (size_t s = 0; s < o->rule->info.slot_count; s++)
         if (o->rule->info.slots[s].shape == TG_SLOT_SCALAR)
-            view.scalar[s] = e->slot[s];
+            view.scalar[s] = e->state[s].data;
     if (e->block_squares != NULL && !e->row_rms)
         view.rms = rms_of(e->block_squares, e->blocks, e->n);
     return view;
@@ -96,108 +87,30 @@ void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format 
                    .gradient_scale = (float)(o->common[TG_COMMON_MAXIMIZE] != 0 ? -scale : scale),
                    .weight_key = tg_key_make((uint64_t)o->common[TG_COMMON_SEED], TG_STREAM_WEIGHT, o->update + 1, entry)};
     decay_of(o, e, o->group[e->param.group].now, p);
-    const tg_view view = rule_view(o, e, p, option);
+    tg_view view = rule_view(o, e, p, option);
     double scale_of_gradient;
     p->row_decay = 1;
     if (e->lazy && o->rule->fold != NULL)
         o->rule->fold(&view, &p->row_decay, &scale_of_gradient);
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        if (e->state[s].range != NULL)
+            e->state[s].range->next = 0;
     if (!e->row_rms)
-        o->rule->prepare(p->k, &view);
+        tg_look(o, entry, &view);
     else /* a row of several blocks needs its RMS from before the first of them is written */
         for (size_t row = 0; row < e->param.rows; row++)
             e->row_rms_now[row] = rms_of(e->block_squares + row * e->row_blocks, e->row_blocks, e->param.cols);
-}
-
-/* The block's gradient as the rule wants it: fp32, scaled, clipped, decay coupled in. */
-static const float *gradient_block(const tg_optim *o, const tg_pass *p, workspace *w, const float *x, size_t first,
-                                   size_t n)
-{
-    const float limit = (float)o->common[TG_COMMON_CLIP_VALUE];
-    const char *source = (const char *)p->gradient + first * tg_format_bytes(p->gradient_format);
-    if (p->gradient_format == TG_F32 && p->gradient_scale == 1.0f && p->coupled == 0 && limit == 0)
-        return (const float *)(const void *)source;
-    float *restrict g = w->g;
-    o->kernels->widen(g, source, p->gradient_format, n);
-    if (p->gradient_scale != 1.0f)
-        for (size_t i = 0; i < n; i++)
-            g[i] *= p->gradient_scale;
-    if (limit > 0)
-        for (size_t i = 0; i < n; i++)
-            g[i] = g[i] > limit ? limit : g[i] < -limit ? -limit : g[i];
-    if (p->coupled != 0)
-        for (size_t i = 0; i < n; i++)
-            g[i] += p->coupled * x[i];
-    return g;
-}
-
-static float *load(const tg_optim *o, float *copy, const void *array, tg_format format, size_t first, size_t n)
-{
-    char *source = (char *)array + first * tg_format_bytes(format);
-    if (format == TG_F32)
-        return (float *)(void *)source;
-    o->kernels->widen(copy, source, format, n);
-    return copy;
-}
-
-static void store(const tg_optim *o, void *array, const float *values, tg_format format, size_t first, size_t n, tg_key key)
-{
-    if (format == TG_F32)
-        return; /* worked in place */
-    char *target = (char *)array + first * tg_format_bytes(format);
-    if (o->rounding == TG_NEAREST)
-        o->kernels->narrow(target, values, format, n);
-    else
-        o->kernels->narrow_stochastic(target, values, format, n, key, first);
-}
-
-static float *load_weights(const tg_optim *o, const tg_entry *e, workspace *w, size_t first, size_t n)
-{
-    if (e->compensation == NULL)
-        return load(o, w->x, e->param.data, e->param.format, first, n);
-    const uint16_t *x = (const uint16_t *)e->param.data + first, *c = (const uint16_t *)e->compensation + first;
-    o->kernels->widen_pair(w->x, x, c, e->param.format, n);
-    return w->x;
-}
-
-/* Counts the weights that the rule moved and rounding put back. */
-static void store_counting(const tg_optim *o, const tg_entry *e, workspace *w, const float *x, size_t first, size_t n)
-{
-    uint16_t *stored = (uint16_t *)e->param.data + first;
-    memcpy(w->before, stored, n * sizeof *stored);
-    o->kernels->narrow(stored, x, e->param.format, n);
-    for (size_t i = 0; i < n; i++) {
-        const float was = e->param.format == TG_BF16 ? tg_bf16_to_f32(w->before[i]) : tg_f16_to_f32(w->before[i]);
-        const bool moved = x[i] != was;
-        w->wanted += moved;
-        w->frozen += moved && stored[i] == w->before[i];
-    }
-}
-
-static void store_weights(const tg_optim *o, const tg_entry *e, const tg_pass *p, workspace *w, const float *x,
-                          size_t first, size_t n)
-{
-    if (e->compensation != NULL)
-        o->kernels->narrow_pair((uint16_t *)e->param.data + first, (uint16_t *)e->compensation + first, x,
-                                e->param.format, n);
-    else if (o->rounding == TG_NEAREST && tg_is_half(e->param.format) && o->update == 0)
-        store_counting(o, e, w, x, first, n);
-    else
-        store(o, e->param.data, x, e->param.format, first, n, p->weight_key);
-}
-
-static double stored_squares(const tg_optim *o, const tg_entry *e, workspace *w, size_t first, size_t n)
-{
-    return o->kernels->sum_squares_quick(load(o, w->x, e->param.data, e->param.format, first, n), n);
 }
 
 double tg_entry_rms(const tg_optim *o, const tg_entry *e)
 {
     if (e->block_squares != NULL)
         return rms_of(e->block_squares, e->blocks, e->n);
-    workspace w;
     double sum = 0;
-    for (size_t first = 0; first < e->n; first += TG_BLOCK)
-        sum += stored_squares(o, e, &w, first, e->n - first < TG_BLOCK ? e->n - first : TG_BLOCK);
+    for (size_t index = 0; index < e->blocks; index++) {
+        const tg_place at = tg_block_place(e, index);
+        sum += tg_block_squares(o, e, &at);
+    }
     return e->n == 0 ? 0 : sqrt(sum / (double)e->n);
 }
 
@@ -232,66 +145,40 @@ static void catch_up(const tg_entry *e, const tg_pass *p, size_t row, const tg_b
         b->slot[0][i] *= factor;
 }
 
-/* Where block number `index` of a tensor lies. */
-static void locate(const tg_entry *e, size_t index, size_t *row, size_t *first, size_t *n)
-{
-    const size_t length = e->by_rows ? e->param.cols : e->n;
-    *row = e->by_rows ? index / e->row_blocks : 0;
-    const size_t at = (e->by_rows ? index % e->row_blocks : index) * TG_BLOCK;
-    *first = *row * e->param.cols + at;
-    *n = length - at < TG_BLOCK ? length - at : TG_BLOCK;
-}
-
-static float *load_slot(const tg_optim *o, const tg_entry *e, workspace *w, size_t s, size_t row, size_t first, size_t n)
-{
-    if (e->slot[s] == NULL)
-        return NULL;
-    switch (o->rule->info.slots[s].shape) {
-    case TG_SLOT_ROW: return (float *)e->slot[s] + row;
-    case TG_SLOT_COLUMN: return (float *)e->slot[s] + (first - row * e->param.cols);
-    case TG_SLOT_SCALAR: return NULL;
-    default: return load(o, w->slot[s], e->slot[s], e->slot_format[s], first, n);
-    }
-}
-
-static void update_block(const tg_optim *o, size_t entry, size_t index, workspace *w)
+static void update_block(const tg_optim *o, size_t entry, size_t index, tg_workspace *w)
 {
     const tg_entry *e = &o->entry[entry];
     const tg_pass *p = &o->pass[entry];
-    const tg_rule_info *info = &o->rule->info;
-    size_t row, first, n;
-    locate(e, index, &row, &first, &n);
-    if (row_rests(e, p, row))
-        return;
-
+    const tg_place at = tg_block_place(e, index);
     const float *k = p->k;
     float row_k[TG_MAX_SCALARS];
+    if (row_rests(e, p, at.row))
+        return;
     if (e->row_rms) {
         double option[TG_MAX_OPTIONS];
         tg_view view = rule_view(o, e, p, option);
-        view.rms = e->row_rms_now[row];
+        view.rms = e->row_rms_now[at.row];
         o->rule->prepare(row_k, &view);
         k = row_k;
     }
-    tg_block b = {.n = n, .x = load_weights(o, e, w, first, n)};
-    for (size_t s = 0; s < info->slot_count; s++)
-        b.slot[s] = load_slot(o, e, w, s, row, first, n);
-    b.g = p->gradient == NULL ? NULL : gradient_block(o, p, w, b.x, first, n);
+    tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at)};
+    tg_block_states(o, e, w, &at, &b);
+    b.g = p->gradient == NULL ? NULL : tg_block_gradient(o, p, w, b.x, &at);
     if (b.g != NULL && e->lazy)
-        catch_up(e, p, row, &b);
+        catch_up(e, p, at.row, &b);
     if (p->decoupled != 0)
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < at.n; i++)
             b.x[i] -= p->decoupled * b.x[i];
 
     o->rule->block(&b, k);
 
-    store_weights(o, e, p, w, b.x, first, n);
-    for (size_t s = b.g == NULL ? 1 : 0; s < info->slot_count; s++) /* a folded slot 0 was only read */
-        if (e->slot[s] != NULL && info->slots[s].shape == TG_SLOT_FULL)
-            store(o, e->slot[s], b.slot[s], e->slot_format[s], first, n,
-                  tg_key_make((uint64_t)o->common[TG_COMMON_SEED], TG_STREAM_SLOT + s, o->update + 1, entry));
+    const double squares = tg_block_store_weights(o, e, w, b.x, &at, p->weight_key);
     if (e->block_squares != NULL)
-        e->block_squares[index] = stored_squares(o, e, w, first, n);
+        e->block_squares[index] = squares;
+    if (b.g == NULL)
+        tg_range_note(o, e, &b); /* a folded slot 0 was only read */
+    if (!o->rule->look_moves)
+        tg_block_store_states(o, entry, &b, &at, b.g == NULL ? 1 : 0);
 }
 
 /* The tensor among first..end-1 that holds block `block`. */
@@ -307,7 +194,7 @@ static size_t entry_of(const tg_optim *o, size_t first, size_t end, size_t block
     return first;
 }
 
-static void update_blocks(const tg_optim *o, size_t first, size_t end, size_t block, size_t block_end, workspace *w)
+static void update_blocks(const tg_optim *o, size_t first, size_t end, size_t block, size_t block_end, tg_workspace *w)
 {
     for (size_t i = entry_of(o, first, end, block); block < block_end; i++) {
         const tg_entry *e = &o->entry[i];
@@ -336,7 +223,7 @@ void tg_pass_run(tg_optim *o, size_t first, size_t end)
     uint64_t wanted = 0, frozen = 0;
 #pragma omp parallel num_threads(tg_optim_threads(o)) if (blocks > SERIAL_BLOCKS) reduction(+ : wanted, frozen)
     {
-        workspace w;
+        tg_workspace w;
         w.wanted = w.frozen = 0;
 #pragma omp for schedule(dynamic)
         for (size_t c = 0; c < chunks; c++) {
@@ -352,6 +239,7 @@ void tg_pass_run(tg_optim *o, size_t first, size_t end)
             continue;
         if (e->lazy)
             note_rows(e, &o->pass[i]);
+        tg_range_after(o, i);
         ++*e->updates;
         o->pass[i].active = false;
     }
@@ -363,19 +251,17 @@ void tg_entry_map(tg_optim *o, size_t entry, void (*map)(float *x, size_t n, siz
                   tg_key key)
 {
     tg_entry *e = &o->entry[entry];
-    const tg_pass pass = {.weight_key = key};
 #pragma omp parallel num_threads(tg_optim_threads(o)) if (e->blocks > SERIAL_BLOCKS)
     {
-        workspace w;
+        tg_workspace w;
 #pragma omp for schedule(static)
         for (size_t index = 0; index < e->blocks; index++) {
-            size_t row, first, n;
-            locate(e, index, &row, &first, &n);
-            float *x = load_weights(o, e, &w, first, n);
-            map(x, n, first, ctx);
-            store_weights(o, e, &pass, &w, x, first, n);
+            const tg_place at = tg_block_place(e, index);
+            float *x = tg_block_weights(o, e, &w, &at);
+            map(x, at.n, at.first, ctx);
+            const double squares = tg_block_store_weights(o, e, &w, x, &at, key);
             if (e->block_squares != NULL)
-                e->block_squares[index] = stored_squares(o, e, &w, first, n);
+                e->block_squares[index] = squares;
         }
     }
 }
@@ -384,14 +270,9 @@ void tg_entry_measure(tg_optim *o, tg_entry *e)
 {
     if (e->block_squares == NULL)
         return;
-#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->blocks > SERIAL_BLOCKS)
-    {
-        workspace w;
-#pragma omp for schedule(static)
-        for (size_t index = 0; index < e->blocks; index++) {
-            size_t row, first, n;
-            locate(e, index, &row, &first, &n);
-            e->block_squares[index] = stored_squares(o, e, &w, first, n);
-        }
+#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) if (e->blocks > SERIAL_BLOCKS)
+    for (size_t index = 0; index < e->blocks; index++) {
+        const tg_place at = tg_block_place(e, index);
+        e->block_squares[index] = tg_block_squares(o, e, &at);
     }
 }

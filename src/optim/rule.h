@@ -16,7 +16,8 @@
 #define TG_MAX_SLOTS 4
 #define TG_MAX_SCALARS 16
 #define TG_MAX_OPTIONS 24
-#define TG_BLOCK 2048 /* x, g and two states in fp32: 32 KiB, the first-level cache of common machines */
+#define TG_BLOCK 1024 /* x, g and two states in fp32: 16 KiB, half of the first-level cache of common machines */
+#define TG_ROW_SCALARS 2
 
 /* At most TG_BLOCK values of one tensor, and of one row when the tensor is worked row by row. fp32, in cache, none
  * overlapping. */
@@ -24,6 +25,7 @@ typedef struct tg_block {
     size_t n;
     float *x;                  /* weights, updated in place */
     const float *g;            /* gradient; NULL when it is already folded into slot[0], which is then only read */
+    const float *row_k;        /* TG_ROW_SCALARS of this row, from `factors`; NULL without */
     float *slot[TG_MAX_SLOTS]; /* states, updated in place; NULL for a slot that does not exist. Full slots and columns:
                                   n values; a row's: one; a scalar's is NULL */
 } tg_block;
@@ -35,8 +37,16 @@ typedef struct tg_view {
     tg_role role;
     size_t rows, cols, fan_in;
     double rms;           /* of the weights before the update: whole tensor or row (traits) */
+    double look;          /* sum of what `look` gave for every block; 0 before */
     double *scalar[TG_MAX_SLOTS]; /* scalar slots, which `prepare` moves on; NULL for other slots */
 } tg_view;
+
+/* What `factors` works on: lines of a matrix. */
+typedef struct tg_factors {
+    const double *row_squares, *col_squares; /* (rows), (cols): means of g^2 over the row, the column */
+    float *slot[TG_MAX_SLOTS];               /* row and column slots, whole */
+    float *row_k;                            /* (rows, TG_ROW_SCALARS), written: what blocks of a row see */
+} tg_factors;
 
 typedef enum tg_decay {
     TG_DECAY_COUPLED,   /* the driver adds weight_decay * x to g before the block */
@@ -62,8 +72,14 @@ typedef struct tg_rule {
     bool (*can_fold)(const double *option);
     /* How the mean gradient enters slot[0] when it is folded: m <- decay m + scale g. */
     void (*fold)(const tg_view *view, double *decay, double *scale);
-    /* The step's scalars k[TG_MAX_SCALARS], computed in double. */
+    /* Moves row and column slots on, for tensors that have them, before `prepare`; NULL: there are none. */
+    void (*factors)(const tg_factors *f, const tg_view *view);
+    /* The step's scalars k[TG_MAX_SCALARS], computed in double. With `look`, called before it and again after it. */
     void (*prepare)(float *k, const tg_view *view);
+    /* A first walk over all blocks, for rules that need a sum over the whole tensor; NULL: one walk is enough. Where
+     * `look_moves` is set it moves the full slots, and `block` only reads them; otherwise it writes nothing. */
+    double (*look)(const tg_block *b, const float *k);
+    bool look_moves;
     void (*block)(const tg_block *b, const float *k);
 } tg_rule;
 

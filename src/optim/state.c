@@ -38,8 +38,20 @@ static void list_slot(listing *l, const tg_entry *e, size_t s)
 {
     const tg_slot *slot = &l->o->rule->info.slots[s];
     const bool full = slot->shape == TG_SLOT_FULL;
-    list(l, e->param.name, slot->name, e->slot_format[s], e->slot[s], full ? e->param.rows : tg_slot_values(e, slot),
+    list(l, e->param.name, slot->name, e->state[s].format, e->state[s].data, full ? e->param.rows : tg_slot_values(e, slot),
          full ? e->param.cols : 1, full ? 2 : 1);
+}
+
+/* fp16: {exponent, most} as the driver keeps them. 8-bit: the scales. */
+static void list_beside(listing *l, const tg_entry *e, size_t s)
+{
+    char name[128];
+    const tg_state *state = &e->state[s];
+    snprintf(name, sizeof name, "%s_%s", l->o->rule->info.slots[s].name, state->scale != NULL ? "scale" : "range");
+    if (state->scale != NULL)
+        list(l, e->param.name, name, TG_F32, state->scale, tg_slot_scales(e), 1, 1);
+    if (state->range != NULL)
+        list(l, e->param.name, name, TG_U32, state->range, sizeof *state->range / sizeof(uint32_t), 1, 1);
 }
 
 static void list_all(listing *l)
@@ -51,8 +63,11 @@ static void list_all(listing *l)
         const tg_entry *e = &o->entry[i];
         const tg_param *p = &e->param;
         for (size_t s = 0; s < o->rule->info.slot_count; s++)
-            if (!p->frozen && e->slot[s] != NULL)
+            if (!p->frozen && e->state[s].data != NULL) 
+{
                 list_slot(l, e, s);
+                list_beside(l, e, s);
+            }
         if (e->compensation != NULL)
             list(l, p->name, "compensation", p->format, e->compensation, p->rows, p->cols, 2);
         if (e->row_updates != NULL)

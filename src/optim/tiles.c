@@ -8,7 +8,8 @@
 #include "base/fail.h"
 #include "optim/optim.h"
 
-#define SERIAL_VALUES 16384 /* fewer are not worth waking threads for */
+#define PIECE ((size_t)8192)          /* values a thread works on at a time */
+#define SERIAL_VALUES (2 * PIECE)     /* fewer are not worth waking threads for */
 
 /* Where a tensor's tiles go. */
 typedef struct target {
@@ -26,11 +27,13 @@ void *tg_tiles_gradient(const tg_optim *o, const tg_entry *e)
 static target target_of(const tg_optim *o, const tg_entry *e)
 {
     if (o->place != TG_FOLDED)
-        return (target){.array = tg_tiles_gradient(o, e), .format = o->gradient_format, .scale = 1.0 / o->window};
-    target t = {.array = e->slot[0], .format = e->slot_format[0], .catches_up = e->lazy};
+        return (target){.array = tg_tiles_gradient(o, e), .format = o->gradient_format, .scale = 1.0 / ((double)o->window * o->gradient_scale)};
+    target t = {.array = e->state[0].data, .format = e->state[0].format, .catches_up = e->lazy};
     const tg_view view = tg_entry_view(o, e);
     o->rule->fold(&view, &t.decay, &t.scale);
-    t.scale /= o->common[TG_COMMON_MAXIMIZE] != 0 ? -(double)o->window : (double)o->window;
+    t.scale /= (o->common[TG_COMMON_MAXIMIZE] != 0 ? -1 : 1) * (double)o->window * o->gradient_scale;
+    if (e->state[0].range != NULL)
+        t.scale = ldexp(t.scale, e->state[0].range->exponent);
     return t;
 }
 
@@ -44,36 +47,11 @@ static tg_key tile_key(const tg_optim *o, const tg_entry *e, uint8_t count)
 /* array[first .. first+n) <- decay array + scale g */
 static void fold_span(const tg_optim *o, const target *t, size_t first, const float *g, size_t n, float decay, tg_key key)
 {
-    const float scale = (float)t->scale;
-    if (t->format == TG_F32) {
-        o->kernels->fold((float *)t->array + first, g, decay, scale, n);
-        return;
-    }
-    _Alignas(TG_CACHE_LINE) float copy[TG_BLOCK];
-    while (n > 0) {
-        const size_t now = n < TG_BLOCK ? n : TG_BLOCK;
-        uint16_t *stored = (uint16_t *)t->array + first;
-        o->kernels->widen(copy, stored, t->format, now);
-        o->kernels->fold(copy, g, decay, scale, now);
-        if (o->rounding == TG_NEAREST)
-            o->kernels->narrow(stored, copy, t->format, now);
-        else
-            o->kernels->narrow_stochastic(stored, copy, t->format, now, key, first);
-        first += now, g += now, n -= now;
-    }
+    o->kernels->fold((char *)t->array + first * tg_format_bytes(t->format), t->format, g, decay, (float)t->scale, n,
+                     o->rounding == TG_NEAREST ? NULL : &key, first);
 }
 
-static bool tile_is_finite(const tg_optim *o, const float *tile, size_t n)
-{
-    const size_t pieces = (n + SERIAL_VALUES - 1) / SERIAL_VALUES;
-    bool good = true;
-#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) reduction(&& : good) if (pieces > 1)
-    for (size_t p = 0; p < pieces; p++) {
-        const size_t at = p * SERIAL_VALUES, left = n - at;
-        good = good && o->kernels->all_finite(tile + at, TG_F32, left < SERIAL_VALUES ? left : SERIAL_VALUES);
-    }
-    return good;
-}
+static size_t piece_values(size_t n, size_t at) { return n - at < PIECE ? n - at : PIECE; }
 
 static bool same_counts(const tg_entry *e, size_t row, size_t rows)
 {
@@ -82,19 +60,41 @@ static bool same_counts(const tg_entry *e, size_t row, size_t rows)
 
 static uint8_t next_count(uint8_t count) { return count == UINT8_MAX ? 1 : (uint8_t)(count + 1); }
 
-/* Whole rows that are in the same state are one run of values. */
-static void add_run(const tg_optim *o, tg_entry *e, const target *t, size_t row, size_t rows, const float *tile)
+/* Whole rows that are in the same state are one run of values. The tile is looked at and added under one wake-up of the
+ * threads; false, and nothing was added, when something in it is not finite. */
+static bool add_run(const tg_optim *o, tg_entry *e, const target *t, size_t row, size_t rows, const float *tile)
 {
-    const size_t n = rows * e->param.cols, first = row * e->param.cols, pieces = (n + TG_BLOCK - 1) / TG_BLOCK;
+    const size_t n = rows * e->param.cols, first = row * e->param.cols;
     const uint8_t count = e->row_tiles[row];
     const float decay = count == 0 ? (float)t->decay : 1.0f;
     const tg_key key = tile_key(o, e, count);
-#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) if (n > SERIAL_VALUES)
-    for (size_t p = 0; p < pieces; p++) {
-        const size_t at = p * TG_BLOCK, left = n - at;
-        fold_span(o, t, first + at, tile + at, left < TG_BLOCK ? left : TG_BLOCK, decay, key);
+    const bool guarded = o->guard != TG_GUARD_OFF;
+    int bad = 0;
+#pragma omp parallel num_threads(tg_optim_threads(o)) if (n > SERIAL_VALUES)
+    {
+        if (guarded) {
+#pragma omp for schedule(static) reduction(| : bad)
+            for (size_t at = 0; at < n; at += PIECE)
+                bad |= !o->kernels->all_finite(tile + at, TG_F32, piece_values(n, at));
+        }
+        if (!bad) { /* all threads see the same: the loop above ends with a barrier */
+#pragma omp for schedule(static)
+            for (size_t at = 0; at < n; at += PIECE)
+                fold_span(o, t, first + at, tile + at, piece_values(n, at), decay, key);
+        }
     }
-    memset(e->row_tiles + row, next_count(count), rows);
+    if (!bad)
+        memset(e->row_tiles + row, next_count(count), rows);
+    return !bad;
+}
+
+static bool tile_is_finite(const tg_optim *o, const float *tile, size_t n)
+{
+    int bad = 0;
+#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) reduction(| : bad) if (n > SERIAL_VALUES)
+    for (size_t at = 0; at < n; at += PIECE)
+        bad |= !o->kernels->all_finite(tile + at, TG_F32, piece_values(n, at));
+    return !bad;
 }
 
 static void add_row(const tg_optim *o, tg_entry *e, const target *t, size_t row, const float *values)
@@ -155,24 +155,44 @@ static tg_status claim(tg_optim *o, size_t param)
     return TG_OK;
 }
 
+/* fp16: how many tiles lie on each other with this one, at most, bounds what the momentum can come to. */
+static void make_room(tg_optim *o, const tg_entry *e, const uint32_t *index, size_t row, size_t rows, const float *tile)
+{
+    unsigned most = 0;
+    if (e->state[0].range == NULL)
+        return;
+    for (size_t r = 0; r < rows; r++) {
+        const unsigned count = e->row_tiles[index != NULL ? index[r] : row + r];
+        most = count > most ? count : most;
+    }
+    const tg_view view = tg_entry_view(o, e);
+    double decay, scale;
+    o->rule->fold(&view, &decay, &scale);
+    tg_range_of_tile(o, (size_t)(e - o->entry), tile, rows * e->param.cols, scale / ((double)o->window * o->gradient_scale),
+                     most + 1);
+}
+
 static tg_status add_tile(tg_optim *o, size_t param, const uint32_t *index, size_t row, size_t rows, const float *tile)
 {
     tg_entry *e = &o->entry[param];
     if (e->param.frozen || e->bad || rows == 0 || e->param.cols == 0)
         return TG_OK;
-    if (o->guard != TG_GUARD_OFF && !tile_is_finite(o, tile, rows * e->param.cols)) {
-        e->bad = true;
-        return TG_OK;
-    }
     const tg_status status = claim(o, param);
     if (status != TG_OK)
         return status;
+    if (o->place == TG_FOLDED)
+        make_room(o, e, index, row, rows, tile);
     const target t = target_of(o, e);
-    if (index == NULL && !t.catches_up && e->row_squares == NULL && same_counts(e, row, rows))
-        add_run(o, e, &t, row, rows, tile);
-    else
-        add_rows(o, e, &t, index, row, rows, tile);
-    e->seen = true;
+    bool good;
+    if (index == NULL && !t.catches_up && e->row_squares == NULL && same_counts(e, row, rows)) {
+        good = add_run(o, e, &t, row, rows, tile);
+    } else {
+        good = o->guard == TG_GUARD_OFF || tile_is_finite(o, tile, rows * e->param.cols);
+        if (good)
+            add_rows(o, e, &t, index, row, rows, tile);
+    }
+    e->seen = e->seen || good;
+    e->bad = e->bad || !good;
     return TG_OK;
 }
 

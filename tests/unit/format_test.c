@@ -1,5 +1,6 @@
 /* format_test.c -- number formats and roundings, over all 65,536 values of bf16 and fp16, on every instruction set. The
  * reference rounds in double with rint: nothing of it is shared with the library's integer code. */
+#include "base/code8.h"
 #include "optim_support.h"
 
 static const tg_format halves[] = {TG_BF16, TG_F16};
@@ -221,6 +222,17 @@ static void test_pairs(void **state)
 
 enum { BITS_N = 1031 };
 
+static uint64_t hash_codes(uint64_t hash, const float *f, size_t n, bool is_signed, const tg_key *key)
+{
+    static uint8_t codes[BITS_N];
+    static float back[BITS_N], scale[BITS_N / TG_CODES + 1];
+    tg_kernels_get()->encode(codes, scale, f, is_signed, n, key, 256 * n);
+    hash = hash_bytes(hash, codes, n);
+    tg_kernels_get()->encode(codes, scale, f, is_signed, n, NULL, 0);
+    tg_kernels_get()->decode(back, codes, scale, is_signed, n);
+    return hash_bytes(hash, back, n * sizeof *back);
+}
+
 static uint64_t kernel_bits(void)
 {
     static float f[BITS_N], g[BITS_N];
@@ -238,9 +250,12 @@ static uint64_t kernel_bits(void)
             hash = hash_bytes(hash, h, n * sizeof *h);
             kernel->narrow_pair(h, c, f, halves[k], n);
             hash = hash_bytes(hash_bytes(hash, h, n * sizeof *h), c, n * sizeof *c);
-            kernel->fold(f, g, 0.965f, 0.035f / 3, n);
-            kernel->fold(f, g, 1.0f, 0.035f / 3, n);
+            kernel->fold(h, halves[k], g, 0.965f, 0.035f / 3, n, &key, 64 * n);
+            hash = hash_bytes(hash, h, n * sizeof *h);
+            kernel->fold(f, TG_F32, g, 0.965f, 0.035f / 3, n, NULL, 0);
+            kernel->fold(f, TG_F32, g, 1.0f, 0.035f / 3, n, NULL, 0);
             hash = hash_bytes(hash, f, n * sizeof *f);
+            hash = hash_codes(hash, f, n, k == 0, &key);
             const double squares = kernel->sum_squares(f, n);
             const float most = kernel->max_abs(f, n);
             hash = hash_bytes(hash_bytes(hash, &squares, sizeof squares), &most, sizeof most);
@@ -264,6 +279,113 @@ static void test_same_bits(void **state)
 }
 
 /* Where a run is cut does not change what chance does to an element. */
+/* A fused loop gives what its parts give, one after the other. */
+static void check_fused(void)
+{
+    enum { N = 1031 };
+    static float f[N], g[N], wide[N];
+    static uint16_t h[N], parts[N];
+    const tg_kernels *kernel = tg_kernels_get();
+    const tg_key key = tg_key_make(5, 9, 2, 6);
+    const size_t starts[] = {0, 64, 7, 1024, ((size_t)1 << 32) - 128, ((size_t)1 << 32) - 256 * 3};
+    for (size_t s = 0; s < sizeof starts / sizeof *starts; s++)
+        for (size_t k = 0; k < 2; k++)
+            for (size_t n = 1; n <= N; n += n < 70 ? 3 : 137) {
+                for (size_t i = 0; i < n; i++) {
+                    f[i] = ldexpf(input_unit((uint32_t)n, i), (int)(input_mix(9, (uint32_t)i) % 24) - 12);
+                    g[i] = input_unit((uint32_t)n + 1000, i);
+                }
+                const double squares = kernel->narrow_stochastic_squares(h, f, halves[k], n, key, starts[s]);
+                kernel->narrow_stochastic(parts, f, halves[k], n, key, starts[s]);
+                assert_memory_equal(h, parts, n * sizeof *h);
+                kernel->widen(wide, h, halves[k], n);
+                assert_true(squares == kernel->sum_squares_quick(wide, n));
+                assert_true(squares == kernel->squares_of_stored(h, halves[k], n));
+                assert_true(fabs(squares - kernel->sum_squares(wide, n)) <= 1e-6 * squares);
+                kernel->fold(wide, TG_F32, g, 0.965f, 0.0117f, n, NULL, 0);
+                kernel->narrow_stochastic(parts, wide, halves[k], n, key, starts[s]);
+                kernel->fold(h, halves[k], g, 0.965f, 0.0117f, n, &key, starts[s]);
+                assert_memory_equal(h, parts, n * sizeof *h);
+            }
+}
+
+static void test_fused(void **state)
+{
+    (void)state;
+    for_each_isa(check_fused);
+}
+
+/* ---- 8-bit codes ---- */
+
+/* Every code of a block comes back as itself, and magnitudes ascend from 0 to the scale. */
+static void check_codes(void)
+{
+    for (int is_signed = 0; is_signed < 2; is_signed++) {
+        uint8_t codes[TG_CODES], again[TG_CODES];
+        float values[TG_CODES], scale = 0.02385f;
+        for (size_t i = 0; i < TG_CODES; i++)
+            codes[i] = (uint8_t)(is_signed && i == 128 ? 0 : i); /* minus zero is zero */
+        tg_kernels_get()->decode(values, codes, &scale, is_signed, TG_CODES);
+        const size_t top = is_signed ? 127 : 255;
+        assert_true(values[0] == 0);
+        for (size_t i = 1; i <= top; i++)
+            assert_true(values[i] > values[i - 1]);
+        assert_true(fabsf(values[top] / scale - 1) < 1e-6f);
+        assert_true(values[1] > 0 && values[1] < 4e-6f * scale);
+        tg_kernels_get()->encode(again, &scale, values, is_signed, TG_CODES, NULL, 0);
+        assert_memory_equal(codes, again, sizeof codes);
+    }
+}
+
+/* Stochastic codes are right on average, wherever between two codes a value lies. */
+static void check_codes_unbiased(void)
+{
+    enum { TRIES = 4000 };
+    static const float share[] = {0.911f, 0.12f, 0.0139f, 3.1e-4f, 2.3e-5f, 7e-8f};
+    for (int is_signed = 0; is_signed < 2; is_signed++)
+        for (size_t s = 0; s < sizeof share / sizeof *share; s++) {
+            float values[TG_CODES] = {1.7f, is_signed ? -1.7f * share[s] : 1.7f * share[s]}, back[TG_CODES], scale;
+            uint8_t codes[TG_CODES];
+            double sum = 0, squares = 0;
+            for (size_t t = 0; t < TRIES; t++) {
+                const tg_key key = tg_key_make(7, 1, t, s);
+                tg_kernels_get()->encode(codes, &scale, values, is_signed, 2, &key, 0);
+                tg_kernels_get()->decode(back, codes, &scale, is_signed, 2);
+                assert_true(back[0] >= 1.69f && back[0] <= 1.7001f);
+                sum += (double)back[1];
+                squares += (double)back[1] * (double)back[1];
+            }
+            const double mean = sum / TRIES, spread = sqrt(fmax(0, squares / TRIES - mean * mean) / TRIES);
+            const double quantum = 1.7 * (double)share[s] / 256; /* chances come in 256ths of a code */
+            if (!(fabs(mean - (double)values[1]) <= 4 * spread + quantum))
+                fail_msg("signed %d: %a came back as %a on average", is_signed, (double)values[1], mean);
+        }
+}
+
+static void check_codes_of_odd_values(void)
+{
+    float values[3] = {0.5f, NAN, 1}, back[3], scale;
+    uint8_t codes[3];
+    tg_kernels_get()->encode(codes, &scale, values, true, 3, NULL, 0);
+    assert_true(isnan(scale));
+    values[1] = -INFINITY;
+    tg_kernels_get()->encode(codes, &scale, values, true, 3, NULL, 0);
+    tg_kernels_get()->decode(back, codes, &scale, true, 3);
+    assert_true(isnan(back[0]));
+    memset(values, 0, sizeof values);
+    tg_kernels_get()->encode(codes, &scale, values, false, 3, NULL, 0);
+    tg_kernels_get()->decode(back, codes, &scale, false, 3);
+    assert_true(scale == 0 && back[0] == 0 && back[2] == 0);
+}
+
+static void test_codes(void **state)
+{
+    (void)state;
+    for_each_isa(check_codes);
+    for_each_isa(check_codes_unbiased);
+    for_each_isa(check_codes_of_odd_values);
+}
+
 static void check_cuts(void)
 {
     enum { N = 257 };
@@ -334,7 +456,7 @@ int main(void)
         cmocka_unit_test(test_stochastic_stays_finite),
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_cuts_and_checks),
+        cmocka_unit_test(test_fused), cmocka_unit_test(test_codes), cmocka_unit_test(test_cuts_and_checks),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

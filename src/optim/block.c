@@ -1,0 +1,174 @@
+/* optim/block.c -- one block between storage and fp32: widening, rounding back, codes, and the gradient on its way in.
+ *
+ * While a block is computed in the first-level cache, the memory of the next one is asked for: the copies are too short
+ * for the processor's own prefetching to catch up. */
+#include "base/code8.h"
+#include "optim/optim.h"
+
+tg_place tg_block_place(const tg_entry *e, size_t index)
+{
+    const size_t length = e->by_rows ? e->param.cols : e->n;
+    const size_t row = e->by_rows ? index / e->row_blocks : 0;
+    const size_t at = (e->by_rows ? index % e->row_blocks : index) * TG_BLOCK;
+    return (tg_place){row, row * e->param.cols + at, length - at < TG_BLOCK ? length - at : TG_BLOCK};
+}
+
+/* Asks for the bytes behind a block, as many as it has. */
+static void ask_for_next(const char *block, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += TG_CACHE_LINE)
+        __builtin_prefetch(block + bytes + i, 1, 2);
+}
+
+static const float *widened(const tg_optim *o, float *copy, const void *array, tg_format format, size_t first, size_t n)
+{
+    const char *source = (const char *)array + first * tg_format_bytes(format);
+    if (format == TG_F32)
+        return (const float *)(const void *)source;
+    o->kernels->widen(copy, source, format, n);
+    ask_for_next(source, n * tg_format_bytes(format));
+    return copy;
+}
+
+const float *tg_block_gradient(const tg_optim *o, const tg_pass *p, tg_workspace *w, const float *x, const tg_place *at)
+{
+    const float limit = (float)o->common[TG_COMMON_CLIP_VALUE];
+    const size_t n = at->n;
+    const float *source = widened(o, w->g, p->gradient, p->gradient_format, at->first, n);
+    if (p->gradient_scale == 1.0f && p->coupled == 0 && limit == 0)
+        return source;
+    float *restrict g = w->g;
+    if (source != g)
+        memcpy(g, source, n * sizeof *g);
+    if (p->gradient_scale != 1.0f)
+        for (size_t i = 0; i < n; i++)
+            g[i] *= p->gradient_scale;
+    if (limit > 0)
+        for (size_t i = 0; i < n; i++)
+            g[i] = g[i] > limit ? limit : g[i] < -limit ? -limit : g[i];
+    if (p->coupled != 0)
+        for (size_t i = 0; i < n; i++)
+            g[i] += p->coupled * x[i];
+    return g;
+}
+
+float *tg_block_weights(const tg_optim *o, const tg_entry *e, tg_workspace *w, const tg_place *at)
+{
+    if (e->compensation == NULL)
+        return (float *)widened(o, w->x, e->param.data, e->param.format, at->first, at->n);
+    const uint16_t *x = (const uint16_t *)e->param.data + at->first, *c = (const uint16_t *)e->compensation + at->first;
+    o->kernels->widen_pair(w->x, x, c, e->param.format, at->n);
+    return w->x;
+}
+
+static void multiply(float *restrict v, float by, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        v[i] *= by;
+}
+
+static float *full_state(const tg_optim *o, const tg_state *state, float *copy, const tg_place *at)
+{
+    if (state->format == TG_U8) {
+        const uint8_t *codes = (const uint8_t *)state->data + at->first;
+        o->kernels->decode(copy, codes, state->scale + at->first / TG_CODES, state->is_signed, at->n);
+        ask_for_next((const char *)codes, at->n);
+        return copy;
+    }
+    float *values = (float *)widened(o, copy, state->data, state->format, at->first, at->n);
+    if (state->range != NULL && state->range->exponent != 0)
+        multiply(values, ldexpf(1, -state->range->exponent), at->n);
+    return values;
+}
+
+void tg_block_states(const tg_optim *o, const tg_entry *e, tg_workspace *w, const tg_place *at, tg_block *b)
+{
+    const tg_rule_info *info = &o->rule->info;
+    b->row_k = e->row_k == NULL ? NULL : e->row_k + at->row * TG_ROW_SCALARS;
+    for (size_t s = 0; s < info->slot_count; s++) {
+        const tg_state *state = &e->state[s];
+        b->slot[s] = NULL;
+        if (state->data == NULL)
+            continue;
+        switch (info->slots[s].shape) {
+        case TG_SLOT_ROW: b->slot[s] = (float *)state->data + at->row; break;
+        case TG_SLOT_COLUMN: b->slot[s] = (float *)state->data + (at->first - at->row * e->param.cols); break;
+        case TG_SLOT_FULL: b->slot[s] = full_state(o, state, w->slot[s], at); break;
+        default: break;
+        }
+    }
+}
+
+static void narrow(const tg_optim *o, void *target, const float *values, tg_format format, size_t n, tg_key key, size_t first)
+{
+    if (o->rounding == TG_NEAREST)
+        o->kernels->narrow(target, values, format, n);
+    else
+        o->kernels->narrow_stochastic(target, values, format, n, key, first);
+}
+
+/* Counts the weights that the rule moved and rounding put back. */
+static void store_counting(const tg_optim *o, const tg_entry *e, tg_workspace *w, const float *x, const tg_place *at)
+{
+    uint16_t *stored = (uint16_t *)e->param.data + at->first;
+    memcpy(w->before, stored, at->n * sizeof *stored);
+    o->kernels->narrow(stored, x, e->param.format, at->n);
+    for (size_t i = 0; i < at->n; i++) {
+        const float was = e->param.format == TG_BF16 ? tg_bf16_to_f32(w->before[i]) : tg_f16_to_f32(w->before[i]);
+        const bool moved = x[i] != was;
+        w->wanted += moved;
+        w->frozen += moved && stored[i] == w->before[i];
+    }
+}
+
+double tg_block_squares(const tg_optim *o, const tg_entry *e, const tg_place *at)
+{
+    const char *stored = (const char *)e->param.data + at->first * tg_format_bytes(e->param.format);
+    return o->kernels->squares_of_stored(stored, e->param.format, at->n);
+}
+
+double tg_block_store_weights(const tg_optim *o, const tg_entry *e, tg_workspace *w, const float *x, const tg_place *at,
+                              tg_key key)
+{
+    char *target = (char *)e->param.data + at->first * tg_format_bytes(e->param.format);
+    const bool squares = e->block_squares != NULL;
+    if (e->param.format == TG_F32) /* worked in place */
+        return squares ? o->kernels->sum_squares_quick(x, at->n) : 0;
+    if (e->compensation != NULL)
+        o->kernels->narrow_pair(target, (uint16_t *)e->compensation + at->first, x, e->param.format, at->n);
+    else if (o->rounding == TG_NEAREST && o->update == 0)
+        store_counting(o, e, w, x, at);
+    else if (squares && o->rounding == TG_STOCHASTIC)
+        return o->kernels->narrow_stochastic_squares(target, x, e->param.format, at->n, key, at->first);
+    else
+        narrow(o, target, x, e->param.format, at->n, key, at->first);
+    return squares ? tg_block_squares(o, e, at) : 0;
+}
+
+static void store_state(const tg_optim *o, const tg_state *state, float *values, const tg_place *at, tg_key key)
+{
+    if (state->format == TG_F32) /* worked in place */
+        return;
+    char *target = (char *)state->data + at->first * tg_format_bytes(state->format);
+    if (state->format == TG_U8) {
+        const tg_key *random = o->rounding == TG_NEAREST ? NULL : &key;
+        o->kernels->encode((uint8_t *)target, state->scale + at->first / TG_CODES, values, state->is_signed, at->n, random,
+                           at->first);
+        return;
+    }
+    if (state->range != NULL) {
+        tg_range_see(state->range, o->kernels->max_abs(values, at->n));
+        if (state->range->exponent != 0)
+            multiply(values, ldexpf(1, state->range->exponent), at->n);
+    }
+    narrow(o, target, values, state->format, at->n, key, at->first);
+}
+
+void tg_block_store_states(const tg_optim *o, size_t entry, const tg_block *b, const tg_place *at, size_t from)
+{
+    const tg_entry *e = &o->entry[entry];
+    for (size_t s = from; s < o->rule->info.slot_count; s++)
+        if (e->state[s].data != NULL && o->rule->info.slots[s].shape == TG_SLOT_FULL)
+            store_state(o, &e->state[s], b->slot[s], at,
+                        tg_key_make((uint64_t)o->common[TG_COMMON_SEED], TG_STREAM_SLOT + s, o->update + 1, entry));
+}

@@ -1,0 +1,128 @@
+/* optim/range.c -- the powers of two of fp16 states. A state is stored times 2^exponent, one exponent a tensor: chosen at the
+ * first update, and moved when the largest magnitude nears either end of fp16's range. Moving is exact but for the last
+ * places of what is subnormal there. */
+#include <math.h>
+
+#include "optim/optim.h"
+
+#define GOAL 10      /* the largest magnitude is brought to 2^10, which leaves 2^5 above it and 2^34 below */
+#define LOW 4        /* moved when it falls below 2^4 ... */
+#define HIGH 15      /* ... or a sum may pass 2^15 */
+#define FARTHEST 120 /* exponents: fp32 holds what they scale */
+
+static int exponent_for(float most)
+{
+    int e;
+    frexpf(most, &e);
+    const int exponent = GOAL + 1 - e;
+    return exponent > FARTHEST ? FARTHEST : exponent < -FARTHEST ? -FARTHEST : exponent;
+}
+
+void tg_range_see(tg_range *range, float most)
+{
+    float known;
+    __atomic_load(&range->next, &known, __ATOMIC_RELAXED);
+    while (most > known && !__atomic_compare_exchange(&range->next, &known, &most, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        continue;
+}
+
+void tg_range_note(const tg_optim *o, const tg_entry *e, const tg_block *b)
+{
+    if (e->state[0].range != NULL)
+        tg_range_see(e->state[0].range, o->kernels->max_abs(b->slot[0], b->n));
+}
+
+static void move(const tg_optim *o, const tg_entry *e, const tg_state *state, int exponent)
+{
+    const float by = ldexpf(1, exponent - state->range->exponent);
+    uint16_t *stored = state->data;
+#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) if (e->n > 16 * TG_BLOCK)
+    for (size_t at = 0; at < e->n; at += TG_BLOCK) {
+        float copy[TG_BLOCK];
+        const size_t n = e->n - at < TG_BLOCK ? e->n - at : TG_BLOCK;
+        o->kernels->widen(copy, stored + at, TG_F16, n);
+        for (size_t i = 0; i < n; i++)
+            copy[i] *= by;
+        o->kernels->narrow(stored + at, copy, TG_F16, n);
+    }
+    state->range->exponent = exponent;
+}
+
+/* What the update would make of a block's states, to fp32 copies. */
+static void try_block(const tg_optim *o, size_t entry, size_t index, tg_workspace *w)
+{
+    const tg_entry *e = &o->entry[entry];
+    const tg_pass *p = &o->pass[entry];
+    const tg_place at = tg_block_place(e, index);
+    tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at)};
+    tg_block_states(o, e, w, &at, &b);
+    b.g = tg_block_gradient(o, p, w, b.x, &at);
+    if (b.x != w->x)
+        b.x = memcpy(w->x, b.x, at.n * sizeof *b.x);
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        if (b.slot[s] != NULL && o->rule->info.slots[s].shape == TG_SLOT_FULL && b.slot[s] != w->slot[s])
+            b.slot[s] = memcpy(w->slot[s], b.slot[s], at.n * sizeof *b.slot[s]);
+    if (o->rule->look_moves)
+        o->rule->look(&b, p->k);
+    else
+        o->rule->block(&b, p->k);
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        if (e->state[s].range != NULL)
+            tg_range_see(e->state[s].range, o->kernels->max_abs(b.slot[s], at.n));
+}
+
+void tg_range_choose(tg_optim *o, size_t entry)
+{
+    const tg_entry *e = &o->entry[entry];
+    bool any = false;
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        any = any || (e->state[s].range != NULL && e->state[s].range->most == 0);
+    if (!any || o->pass[entry].gradient == NULL) /* tiles have chosen for a folded state */
+        return;
+#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->blocks > 4)
+    {
+        tg_workspace w;
+#pragma omp for schedule(static)
+        for (size_t index = 0; index < e->blocks; index++)
+            try_block(o, entry, index, &w);
+    }
+    for (size_t s = 0; s < o->rule->info.slot_count; s++) {
+        tg_range *range = e->state[s].range;
+        if (range == NULL)
+            continue;
+        if (range->most == 0 && range->next > 0)
+            range->exponent = exponent_for(range->next);
+        range->next = 0;
+    }
+}
+
+void tg_range_after(tg_optim *o, size_t entry)
+{
+    const tg_entry *e = &o->entry[entry];
+    for (size_t s = 0; s < o->rule->info.slot_count; s++) {
+        tg_range *range = e->state[s].range;
+        if (range == NULL)
+            continue;
+        range->most = e->lazy && range->most > range->next ? range->most : range->next; /* resting rows were not seen */
+        range->next = range->tile_most = 0;
+        const float stored = ldexpf(range->most, range->exponent);
+        if (range->most > 0 && (stored < 0x1p4f || stored > 0x1p14f) && exponent_for(range->most) != range->exponent)
+            move(o, e, &e->state[s], exponent_for(range->most));
+    }
+}
+
+void tg_range_of_tile(tg_optim *o, size_t entry, const float *tile, size_t n, double scale, unsigned tiles)
+{
+    const tg_entry *e = &o->entry[entry];
+    tg_range *range = e->state[0].range;
+    if (range == NULL)
+        return;
+    const float most = o->kernels->max_abs(tile, n) * (float)fabs(scale);
+    range->tile_most = most > range->tile_most ? most : range->tile_most;
+    const float bound = range->most + range->tile_most * (float)tiles;
+    if (range->most == 0 && range->next == 0 && bound > 0)
+        range->exponent = exponent_for(bound);
+    else if (ldexpf(bound, range->exponent) > 0x1p15f)
+        move(o, e, &e->state[0], exponent_for(bound));
+    range->next = bound > range->next ? bound : range->next;
+}
