@@ -25,7 +25,7 @@ optim/rule/sgd.c s/TG_DECAY_COUPLED/TG_DECAY_DECOUPLED/
 optim/rule/adam.c s/1 - pow(b1, t)/1 - pow(b1, t - 1 + (t == 1))/
 optim/rule/adam.c s/sqrt(1 - pow(b2, t))/(1 - pow(b2, t))/
 optim/rule/adam.c s/h\[i\] > v\[i\] ? h\[i\] : v\[i\]/v[i]/
-optim/rule/adam.c s/\/ k\[K_ROOT\] + k\[K_EPS\]/\/ k[K_ROOT]/
+optim/rule/adam.c s/\* k\[K_ROOT\] + k\[K_EPS\]/* k[K_ROOT]/
 optim/rule/adam.c s/k\[K_A2\] \* (g\[i\] \* g\[i\])/k[K_A2] * g[i]/
 optim/rule/adam.c s/(float)(1 - b1);/1.0f;/
 optim/rule/adam.c s/\.decay = TG_DECAY_DECOUPLED/.decay = TG_DECAY_COUPLED/

@@ -1,8 +1,11 @@
 /* base/kernels.c -- widening, narrowing, sums and checks; compiled once per instruction set. */
 #include "base/kernels.h"
 
+#include <math.h>
+
 #include "base/code8.h"
 #include "base/half.h"
+
 
 #define LANES 16 /* of double */
 
@@ -44,7 +47,23 @@ static uint16_t narrow_one(float f, tg_format format, tg_key key, uint32_t eleme
     return format == TG_BF16 ? tg_f32_to_bf16_stochastic(f, random) : tg_half_narrow_stochastic(f, random);
 }
 
-static void narrow_groups_bf16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key, uint32_t draw)
+/* Magnitudes from here on need care: adding to their bits could carry into Inf, or NaN's bits away. */
+#define CARE 0x7f7f0000u
+
+/* Two values of a group; bits above the low 16 are the answers' after a shift. */
+static inline uint32_t add_chance(float f, uint32_t chance) { return tg_bits_from_float(f) + (chance & 0xffffu); }
+
+static inline uint32_t magnitude_of(float f) { return tg_bits_from_float(f) & 0x7fffffffu; }
+
+static inline bool any_needs_care(const uint32_t *restrict most)
+{
+    uint32_t all = 0;
+    for (size_t l = 0; l < DRAWS; l++)
+        all = most[l] > all ? most[l] : all;
+    return all >= CARE;
+}
+
+static void narrow_careful_bf16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key, uint32_t draw)
 {
     for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += DRAWS)
         for (uint32_t l = 0; l < DRAWS; l++) {
@@ -52,6 +71,23 @@ static void narrow_groups_bf16(uint16_t *restrict h, const float *restrict src, 
             h[l] = tg_f32_to_bf16_stochastic(src[l], random);
             h[l + DRAWS] = tg_f32_to_bf16_stochastic(src[l + DRAWS], random >> 16);
         }
+}
+
+/* First as if no value needed care, which is nearly always so. */
+static void narrow_groups_bf16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key, uint32_t draw)
+{
+    uint32_t most[DRAWS] = {0};
+    for (size_t g = 0; g < groups; g++)
+        for (uint32_t l = 0; l < DRAWS; l++) {
+            const float low = src[g * GROUP + l], high = src[g * GROUP + DRAWS + l];
+            const uint32_t random = tg_random(key, draw + (uint32_t)g * DRAWS + l);
+            h[g * GROUP + l] = (uint16_t)(add_chance(low, random) >> 16);
+            h[g * GROUP + DRAWS + l] = (uint16_t)(add_chance(high, random >> 16) >> 16);
+            const uint32_t a = magnitude_of(low), b = magnitude_of(high), larger = a > b ? a : b;
+            most[l] = larger > most[l] ? larger : most[l];
+        }
+    if (any_needs_care(most))
+        narrow_careful_bf16(h, src, groups, key, draw);
 }
 
 static void narrow_groups_fp16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key, uint32_t draw)
@@ -133,12 +169,13 @@ static void narrow_pair(void *restrict x, void *restrict c, const float *restric
         }
 }
 
-static double fold_lanes(double *lane, size_t lanes)
+static double fold_lanes(double *lane)
 {
-    for (size_t width = lanes / 2; width > 0; width /= 2)
-        for (size_t l = 0; l < width; l++)
-            lane[l] += lane[l + width];
-    return lane[0];
+    for (size_t l = 0; l < 8; l++)
+        lane[l] += lane[l + 8];
+    for (size_t l = 0; l < 4; l++)
+        lane[l] += lane[l + 4];
+    return (lane[0] + lane[2]) + (lane[1] + lane[3]);
 }
 
 static double sum_squares(const float *restrict x, size_t n)
@@ -150,23 +187,23 @@ static double sum_squares(const float *restrict x, size_t n)
             lane[l] += (double)x[i + l] * (double)x[i + l];
     for (size_t l = 0; i + l < n; l++)
         lane[l] += (double)x[i + l] * (double)x[i + l];
-    return fold_lanes(lane, LANES);
+    return fold_lanes(lane);
 }
 
 /* The quick sum's order, which whoever takes squares on the way must keep: DRAWS lanes of float gather the squares of
- * QUICK values, then go into lanes of double; what is left at the end goes into those one by one. A few units in the last
+ * QUICK values, then go in pairs into lanes of double; what is left at the end goes into those one by one. A few units in the last
  * place of a float are lost at most, and the loop keeps up with memory. */
 #define QUICK (4 * GROUP)
 
 static void quick_add(double *restrict lane, const float *restrict part)
 {
-    for (size_t l = 0; l < DRAWS; l++)
-        lane[l] += (double)part[l];
+    for (size_t l = 0; l < LANES; l++)
+        lane[l] += (double)(part[l] + part[l + LANES]);
 }
 
 static double sum_squares_quick(const float *restrict x, size_t n)
 {
-    double lane[DRAWS] = {0};
+    double lane[LANES] = {0};
     size_t i = 0;
     for (; i + QUICK <= n; i += QUICK) {
         float part[DRAWS] = {0};
@@ -175,22 +212,22 @@ static double sum_squares_quick(const float *restrict x, size_t n)
                 part[l] += x[j + l] * x[j + l] + x[j + l + DRAWS] * x[j + l + DRAWS];
         quick_add(lane, part);
     }
-    for (size_t l = 0; i < n; i++, l = (l + 1) % DRAWS)
+    for (size_t l = 0; i < n; i++, l = (l + 1) % LANES)
         lane[l] += (double)x[i] * (double)x[i];
-    return fold_lanes(lane, DRAWS);
+    return fold_lanes(lane);
 }
 
-/* QUICK values from the start of a group on, and their squares as stored. */
+/* QUICK values from the start of a group on, and their squares as stored, as if no value needed care: where one does, its
+ * square is Inf or NaN. */
 static void narrow_quick(uint16_t *restrict h, const float *restrict src, tg_key key, uint32_t draw, float *restrict part)
 {
     for (size_t j = 0; j < QUICK; j += GROUP, draw += DRAWS)
         for (uint32_t l = 0; l < DRAWS; l++) {
             const uint32_t random = tg_random(key, draw + l);
-            const uint16_t low = tg_f32_to_bf16_stochastic(src[j + l], random);
-            const uint16_t high = tg_f32_to_bf16_stochastic(src[j + l + DRAWS], random >> 16);
-            const float a = tg_bf16_to_f32(low), b = tg_bf16_to_f32(high);
-            h[j + l] = low;
-            h[j + l + DRAWS] = high;
+            const uint32_t low = add_chance(src[j + l], random), high = add_chance(src[j + l + DRAWS], random >> 16);
+            const float a = tg_float_from_bits(low & 0xffff0000u), b = tg_float_from_bits(high & 0xffff0000u);
+            h[j + l] = (uint16_t)(low >> 16);
+            h[j + l + DRAWS] = (uint16_t)(high >> 16);
             part[l] += a * a + b * b;
         }
 }
@@ -198,7 +235,7 @@ static void narrow_quick(uint16_t *restrict h, const float *restrict src, tg_key
 static double squares_of_stored(const void *stored, tg_format format, size_t n)
 {
     float copy[QUICK];
-    double lane[DRAWS] = {0};
+    double lane[LANES] = {0};
     size_t i = 0;
     for (; i + QUICK <= n; i += QUICK) {
         float part[DRAWS] = {0};
@@ -210,8 +247,8 @@ static double squares_of_stored(const void *stored, tg_format format, size_t n)
     }
     widen(copy, (const char *)stored + i * tg_format_bytes(format), format, n - i);
     for (size_t l = 0; i + l < n; l++)
-        lane[l % DRAWS] += (double)copy[l] * (double)copy[l];
-    return fold_lanes(lane, DRAWS);
+        lane[l % LANES] += (double)copy[l] * (double)copy[l];
+    return fold_lanes(lane);
 }
 
 static double narrow_stochastic_squares(void *restrict dst, const float *restrict src, tg_format format, size_t n,
@@ -223,7 +260,7 @@ static double narrow_stochastic_squares(void *restrict dst, const float *restric
         return format == TG_F32 ? sum_squares_quick(src, n) : squares_of_stored(dst, format, n);
     }
     uint16_t *h = dst;
-    double lane[DRAWS] = {0};
+    double lane[LANES] = {0};
     const tg_key part_key = tg_key_part(key, first >> 32);
     const uint32_t draw = (uint32_t)first / GROUP * DRAWS;
     size_t i = 0;
@@ -235,25 +272,26 @@ static double narrow_stochastic_squares(void *restrict dst, const float *restric
     narrow_part(h + i, src + i, format, n - i, part_key, (uint32_t)(first + i));
     for (size_t l = 0; i + l < n; l++) {
         const float x = tg_bf16_to_f32(h[i + l]);
-        lane[l % DRAWS] += (double)x * (double)x;
+        lane[l % LANES] += (double)x * (double)x;
     }
-    return fold_lanes(lane, DRAWS);
+    const double sum = fold_lanes(lane);
+    if (sum < HUGE_VAL)
+        return sum;
+    narrow_stochastic(dst, src, format, n, key, first);
+    return squares_of_stored(dst, format, n);
 }
 
 static bool all_finite(const void *restrict x, tg_format format, size_t n)
 {
-    uint32_t bad = 0;
-    if (format == TG_F32) {
-        const uint32_t *restrict u = x;
-        for (size_t i = 0; i < n; i++)
-            bad |= (uint32_t)((u[i] & 0x7f800000u) == 0x7f800000u);
-        return bad == 0;
+    if (format == TG_F32)
+        return max_abs(x, n) < HUGE_VALF;
+    const uint16_t *restrict h = x, least = format == TG_BF16 ? 0x7f80u : 0x7c00u;
+    uint16_t most = 0;
+    for (size_t i = 0; i < n; i++) {
+        const uint16_t magnitude = h[i] & 0x7fffu;
+        most = magnitude > most ? magnitude : most;
     }
-    const uint16_t *restrict h = x, exponent = format == TG_BF16 ? 0x7f80u : 0x7c00u;
-    uint16_t bad16 = 0;
-    for (size_t i = 0; i < n; i++)
-        bad16 = (uint16_t)(bad16 | ((h[i] & exponent) == exponent));
-    return bad16 == 0;
+    return most < least;
 }
 
 static void fold_f32(float *restrict m, const float *restrict g, float decay, float scale, size_t n)
@@ -269,21 +307,29 @@ static void fold_f32(float *restrict m, const float *restrict g, float decay, fl
             m[i] = decay * m[i] + scale * g[i];
 }
 
-/* Groups of bf16, decay neither 0 nor NaN in m. */
-static void fold_groups_bf16(uint16_t *restrict h, const float *restrict g, float decay, float scale, size_t groups,
+#define FOLD_AT_ONCE ((size_t)1024)
+
+/* Groups of bf16; false, with h as it was, when a result needs care. */
+static bool fold_groups_bf16(uint16_t *restrict h, const float *restrict g, float decay, float scale, size_t groups,
                              tg_key key, uint32_t draw)
 {
-    for (size_t j = 0; j < groups; j++, h += GROUP, g += GROUP, draw += DRAWS)
+    uint16_t result[FOLD_AT_ONCE];
+    uint32_t most[DRAWS] = {0};
+    for (size_t j = 0; j < groups * GROUP; j += GROUP, draw += DRAWS)
         for (uint32_t l = 0; l < DRAWS; l++) {
             const uint32_t random = tg_random(key, draw + l);
-            const float low = decay * tg_bf16_to_f32(h[l]) + scale * g[l];
-            const float high = decay * tg_bf16_to_f32(h[l + DRAWS]) + scale * g[l + DRAWS];
-            h[l] = tg_f32_to_bf16_stochastic(low, random);
-            h[l + DRAWS] = tg_f32_to_bf16_stochastic(high, random >> 16);
+            const float low = decay * tg_bf16_to_f32(h[j + l]) + scale * g[j + l];
+            const float high = decay * tg_bf16_to_f32(h[j + l + DRAWS]) + scale * g[j + l + DRAWS];
+            result[j + l] = (uint16_t)(add_chance(low, random) >> 16);
+            result[j + l + DRAWS] = (uint16_t)(add_chance(high, random >> 16) >> 16);
+            const uint32_t a = magnitude_of(low), b = magnitude_of(high), larger = a > b ? a : b;
+            most[l] = larger > most[l] ? larger : most[l];
         }
+    if (any_needs_care(most))
+        return false;
+    memcpy(h, result, groups * GROUP * sizeof *h);
+    return true;
 }
-
-#define FOLD_AT_ONCE ((size_t)1024)
 
 static void fold_slow(void *restrict m, tg_format format, const float *restrict g, float decay, float scale, size_t n,
                       const tg_key *key, uint64_t first)
@@ -316,9 +362,14 @@ static void fold(void *restrict m, tg_format format, const float *restrict g, fl
         return;
     }
     uint16_t *h = m;
+    const tg_key part = tg_key_part(*key, first >> 32);
     fold_slow(h, format, g, decay, scale, head, key, first);
-    fold_groups_bf16(h + head, g + head, decay, scale, groups, tg_key_part(*key, first >> 32),
-                     (uint32_t)(first + head) / GROUP * DRAWS);
+    for (size_t at = head; at < tail; at += FOLD_AT_ONCE) {
+        const size_t now = tail - at < FOLD_AT_ONCE ? tail - at : FOLD_AT_ONCE;
+        const uint32_t draw = (uint32_t)(first + at) / GROUP * DRAWS;
+        if (!fold_groups_bf16(h + at, g + at, decay, scale, now / GROUP, part, draw))
+            fold_slow(h + at, format, g + at, decay, scale, now, key, first + at);
+    }
     fold_slow(h + tail, format, g + tail, decay, scale, n - tail, key, first + tail);
 }
 

@@ -25,8 +25,8 @@ static const float *widened(const tg_optim *o, float *copy, const void *array, t
     const char *source = (const char *)array + first * tg_format_bytes(format);
     if (format == TG_F32)
         return (const float *)(const void *)source;
-    o->kernels->widen(copy, source, format, n);
     ask_for_next(source, n * tg_format_bytes(format));
+    o->kernels->widen(copy, source, format, n);
     return copy;
 }
 
