@@ -174,6 +174,22 @@ def adamax_cases():
                                  ("eps", {"eps": 0.031})])
 
 
+def nadam_cases():
+    for c in element_wise(0.0117, [("betas", {"beta1": 0.7, "beta2": 0.95}), ("momentum_decay", {"momentum_decay": 0.37})]):
+        # With decay alone for a gradient a weight nears 0, its v falls, and then its steps swing up from rounding errors.
+        if c["options"]["weight_decay"]:
+            c["options"].setdefault("eps", 0.013)
+        yield c
+
+
+def asgd_cases():
+    yield from element_wise(0.0131, [
+        ("average", {"t0": 7}),
+        ("average_fraction", {"t0": 11.5, "lambd": 0.37, "alpha": 0.61}),
+        ("lambd", {"lambd": 0.83})])
+    yield case("average_anneal", {"lr": 0.0131, "t0": 3, "lambd": 0.37, "weight_decay": 0.11}, FEW, anneal=1)
+
+
 def radam_cases():
     yield from element_wise(0.0117, [
         ("betas", {"beta1": 0.7, "beta2": 0.95, "eps": 1e-3}),
@@ -225,7 +241,9 @@ CASES = {
     "adamw": adam_cases,
     "amsgrad": lambda: element_wise(0.0117, [("betas", {"beta1": 0.7, "beta2": 0.9}), ("off", {"amsgrad": 0})]),
     "adamax": adamax_cases,
+    "nadam": nadam_cases,
     "radam": radam_cases,
+    "asgd": asgd_cases,
     "rprop": rprop_cases,
     "signsgd": lambda: element_wise(0.0091),
     "lion": lambda: element_wise(0.0091, [("betas", {"beta1": 0.95, "beta2": 0.8}), ("equal_betas", {"beta2": 0.9})]),

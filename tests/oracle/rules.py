@@ -121,6 +121,30 @@ def adamax(w, g, lr, o):
     w.x = x - lr / (1 - b1**w.t) * w.s[0] / w.s[1]
 
 
+def nadam(w, g, lr, o):
+    """Dozat 2016, Alg. 8, with the momentum's schedule; the average itself keeps beta1, as PyTorch has it."""
+    b1, b2, psi, t = o.get("beta1", 0.9), o.get("beta2", 0.999), o.get("momentum_decay", 4e-3), w.t
+    x, g = with_decay(w.x, g, lr, o, coupled=True)
+    mu, following = (b1 * (1 - 0.5 * 0.96 ** (at * psi)) for at in (t, t + 1))
+    w.s[0] = b1 * w.s[0] + (1 - b1) * g
+    w.s[1] = b2 * w.s[1] + (1 - b2) * g * g
+    w.s[2] = np.array([mu if t == 1 else w.s[2][0] * mu])
+    product = w.s[2][0]
+    d = (1 - mu) / (1 - product) * g + following / (1 - product * following) * w.s[0]
+    w.x = x - lr * d / (np.sqrt(w.s[1] / (1 - b2**t)) + o.get("eps", 1e-8))
+
+
+def asgd(w, g, lr, o):
+    """Polyak & Juditsky 1992 with Bottou's schedules (2012): eta and mu are those the last update left."""
+    lambd, alpha, t0, t = o.get("lambd", 1e-4), o.get("alpha", 0.75), o.get("t0", 1e6), w.t
+    x, g = with_decay(w.x, g, lr, o, coupled=True)
+    eta, mu = (lr, 1.0) if t == 1 else (w.s[1][0], w.s[2][0])
+    w.x = (1 - lambd * eta) * x - eta * g
+    w.s[0] = w.s[0] + mu * (w.x - w.s[0])
+    w.s[1] = np.array([lr / (1 + lambd * lr * t) ** alpha])
+    w.s[2] = np.array([1 / max(1.0, t - t0)])
+
+
 def radam(w, g, lr, o):
     """Liu et al. 2020, Alg. 2; the rectified step begins above rho = 5, as PyTorch has it (the paper: 4)."""
     b1, b2, t = o.get("beta1", 0.9), o.get("beta2", 0.999), w.t
@@ -220,8 +244,8 @@ def tiger(w, micro, lr, o):
 
 
 RULES = {"sgd": sgd, "adagrad": adagrad, "rmsprop": rmsprop, "adadelta": adadelta, "adam": adam, "adamw": adamw,
-         "amsgrad": amsgrad, "adamax": adamax, "radam": radam, "rprop": rprop, "signsgd": signsgd, "signum": signum,
-         "lion": lion, "tiger": tiger}
+         "amsgrad": amsgrad, "adamax": adamax, "nadam": nadam, "radam": radam, "asgd": asgd, "rprop": rprop,
+         "signsgd": signsgd, "signum": signum, "lion": lion, "tiger": tiger}
 # States of a rule: a number, or from its options.
 SLOTS = {
     "sgd": lambda o: 1 if o.get("momentum") else 0,
@@ -232,7 +256,9 @@ SLOTS = {
     "adamw": lambda o: 3 if o.get("amsgrad") else 2,
     "amsgrad": lambda o: 3 if o.get("amsgrad", 1) else 2,
     "adamax": 2,
+    "nadam": 3,
     "radam": 2,
+    "asgd": 3,
     "rprop": 2,
     "signsgd": 0,
     "signum": 1,
