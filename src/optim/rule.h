@@ -102,6 +102,9 @@ static inline float tg_sign(float v)
 #define TG_OPTION_DECAY(default_)                                                                                      \
     {.name = "weight_decay", .kind = TG_REAL, .value = default_, .least = 0, .most = INFINITY,                         \
      .search_least = 1e-3, .search_most = 1, .search_log = 1, .help = "weight decay"}
+#define TG_OPTION_EPS(default_, help_)                                                                                 \
+    {.name = "eps", .kind = TG_REAL, .value = default_, .least = 0, .most = 1, .search_least = 1e-10,                  \
+     .search_most = 1e-6, .search_log = 1, .help = help_}
 #define TG_OPTION_BETA(name_, default_, lo, hi, help_)                                                                 \
     {.name = name_, .kind = TG_REAL, .value = default_, .least = 0, .most = 0x1.fffffffffffffp-1, .search_least = lo,  \
      .search_most = hi, .help = help_}

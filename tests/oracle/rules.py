@@ -65,6 +65,119 @@ def adamw(w, g, lr, o):
     adam(w, g, lr, {"weight_decay": 0.01, **o}, coupled=False)
 
 
+def amsgrad(w, g, lr, o):
+    """Reddi, Kale & Kumar 2018, Alg. 2, with Adam's bias corrections, as PyTorch has it."""
+    adam(w, g, lr, {"amsgrad": 1, **o})
+
+
+def adagrad(w, g, lr, o):
+    """Duchi, Hazan & Singer 2011; rows of an embedding whose gradient is zero are left alone."""
+    x, d = with_decay(w.x, g, lr, o, coupled=True)
+    if w.t == 1:
+        w.s[0] += o.get("initial_accumulator_value", 0.0)
+    s = w.s[0] + d * d
+    x = x - lr / (1 + (w.t - 1) * o.get("lr_decay", 0.0)) * d / (np.sqrt(s) + o.get("eps", 1e-10))
+    if w.role == "embedding" and o.get("embedding_update", "lazy") == "lazy":
+        rows = np.any(g != 0, axis=1, keepdims=True)
+        x, s = np.where(rows, x, w.x), np.where(rows, s, w.s[0])
+    w.x, w.s[0] = x, s
+
+
+def rmsprop(w, g, lr, o):
+    """Tieleman & Hinton 2012; centered: Graves 2013, but eps outside the root, as PyTorch has it."""
+    alpha, mu = o.get("alpha", 0.99), o.get("momentum", 0.0)
+    states = iter(range(len(w.s)))
+    x, g = with_decay(w.x, g, lr, o, coupled=True)
+    at = next(states)
+    w.s[at] = alpha * w.s[at] + (1 - alpha) * g * g
+    spread = w.s[at]
+    buffer = next(states) if mu else None
+    if o.get("centered"):
+        at = next(states)
+        w.s[at] = alpha * w.s[at] + (1 - alpha) * g
+        spread = spread - w.s[at] ** 2
+    d = g / (np.sqrt(spread) + o.get("eps", 1e-8))
+    if mu:
+        d = w.s[buffer] = mu * w.s[buffer] + d
+    w.x = x - lr * d
+
+
+def adadelta(w, g, lr, o):
+    """Zeiler 2012, Alg. 1."""
+    rho, eps = o.get("rho", 0.9), o.get("eps", 1e-6)
+    x, g = with_decay(w.x, g, lr, o, coupled=True)
+    w.s[0] = rho * w.s[0] + (1 - rho) * g * g
+    d = np.sqrt(w.s[1] + eps) / np.sqrt(w.s[0] + eps) * g
+    w.s[1] = rho * w.s[1] + (1 - rho) * d * d
+    w.x = x - lr * d
+
+
+def adamax(w, g, lr, o):
+    """Kingma & Ba 2015, Alg. 2; PyTorch adds eps to every gradient's size."""
+    b1, b2 = o.get("beta1", 0.9), o.get("beta2", 0.999)
+    x, g = with_decay(w.x, g, lr, o, coupled=True)
+    w.s[0] = b1 * w.s[0] + (1 - b1) * g
+    w.s[1] = np.maximum(b2 * w.s[1], np.abs(g) + o.get("eps", 1e-8))
+    w.x = x - lr / (1 - b1**w.t) * w.s[0] / w.s[1]
+
+
+def nadam(w, g, lr, o):
+    """Dozat 2016, Alg. 8, with the momentum's schedule; the average itself keeps beta1, as PyTorch has it."""
+    b1, b2, psi, t = o.get("beta1", 0.9), o.get("beta2", 0.999), o.get("momentum_decay", 4e-3), w.t
+    x, g = with_decay(w.x, g, lr, o, coupled=True)
+    mu, following = (b1 * (1 - 0.5 * 0.96 ** (at * psi)) for at in (t, t + 1))
+    w.s[0] = b1 * w.s[0] + (1 - b1) * g
+    w.s[1] = b2 * w.s[1] + (1 - b2) * g * g
+    w.s[2] = np.array([mu if t == 1 else w.s[2][0] * mu])
+    product = w.s[2][0]
+    d = (1 - mu) / (1 - product) * g + following / (1 - product * following) * w.s[0]
+    w.x = x - lr * d / (np.sqrt(w.s[1] / (1 - b2**t)) + o.get("eps", 1e-8))
+
+
+def asgd(w, g, lr, o):
+    """Polyak & Juditsky 1992 with Bottou's schedules (2012): eta and mu are those the last update left."""
+    lambd, alpha, t0, t = o.get("lambd", 1e-4), o.get("alpha", 0.75), o.get("t0", 1e6), w.t
+    x, g = with_decay(w.x, g, lr, o, coupled=True)
+    eta, mu = (lr, 1.0) if t == 1 else (w.s[1][0], w.s[2][0])
+    w.x = (1 - lambd * eta) * x - eta * g
+    w.s[0] = w.s[0] + mu * (w.x - w.s[0])
+    w.s[1] = np.array([lr / (1 + lambd * lr * t) ** alpha])
+    w.s[2] = np.array([1 / max(1.0, t - t0)])
+
+
+def radam(w, g, lr, o):
+    """Liu et al. 2020, Alg. 2; the rectified step begins above rho = 5, as PyTorch has it (the paper: 4)."""
+    b1, b2, t = o.get("beta1", 0.9), o.get("beta2", 0.999), w.t
+    x, g = with_decay(w.x, g, lr, o, coupled=True)
+    w.s[0] = b1 * w.s[0] + (1 - b1) * g
+    w.s[1] = b2 * w.s[1] + (1 - b2) * g * g
+    longest = 2 / (1 - b2) - 1
+    rho = longest - 2 * t * b2**t / (1 - b2**t)
+    step = w.s[0] / (1 - b1**t)
+    if rho > 5:
+        rectifier = np.sqrt((rho - 4) * (rho - 2) * longest / ((longest - 4) * (longest - 2) * rho))
+        step = step * rectifier * np.sqrt(1 - b2**t) / (np.sqrt(w.s[1]) + o.get("eps", 1e-8))
+    w.x = x - lr * step
+
+
+def rprop(w, g, lr, o):
+    """Riedmiller & Braun 1993, in the form of PyTorch (iRprop-: Igel & Huesken 2003)."""
+    x, g = with_decay(w.x, g, lr, o, coupled=True)
+    if w.t == 1:
+        w.s[1] = np.full_like(x, lr)
+    agree = w.sign(g) * np.sign(w.s[0])
+    factor = np.select([agree > 0, agree < 0], [o.get("etaplus", 1.2), o.get("etaminus", 0.5)], 1.0)
+    w.s[1] = np.clip(w.s[1] * factor, o.get("step_size_min", 1e-6), o.get("step_size_max", 50.0))
+    w.s[0] = np.where(agree < 0, 0.0, g)
+    w.x = x - np.sign(w.s[0]) * w.s[1]
+
+
+def signsgd(w, g, lr, o):
+    """Bernstein et al. 2018, Alg. 1."""
+    x, g = with_decay(w.x, g, lr, o, coupled=False)
+    w.x = x - lr * w.sign(g)
+
+
 def lion(w, g, lr, o):
     """Chen et al. 2023, Alg. 2."""
     b1, b2 = o.get("beta1", 0.9), o.get("beta2", 0.99)
@@ -130,12 +243,29 @@ def tiger(w, micro, lr, o):
     w.x = w.x - eta * step
 
 
-RULES = {"sgd": sgd, "adam": adam, "adamw": adamw, "lion": lion, "signum": signum, "tiger": tiger}
+RULES = {"sgd": sgd, "adagrad": adagrad, "rmsprop": rmsprop, "adadelta": adadelta, "adam": adam, "adamw": adamw,
+         "amsgrad": amsgrad, "adamax": adamax, "nadam": nadam, "radam": radam, "asgd": asgd, "rprop": rprop,
+         "signsgd": signsgd, "signum": signum, "lion": lion, "tiger": tiger}
+# States of a rule: a number, or from its options.
+SLOTS = {
+    "sgd": lambda o: 1 if o.get("momentum") else 0,
+    "adagrad": 1,
+    "rmsprop": lambda o: 1 + bool(o.get("momentum")) + bool(o.get("centered")),
+    "adadelta": 2,
+    "adam": lambda o: 3 if o.get("amsgrad") else 2,
+    "adamw": lambda o: 3 if o.get("amsgrad") else 2,
+    "amsgrad": lambda o: 3 if o.get("amsgrad", 1) else 2,
+    "adamax": 2,
+    "nadam": 3,
+    "radam": 2,
+    "asgd": 3,
+    "rprop": 2,
+    "signsgd": 0,
+    "signum": 1,
+    "lion": 1,
+    "tiger": 1,
+}
 
 
 def slots(rule, o):
-    if rule == "sgd":
-        return 1 if o.get("momentum") else 0
-    if rule in ("adam", "adamw"):
-        return 3 if o.get("amsgrad") else 2
-    return 1
+    return SLOTS[rule](o) if callable(SLOTS[rule]) else SLOTS[rule]

@@ -245,6 +245,11 @@ static inline double work_value(const void *data, tg_format format, size_t i)
 {
     uint16_t h;
     float f;
+    if (format == TG_F64) {
+        double d;
+        memcpy(&d, (const char *)data + 8 * i, 8);
+        return d;
+    }
     if (format == TG_F32) {
         memcpy(&f, (const char *)data + 4 * i, 4);
         return (double)f;

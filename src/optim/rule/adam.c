@@ -1,5 +1,6 @@
-/* adam.c -- adaptive moments (Kingma & Ba 2015, arXiv:1412.6980, Alg. 1), with AMSGrad (Reddi et al. 2018), and adamw, the
- * same with decoupled decay (Loshchilov & Hutter 2019, arXiv:1711.05101, Alg. 2), as torch.optim.Adam and AdamW.
+/* adam.c -- adaptive moments (Kingma & Ba 2015, arXiv:1412.6980, Alg. 1); adamw, the same with decoupled decay
+ * (Loshchilov & Hutter 2019, arXiv:1711.05101, Alg. 2); amsgrad (Reddi, Kale & Kumar 2018, arXiv:1904.09237, Alg. 2).
+ * As torch.optim.Adam and AdamW.
  *
  *   m <- b1 m + (1-b1) g        v <- b2 v + (1-b2) g^2        amsgrad: h <- max(h, v), and h in place of v below
  *   x <- x - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
@@ -11,17 +12,16 @@ enum { LR, BETA1, BETA2, EPS, DECAY, AMSGRAD };
 enum { M, V, H };
 enum { K_STEP, K_B1, K_A1, K_B2, K_A2, K_ROOT, K_EPS };
 
-#define ADAM_OPTIONS(decay)                                                                                            \
+#define ADAM_OPTIONS(decay, amsgrad)                                                                                   \
     TG_OPTION_LR(1e-3, 1e-5, 1e-2), TG_OPTION_BETA("beta1", 0.9, 0.8, 0.95, "decay of the average of gradients"),      \
         TG_OPTION_BETA("beta2", 0.999, 0.9, 0.9999, "decay of the average of squared gradients"),                      \
-        {.name = "eps", .kind = TG_REAL, .value = 1e-8, .least = 0, .most = 1, .search_least = 1e-10,                  \
-         .search_most = 1e-6, .search_log = 1, .help = "added to the root"},                                           \
-        TG_OPTION_DECAY(decay),                                                                                        \
-        {.name = "amsgrad", .kind = TG_SWITCH, .value = 0, .least = 0, .most = 1,                                      \
+        TG_OPTION_EPS(1e-8, "added to the root"), TG_OPTION_DECAY(decay),                                              \
+        {.name = "amsgrad", .kind = TG_SWITCH, .value = amsgrad, .least = 0, .most = 1,                                \
          .help = "divide by the largest second moment so far"}
 
-static const tg_option adam_options[] = {ADAM_OPTIONS(0)};
-static const tg_option adamw_options[] = {ADAM_OPTIONS(1e-2)};
+static const tg_option adam_options[] = {ADAM_OPTIONS(0, 0)};
+static const tg_option adamw_options[] = {ADAM_OPTIONS(1e-2, 0)};
+static const tg_option amsgrad_options[] = {ADAM_OPTIONS(0, 1)};
 
 static const tg_slot slots[] = {
     {.name = "exp_avg"},
@@ -103,6 +103,25 @@ const tg_rule TG_PER_ISA(tg_rule_adamw) = {
              .slots = slots,
              .slot_count = 3},
     .decay = TG_DECAY_DECOUPLED,
+    .lr = LR,
+    .weight_decay = DECAY,
+    .prepare = prepare,
+    .block = block,
+};
+
+const tg_rule TG_PER_ISA(tg_rule_amsgrad) = {
+    .info = {.name = "amsgrad",
+             .title = "adam whose step sizes never grow again",
+             .source = "Reddi, Kale & Kumar 2018, arXiv:1904.09237, Alg. 2; torch.optim.Adam(amsgrad=True)",
+             .equations = "m <- beta1 m + (1 - beta1) g\n"
+                          "v <- beta2 v + (1 - beta2) g^2\n"
+                          "h <- max(h, v)\n"
+                          "x <- x - lr (m / (1 - beta1^t)) / (sqrt(h / (1 - beta2^t)) + eps)",
+             .when_to_use = "where adam fails to settle because it forgets rare large gradients; costs a third state",
+             .options = TG_TABLE(amsgrad_options),
+             .slots = slots,
+             .slot_count = 3},
+    .decay = TG_DECAY_COUPLED,
     .lr = LR,
     .weight_decay = DECAY,
     .prepare = prepare,
