@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "tiger/status.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -17,6 +19,13 @@ typedef struct tg_allocator {
     void (*free)(void *ctx, void *memory, size_t bytes);
     void *ctx;
 } tg_allocator;
+
+/* An allocator whose memory lies in a new file at `path`, mapped: RAM then holds what is being touched, and the system
+ * writes the rest out. For states that are larger than memory. The file is without a name from the start, so it is gone
+ * with the process; TG_EIO when it cannot be made (or is there already), and allocations fail when the disk is full.
+ * Objects that use it must be destroyed before it is. */
+tg_status tg_paged_create(tg_allocator *allocator, const char *path);
+void tg_paged_destroy(tg_allocator *allocator); /* NULL and a zeroed one are fine */
 
 #ifdef __cplusplus
 }

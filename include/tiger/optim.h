@@ -101,6 +101,7 @@ typedef struct tg_rule_info {
     const tg_slot *slots;
     size_t slot_count;
     bool folds;                        /* gradients can be folded into slots[0] (with some options) */
+    bool observes;                     /* wants estimates of the Hessian's diagonal: tg_optim_observe */
 } tg_rule_info;
 
 size_t tg_rule_count(void);
@@ -174,6 +175,24 @@ tg_status tg_optim_micro_end(tg_optim *optim);
 /* Ends the window: the update. TG_ESTATE unless all its micro-steps were ended. TG_EDIVERGED, naming the tensor, when
  * the guard's budget is used up (the update itself was made). */
 tg_status tg_optim_end(tg_optim *optim);
+
+/* ---- second order ------------------------------------------------------------------------------------------------ */
+
+/* How arrays or tiles are an estimate of the Hessian's diagonal, for rules that observe (sophia). */
+typedef enum tg_estimate {
+    TG_ESTIMATE_PLAIN,   /* they are it */
+    TG_ESTIMATE_SQUARES, /* it is scale g^2 (Gauss-Newton-Bartlett: g the gradient of the mean loss over `scale` labels
+                            that were drawn from the model's own output) */
+    TG_ESTIMATE_PROBE    /* it is scale u g, u the signs of tg_optim_probe (Hutchinson: scale g the Hessian times u) */
+} tg_estimate;
+
+/* Takes an estimate into the states, without an update. From whole arrays; or, with `grads` NULL, from the tiles of the open
+ * window, which it ends in place of tg_optim_end. A tensor without a gradient, or with a bad one, keeps its state. */
+tg_status tg_optim_observe(tg_optim *optim, const tg_grad *grads, tg_estimate estimate, double scale);
+
+/* Adds `length` times random signs to every fp32 weight that is not frozen, the same signs until the next update: +1 and
+ * then -2 times a length make central differences. The caller keeps what the weights were, and puts it back. */
+tg_status tg_optim_probe(tg_optim *optim, double length);
 
 /* ---- looking inside --------------------------------------------------------------------------------------------- */
 

@@ -19,7 +19,7 @@ enum {
 typedef enum tg_guard { TG_GUARD_AUTO, TG_GUARD_SHRINK, TG_GUARD_SKIP, TG_GUARD_ERROR, TG_GUARD_OFF } tg_guard;
 
 /* What a random stream is for. */
-enum { TG_STREAM_WEIGHT = 1, TG_STREAM_FOLD, TG_STREAM_NOISE, TG_STREAM_GRADIENT, TG_STREAM_SLOT = 16 };
+enum { TG_STREAM_WEIGHT = 1, TG_STREAM_FOLD, TG_STREAM_NOISE, TG_STREAM_GRADIENT, TG_STREAM_PROBE, TG_STREAM_SLOT = 16 };
 
 #define TG_PIECE ((size_t)1 << 16)
 
@@ -190,6 +190,10 @@ void tg_entry_map(tg_optim *o, size_t entry, void (*map)(float *x, size_t n, siz
 
 /* inspect.c: before whole gradients are used. Marks tensors bad; *norm is the global norm of the good ones. */
 void tg_inspect(tg_optim *o, const tg_grad *grads, double *norm);
+
+/* observe.c */
+void tg_observe_entry(tg_optim *o, size_t entry, const void *gradient, tg_format format, double unscale,
+                      tg_estimate estimate, double scale);
 
 /* update.c */
 void tg_optim_update_entry(tg_optim *o, size_t entry); /* released: now, from its gradient array */

@@ -171,6 +171,10 @@ tg_status tg_optim_check_options(const tg_optim *o)
 {
     const bool clips = o->common[TG_COMMON_CLIP_NORM] > 0 || o->common[TG_COMMON_CLIP_VALUE] > 0;
     const bool coupled = o->common[TG_COMMON_DECAY] == 1 || (o->common[TG_COMMON_DECAY] == 0 && o->rule->decay == TG_DECAY_COUPLED);
+    if (o->common[TG_COMMON_STATE_FORMAT] != 0 && o->rule->info.slot_count > 0 &&
+        o->rule->info.slots[0].codes != TG_CODES_NONE)
+        return tg_fail(TG_EINVAL, "%s keeps its states in 8 bits: leave out state_format, or take the rule without 8bit",
+                       o->rule->info.name);
     for (size_t g = 0; g < o->groups; g++) {
         const double *value = o->group[g].value;
         const char *wrong = o->rule->check == NULL ? NULL : o->rule->check(value);

@@ -54,7 +54,7 @@ static void decay_of(const tg_optim *o, const tg_entry *e, const double *option,
 {
     static const tg_decay wish[] = {TG_DECAY_OWN, TG_DECAY_COUPLED, TG_DECAY_DECOUPLED};
     const int chosen = (int)o->common[TG_COMMON_DECAY];
-    const tg_decay decay = chosen == 0 || o->rule->decay == wish[chosen] ? o->rule->decay : wish[chosen];
+    const tg_decay decay = chosen == 0 ? o->rule->decay : wish[chosen];
     const bool spared = o->rule->spares_vectors && (e->param.role == TG_BIAS || e->param.role == TG_GAIN);
     const double lambda = spared ? 0 : option[o->rule->weight_decay];
     p->coupled = decay == TG_DECAY_COUPLED ? (float)lambda : 0;
@@ -67,7 +67,8 @@ static void decay_of(const tg_optim *o, const tg_entry *e, const double *option,
 static tg_view rule_view(const tg_optim *o, const tg_entry *e, const tg_pass *p, double *option)
 {
     tg_view view = tg_entry_view(o, e);
-    if (p->coupled == 0 || o->rule->decay != TG_DECAY_OWN)
+    const bool own = o->rule->decay == TG_DECAY_OWN || o->rule->decay == TG_DECAY_INNER;
+    if (!own || (p->coupled == 0 && p->decoupled == 0))
         return view;
     for (size_t i = 0; i < o->rule->info.options.count; i++)
         option[i] = view.option[i];

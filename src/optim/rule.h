@@ -51,7 +51,8 @@ typedef struct tg_factors {
 typedef enum tg_decay {
     TG_DECAY_COUPLED,   /* the driver adds weight_decay * x to g before the block */
     TG_DECAY_DECOUPLED, /* the driver takes lr * weight_decay * x off x before the block */
-    TG_DECAY_OWN        /* the block does it; weight_decay is among its scalars */
+    TG_DECAY_OWN,       /* the block does it, decoupled; weight_decay is among its scalars */
+    TG_DECAY_INNER      /* the block does it in a way of its own; weight_decay is among its scalars */
 } tg_decay;
 
 typedef struct tg_rule {
@@ -80,6 +81,8 @@ typedef struct tg_rule {
      * `look_moves` is set it moves the full slots, and `block` only reads them; otherwise it writes nothing. */
     double (*look)(const tg_block *b, const float *k);
     bool look_moves;
+    /* Takes an estimate of the Hessian's diagonal, in place of g, into the states; NULL: the rule has no use for it. */
+    void (*observe)(const tg_block *b, const float *k);
     void (*block)(const tg_block *b, const float *k);
 } tg_rule;
 

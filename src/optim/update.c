@@ -182,3 +182,49 @@ tg_status tg_optim_step(tg_optim *o, const tg_grad *grads)
     const tg_status finished = finish(o);
     return status != TG_OK ? status : finished;
 }
+
+/* ---- second order ---- */
+
+static tg_status check_observing(const tg_optim *o, const tg_grad *grads, double scale)
+{
+    if (o->rule->observe == NULL)
+        return tg_fail(TG_EUNSUPPORTED, "%s has no use for the Hessian's diagonal", o->rule->info.name);
+    if (!(scale > 0) || isinf(scale))
+        return tg_fail(TG_EINVAL, "the scale of an estimate must be a number > 0, not %g", scale);
+    if (grads != NULL) {
+        const tg_status status = check_idle(o);
+        return status != TG_OK ? status : check_grads(o, grads);
+    }
+    if (o->window == 0 || o->micro_step != o->window)
+        return tg_fail(TG_ESTATE, "the window has %u of its %u micro-steps", o->micro_step, o->window);
+    return o->place == TG_BUFFERED ? TG_OK
+                                   : tg_fail(TG_ESTATE, "an estimate from tiles needs gradients=buffered");
+}
+
+tg_status tg_optim_observe(tg_optim *o, const tg_grad *grads, tg_estimate estimate, double scale)
+{
+    tg_status status = check_observing(o, grads, scale);
+    if (status != TG_OK)
+        return status;
+    double norm;
+    tg_optim_schedule_groups(o);
+    if (grads != NULL) {
+        o->window = 1;
+        tg_inspect(o, grads, &norm);
+        status = tg_optim_guard_micro(o);
+    }
+    for (size_t i = 0; i < o->entries; i++) {
+        tg_entry *e = &o->entry[i];
+        if (e->accepted == 0)
+            continue;
+        const double unscale = grads == NULL || grads[i].scale <= 0 ? 1 : 1 / (double)grads[i].scale;
+        if (grads == NULL)
+            tg_tiles_settle(o, e);
+        tg_observe_entry(o, i, grads == NULL ? tg_tiles_gradient(o, e) : grads[i].data,
+                         grads == NULL ? o->gradient_format : grads[i].format, unscale, estimate, scale);
+    }
+    for (size_t i = 0; i < o->entries; i++)
+        close_entry(&o->entry[i]);
+    o->window = o->micro_step = 0;
+    return status;
+}

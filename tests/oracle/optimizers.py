@@ -206,6 +206,39 @@ def rprop_cases():
         yield c
 
 
+def lars_cases():
+    yield from element_wise(0.37, [
+        ("momentum", {"momentum": 0.7}),
+        ("trust", {"trust_coefficient": 0.0131, "eps": 0.37})])
+    yield case("roles", {"lr": 0.0137, "weight_decay": 0.21, "trust_coefficient": 0.031}, FEW, roles=ROLES)
+
+
+def lamb_cases():
+    yield from element_wise(0.0117, [("betas", {"beta1": 0.7, "beta2": 0.95, "eps": 1e-3})])
+    yield case("roles", {"lr": 0.0117, "weight_decay": 0.21}, FEW, roles=ROLES)
+
+
+def adafactor_cases():
+    yield from element_wise(0.0231, [
+        ("beta2_decay", {"beta2_decay": -0.55}),
+        ("clip", {"d": 0.37}),
+        ("floor", {"eps2": 0.91})])
+    yield case("roles", {"lr": 0.0231, "weight_decay": 0.21}, FEW, roles=ROLES)
+    yield case("big", {"lr": 0.0231, "weight_decay": 0.0}, [(65, 1031)])
+
+
+def amos_cases():
+    yield from element_wise(0.0531, [
+        ("beta", {"beta": 0.93, "zeta": 1.7}),
+        ("momentum", {"momentum": 0.83}),
+        ("eta", {"eta": 0.37})])
+    yield case("roles", {"lr": 0.0531, "weight_decay": 0.0}, FEW, roles=ROLES)
+
+
+def sophia_cases():
+    return element_wise(0.0091, [("beta", {"beta1": 0.7, "rho": 0.31})])
+
+
 def tiger_cases():
     base = {"lr": 0.0231, "weight_decay": 0.37}
     yield case("matrix", base, SIZES)
@@ -249,6 +282,11 @@ CASES = {
     "lion": lambda: element_wise(0.0091, [("betas", {"beta1": 0.95, "beta2": 0.8}), ("equal_betas", {"beta2": 0.9})]),
     "signum": lambda: element_wise(0.0091, [("beta", {"beta": 0.965}), ("beta_zero", {"beta": 0.0})]),
     "tiger": tiger_cases,
+    "lars": lars_cases,
+    "lamb": lamb_cases,
+    "adafactor": adafactor_cases,
+    "amos": amos_cases,
+    "sophia": sophia_cases,
 }
 
 

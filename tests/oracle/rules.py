@@ -194,6 +194,81 @@ def signum(w, g, lr, o):
     w.x = x - lr * w.sign(w.s[0])
 
 
+def is_matrix(w):
+    return w.role in ("matrix", "embedding")
+
+
+def lars(w, g, lr, o):
+    """You, Gitman & Ginsburg 2017, Alg. 1."""
+    wd = o.get("weight_decay", 0.0)
+    x, g = (w.x, -g if o.get("maximize") else g) if o.get("decay", "auto") == "auto" else with_decay(w.x, g, lr, o, True)
+    wd = wd if o.get("decay", "auto") == "auto" else 0.0
+    size, slope = np.linalg.norm(w.x), np.linalg.norm(g)
+    trust = 1.0
+    if is_matrix(w) and size and slope:
+        trust = o.get("trust_coefficient", 1e-3) * size / (slope + wd * size + o.get("eps", 1e-8))
+    w.s[0] = o.get("momentum", 0.9) * w.s[0] + lr * trust * (g + wd * x)
+    w.x = x - w.s[0]
+
+
+def lamb(w, g, lr, o):
+    """You et al. 2020, Alg. 2."""
+    b1, b2, wd = o.get("beta1", 0.9), o.get("beta2", 0.999), o.get("weight_decay", 0.0)
+    x, g = (w.x, -g if o.get("maximize") else g) if o.get("decay", "auto") == "auto" else with_decay(w.x, g, lr, o, True)
+    wd = wd if o.get("decay", "auto") == "auto" else 0.0
+    w.s[0] = b1 * w.s[0] + (1 - b1) * g
+    w.s[1] = b2 * w.s[1] + (1 - b2) * g * g
+    r = w.s[0] / (1 - b1**w.t) / (np.sqrt(w.s[1] / (1 - b2**w.t)) + o.get("eps", 1e-6)) + wd * x
+    size, length = np.linalg.norm(w.x), np.linalg.norm(r)
+    w.x = x - lr * (size / length if is_matrix(w) and size and length else 1.0) * r
+
+
+def adafactor(w, g, lr, o):
+    """Shazeer & Stern 2018, Alg. 4 to 6, with PyTorch's choices."""
+    eps1, eps2, d = 2.0**-23, o.get("eps2", 1e-3), o.get("d", 1.0)
+    share = w.t ** o.get("beta2_decay", -0.8)
+    factored = min(w.x.shape) > 1
+    if w.t == 1:
+        w.s = [np.zeros(w.x.shape[0]), np.zeros(w.x.shape[1])] if factored else [np.zeros_like(w.x)]
+    alpha = max(eps2, np.sqrt(np.mean(w.x**2))) * min(lr, 1 / np.sqrt(w.t))
+    x, g = with_decay(w.x, g, lr, o, coupled=False)
+    if factored:
+        w.s[0] = (1 - share) * w.s[0] + share * np.mean(g * g, axis=1)
+        w.s[1] = (1 - share) * w.s[1] + share * np.mean(g * g, axis=0)
+        v = np.outer(w.s[0], w.s[1]) / max(np.mean(w.s[0]), eps1)
+    else:
+        v = w.s[0] = (1 - share) * w.s[0] + share * g * g
+    u = g / np.sqrt(np.maximum(v, eps1**2))
+    w.x = x - alpha / max(1.0, np.sqrt(np.mean(u * u)) / d) * u
+
+
+def amos(w, g, lr, o):
+    """Tian & Parikh 2022, Alg. 1 with the factors of section 4."""
+    beta, zeta, mu, eta = o.get("beta", 0.999), o.get("zeta", 0.25), o.get("momentum", 0.0), o.get("eta", 1.0)
+    if w.t == 1:
+        w.s[0], w.s[1] = np.zeros((w.x.shape[0], 1)), np.zeros((w.x.shape[0], 1))
+    eta *= {"bias": 0.5, "gain": 1.0}.get(w.role, 1 / np.sqrt(w.x.shape[1]))
+    x, g = with_decay(w.x, g, lr, o, coupled=False)
+    s = np.mean(g * g, axis=1, keepdims=True)
+    w.s[0] = beta * w.s[0] + (1 - beta) * s
+    b, reciprocal = w.s[1], (1 - beta**w.t) / np.maximum(w.s[0], 2.0**-125)
+    gamma = lr**2 * reciprocal * s / np.sqrt(1 + zeta * np.sqrt(lr) * b)
+    step = (lr * eta * np.sqrt(reciprocal) * g + gamma * x / 2) / (1 + zeta * np.sqrt(lr * eta) * b)
+    w.s[1] = b + gamma * (1 + b)
+    if mu:
+        step = w.s[2] = mu * w.s[2] + (1 - mu) * step
+    w.x = x - step
+
+
+def sophia(w, g, lr, o):
+    """Liu et al. 2023, Alg. 3, before any estimate of curvature: h = 0."""
+    b1, eps = o.get("beta1", 0.965), o.get("eps", 1e-12)
+    x, g = with_decay(w.x, g, lr, {"weight_decay": 0.1, **o}, coupled=False)
+    w.s[0] = b1 * w.s[0] + (1 - b1) * g
+    w.sign(w.s[0])
+    w.x = x - lr * np.clip(w.s[0] / np.maximum(o.get("rho", 0.04) * w.s[1], eps), -1, 1)
+
+
 def tiger_eta(w, lr, o, fan_in):
     """The step size, by role: a number, or one for each row."""
     scale = o.get("scale", "rms")
@@ -245,7 +320,8 @@ def tiger(w, micro, lr, o):
 
 RULES = {"sgd": sgd, "adagrad": adagrad, "rmsprop": rmsprop, "adadelta": adadelta, "adam": adam, "adamw": adamw,
          "amsgrad": amsgrad, "adamax": adamax, "nadam": nadam, "radam": radam, "asgd": asgd, "rprop": rprop,
-         "signsgd": signsgd, "signum": signum, "lion": lion, "tiger": tiger}
+         "signsgd": signsgd, "signum": signum, "lion": lion, "tiger": tiger, "lars": lars, "lamb": lamb,
+         "adafactor": adafactor, "amos": amos, "sophia": sophia}
 # States of a rule: a number, or from its options.
 SLOTS = {
     "sgd": lambda o: 1 if o.get("momentum") else 0,
@@ -264,6 +340,11 @@ SLOTS = {
     "signum": 1,
     "lion": 1,
     "tiger": 1,
+    "lars": 1,
+    "lamb": 2,
+    "adafactor": 1,  # two of other shapes for matrices
+    "amos": lambda o: 3 if o.get("momentum") else 2,
+    "sophia": 2,
 }
 
 

@@ -218,6 +218,8 @@ static void check_rule(const char *rule)
 {
     char path[500], line[200];
     snprintf(path, sizeof path, "%s/golden/%s.txt", TG_TESTS_DIR, rule);
+    if (tg_rule_find(rule)->slot_count > 0 && tg_rule_find(rule)->slots[0].codes != TG_CODES_NONE)
+        return; /* 8 bits follow no golden: optim_code8_test */
     FILE *f = fopen(path, "r");
     if (f == NULL)
         fail_msg("rule '%s' has no golden trajectory %s: add it to tests/oracle/optimizers.py", rule, path);

@@ -12,10 +12,12 @@ enum { LR, BETA1, BETA2, EPS, DECAY, AMSGRAD };
 enum { M, V, H };
 enum { K_STEP, K_B1, K_A1, K_B2, K_A2, K_ROOT, K_EPS };
 
-#define ADAM_OPTIONS(decay, amsgrad)                                                                                   \
+#define ADAM_OPTIONS_PLAIN(decay)                                                                                      \
     TG_OPTION_LR(1e-3, 1e-5, 1e-2), TG_OPTION_BETA("beta1", 0.9, 0.8, 0.95, "decay of the average of gradients"),      \
         TG_OPTION_BETA("beta2", 0.999, 0.9, 0.9999, "decay of the average of squared gradients"),                      \
-        TG_OPTION_EPS(1e-8, "added to the root"), TG_OPTION_DECAY(decay),                                              \
+        TG_OPTION_EPS(1e-8, "added to the root"), TG_OPTION_DECAY(decay)
+#define ADAM_OPTIONS(decay, amsgrad)                                                                                   \
+    ADAM_OPTIONS_PLAIN(decay),                                                                                         \
         {.name = "amsgrad", .kind = TG_SWITCH, .value = amsgrad, .least = 0, .most = 1,                                \
          .help = "divide by the largest second moment so far"}
 
@@ -107,6 +109,29 @@ const tg_rule TG_PER_ISA(tg_rule_adamw) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .block = block,
+};
+
+static const tg_slot slots_8bit[] = {
+    {.name = "exp_avg", .codes = TG_CODES_SIGNED},
+    {.name = "exp_avg_sq", .codes = TG_CODES_UNSIGNED},
+};
+
+static const tg_option adamw8bit_options[] = {ADAM_OPTIONS_PLAIN(1e-2)};
+
+const tg_rule TG_PER_ISA(tg_rule_adamw8bit) = {
+    .info = {.name = "adamw8bit",
+             .title = "adamw with states of 8 bits",
+             .source = "Loshchilov & Hutter 2019, arXiv:1711.05101, Alg. 2; codes after Dettmers et al. 2022, arXiv:2110.02861",
+             .equations = "x <- (1 - lr weight_decay) x\n" EQUATIONS,
+             .when_to_use = "adamw where memory is short: 2 bytes of state a parameter instead of 8",
+             .options = TG_TABLE(adamw8bit_options),
+             .slots = slots_8bit,
+             .slot_count = 2},
+    .decay = TG_DECAY_DECOUPLED,
+    .lr = LR,
+    .weight_decay = DECAY,
+    .prepare = prepare,
+    .block = plain,
 };
 
 const tg_rule TG_PER_ISA(tg_rule_amsgrad) = {

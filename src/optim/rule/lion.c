@@ -38,13 +38,34 @@ static void block(const tg_block *b, const float *k)
     }
 }
 
+static const tg_slot slots_8bit[] = {{.name = "exp_avg", .codes = TG_CODES_SIGNED}};
+
+#define EQUATIONS                                                                                                      \
+    "u <- sign(beta1 m + (1 - beta1) g)\n"                                                                             \
+    "x <- x - lr (u + weight_decay x)\n"                                                                               \
+    "m <- beta2 m + (1 - beta2) g"
+
+const tg_rule TG_PER_ISA(tg_rule_lion8bit) = {
+    .info = {.name = "lion8bit",
+             .title = "lion with a momentum of 8 bits",
+             .source = "Chen et al. 2023, arXiv:2302.06675, Alg. 2; codes after Dettmers et al. 2022, arXiv:2110.02861",
+             .equations = EQUATIONS,
+             .when_to_use = "lion where memory is short: 1 byte of state a parameter",
+             .options = TG_TABLE(options),
+             .slots = slots_8bit,
+             .slot_count = 1},
+    .decay = TG_DECAY_OWN,
+    .lr = LR,
+    .weight_decay = DECAY,
+    .prepare = prepare,
+    .block = block,
+};
+
 const tg_rule TG_PER_ISA(tg_rule_lion) = {
     .info = {.name = "lion",
              .title = "sign of an interpolated momentum",
              .source = "Chen et al. 2023, arXiv:2302.06675, Alg. 2",
-             .equations = "u <- sign(beta1 m + (1 - beta1) g)\n"
-                          "x <- x - lr (u + weight_decay x)\n"
-                          "m <- beta2 m + (1 - beta2) g",
+             .equations = EQUATIONS,
              .when_to_use = "large batches, half of Adam's state; learning rate 3 to 10 times smaller than Adam's",
              .options = TG_TABLE(options),
              .slots = slots,

@@ -45,7 +45,7 @@ static void prepare(float *k, const tg_view *v)
     k[K_A1] = (float)(1 - b1);
     k[K_B2] = (float)b2;
     k[K_A2] = (float)(1 - b2);
-    k[K_ROOT] = (float)sqrt(1 - pow(b2, t));
+    k[K_ROOT] = (float)(1 / sqrt(1 - pow(b2, t)));
     k[K_EPS] = (float)v->option[EPS];
 }
 
@@ -56,7 +56,7 @@ static void block(const tg_block *b, const float *k)
     for (size_t i = 0; i < b->n; i++) {
         m[i] = k[K_B1] * m[i] + k[K_A1] * g[i];
         v[i] = k[K_B2] * v[i] + k[K_A2] * (g[i] * g[i]);
-        x[i] -= (k[K_G] * g[i] + k[K_M] * m[i]) / (sqrtf(v[i]) / k[K_ROOT] + k[K_EPS]);
+        x[i] -= (k[K_G] * g[i] + k[K_M] * m[i]) / (sqrtf(v[i]) * k[K_ROOT] + k[K_EPS]);
     }
 }
 
