@@ -153,6 +153,9 @@ tg_status tg_optim_step(tg_optim *optim, const tg_grad *grads);
 /* Opens a window of `micro_steps` >= 1, which make one update of their mean gradient. */
 tg_status tg_optim_begin(tg_optim *optim, uint32_t micro_steps);
 
+/* Tiles added from now on are gradients times `scale`, > 0: loss scaling. Said between micro-steps. */
+tg_status tg_optim_set_gradient_scale(tg_optim *optim, double scale);
+
 /* Adds a tile of this micro-step's gradient: `rows` whole rows from `row` on, (rows, cols) fp32. Tiles may come in any
  * order and may overlap (a sum is meant). A tile with NaN or Inf is dropped whole and marks its tensor bad: later tiles of
  * the micro-step are dropped too, earlier ones stay. Who can tell before the first tile calls tg_optim_reject instead. */
@@ -235,6 +238,10 @@ tg_status tg_optim_measure(const tg_optim *optim, tg_optim_bytes *bytes);
  * may be read between updates. */
 size_t tg_optim_state_count(const tg_optim *optim);
 const tg_named_tensor *tg_optim_state(const tg_optim *optim, size_t index);
+
+/* The true values of a state that has one for every weight, row, column or tensor, as fp32: fp16 without its power of two,
+ * codes decoded. `values` has room for the state's shape. TG_EINVAL for what is no such state (counts, scales). */
+tg_status tg_optim_state_values(const tg_optim *optim, size_t index, float *values);
 
 /* Saves the states crash-safely; loads them into a started optimizer of the same rule, parameters and formats. A file
  * that does not fit is refused with the first difference named, and nothing is changed. After loading, and after the

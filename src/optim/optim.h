@@ -27,7 +27,7 @@ enum { TG_STREAM_WEIGHT = 1, TG_STREAM_FOLD, TG_STREAM_NOISE, TG_STREAM_GRADIENT
 typedef struct tg_range {
     int32_t exponent;
     float most;      /* largest |value| after the last update; 0: nothing but zeros, and the exponent is free */
-    float tile_most; /* folded: largest |value| of the window's tiles */
+    float gradient_most; /* largest |gradient|: folded, of the window's tiles; else of the last update */
     float next;      /* largest |value| that the update under way has seen so far */
 } tg_range;
 

@@ -6,8 +6,7 @@
 #include "optim/optim.h"
 
 #define GOAL 10      /* the largest magnitude is brought to 2^10, which leaves 2^5 above it and 2^34 below */
-#define LOW 4        /* moved when it falls below 2^4 ... */
-#define HIGH 15      /* ... or a sum may pass 2^15 */
+#define JUMP 4       /* gradients so many times larger than the last ones may need more room than that: squares 16 times */
 #define FARTHEST 120 /* exponents: fp32 holds what they scale */
 
 static int exponent_for(float most)
@@ -71,14 +70,27 @@ static void try_block(const tg_optim *o, size_t entry, size_t index, tg_workspac
             tg_range_see(e->state[s].range, o->kernels->max_abs(b.slot[s], at.n));
 }
 
-void tg_range_choose(tg_optim *o, size_t entry)
+static float gradient_most(const tg_optim *o, size_t entry)
 {
     const tg_entry *e = &o->entry[entry];
-    bool any = false;
-    for (size_t s = 0; s < o->rule->info.slot_count; s++)
-        any = any || (e->state[s].range != NULL && e->state[s].range->most == 0);
-    if (!any || o->pass[entry].gradient == NULL) /* tiles have chosen for a folded state */
-        return;
+    float most = 0;
+#pragma omp parallel num_threads(tg_optim_threads(o)) reduction(max : most) if (e->blocks > 4)
+    {
+        tg_workspace w;
+#pragma omp for schedule(static)
+        for (size_t index = 0; index < e->blocks; index++) {
+            const tg_place at = tg_block_place(e, index);
+            const float *x = tg_block_weights(o, e, &w, &at);
+            const float here = o->kernels->max_abs(tg_block_gradient(o, &o->pass[entry], &w, x, &at), at.n);
+            most = here > most ? here : most;
+        }
+    }
+    return most;
+}
+
+static void try_update(const tg_optim *o, size_t entry)
+{
+    const tg_entry *e = &o->entry[entry];
 #pragma omp parallel num_threads(tg_optim_threads(o)) if (e->blocks > 4)
     {
         tg_workspace w;
@@ -86,13 +98,35 @@ void tg_range_choose(tg_optim *o, size_t entry)
         for (size_t index = 0; index < e->blocks; index++)
             try_block(o, entry, index, &w);
     }
+}
+
+void tg_range_choose(tg_optim *o, size_t entry)
+{
+    const tg_entry *e = &o->entry[entry];
+    tg_range *range[TG_MAX_SLOTS];
+    size_t count = 0;
+    bool any_free = false;
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        if (e->state[s].range != NULL) {
+            any_free = any_free || e->state[s].range->most == 0;
+            range[count++] = e->state[s].range;
+        }
+    if (count == 0 || o->pass[entry].gradient == NULL) /* tiles have made room in a folded state */
+        return;
+    const float most = gradient_most(o, entry);
+    const bool jumps = most > JUMP * range[0]->gradient_most;
+    if (any_free || jumps)
+        try_update(o, entry);
     for (size_t s = 0; s < o->rule->info.slot_count; s++) {
-        tg_range *range = e->state[s].range;
-        if (range == NULL)
+        tg_range *r = e->state[s].range;
+        if (r == NULL)
             continue;
-        if (range->most == 0 && range->next > 0)
-            range->exponent = exponent_for(range->next);
-        range->next = 0;
+        r->gradient_most = most;
+        if (r->most == 0 && r->next > 0)
+            r->exponent = exponent_for(r->next);
+        else if (ldexpf(r->next, r->exponent) > 0x1p15f)
+            move(o, e, &e->state[s], exponent_for(r->next));
+        r->next = 0;
     }
 }
 
@@ -104,7 +138,9 @@ void tg_range_after(tg_optim *o, size_t entry)
         if (range == NULL)
             continue;
         range->most = e->lazy && range->most > range->next ? range->most : range->next; /* resting rows were not seen */
-        range->next = range->tile_most = 0;
+        range->next = 0;
+        if (o->pass[entry].gradient == NULL)
+            range->gradient_most = 0;
         const float stored = ldexpf(range->most, range->exponent);
         if (range->most > 0 && (stored < 0x1p4f || stored > 0x1p14f) && exponent_for(range->most) != range->exponent)
             move(o, e, &e->state[s], exponent_for(range->most));
@@ -118,8 +154,8 @@ void tg_range_of_tile(tg_optim *o, size_t entry, const float *tile, size_t n, do
     if (range == NULL)
         return;
     const float most = o->kernels->max_abs(tile, n) * (float)fabs(scale);
-    range->tile_most = most > range->tile_most ? most : range->tile_most;
-    const float bound = range->most + range->tile_most * (float)tiles;
+    range->gradient_most = most > range->gradient_most ? most : range->gradient_most;
+    const float bound = range->most + range->gradient_most * (float)tiles;
     if (range->most == 0 && range->next == 0 && bound > 0)
         range->exponent = exponent_for(bound);
     else if (ldexpf(bound, range->exponent) > 0x1p15f)

@@ -1,4 +1,5 @@
 /* optim/state.c -- states as named arrays; saving, loading, and what is remembered of the weights. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +100,36 @@ size_t tg_optim_state_count(const tg_optim *o) { return o->states; }
 const tg_named_tensor *tg_optim_state(const tg_optim *o, size_t index)
 {
     return index < o->states ? &o->state[index] : NULL;
+}
+
+static const tg_state *find_state(const tg_optim *o, const void *data, const tg_entry **entry, size_t *slot)
+{
+    for (size_t i = 0; i < o->entries; i++)
+        for (*slot = 0; *slot < o->rule->info.slot_count; ++*slot)
+            if (o->entry[i].state[*slot].data == data && data != NULL) {
+                *entry = &o->entry[i];
+                return &o->entry[i].state[*slot];
+            }
+    return NULL;
+}
+
+tg_status tg_optim_state_values(const tg_optim *o, size_t index, float *values)
+{
+    const tg_entry *e;
+    size_t slot;
+    const tg_state *state = index < o->states ? find_state(o, o->state[index].data, &e, &slot) : NULL;
+    if (state == NULL)
+        return tg_fail(TG_EINVAL, "state %zu holds no values of weights", index);
+    const size_t n = tg_slot_values(e, &o->rule->info.slots[slot]);
+    if (state->format == TG_U8)
+        o->kernels->decode(values, state->data, state->scale, state->is_signed, n);
+    else if (state->format == TG_F64)
+        *values = (float)*(const double *)state->data;
+    else
+        o->kernels->widen(values, state->data, state->format, n);
+    for (size_t i = 0; state->range != NULL && i < n; i++)
+        values[i] = ldexpf(values[i], -state->range->exponent);
+    return TG_OK;
 }
 
 static tg_status check_between_updates(const tg_optim *o)

@@ -225,6 +225,14 @@ tg_status tg_optim_reject(tg_optim *o, size_t param)
     return status;
 }
 
+tg_status tg_optim_set_gradient_scale(tg_optim *o, double scale)
+{
+    if (!(scale > 0) || isinf(scale))
+        return tg_fail(TG_EINVAL, "the scale of gradients must be a number > 0, not %g", scale);
+    o->gradient_scale = scale;
+    return TG_OK;
+}
+
 static void settle_row(const tg_optim *o, tg_entry *e, const target *t, size_t row)
 {
     const size_t cols = e->param.cols;
