@@ -140,6 +140,59 @@ class Stopping(Case):
             self.assertEqual(digest(self.model_of(done.stdout)), whole)
 
 
+    def test_plateau_goes_on_with_what_it_remembers(self):
+        flags = ["--updates", 400, "--save-every", 100000, "--eval-every", 4, "--eval-batches", 2, "--lr", "1e-2",
+                 "--schedule", "warmup:10 > plateau:0.5,patience=2,cooldown=3,threshold=0.02; gamma=as_lr:0.5"]
+        whole = self.train("whole", *flags).stdout
+        self.assertGreater(whole.count("lr goes on with"), 3)
+        process = self.start("--data", "text.txt", "--out", "run", *TINY, *flags, "--log-every", "1")
+        self.wait_for(process, r"lr goes on with 0.25 ")
+        self.wait_for(process, r"^update \d+: validation")
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        self.assertEqual(process.wait(60), 128 + signal.SIGINT, process.stderr.read())
+        done = self.tiger("train", "--out", "run", "--resume")
+        self.assertEqual(digest(self.model_of(done.stdout)), digest(self.model_of(whole)))
+
+        trainer = self.model_of(done.stdout) / "trainer.json"
+        trainer.write_text(re.sub(r'"stage": 2', '"stage": 1', trainer.read_text()))
+        done = self.tiger("train", "--out", "run", "--resume", "--updates", 401, status=1)
+        self.assertIn("trainer.json: the schedule of lr has no stage 1 that watches evaluations", done.stderr)
+
+
+class Scheduling(Case):
+    def rows(self, *flags):
+        self.train("run", "--updates", 24, "--log-every", 1, *flags)
+        lines = (self.at / "run/metrics.jsonl").read_text().splitlines()
+        return [row for row in map(json.loads, lines) if "loss" in row]
+
+    def test_every_course_drives_its_option(self):
+        rows = self.rows("--lr", "4e-3", "--weight-decay", "0.3", "--schedule",
+                         "piecewise:0=0.5,10=1,20=0.25; gamma=as_lr:2; weight-decay=multistep:7,gamma=0.1")
+        for u, row in enumerate(rows):
+            factor = 0.5 + 0.05 * u if u < 10 else max(1 - 0.075 * (u - 10), 0.25)
+            self.assertAlmostEqual(row["lr"], 4e-3 * factor, delta=1e-12)
+            self.assertAlmostEqual(row["gamma"], factor**2, delta=1e-12)
+            self.assertAlmostEqual(row["weight-decay"], 0.3 * (1 if u < 7 else 0.1), delta=1e-12)
+
+    def test_a_course_changes_the_training(self):
+        plain = self.rows("--schedule", "constant")
+        driven = self.tiger("train", "--data", "text.txt", "--out", "driven", *TINY, "--updates", 24, "--log-every", 1,
+                            "--schedule", "gamma=constant:0.5").stdout
+        self.assertNotEqual(digest(self.at / "run"), digest(self.model_of(driven)))
+        self.assertEqual(plain[3]["lr"], 1e-3)
+
+    def test_what_cannot_be_driven_is_refused_before_anything_is_written(self):
+        for schedule, message in (
+                ("gamm=cosine", "the schedule drives gamm, which tiger does not have (did you mean gamma?)"),
+                ("scale=cosine", "the schedule drives scale, which is no real number"),
+                ("piecewise:0=0,1=1; gamma=piecewise:0=1,40=1,41=1.5", "the schedule goes too far at update 41: gamma"),
+                ("plateau", "it needs validation > 0 and 0 < eval_every < updates")):
+            done = self.train("run", "--updates", 50, "--schedule", schedule, status=1)
+            self.assertIn(message, done.stderr)
+            self.assertFalse((self.at / "run").exists())
+
+
 class Using(Case):
     def setUp(self):
         super().setUp()

@@ -40,7 +40,7 @@ typedef struct tg_setting {
  * may change. */
 typedef struct tg_train_config {
     const char *data;      /* text file */
-    const char *out;       /* run directory */
+    const char *out;       /* run directory; NULL: nothing is written */
     const char *init;      /* directory of a model to start from; NULL: fresh weights of `model` */
     bool resume;           /* go on from the newest checkpoint in `out`, if there is one */
     const char *tokenizer; /* "byte" or "char"; NULL: the directory's own with `init`, else "char" */
@@ -52,7 +52,7 @@ typedef struct tg_train_config {
     const char *optimizer;     /* NULL: "tiger" */
     const tg_setting *setting; /* options of the optimizer */
     size_t settings;
-    const char *schedule;  /* of lr; NULL: "constant" */
+    const char *schedule;  /* of lr and other options (tiger/schedule.h); NULL: "constant" */
 } tg_train_config;
 
 void tg_train_config_default(tg_train_config *config);
@@ -83,6 +83,7 @@ typedef struct tg_train_listener {
     void (*evaluated)(void *ctx, uint64_t update, double loss);  /* validation loss, nats a token */
     void (*saved)(void *ctx, uint64_t update, const char *directory);
     void (*note)(void *ctx, const char *line);                   /* guard events, warnings, resuming */
+    bool (*enough)(void *ctx); /* asked before every update: true ends the run as tg_train_stop does */
     void *ctx;
 } tg_train_listener;
 
