@@ -25,16 +25,16 @@ static tg_status find(const tg_option **option, const tg_rule_info *rule, const 
         return tg_fail(TG_EINVAL, "the schedule drives %s, which %s does not have (did you mean %s?)", name, rule->name,
                        table->at[nearest].name);
     if (found == table->count)
-        return tg_fail(TG_EINVAL, "the schedule drives %s, which %s does not have (see: tiger list optimizers %s)", name,
-                       rule->name, rule->name);
+        return tg_fail(TG_EINVAL, "the schedule drives %s, which %s does not have (see: tiger list optimizers %s)",
+                       name, rule->name, rule->name);
     if (table->at[found].kind != TG_REAL)
         return tg_fail(TG_EINVAL, "the schedule drives %s, which is no real number", name);
     *option = &table->at[found];
     return TG_OK;
 }
 
-static tg_status check_value(const tg_schedule *schedule, const tg_optim *optim, const tg_rule_info *rule, size_t course,
-                             uint64_t u)
+static tg_status check_value(const tg_schedule *schedule, const tg_optim *optim, const tg_rule_info *rule,
+                             size_t course, uint64_t u)
 {
     const tg_option *option = NULL;
     double value = 0;
@@ -42,11 +42,13 @@ static tg_status check_value(const tg_schedule *schedule, const tg_optim *optim,
     if (status == TG_OK)
         status = tg_courses_value(&value, schedule, optim, course, u);
     if (status == TG_OK && tg_option_check(option, value) != TG_OK)
-        status = tg_fail(TG_EINVAL, "the schedule goes too far at update %llu: %s", (unsigned long long)u, tg_message());
+        status =
+            tg_fail(TG_EINVAL, "the schedule goes too far at update %llu: %s", (unsigned long long)u, tg_message());
     return status;
 }
 
-tg_status tg_courses_check(const tg_schedule *schedule, const tg_optim *optim, const tg_rule_info *rule, uint64_t updates)
+tg_status tg_courses_check(const tg_schedule *schedule, const tg_optim *optim, const tg_rule_info *rule,
+                           uint64_t updates)
 {
     const uint64_t looks = updates < MOST_LOOKS ? updates : MOST_LOOKS;
     tg_status status = TG_OK;
