@@ -81,7 +81,7 @@ static void append_mark(tg_text *script, const tg_plot_mark *mark, size_t index)
 
 static void append_axes(tg_text *script, const tg_plot *plot)
 {
-    append(script, "set encoding utf8\nset key below height 1\nset autoscale fix\n");
+    append(script, "set encoding utf8\nset key below height 1 width 2\nset autoscale fix\n");
     for (size_t i = 0; i < sizeof colour / sizeof *colour; i++)
         tg_text_format(script, "set linetype %zu lc rgb '%s'\n", i + 1, colour[i]);
     tg_text_format(script, "set linetype cycle %zu\n", sizeof colour / sizeof *colour);
@@ -89,9 +89,9 @@ static void append_axes(tg_text *script, const tg_plot *plot)
     append_setting(script, "set xlabel ", plot->x_label);
     append_setting(script, "set ylabel ", plot->y_label);
     if (plot->x_log)
-        append(script, "set logscale x\n");
+        append(script, "set logscale x\nset format x '%g'\n");
     if (plot->y_log)
-        append(script, "set logscale y\n");
+        append(script, "set logscale y\nset format y '%g'\n");
     else
         append(script, "set offsets 0, 0, graph 0.04, graph 0.04\n");
 }

@@ -1,4 +1,4 @@
-/* schedule/plateau.c -- falls when the evaluations stop to get better. PyTorch: ReduceLROnPlateau, mode min,
+/* schedule/plateau.c -- falls when the evaluations stop getting better. PyTorch: ReduceLROnPlateau, mode min,
  * threshold_mode rel, eps 0.
  *
  *   an evaluation is a gain when loss < best (1 - threshold); best is the last gain's loss
@@ -69,7 +69,7 @@ const tg_schedule_kind tg_schedule_kind_plateau = {
     .info = {.name = "plateau",
              .formula =
                  "1, times factor whenever more than patience evaluations bring no loss below best (1 - threshold)",
-             .help = "falls when evaluations stop to get better",
+             .help = "falls when evaluations stop getting better",
              .first = "factor",
              .options = TG_SCHEDULE_TABLE(options)},
     .factor = factor,
