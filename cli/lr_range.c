@@ -29,7 +29,7 @@ static const cli_text texts[] = {
 static const tg_option options[] = {
     {.name = "from", .kind = TG_REAL, .least = 0, .most = INFINITY, .above = 1, .help = "the first learning rate"},
     {.name = "to", .kind = TG_REAL, .least = 0, .most = INFINITY, .above = 1, .help = "the last"},
-    {.name = "smooth", .kind = TG_REAL, .value = 0.9, .least = 0, .most = 0x1.fffffffffffffp-1,
+    {.name = "smooth", .kind = TG_REAL, .value = 0.8, .least = 0, .most = 0x1.fffffffffffffp-1,
      .help = "weight of the past in the average of the losses"},
     CLI_OPTION_VOCAB,
 };

@@ -1,7 +1,9 @@
-/* plot/script.c -- a plot as a gnuplot script: the data inline, every text in single quotes.
+/* plot/script.c -- a plot as a gnuplot script: the data inline, every text in double quotes.
  *
- * Between single quotes gnuplot expands nothing, neither backquotes nor macros nor escapes; a quote in the text is
- * doubled, and control characters become blanks. With noenhanced terminals _ and ^ are drawn as they are. */
+ * Within those gnuplot would expand backquotes and escapes. So nothing is left that could mean something: what is no
+ * letter, digit, blank or part of a UTF-8 sign is written as an octal escape, control characters become blanks. (A
+ * doubled quote in single quotes, which looks simpler, is read wrongly at the text's beginning by gnuplot 5.4.) With
+ * noenhanced terminals _ and ^ are drawn as they are. */
 #include "plot/script.h"
 
 #include <math.h>
@@ -19,14 +21,20 @@ static void append(tg_text *script, const char *words) { tg_text_append(script, 
 
 static void append_quoted(tg_text *script, const char *text)
 {
-    append(script, "'");
+    bool escaped = false; /* gnuplot reads on while there are digits: they are escaped too */
+    append(script, "\"");
     for (const char *c = text; *c != '\0'; c++) {
-        if (*c == '\'')
-            append(script, "''");
+        const unsigned char byte = (unsigned char)*c;
+        const bool digit = byte >= '0' && byte <= '9';
+        const bool plain = byte >= 0x80 || byte == ' ' || (byte >= 'A' && byte <= 'Z') ||
+                           (byte >= 'a' && byte <= 'z') || (digit && !escaped);
+        escaped = !plain && byte >= 0x20 && byte != 0x7f;
+        if (escaped)
+            tg_text_format(script, "\\%03o", (unsigned)byte);
         else
-            tg_text_append(script, (unsigned char)*c < 0x20 || *c == 0x7f ? " " : c, 1);
+            tg_text_append(script, plain ? c : " ", 1);
     }
-    append(script, "'");
+    append(script, "\"");
 }
 
 static void append_setting(tg_text *script, const char *what, const char *text)

@@ -2,8 +2,9 @@
  * from far too small to far too large. It is the training loop with an exponential schedule; here is what listens to
  * it.
  *
- * A loss is paired with the rate of the update before it, whose result it is. The slope at a point is that of the line
- * of least squares through its neighbours: single differences of an average only repeat the noise of the batches. */
+ * A loss is paired with the rate of the update before it, whose result it is. The slope at a point is that of the line of
+ * least squares through the losses around it: the exponential average comes too late for that, and its differences repeat
+ * the noise of the batches. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,24 +36,36 @@ static double slope(const tg_lr_range *range, size_t first, size_t last)
     double x = 0, y = 0, xx = 0, xy = 0;
     for (size_t i = first; i <= last; i++) {
         x += log(range->lr[i]) / n;
-        y += range->smoothed[i] / n;
+        y += range->loss[i] / n;
     }
     for (size_t i = first; i <= last; i++) {
         const double dx = log(range->lr[i]) - x;
         xx += dx * dx;
-        xy += dx * (range->smoothed[i] - y);
+        xy += dx * (range->loss[i] - y);
     }
     return xx > 0 ? xy / xx : 0;
 }
 
-/* The steepest descent among the points up to the least loss. */
+/* Whether the loss falls by more than the batches' noise alone would make its average: twice their distance from it. */
+static bool falls(const tg_lr_range *range, size_t least)
+{
+    double most = range->smoothed[0], noise = 0;
+    for (size_t i = 0; i <= least; i++) {
+        const double apart = range->loss[i] - range->smoothed[i];
+        most = fmax(most, range->smoothed[i]);
+        noise += apart * apart / (double)(least + 1);
+    }
+    return most - range->smoothed[least] > 2 * sqrt(noise);
+}
+
+/* The steepest descent among the points up to the least loss. Neighbours beyond it count: they warn of the break. */
 static double steepest(const tg_lr_range *range, size_t least)
 {
     const size_t side = range->count / NEIGHBOURS > LEAST_NEIGHBOURS ? range->count / NEIGHBOURS : LEAST_NEIGHBOURS;
+    const size_t end = isnan(range->diverged) ? range->count - 1 : range->count - 2; /* there is one: `least` */
     double best = 0, lr = NAN;
     for (size_t i = 0; i <= least; i++) {
-        const size_t first = i > side ? i - side : 0, last = i + side < least ? i + side : least;
-        const double here = slope(range, first, last);
+        const double here = slope(range, i > side ? i - side : 0, i + side < end ? i + side : end);
         if (here < best) {
             best = here;
             lr = range->lr[i];
@@ -94,7 +107,7 @@ void tg_lr_range_judge(tg_lr_range *range, double smooth)
     if (range->count == 0 || !isfinite(range->smoothed[least]))
         return;
     range->last_stable = range->lr[least];
-    range->suggested = steepest(range, least);
+    range->suggested = falls(range, least) ? steepest(range, least) : NAN;
 }
 
 /* ---- listening to the loop ---- */

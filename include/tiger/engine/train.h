@@ -109,7 +109,7 @@ typedef struct tg_lr_range {
     double *lr, *loss; /* loss of the batch that follows an update made with lr */
     double *smoothed;  /* exponential average of the losses, bias removed */
     size_t count;
-    double suggested;   /* where the smoothed loss falls most steeply over log lr; NaN: it never falls */
+    double suggested;   /* where the smoothed loss falls most steeply over log lr; NaN: it does not fall, noise apart */
     double last_stable; /* where it is least; from there on it rises */
     double diverged;    /* where it was above 4 times its least, or not finite, and the test ended; NaN: nowhere */
     bool interrupted;   /* by tg_train_stop: the rest is what was seen until then */
