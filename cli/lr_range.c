@@ -39,16 +39,26 @@ static const tg_option options[] = {
 static const size_t shared[] = {TG_TRAIN_UPDATES,   TG_TRAIN_BATCH, TG_TRAIN_ACCUMULATE, TG_TRAIN_PRECISION,
                                 TG_TRAIN_RECOMPUTE, TG_TRAIN_SEED,  TG_TRAIN_THREADS};
 
+/* As a person would write it. */
+static double two_digits(double value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.1e", value);
+    return strtod(text, NULL);
+}
+
 static int arrange(cli_args *args)
 {
     const tg_rule_info *rule = NULL;
     const int status = cli_choose_rule(&rule, args, cli_peek(args, "optimizer", "tiger"));
     if (status != CLI_OK)
         return status;
-    const tg_option *lr = &rule->options.at[tg_option_find(&rule->options, "lr")];
+    const size_t found = tg_option_find(&rule->options, "lr");
+    if (found == rule->options.count)
+        return cli_usage(args, "%s has no learning rate", rule->name);
     memcpy(args->option, options, sizeof options);
-    args->option[0].value = lr->search_least / WIDER;
-    args->option[1].value = lr->search_most * WIDER;
+    args->option[0].value = two_digits(rule->options.at[found].search_least / WIDER);
+    args->option[1].value = two_digits(rule->options.at[found].search_most * WIDER);
     const size_t count = sizeof shared / sizeof *shared;
     for (size_t i = 0; i < count; i++)
         args->option[OWN + i] = tg_train_options()->at[shared[i]];
