@@ -1,6 +1,7 @@
 /* args.c -- the command line against the groups of a command. */
 #include "args.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -271,14 +272,18 @@ bool cli_is_given(const cli_args *args, const char *name)
 
 const char *cli_text_of(const cli_args *args, const char *name)
 {
-    place at = {0};
+    place at;
+    if (!find_flag(&at, args, name, strlen(name)))
+        return NULL;
     const cli_given *given = last_given(&at, args, name);
     return given != NULL ? given->text : args->group[at.group].text[at.index].initial;
 }
 
 double cli_number_of(const cli_args *args, const char *name)
 {
-    place at = {0};
+    place at;
+    if (!find_flag(&at, args, name, strlen(name)))
+        return NAN;
     const cli_given *given = last_given(&at, args, name);
     return given != NULL ? given->number : args->group[at.group].table.at[at.index].value;
 }

@@ -14,9 +14,10 @@ void cli_add_group(cli_args *args, const cli_group *group);
 /* For `arrange`: the last value of a text flag, before the command line is parsed; `initial` when it is not there. */
 const char *cli_peek(const cli_args *args, const char *name, const char *initial);
 
-/* The last value given of a text flag, or its default (NULL when it has none). A flag without a value: "1" or NULL. */
+/* The last value given of a text flag, or its default (NULL when it has none, or the command has no such flag). A flag
+ * without a value: "1" or NULL. */
 const char *cli_text_of(const cli_args *args, const char *name);
-/* The last value given of an option, or its default. */
+/* The last value given of an option, or its default; NaN when the command has no such flag. */
 double cli_number_of(const cli_args *args, const char *name);
 bool cli_is_given(const cli_args *args, const char *name);
 

@@ -13,7 +13,7 @@
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 }; /* exit statuses */
 
 #define CLI_GROUPS 6
-#define CLI_POSITIONALS 2
+#define CLI_POSITIONALS 16
 #define CLI_OWN_OPTIONS 32
 
 /* A flag whose value is text; without a placeholder it takes no value. */

@@ -102,7 +102,9 @@ static void show_schedule(size_t index)
         printf("Takes a list: %s:%s\n", schedule->name, schedule->list);
     if (schedule->first != NULL)
         printf("%s:VALUE sets %s.\n", schedule->name, schedule->first);
-    puts("Stages are joined by '>': \"warmup:100 > cosine:min=0.1\".");
+    cli_help_text(stdout, 0,
+                  "Stages are joined by '>', courses of several options by ';': \"warmup:100 > cosine; "
+                  "weight_decay=constant:0.5\". tiger plot schedule TEXT draws.");
 }
 
 /* ---- layers ---- */

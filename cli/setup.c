@@ -1,6 +1,7 @@
 /* setup.c -- what `train` and `plan` share: the flags that describe a run, and the run they describe. */
 #include "setup.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,24 +10,20 @@
 #include "choose.h"
 
 static const cli_text run_texts[] = {
-    {"data", "FILE", NULL, "the text to train on"},
+    CLI_TEXT_DATA,
     {"out", "DIR", NULL, "the run's directory: checkpoints, metrics, the model"},
     {"resume", NULL, NULL,
      "go on from the newest checkpoint in --out, with the settings the run has; other flags may be left out"},
-    {"model", "NAME", "gpt2", "model to build with fresh weights (see: tiger list models)"},
-    {"init", "DIR", NULL, "start from this model directory (Hugging Face layout) instead of fresh weights"},
-    {"tokenizer", "byte|char", NULL,
-     "what a token is: a byte, or a Unicode character (default char, or what --init has)"},
+    CLI_TEXT_MODEL, CLI_TEXT_INIT, CLI_TEXT_TOKENIZER,
 };
 
 static const tg_option run_options[] = {
-    {.name = "vocab", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1 << 24,
-     .help = "pad the vocabulary to this size; 0: as the tokenizer has it"},
+    CLI_OPTION_VOCAB,
 };
 
 static const cli_text training_texts[] = {
-    {"optimizer", "NAME", "tiger", "the optimizer (see: tiger list optimizers)"},
-    {"schedule", "TEXT", "warmup:100 > cosine:min=0.1", "the learning rate's course (see: tiger list schedules)"},
+    CLI_TEXT_OPTIMIZER,
+    {"schedule", "TEXT", "warmup:100 > cosine:min=0.1", "the course of the learning rate, and of other options: \"cosine; weight_decay=constant:0.5\" (see: tiger list schedules)"},
 };
 
 /* What --model says, or what --init holds; *read when the latter. */
@@ -46,14 +43,19 @@ static int choose_model(const tg_model_info **model, const cli_args *args)
 
 int cli_setup_arrange(cli_args *args)
 {
-    const tg_rule_info *rule = NULL;
-    const tg_model_info *model = NULL;
     cli_add_group(args, &(cli_group){.title = "Run", .text = run_texts,
                                      .texts = sizeof run_texts / sizeof *run_texts,
                                      .table = {run_options, sizeof run_options / sizeof *run_options}});
     cli_add_group(args, &(cli_group){.title = "Training", .text = training_texts,
                                      .texts = sizeof training_texts / sizeof *training_texts,
                                      .table = *tg_train_options()});
+    return cli_setup_arrange_chosen(args);
+}
+
+int cli_setup_arrange_chosen(cli_args *args)
+{
+    const tg_rule_info *rule = NULL;
+    const tg_model_info *model = NULL;
     int status = cli_choose_rule(&rule, args, cli_peek(args, "optimizer", training_texts[0].initial));
     if (status == CLI_OK)
         status = choose_model(&model, args);
@@ -137,7 +139,9 @@ int cli_setup(tg_train_config *config, const cli_args *args)
     config->schedule = unless_resumed(config, args, "schedule");
     const tg_option_table *table = tg_train_options();
     for (size_t i = 0; i < table->count && i < TG_TRAIN_OPTIONS; i++) {
-        config->option[i] = cli_number_of(args, table->at[i].name);
+        const double number = cli_number_of(args, table->at[i].name);
+        if (!isnan(number)) /* the command has that flag */
+            config->option[i] = number;
         config->given[i] = cli_is_given(args, table->at[i].name);
     }
     const tg_status made = config->init != NULL ? tg_model_config_read(&config->model, config->init)

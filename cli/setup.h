@@ -5,10 +5,25 @@
 #include "command.h"
 #include "tiger/engine/train.h"
 
+/* Flags that several commands have. */
+#define CLI_TEXT_DATA {"data", "FILE", NULL, "the text to train on"}
+#define CLI_TEXT_MODEL {"model", "NAME", "gpt2", "model to build with fresh weights (see: tiger list models)"}
+#define CLI_TEXT_INIT                                                                                                  \
+    {"init", "DIR", NULL, "start from this model directory (Hugging Face layout) instead of fresh weights"}
+#define CLI_TEXT_TOKENIZER                                                                                             \
+    {"tokenizer", "byte|char", NULL,                                                                                   \
+     "what a token is: a byte, or a Unicode character (default char, or what --init has)"}
+#define CLI_TEXT_OPTIMIZER {"optimizer", "NAME", "tiger", "the optimizer (see: tiger list optimizers)"}
+#define CLI_OPTION_VOCAB                                                                                               \
+    {.name = "vocab", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1 << 24,                                     \
+     .help = "pad the vocabulary to this size; 0: as the tokenizer has it"}
+
 /* Adds the groups run, training, the chosen model, the chosen optimizer, all optimizers. */
 int cli_setup_arrange(cli_args *args);
+/* The last three. */
+int cli_setup_arrange_chosen(cli_args *args);
 
-/* Fills *config from the flags. Its settings are heap: release with cli_setup_fini in any case. */
+/* Fills *config from the flags that the command has. Its settings are heap: release with cli_setup_fini in any case. */
 int cli_setup(tg_train_config *config, const cli_args *args);
 void cli_setup_fini(tg_train_config *config);
 

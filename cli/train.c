@@ -3,36 +3,14 @@
  * SIGINT, SIGTERM and SIGHUP save the run's state and end it; the second one ends it at once, and costs what was done
  * since the last checkpoint. */
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/types.h>
-#include <unistd.h>
 
 #include "args.h"
 #include "human.h"
 #include "progress.h"
 #include "setup.h"
-
-static volatile sig_atomic_t caught; /* the signal that asked for an end */
-
-static void on_signal(int number)
-{
-    caught = number;
-    tg_train_stop();
-}
-
-static void catch_signals(void)
-{
-    struct sigaction stop = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigemptyset(&stop.sa_mask);
-    sigemptyset(&ignore.sa_mask);
-    sigaction(SIGINT, &stop, NULL);
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGHUP, &stop, NULL);
-    sigaction(SIGPIPE, &ignore, NULL); /* a reader that goes away must not cost the run's state */
-}
+#include "signals.h"
 
 static void print_memory(const tg_train_result *result)
 {
@@ -67,7 +45,7 @@ static int finish(const tg_train_result *result, const tg_train_config *config, 
         return CLI_OK;
     printf("stopped after update %llu of %llu; go on with: tiger train --out %s --resume\n",
            (unsigned long long)result->updates, (unsigned long long)progress->updates, config->out);
-    return caught != 0 ? 128 + caught : CLI_FAILED;
+    return cli_signal_status();
 }
 
 static int check_needed(const cli_args *args)
@@ -89,7 +67,7 @@ static int run(const cli_args *args)
         status = cli_setup(&config, args);
     if (status != CLI_OK)
         goto done;
-    catch_signals();
+    cli_catch_signals();
     cli_progress_init(&progress, (uint64_t)config.option[TG_TRAIN_LOG_EVERY]);
     const tg_train_listener listener = cli_progress_listener(&progress);
     const tg_status trained = tg_train_run(&result, &config, &listener);

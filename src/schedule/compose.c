@@ -1,4 +1,4 @@
-/* schedule/compose.c -- the schedules' list, the reader of their text, and stages in a row.
+/* schedule/compose.c -- the schedules' list, the reader of their text, stages in a row, and courses side by side.
  *
  * The reader walks the text once. A span is a piece of it between two signs, without blanks around it; every refusal
  * names the column of the span it is about. */
@@ -15,21 +15,32 @@
 #define MAX_TEXT ((size_t)1 << 16)
 #define MAX_TOTAL 0x1p53
 #define MAX_VALUE 128 /* letters of one value */
+#define MAX_NAME 64
 
 typedef struct placed_stage {
     const tg_schedule_kind *kind;
     tg_stage stage;
     double option[TG_MAX_SCHEDULE_OPTIONS];
     double start;
+    const char *begin; /* in the text, while that is read */
 } placed_stage;
+
+/* A row of stages and the option it drives. */
+typedef struct course {
+    char option[MAX_NAME];
+    placed_stage *at;
+    size_t stages;
+    tg_schedule_state state;
+} course;
 
 struct tg_schedule {
     tg_allocator allocator;
     bool own_allocator;
-    size_t bytes; /* of the whole block: the struct, the stages, the numbers of all lists */
+    size_t bytes; /* of the whole block: the struct, the courses, the stages, the numbers of all lists */
     double total;
-    size_t stages;
-    placed_stage at[];
+    const course *lr; /* the one that drives lr; NULL: none does */
+    size_t courses;
+    course at[];
 };
 
 /* ---- the family ---------------------------------------------------------------------------------------------- */
@@ -56,7 +67,8 @@ typedef struct span {
 
 typedef struct reader {
     const char *text, *at;
-    double *list; /* room for the next list's numbers */
+    placed_stage *stage; /* room for the next stage */
+    double *list;        /* and for the next list's numbers */
 } reader;
 
 /* A stage while its items are read. */
@@ -183,11 +195,11 @@ static tg_status read_row(reader *r, stage_reader *s, span left, span right)
 static tg_status read_item(reader *r, stage_reader *s)
 {
     const tg_schedule_info *const info = &s->placed->kind->info;
-    const span left = next_span(r, "=,>");
+    const span left = next_span(r, "=,>;");
     span right = {NULL, 0};
     if (*r->at == '=') {
         r->at++;
-        right = next_span(r, ",>");
+        right = next_span(r, ",>;");
     }
     if (left.bytes == 0)
         return fail_at(r, left.at, "a value is missing");
@@ -202,7 +214,7 @@ static tg_status read_item(reader *r, stage_reader *s)
 
 static tg_status read_stage(reader *r, placed_stage *placed)
 {
-    const span name = next_span(r, ":>");
+    const span name = next_span(r, ":>;");
     stage_reader s = {.placed = placed};
     tg_status status = find_kind(&placed->kind, r, name);
     if (status != TG_OK)
@@ -246,47 +258,123 @@ static void place(placed_stage *placed, double start, double total)
         takes_rest(placed) ? rest : fmin(rest, tg_stage_updates(&placed->stage, placed->option[TG_SCHEDULE_UPDATES]));
 }
 
-static double stage_factor(const placed_stage *placed, double u)
+/* ---- courses side by side -------------------------------------------------------------------------------------- */
+
+static size_t stage_at(const course *c, double now)
 {
-    return placed->kind->factor(&placed->stage, fmin(u, placed->stage.length));
+    size_t i = 0;
+    while (i + 1 < c->stages && now >= c->at[i + 1].start)
+        i++;
+    return i;
+}
+
+static double course_factor(const tg_schedule *schedule, const course *c, double now)
+{
+    const size_t i = stage_at(c, now);
+    const placed_stage *const placed = &c->at[i];
+    tg_stage stage = placed->stage;
+    if (placed->kind->follows_lr) /* which lr's own course never does */
+        stage.lr = schedule->lr == NULL ? 1 : course_factor(schedule, schedule->lr, now);
+    if (c->state.stage == i + 1)
+        stage.state = &c->state;
+    return placed->kind->factor(&stage, fmin(now - placed->start, stage.length));
+}
+
+static bool same_name(const char *a, const char *b) { return tg_name_distance(a, b) == 0; }
+
+/* "OPTION =" in front of the stages, or nothing for lr. */
+static tg_status read_option(tg_schedule *schedule, reader *r, course *c)
+{
+    const char *const begin = r->at;
+    const span name = next_span(r, ":>;=");
+    snprintf(c->option, sizeof c->option, "lr");
+    if (*r->at == '=') {
+        r->at++;
+        if (name.bytes == 0)
+            return fail_at(r, name.at, "the name of the option that is driven is missing");
+        if (name.bytes >= sizeof c->option)
+            return fail_at(r, name.at, "no option has so long a name");
+        snprintf(c->option, sizeof c->option, "%.*s", (int)name.bytes, name.at);
+    } else {
+        r->at = begin;
+    }
+    for (const course *other = schedule->at; other < c; other++)
+        if (same_name(other->option, c->option))
+            return fail_at(r, name.at, "%s is driven a second time", c->option);
+    if (same_name(c->option, "lr"))
+        schedule->lr = c;
+    return TG_OK;
+}
+
+static tg_status read_course(tg_schedule *schedule, reader *r)
+{
+    course *const c = &schedule->at[schedule->courses++];
+    double start = 0;
+    tg_status status = read_option(schedule, r, c);
+    c->at = r->stage;
+    while (status == TG_OK) {
+        placed_stage *const placed = r->stage++;
+        c->stages++;
+        while (blank(*r->at))
+            r->at++;
+        placed->begin = r->at;
+        status = read_stage(r, placed);
+        if (status != TG_OK)
+            break;
+        place(placed, start, schedule->total);
+        start += placed->stage.length;
+        if (placed->kind->follows_lr && schedule->lr == c)
+            return fail_at(r, placed->begin, "%s follows lr and cannot drive it: name another option, OPTION=%s",
+                           placed->kind->info.name, placed->kind->info.name);
+        if (*r->at == '\0' || *r->at == ';')
+            return TG_OK;
+        if (takes_rest(placed))
+            return fail_at(r, placed->begin, "%s lasts to the end: give it updates=N, or put it last",
+                           placed->kind->info.name);
+        r->at++;
+    }
+    return status;
+}
+
+/* At both ends of every stage: all kinds are monotonous enough for that to be enough. */
+static tg_status check_finite(const tg_schedule *schedule, const reader *r)
+{
+    for (size_t i = 0; i < schedule->courses; i++) {
+        const course *const c = &schedule->at[i];
+        for (size_t j = 0; j < c->stages; j++) {
+            const placed_stage *const p = &c->at[j];
+            if (!isfinite(p->kind->factor(&p->stage, 0)) || !isfinite(p->kind->factor(&p->stage, p->stage.length)))
+                return fail_at(r, p->begin, "%s grows beyond every number", p->kind->info.name);
+        }
+    }
+    return TG_OK;
 }
 
 static tg_status read_all(tg_schedule *schedule, reader *r)
 {
-    double start = 0;
-    for (;;) {
-        placed_stage *const placed = &schedule->at[schedule->stages++];
-        while (blank(*r->at))
-            r->at++;
-        const char *const begin = r->at;
-        const tg_status status = read_stage(r, placed);
-        if (status != TG_OK)
-            return status;
-        place(placed, start, schedule->total);
-        start += placed->stage.length;
-        if (!isfinite(stage_factor(placed, 0)) || !isfinite(stage_factor(placed, placed->stage.length)))
-            return fail_at(r, begin, "%s grows beyond every number", placed->kind->info.name);
-        if (*r->at == '\0')
-            return TG_OK;
-        if (takes_rest(placed))
-            return fail_at(r, begin, "%s lasts to the end: give it updates=N, or put it last", placed->kind->info.name);
+    tg_status status = read_course(schedule, r);
+    while (status == TG_OK && *r->at == ';') {
         r->at++;
+        status = read_course(schedule, r);
     }
+    return status == TG_OK ? check_finite(schedule, r) : status;
 }
 
 tg_status tg_schedule_create(tg_schedule **out, const char *text, uint64_t total, const tg_allocator *allocator)
 {
     const size_t length = strlen(text);
-    size_t stages = 1, items = 0;
+    size_t courses = 1, stages = 1, items = 0;
     if (total < 1 || total > (uint64_t)MAX_TOTAL)
         return tg_fail(TG_EINVAL, "a schedule needs a run of 1 to 2^53 updates");
     if (length > MAX_TEXT)
         return tg_fail(TG_EINVAL, "the schedule's text is longer than %zu bytes", MAX_TEXT);
     for (const char *c = text; *c != '\0'; c++) {
-        stages += *c == '>';
+        courses += *c == ';';
+        stages += *c == '>' || *c == ';';
         items += *c == ',' || *c == ':';
     }
-    const size_t bytes = sizeof(tg_schedule) + stages * sizeof(placed_stage) + 2 * items * sizeof(double);
+    const size_t bytes =
+        sizeof(tg_schedule) + courses * sizeof(course) + stages * sizeof(placed_stage) + 2 * items * sizeof(double);
     tg_schedule *const schedule = tg_alloc(allocator, bytes, 1);
     if (schedule == NULL)
         return tg_no_memory("a schedule", bytes);
@@ -295,7 +383,8 @@ tg_status tg_schedule_create(tg_schedule **out, const char *text, uint64_t total
         schedule->allocator = *allocator;
     schedule->bytes = bytes;
     schedule->total = (double)total;
-    reader r = {.text = text, .at = text, .list = (double *)(schedule->at + stages)};
+    placed_stage *const first = (placed_stage *)(schedule->at + courses);
+    reader r = {.text = text, .at = text, .stage = first, .list = (double *)(first + stages)};
     const tg_status status = read_all(schedule, &r);
     if (status != TG_OK) {
         tg_schedule_destroy(schedule);
@@ -313,11 +402,63 @@ void tg_schedule_destroy(tg_schedule *schedule)
     tg_free(schedule->own_allocator ? &allocator : NULL, schedule, schedule->bytes, 1);
 }
 
+static double now_of(const tg_schedule *schedule, uint64_t u) { return fmin((double)u, schedule->total); }
+
 double tg_schedule_factor(const tg_schedule *schedule, uint64_t u)
 {
-    const double now = fmin((double)u, schedule->total);
-    size_t i = 0;
-    while (i + 1 < schedule->stages && now >= schedule->at[i + 1].start)
-        i++;
-    return stage_factor(&schedule->at[i], now - schedule->at[i].start);
+    return schedule->lr == NULL ? 1 : course_factor(schedule, schedule->lr, now_of(schedule, u));
+}
+
+size_t tg_schedule_courses(const tg_schedule *schedule) { return schedule->courses; }
+
+const char *tg_schedule_course_option(const tg_schedule *schedule, size_t i) { return schedule->at[i].option; }
+
+double tg_schedule_course_factor(const tg_schedule *schedule, size_t i, uint64_t u)
+{
+    return course_factor(schedule, &schedule->at[i], now_of(schedule, u));
+}
+
+/* ---- watching -------------------------------------------------------------------------------------------------- */
+
+bool tg_schedule_watches(const tg_schedule *schedule)
+{
+    for (size_t i = 0; i < schedule->courses; i++)
+        for (size_t j = 0; j < schedule->at[i].stages; j++)
+            if (schedule->at[i].at[j].kind->observe != NULL)
+                return true;
+    return false;
+}
+
+void tg_schedule_observe(tg_schedule *schedule, uint64_t updates, double loss)
+{
+    const double now = now_of(schedule, updates);
+    for (size_t i = 0; i < schedule->courses; i++) {
+        course *const c = &schedule->at[i];
+        const size_t j = stage_at(c, now);
+        const placed_stage *const placed = &c->at[j];
+        if (placed->kind->observe == NULL || now - placed->start > placed->stage.length)
+            continue;
+        if (c->state.stage != j + 1)
+            c->state = (tg_schedule_state){.stage = (uint32_t)(j + 1), .factor = 1, .best = INFINITY};
+        placed->kind->observe(&placed->stage, &c->state, loss);
+    }
+}
+
+void tg_schedule_get_state(const tg_schedule *schedule, size_t i, tg_schedule_state *state)
+{
+    *state = schedule->at[i].state;
+}
+
+tg_status tg_schedule_set_state(tg_schedule *schedule, size_t i, const tg_schedule_state *state)
+{
+    course *const c = &schedule->at[i];
+    const bool fresh = state->stage == 0;
+    if (!fresh && (state->stage > c->stages || c->at[state->stage - 1].kind->observe == NULL))
+        return tg_fail(TG_EINVAL, "the schedule of %s has no stage %u that watches evaluations", c->option,
+                       (unsigned)state->stage);
+    if (!fresh && (!(state->factor >= 0 && state->factor <= 1) || isnan(state->best)))
+        return tg_fail(TG_EINVAL, "the schedule of %s cannot have come to the factor %g and the best loss %g",
+                       c->option, state->factor, state->best);
+    c->state = fresh ? (tg_schedule_state){0} : *state;
+    return TG_OK;
 }

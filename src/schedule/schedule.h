@@ -19,6 +19,8 @@ typedef struct tg_stage {
     size_t items;
     double length; /* T: updates the stage lasts, 0 when the stages before leave it nothing */
     double total;  /* updates of the whole run */
+    double lr;     /* factor of the learning rate now; for kinds that follow it */
+    const tg_schedule_state *state; /* what the stage remembers, NULL: nothing yet; for kinds that watch */
 } tg_stage;
 
 typedef struct tg_schedule_kind {
@@ -26,6 +28,9 @@ typedef struct tg_schedule_kind {
     size_t list_width; /* 0: takes no list; 1: UPDATE,...; 2: UPDATE=FACTOR,... */
     /* The factor at update u of the stage, 0 <= u <= length. */
     double (*factor)(const tg_stage *stage, double u);
+    bool follows_lr;
+    /* For kinds that watch evaluations: one more. *state begins as factor 1, best infinite, 0 and 0. NULL: watches none. */
+    void (*observe)(const tg_stage *stage, tg_schedule_state *state, double loss);
 } tg_schedule_kind;
 
 #define TG_SCHEDULE(name) extern const tg_schedule_kind tg_schedule_kind_##name;

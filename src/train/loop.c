@@ -15,6 +15,7 @@
 #include "store/directory.h"
 #include "store/metrics.h"
 #include "train/checkpoint.h"
+#include "train/courses.h"
 #include "train/evaluate.h"
 #include "train/process.h"
 
@@ -22,6 +23,8 @@
 static atomic_bool stop_wanted;
 
 void tg_train_stop(void) { atomic_store(&stop_wanted, true); }
+
+#define MOST_COURSES 16 /* that are written to metrics.jsonl; no optimizer has as many numbers */
 
 typedef struct training {
     tg_session session;
@@ -65,7 +68,9 @@ static void on_event(void *ctx, const tg_event *event)
                                 {.name = "micro_step", .value = event->micro_step},
                                 {.name = "tensor", .text = event->param},
                                 {.name = "value", .value = event->value}};
-    const tg_status status = tg_metrics_append(t->metrics, event->update, fields, sizeof fields / sizeof *fields);
+    const tg_status status = t->metrics == NULL
+                                 ? TG_OK
+                                 : tg_metrics_append(t->metrics, event->update, fields, sizeof fields / sizeof *fields);
     if (t->event_status == TG_OK)
         t->event_status = status;
 }
@@ -93,7 +98,7 @@ static tg_status make_update(training *t)
     tg_session *s = &t->session;
     const uint32_t micro_steps = (uint32_t)t->config.option[TG_TRAIN_ACCUMULATE];
     double loss = 0;
-    tg_status status = tg_optim_scale(s->optim, "lr", tg_schedule_factor(s->schedule, t->update));
+    tg_status status = tg_courses_apply(s->schedule, s->optim, s->rule, t->update);
     if (status == TG_OK)
         status = tg_optim_begin(s->optim, micro_steps);
     for (uint32_t micro = 0; status == TG_OK && micro < micro_steps; micro++)
@@ -118,6 +123,26 @@ static bool due(const training *t, size_t option)
     return t->update == t->updates || (every > 0 && t->update % every == 0);
 }
 
+/* The update's line: what every run has, and the other options that its schedule drives. */
+static tg_status log_progress(training *t, const tg_progress *p)
+{
+    const tg_session *s = &t->session;
+    tg_metric fields[4 + MOST_COURSES] = {{.name = "loss", .value = p->loss},
+                                          {.name = "lr", .value = p->lr},
+                                          {.name = "tokens_per_second", .value = p->tokens_per_second},
+                                          {.name = "memory_bytes", .value = (double)p->memory_bytes}};
+    size_t count = 4;
+    for (size_t i = 0; i < tg_schedule_courses(s->schedule) && count < sizeof fields / sizeof *fields; i++) {
+        tg_metric *field = &fields[count];
+        field->name = tg_schedule_course_option(s->schedule, i);
+        const tg_status status = tg_courses_value(&field->value, s->schedule, s->optim, i, t->update - 1);
+        if (status != TG_OK)
+            return status;
+        count += strcmp(field->name, "lr") != 0;
+    }
+    return tg_metrics_append(t->metrics, t->update, fields, count);
+}
+
 static tg_status tell(training *t)
 {
     double lr;
@@ -139,11 +164,24 @@ static tg_status tell(training *t)
         t->listener.progress(t->listener.ctx, &p);
     if (!due(t, TG_TRAIN_LOG_EVERY))
         return TG_OK;
-    const tg_metric fields[] = {{.name = "loss", .value = p.loss},
-                                {.name = "lr", .value = p.lr},
-                                {.name = "tokens_per_second", .value = p.tokens_per_second},
-                                {.name = "memory_bytes", .value = (double)p.memory_bytes}};
-    return tg_metrics_append(t->metrics, t->update, fields, sizeof fields / sizeof *fields);
+    return t->metrics == NULL ? TG_OK : log_progress(t, &p);
+}
+
+/* The schedule is told of the evaluation, and the user of what it makes of it. */
+static void watch(training *t)
+{
+    tg_schedule *schedule = t->session.schedule;
+    const size_t courses = tg_schedule_courses(schedule);
+    double before[MOST_COURSES];
+    for (size_t i = 0; i < courses && i < MOST_COURSES; i++)
+        before[i] = tg_schedule_course_factor(schedule, i, t->update);
+    tg_schedule_observe(schedule, t->update, t->validation_loss);
+    for (size_t i = 0; i < courses && i < MOST_COURSES; i++) {
+        const double now = tg_schedule_course_factor(schedule, i, t->update);
+        if (now != before[i])
+            note(t, "update %llu: no gain for long enough: %s goes on with %g of its base value",
+                 (unsigned long long)t->update, tg_schedule_course_option(schedule, i), now);
+    }
 }
 
 static tg_status evaluate(training *t)
@@ -158,13 +196,16 @@ static tg_status evaluate(training *t)
         return status;
     if (t->listener.evaluated != NULL)
         t->listener.evaluated(t->listener.ctx, t->update, t->validation_loss);
+    watch(t);
     const tg_metric field = {.name = "validation_loss", .value = t->validation_loss};
-    return tg_metrics_append(t->metrics, t->update, &field, 1);
+    return t->metrics == NULL ? TG_OK : tg_metrics_append(t->metrics, t->update, &field, 1);
 }
 
 static tg_status save(training *t)
 {
     char *directory = NULL;
+    if (t->config.out == NULL)
+        return TG_OK;
     tg_status status = tg_metrics_sync(t->metrics);
     if (status == TG_OK)
         status = tg_checkpoint_save(&t->session, t->update, t->validation_loss, &directory);
@@ -177,11 +218,16 @@ static tg_status save(training *t)
     return TG_OK;
 }
 
+static bool wants_to_stop(const training *t)
+{
+    return atomic_load(&stop_wanted) || (t->listener.enough != NULL && t->listener.enough(t->listener.ctx));
+}
+
 static tg_status train(training *t)
 {
     tg_status status = TG_OK;
     t->started = tg_process_seconds();
-    while (status == TG_OK && t->update < t->updates && !atomic_load(&stop_wanted)) {
+    while (status == TG_OK && t->update < t->updates && !wants_to_stop(t)) {
         status = make_update(t);
         if (status == TG_OK)
             status = tell(t);
@@ -260,11 +306,29 @@ static tg_status settle_config(training *t, const tg_train_config *wish, const t
         return tg_fail(TG_EINVAL, "there is no checkpoint in %s to resume from, and no text (data) to begin with", wish->out);
     if (t->config.data == NULL)
         return tg_fail(TG_EINVAL, "there is no text to train on: name it with data");
-    if (t->config.out == NULL)
-        return tg_fail(TG_EINVAL, "there is no directory to write to: name it with out");
     if (run->texts != NULL && t->update > t->updates)
         return tg_fail(TG_EINVAL, "the run has made %llu updates already, more than %llu", (unsigned long long)t->update,
                        (unsigned long long)t->updates);
+    return TG_OK;
+}
+
+/* A schedule that watches evaluations needs some, and what the run to resume remembers of them. */
+static tg_status settle_schedule(training *t, const tg_saved_run *run)
+{
+    const tg_session *s = &t->session;
+    const double every = t->config.option[TG_TRAIN_EVAL_EVERY];
+    if (!tg_schedule_watches(s->schedule))
+        return TG_OK;
+    if (tg_corpus_tokens(s->corpus, TG_SPLIT_VALIDATION) < 2 || every == 0 || every >= (double)t->updates)
+        return tg_fail(TG_EINVAL, "the schedule watches evaluations, and the run has none before its end: it needs "
+                                  "validation > 0 and 0 < eval_every < updates");
+    if (run->texts == NULL)
+        return TG_OK;
+    if (run->courses != tg_schedule_courses(s->schedule))
+        return tg_fail(TG_EFORMAT, "trainer.json: \"schedule_watched\" does not fit the schedule '%s'", t->config.schedule);
+    for (size_t i = 0; i < run->courses; i++)
+        if (tg_schedule_set_state(s->schedule, i, &run->watched[i]) != TG_OK)
+            return tg_fail(TG_EFORMAT, "trainer.json: %s", tg_message());
     return TG_OK;
 }
 
@@ -275,6 +339,8 @@ static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_
         status = tg_session_open(&t->session, &t->config, checkpoint);
     if (status == TG_OK)
         status = check_text(t, run);
+    if (status == TG_OK)
+        status = settle_schedule(t, run);
     if (status != TG_OK)
         return status;
     tg_session_plan(&t->session, &t->plan);
@@ -287,9 +353,9 @@ static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_
     status = tg_session_allocate(&t->session);
     if (status == TG_OK)
         status = fill_weights(t, checkpoint);
-    if (status == TG_OK)
+    if (status == TG_OK && t->config.out != NULL)
         status = tg_directory_make(t->config.out);
-    if (status == TG_OK)
+    if (status == TG_OK && t->config.out != NULL)
         status = open_metrics(t);
     tg_optim_on_event(t->session.optim, on_event, t);
     return status;

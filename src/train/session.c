@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "model/model.h"
+#include "train/courses.h"
 #include "train/process.h"
 
 /* ---- text ---- */
@@ -110,6 +111,9 @@ static tg_status open_optimizer(tg_session *s)
     /* The engine's layers make tiles: where they cannot be folded they need an array. */
     if (status == TG_OK && tg_optim_gradient_place(s->optim) == TG_ARRAYS)
         status = tg_optim_set(s->optim, TG_ALL_GROUPS, "gradients", "buffered");
+    s->rule = tg_rule_find(c->optimizer);
+    if (status == TG_OK)
+        status = tg_courses_check(s->schedule, s->optim, s->rule, (uint64_t)c->option[TG_TRAIN_UPDATES]);
     tg_optim_bytes bytes;
     if (status == TG_OK)
         status = tg_optim_measure(s->optim, &bytes); /* checks the options against each other */

@@ -12,6 +12,7 @@ typedef struct tg_session {
     tg_tokenizer *tokenizer;
     tg_corpus *corpus;             /* NULL: a plan without text */
     tg_model *model;
+    const tg_rule_info *rule;
     tg_optim *optim;
     tg_schedule *schedule;
     tg_graph *train, *evaluate;    /* planned; allocated by tg_session_allocate */

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,26 @@ static json_t *settings_object(const tg_train_config *config)
     return object;
 }
 
-static json_t *run_object(const tg_train_config *config, uint64_t update, uint64_t hash, double validation_loss)
+/* What each course remembers; an infinite best loss is null. */
+static json_t *watched_array(const tg_schedule *schedule)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < tg_schedule_courses(schedule); i++) {
+        tg_schedule_state state;
+        tg_schedule_get_state(schedule, i, &state);
+        json_t *object = json_object();
+        json_object_set_new(object, "stage", json_integer((json_int_t)state.stage));
+        json_object_set_new(object, "factor", json_real(state.factor));
+        json_object_set_new(object, "best", isfinite(state.best) ? json_real(state.best) : json_null());
+        json_object_set_new(object, "waited", json_integer((json_int_t)state.waited));
+        json_object_set_new(object, "cooldown", json_integer((json_int_t)state.cooldown));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static json_t *run_object(const tg_train_config *config, const tg_schedule *schedule, uint64_t update, uint64_t hash,
+                          double validation_loss)
 {
     char hex[24], *data = realpath(config->data, NULL); /* to be found from anywhere; NULL: keep what was said */
     snprintf(hex, sizeof hex, "%016" PRIx64, hash);
@@ -49,16 +69,18 @@ static json_t *run_object(const tg_train_config *config, uint64_t update, uint64
     json_object_set_new(root, "vocab", json_integer((json_int_t)config->vocab));
     json_object_set_new(root, "optimizer", json_string(config->optimizer));
     json_object_set_new(root, "schedule", json_string(config->schedule));
+    if (tg_schedule_watches(schedule))
+        json_object_set_new(root, "schedule_watched", watched_array(schedule));
     json_object_set_new(root, "options", options_object(config));
     json_object_set_new(root, "optimizer_options", settings_object(config));
     free(data);
     return root;
 }
 
-tg_status tg_settings_write(const tg_train_config *config, uint64_t update, uint64_t corpus_hash, double validation_loss,
-                            const char *directory)
+tg_status tg_settings_write(const tg_train_config *config, const tg_schedule *schedule, uint64_t update,
+                            uint64_t corpus_hash, double validation_loss, const char *directory)
 {
-    json_t *root = run_object(config, update, corpus_hash, validation_loss);
+    json_t *root = run_object(config, schedule, update, corpus_hash, validation_loss);
     char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     char *path = tg_file_join(directory, file_name);
     tg_status status = text == NULL || path == NULL ? tg_no_memory(file_name, 4096) : TG_OK;
@@ -110,6 +132,44 @@ static tg_status read_settings(tg_train_config *config, json_t *object, const ch
     return TG_OK;
 }
 
+static bool read_count(uint64_t *count, const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    *count = json_is_integer(value) ? (uint64_t)json_integer_value(value) : 0;
+    return json_is_integer(value) && json_integer_value(value) >= 0;
+}
+
+/* Whether the schedule can have come to it, tg_schedule_set_state says. */
+static bool read_state(tg_schedule_state *state, const json_t *object)
+{
+    const json_t *factor = json_object_get(object, "factor"), *best = json_object_get(object, "best");
+    uint64_t stage;
+    if (!read_count(&stage, object, "stage") || stage > UINT32_MAX || !json_is_number(factor) ||
+        (!json_is_number(best) && !json_is_null(best)) || !read_count(&state->waited, object, "waited") ||
+        !read_count(&state->cooldown, object, "cooldown"))
+        return false;
+    state->stage = (uint32_t)stage;
+    state->factor = json_number_value(factor);
+    state->best = json_is_null(best) ? INFINITY : json_number_value(best);
+    return true;
+}
+
+static tg_status read_watched(tg_saved_run *run, const json_t *array, const char *name)
+{
+    const size_t count = json_array_size(array);
+    if (array == NULL) /* nothing is watched */
+        return TG_OK;
+    if (!json_is_array(array) || count == 0)
+        return wrong(name, "schedule_watched");
+    run->watched = tg_heap_alloc(count, sizeof *run->watched);
+    if (run->watched == NULL)
+        return tg_no_memory("a schedule's state", count * sizeof *run->watched);
+    for (run->courses = 0; run->courses < count; run->courses++)
+        if (!read_state(&run->watched[run->courses], json_array_get(array, run->courses)))
+            return wrong(name, "schedule_watched");
+    return TG_OK;
+}
+
 static tg_status read_run(tg_saved_run *run, const json_t *root, const char *name)
 {
     tg_train_config *config = &run->config;
@@ -133,7 +193,9 @@ static tg_status read_run(tg_saved_run *run, const json_t *root, const char *nam
     run->update = (uint64_t)json_integer_value(update);
     run->validation_loss = json_is_number(validation) ? json_number_value(validation) : NAN;
     config->vocab = (size_t)json_integer_value(vocab);
-    const tg_status status = read_options(config, json_object_get(root, "options"), name);
+    tg_status status = read_options(config, json_object_get(root, "options"), name);
+    if (status == TG_OK)
+        status = read_watched(run, json_object_get(root, "schedule_watched"), name);
     return status != TG_OK ? status : read_settings(config, json_object_get(root, "optimizer_options"), name);
 }
 
@@ -171,6 +233,7 @@ tg_status tg_settings_read(tg_saved_run *run, const char *directory)
 void tg_saved_run_fini(tg_saved_run *run)
 {
     tg_heap_free((void *)run->config.setting);
+    tg_heap_free(run->watched);
     json_decref(run->texts);
     *run = (tg_saved_run){0};
 }

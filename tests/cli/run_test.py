@@ -10,10 +10,12 @@ import os
 import pty
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -140,6 +142,59 @@ class Stopping(Case):
             self.assertEqual(digest(self.model_of(done.stdout)), whole)
 
 
+    def test_plateau_goes_on_with_what_it_remembers(self):
+        flags = ["--updates", 400, "--save-every", 100000, "--eval-every", 4, "--eval-batches", 2, "--lr", "1e-2",
+                 "--schedule", "warmup:10 > plateau:0.5,patience=2,cooldown=3,threshold=0.02; gamma=as_lr:0.5"]
+        whole = self.train("whole", *flags).stdout
+        self.assertGreater(whole.count("lr goes on with"), 3)
+        process = self.start("--data", "text.txt", "--out", "run", *TINY, *flags, "--log-every", "1")
+        self.wait_for(process, r"lr goes on with 0.25 ")
+        self.wait_for(process, r"^update \d+: validation")
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+        self.assertEqual(process.wait(60), 128 + signal.SIGINT, process.stderr.read())
+        done = self.tiger("train", "--out", "run", "--resume")
+        self.assertEqual(digest(self.model_of(done.stdout)), digest(self.model_of(whole)))
+
+        trainer = self.model_of(done.stdout) / "trainer.json"
+        trainer.write_text(re.sub(r'"stage": 2', '"stage": 1', trainer.read_text()))
+        done = self.tiger("train", "--out", "run", "--resume", "--updates", 401, status=1)
+        self.assertIn("trainer.json: the schedule of lr has no stage 1 that watches evaluations", done.stderr)
+
+
+class Scheduling(Case):
+    def rows(self, *flags):
+        self.train("run", "--updates", 24, "--log-every", 1, *flags)
+        lines = (self.at / "run/metrics.jsonl").read_text().splitlines()
+        return [row for row in map(json.loads, lines) if "loss" in row]
+
+    def test_every_course_drives_its_option(self):
+        rows = self.rows("--lr", "4e-3", "--weight-decay", "0.3", "--schedule",
+                         "piecewise:0=0.5,10=1,20=0.25; gamma=as_lr:2; weight-decay=multistep:7,gamma=0.1")
+        for u, row in enumerate(rows):
+            factor = 0.5 + 0.05 * u if u < 10 else max(1 - 0.075 * (u - 10), 0.25)
+            self.assertAlmostEqual(row["lr"], 4e-3 * factor, delta=1e-12)
+            self.assertAlmostEqual(row["gamma"], factor**2, delta=1e-12)
+            self.assertAlmostEqual(row["weight-decay"], 0.3 * (1 if u < 7 else 0.1), delta=1e-12)
+
+    def test_a_course_changes_the_training(self):
+        plain = self.rows("--schedule", "constant")
+        driven = self.tiger("train", "--data", "text.txt", "--out", "driven", *TINY, "--updates", 24, "--log-every", 1,
+                            "--schedule", "gamma=constant:0.5").stdout
+        self.assertNotEqual(digest(self.at / "run"), digest(self.model_of(driven)))
+        self.assertEqual(plain[3]["lr"], 1e-3)
+
+    def test_what_cannot_be_driven_is_refused_before_anything_is_written(self):
+        for schedule, message in (
+                ("gamm=cosine", "the schedule drives gamm, which tiger does not have (did you mean gamma?)"),
+                ("scale=cosine", "the schedule drives scale, which is no real number"),
+                ("piecewise:0=0,1=1; gamma=piecewise:0=1,40=1,41=1.5", "the schedule goes too far at update 41: gamma"),
+                ("plateau", "it needs validation > 0 and 0 < eval_every < updates")):
+            done = self.train("run", "--updates", 50, "--schedule", schedule, status=1)
+            self.assertIn(message, done.stderr)
+            self.assertFalse((self.at / "run").exists())
+
+
 class Using(Case):
     def setUp(self):
         super().setUp()
@@ -206,6 +261,97 @@ class Planning(Case):
             done = self.tiger("check", "--model", model)
             self.assertIn("every gradient agrees", done.stdout)
             self.assertGreater(done.stdout.count(" good\n"), 10)
+
+
+class Pictures(Case):
+    def setUp(self):
+        super().setUp()
+        if shutil.which("gnuplot") is None:
+            self.skipTest("gnuplot is not installed")
+
+    def is_png(self, name):
+        self.assertEqual((self.at / name).read_bytes()[:8], b"\x89PNG\r\n\x1a\n")
+
+    def test_schedules(self):
+        out = self.tiger("plot", "schedule", "warmup:30 > cosine; gamma=as_lr:2", "wsd:0.2", "--updates", 300,
+                         "--out", "a 'b' `touch c`.png").stdout
+        self.assertEqual(out, "plot: a 'b' `touch c`.png\n")
+        self.is_png("a 'b' `touch c`.png")
+        self.assertEqual(sorted(p.name for p in self.at.iterdir()), ["a 'b' `touch c`.png", "text.txt"])
+        shown = self.tiger("plot", "schedule", "warmup:30 > cosine; gamma=as_lr:2").stdout
+        for wanted in ("factor of the base value", "update", "warmup:30 > cosine", "gamma=as_lr:2", "*****", "####"):
+            self.assertIn(wanted, shown)
+
+    def test_runs(self):
+        self.train("one", "--updates", 12, "--log-every", 2, "--eval-every", 4)
+        self.train("two", "--updates", 12, "--log-every", 3, "--validation", 0)
+        self.tiger("plot", "one", "two", "--out", "runs.png")
+        self.is_png("runs.png")
+        shown = self.tiger("plot", "one", "two").stdout
+        for wanted in ("loss (nats a token)", "one: training", "one: validation", "two: training"):
+            self.assertIn(wanted, shown)
+        self.assertNotIn("two: validation", shown)
+
+    def test_too_many_curves(self):
+        text = "; ".join(f"o{i}=constant" for i in range(200))
+        done = self.tiger("plot", "schedule", text, "--out", "x.png", status=1)
+        self.assertEqual(done.stderr, "tiger plot: more than 128 curves in one picture\n")
+
+
+class LearningRateRange(Case):
+    def range(self, *flags, **more):
+        return self.tiger("lr-range", "--data", "text.txt", *TINY, *flags, **more)
+
+    def test_finds_a_rate_that_trains(self):
+        out = self.range("--optimizer", "adamw", "--out", "range").stdout
+        rate = {name: float(value) for name, value in re.findall(r"^(\w+).* ([\d.]+e[-+]\d+)$", out, re.MULTILINE)}
+        self.assertLess(rate["suggested"], 0.7 * rate["last"])
+        rows = [line.split("\t") for line in (self.at / "range/lr-range.tsv").read_text().splitlines()]
+        self.assertEqual(rows[0], ["lr", "loss", "smoothed"])
+        lr = [float(row[0]) for row in rows[1:]]
+        for i in range(1, len(lr)):
+            self.assertAlmostEqual(lr[i] / lr[i - 1], 1e7 ** (1 / 199), delta=1e-9)
+        self.assertAlmostEqual(lr[0], 1e-7, delta=1e-15)
+        names = ["lr-range.png", "lr-range.tsv"] if shutil.which("gnuplot") else ["lr-range.tsv"]
+        self.assertEqual(sorted(p.name for p in (self.at / "range").iterdir()), names)
+        self.assertEqual(sorted(p.name for p in self.at.iterdir()), ["range", "text.txt"])
+
+        trained = self.train("run", "--optimizer", "adamw", "--lr", rate["suggested"], "--updates", 150).stdout
+        self.assertLess(float(re.search(r"^validation loss ([\d.]+)", trained, re.MULTILINE).group(1)), 2.7)
+
+    def test_same_bits(self):
+        self.range("--out", "one", "--precision", "bf16", "--seed", 7)
+        self.range("--out", "two", "--precision", "bf16", "--seed", 7)
+        self.assertEqual(*((self.at / name / "lr-range.tsv").read_bytes() for name in ("one", "two")))
+
+    def test_stops_where_the_loss_diverges(self):
+        out = self.range("--optimizer", "sgd", "--to", "1e6", "--out", "range").stdout
+        rows = (self.at / "range/lr-range.tsv").read_text().splitlines()
+        self.assertLess(len(rows), 190)
+        self.assertIn("diverged (4 times the least) at", out)
+
+    def test_no_rate_lowers_the_loss(self):
+        done = self.range("--maximize", "--out", "range", status=1)
+        self.assertIn("no learning rate lowered the loss", done.stderr)
+        self.assertFalse((self.at / "range").exists())
+
+    def test_without_gnuplot(self):
+        (self.at / "empty").mkdir()
+        done = self.range("--out", "range", status=1, env={**os.environ, "PATH": str(self.at / "empty")})
+        self.assertIn("suggested (steepest descent)", done.stdout)
+        self.assertRegex(done.stderr, r"^tiger lr-range: gnuplot, which draws the plots, is not installed")
+        self.assertEqual([p.name for p in (self.at / "range").iterdir()], ["lr-range.tsv"])
+
+    def test_stopped(self):
+        process = subprocess.Popen([TIGER, "lr-range", "--data", "text.txt", *TINY, "--updates", "1000000", "--out", "range",
+                                    "--from", "1e-12", "--to", "1e-10"], cwd=self.at, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, err), (128 + signal.SIGINT, ""))
+        self.assertRegex(out, r"^stopped after \d+ updates: nothing was written\n$")
+        self.assertFalse((self.at / "range").exists())
 
 
 class Pipes(Case):

@@ -1,4 +1,5 @@
-/* Any text is a schedule or is refused; a schedule's factors are finite and not negative wherever one looks. */
+/* Any text is a schedule or is refused; a schedule's factors are finite and not negative wherever one
+ * looks, whatever evaluations it is told of; what it remembers of them can be put back. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -7,6 +8,12 @@
 #include "tiger/schedule.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(double factor)
+{
+    if (!isfinite(factor) || factor < 0)
+        abort();
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -25,8 +32,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (tg_schedule_create(&schedule, text, total, NULL) == TG_OK) {
         const uint64_t looks[] = {0, 1, total / 3, total / 2, total - 1, total, UINT64_MAX};
         for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
-            const double factor = tg_schedule_factor(schedule, looks[i]);
-            if (!isfinite(factor) || factor < 0)
+            for (size_t c = 0; c < tg_schedule_courses(schedule); c++)
+                check(tg_schedule_course_factor(schedule, c, looks[i]));
+            check(tg_schedule_factor(schedule, looks[i]));
+            tg_schedule_observe(schedule, looks[i], i % 3 == 2 ? NAN : 2.385 - (double)(i % 2));
+        }
+        for (size_t c = 0; c < tg_schedule_courses(schedule); c++) {
+            tg_schedule_state state;
+            tg_schedule_get_state(schedule, c, &state);
+            if (tg_schedule_set_state(schedule, c, &state) != TG_OK)
                 abort();
         }
         tg_schedule_destroy(schedule);

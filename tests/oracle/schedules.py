@@ -4,8 +4,10 @@
     schedules.py write DIR     writes DIR/schedules.txt
     schedules.py verify DIR    computes it anew and compares with the file
 
-A case is a line "schedule TOTAL TEXT" and lines "UPDATE FACTOR". The peers give learning rates for a base rate of 1.
+A case is a line "schedule TOTAL TEXT" and lines "UPDATE FACTOR" of the text's last course. Where a third number stands
+it is the loss of an evaluation after that update. The peers give learning rates for a base rate of 1.
 """
+import math
 import os
 import sys
 import warnings
@@ -18,19 +20,60 @@ from torch.optim import lr_scheduler as lrs
 warnings.filterwarnings("ignore")  # PyTorch's about calling step() in this order
 
 
-def rates(make, total):
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+def rates(make, total, value="lr"):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
     scheduler = make(optimizer)
     result = []
     for _ in range(total):
-        result.append(optimizer.param_groups[0]["lr"])
+        result.append(optimizer.param_groups[0][value])
         optimizer.step()
         scheduler.step()
     return result
 
 
+def momenta(most, total, **settings):
+    """OneCycleLR's momentum over its highest."""
+    make = lambda o: lrs.OneCycleLR(o, 1, total, max_momentum=most, **settings)
+    return [m / most for m in rates(make, total, "momentum")]
+
+
+def losses(total):
+    """Falls, stalls, jumps, gains too little to count; once it is not finite."""
+    result = [2.385 / (1 + 0.21 * min(u, 17)) + 0.05 * ((u * 7) % 5 == 0) - 1e-5 * u for u in range(total)]
+    result[11] = float("nan")
+    result[total // 2] *= 0.62
+    return result
+
+
+def plateau(total, wait=0, **settings):
+    """Factors where every update from `wait` on is followed by an evaluation; PyTorch's eps is off, as ours has none."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = lrs.ReduceLROnPlateau(optimizer, eps=0, **settings)
+    result = [u / wait for u in range(wait)]
+    for u in range(wait, total):
+        if u > 0: # what the stage is told at its first update counts
+            scheduler.step(losses(total)[u - 1])
+        result.append(optimizer.param_groups[0]["lr"])
+    return result
+
+
 def cases():
     """(text, total, what makes the peer's scheduler out of an optimizer, or the factors themselves)"""
+    yield "plateau", 120, plateau(120)
+    yield "plateau:0.37,patience=3,threshold=0.01", 90, plateau(90, factor=0.37, patience=3, threshold=0.01)
+    yield "plateau:0.61,patience=2,cooldown=4,min=0.02", 90, \
+        plateau(90, factor=0.61, patience=2, cooldown=4, min_lr=0.02)
+    yield "plateau:0.5,patience=0,threshold=0", 40, plateau(40, factor=0.5, patience=0, threshold=0)
+    yield "warmup:9 > plateau:0.7,patience=1,cooldown=1", 60, plateau(60, 9, factor=0.7, patience=1, cooldown=1)
+    yield "onecycle:0.41; momentum=onecycle:0.41,counter=0.85", 83, \
+        momenta(0.97, 83, base_momentum=0.97 * 0.85, pct_start=0.41)
+    yield "momentum=onecycle:counter=0.9,anneal_strategy=linear", 83, \
+        momenta(0.95, 83, base_momentum=0.95 * 0.9, anneal_strategy="linear")
+    yield "momentum=onecycle:counter=0.9,three_phase=on,pct_start=0.37", 83, \
+        momenta(0.95, 83, base_momentum=0.95 * 0.9, three_phase=True, pct_start=0.37)
+    for power in (0.5, 1, 2):
+        yield f"lr=warmup:13 > cosine:min=0.1; gamma=as_lr:{power}", 71, lambda o, p=power: lrs.LambdaLR(
+            o, lambda u: (u / 13 if u < 13 else 0.1 + 0.9 * (1 + math.cos(math.pi * (u - 13) / 58)) / 2) ** p)
     yield "constant:0.37", 20, lambda o: lrs.ConstantLR(o, 0.37, 1000)
     yield "warmup:40,from=1", 90, lambda o: lrs.LinearLR(o, 1 / 41, 1, 40)
     yield "warmup:40", 90, lambda o: transformers.get_constant_schedule_with_warmup(o, 40)
@@ -79,7 +122,9 @@ def text():
         factors = rates(peer, total) if callable(peer) else peer
         lines.append(f"schedule {total} {schedule}")
         # Where something happens at a known update, its neighbours count: all of the short, a third of the long.
-        lines += [f"{u} {float(factors[u]):.15g}" for u in range(total) if total <= 30 or u % 3 != 1 or u == total - 1]
+        watched = "plateau" in schedule
+        seen = [u for u in range(total) if watched or total <= 30 or u % 3 != 1 or u == total - 1]
+        lines += [f"{u} {float(factors[u]):.15g}" + (f" {losses(total)[u]:.15g}" if watched else "") for u in seen]
     return "\n".join(lines) + "\n"
 
 
@@ -94,7 +139,8 @@ def verify(path):
     if len(old) != len(new):
         return f"{path}: {len(old)} lines, {len(new)} expected"
     for a, b in zip(old, new):
-        if a != b and (isinstance(a[0], str) or a[0] != b[0] or abs(a[1] - b[1]) > 1e-12):
+        if a != b and (isinstance(a[0], str) or a[0] != b[0] or abs(a[1] - b[1]) > 1e-12 or
+                       not np.allclose(a[2:], b[2:], rtol=0, atol=1e-12, equal_nan=True)):
             return f"{path}: {a}, {b} expected"
     return None
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The structure of the sources: who may include whom, and what the library must not call.
 
-Dependencies point one way:  base <- schedule, store, data, optim <- graph <- layer <- model <- train <- cli.
+Dependencies point one way:  base <- schedule, store, data, plot, optim <- graph <- layer <- model <- train <- cli.
 An #include that runs back fails here, and so does a component this table does not know.
 """
 import re
@@ -13,6 +13,7 @@ MAY_USE = {
     "schedule": ["base"],
     "store": ["base"],
     "data": ["base", "store"],
+    "plot": ["base"],
     "optim": ["base", "store"],
     "graph": ["base", "optim", "schedule"],
     "layer": ["base", "optim", "graph"],
@@ -28,8 +29,9 @@ PUBLIC = {
     "tiger/status.h": "base", "tiger/memory.h": "base", "tiger/format.h": "base", "tiger/option.h": "base",
     "tiger/safetensors.h": "store", "tiger/schedule.h": "schedule", "tiger/optim.h": "optim",
     "tiger/engine/data.h": "data", "tiger/engine/model.h": "graph", "tiger/engine/train.h": "train",
+    "tiger/engine/plot.h": "plot", "tiger/engine/metrics.h": "store",
 }
-ENGINE = {"graph", "layer", "model", "data", "train"}
+ENGINE = {"graph", "layer", "model", "data", "plot", "train"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 NO_CODE = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.DOTALL)

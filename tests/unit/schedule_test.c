@@ -56,9 +56,12 @@ static void test_golden(void **state)
             schedule = made(text, total);
             cases++;
         } else {
-            char *rest;
+            char *rest, *end;
             const uint64_t u = strtoull(line, &rest, 10);
-            const double expected = strtod(rest, NULL), factor = tg_schedule_factor(schedule, u);
+            const double expected = strtod(rest, &rest), loss = strtod(rest, &end);
+            const double factor = tg_schedule_course_factor(schedule, tg_schedule_courses(schedule) - 1, u);
+            if (end != rest)
+                tg_schedule_observe(schedule, u + 1, loss);
             if (!(fabs(factor - expected) <= 1e-12))
                 fail_msg("%s at %llu: %.17g, expected %.17g", text, (unsigned long long)u, factor, expected);
             values++;
@@ -66,13 +69,13 @@ static void test_golden(void **state)
     }
     fclose(file);
     tg_schedule_destroy(schedule);
-    assert_true(cases >= 25 && values >= 1000);
+    assert_true(cases >= 36 && values >= 1800);
 }
 
 static void test_family(void **state)
 {
     (void)state;
-    assert_true(tg_schedule_count() >= 13);
+    assert_true(tg_schedule_count() >= 15);
     assert_null(tg_schedule_at(tg_schedule_count()));
     for (size_t i = 0; i < tg_schedule_count(); i++) {
         const tg_schedule_info *const info = tg_schedule_at(i);
@@ -126,6 +129,118 @@ static void test_stages(void **state)
     near(factor_at("exponential:0.5,updates=3", 10, 5), 0.125);
     near(factor_at("warmup:1 > constant", 100, 1), 1); /* one update, not all of the run */
     near(factor_at("cosine:min=0.25", UINT64_C(1) << 53, UINT64_C(1) << 52), 0.625);
+}
+
+/* Courses side by side, in any order; lr's is found whatever its place. */
+static void test_courses(void **state)
+{
+    (void)state;
+    tg_schedule *s =
+        made(" weight-decay = cosine:min=0.2 ; warmup:20 > constant:0.6; gamma=as_lr:2,updates=50 > constant:0.3", 100);
+    assert_int_equal(tg_schedule_courses(s), 3);
+    assert_string_equal(tg_schedule_course_option(s, 0), "weight-decay");
+    assert_string_equal(tg_schedule_course_option(s, 1), "lr");
+    assert_string_equal(tg_schedule_course_option(s, 2), "gamma");
+    near(tg_schedule_course_factor(s, 0, 50), 0.6);
+    near(tg_schedule_course_factor(s, 1, 5), 0.25);
+    near(tg_schedule_factor(s, 5), 0.25);
+    near(tg_schedule_course_factor(s, 2, 5), 0.0625);
+    near(tg_schedule_course_factor(s, 2, 30), 0.36);
+    near(tg_schedule_course_factor(s, 2, 50), 0.3);
+    tg_schedule_destroy(s);
+
+    s = made("momentum=as_lr:0.5", 100); /* lr is not driven: its factor is 1 */
+    near(tg_schedule_factor(s, 5), 1);
+    near(tg_schedule_course_factor(s, 0, 5), 1);
+    tg_schedule_destroy(s);
+
+    s = made("piecewise:0=1e300,7=1e300; gamma=as_lr:3", 10); /* finite, however far */
+    assert_true(isfinite(tg_schedule_course_factor(s, 1, 3)));
+    tg_schedule_destroy(s);
+}
+
+/* plateau hears only what falls into its stage, begins anew in a second one, and goes on from what was saved. */
+static void test_plateau(void **state)
+{
+    (void)state;
+    const char *text = "warmup:10 > plateau:0.5,patience=1,updates=30 > plateau:0.25,patience=0; gamma=as_lr";
+    tg_schedule *one = made(text, 100), *two = made(text, 100);
+    assert_true(tg_schedule_watches(one));
+    tg_schedule_observe(one, 4, 0.001); /* in the warm-up */
+    tg_schedule_observe(one, 10, 2.385);
+    tg_schedule_observe(one, 15, 2.385);
+    near(tg_schedule_factor(one, 20), 1);
+    tg_schedule_observe(one, 20, INFINITY);
+    near(tg_schedule_factor(one, 20), 0.5);
+    near(tg_schedule_course_factor(one, 1, 20), 0.5);
+    near(tg_schedule_factor(one, 5), 0.5); /* the warm-up's own half, not plateau's */
+    tg_schedule_observe(one, 25, 2.5);
+
+    tg_schedule_state saved;
+    tg_schedule_get_state(one, 0, &saved);
+    assert_int_equal(saved.stage, 2);
+    assert_int_equal(saved.waited, 1);
+    near(saved.best, 2.385);
+    assert_int_equal(tg_schedule_set_state(two, 0, &saved), TG_OK);
+    for (uint64_t u = 30; u < 60; u += 5) {
+        tg_schedule_observe(one, u, 3.0);
+        tg_schedule_observe(two, u, 3.0);
+        assert_true(tg_schedule_factor(one, u) == tg_schedule_factor(two, u));
+    }
+    near(tg_schedule_factor(one, 39), 1); /* what the first stage came to is over */
+    near(tg_schedule_factor(one, 60),
+         0.25 * 0.25 * 0.25); /* evaluations at 40 .. 55: a first, and three without a gain */
+
+    saved.stage = 1;
+    assert_int_equal(tg_schedule_set_state(two, 0, &saved), TG_EINVAL);
+    saved.stage = 4;
+    assert_int_equal(tg_schedule_set_state(two, 0, &saved), TG_EINVAL);
+    saved = (tg_schedule_state){.stage = 2, .factor = 1.5};
+    assert_int_equal(tg_schedule_set_state(two, 0, &saved), TG_EINVAL);
+    saved = (tg_schedule_state){0};
+    assert_int_equal(tg_schedule_set_state(two, 0, &saved), TG_OK);
+    near(tg_schedule_factor(two, 39), 1);
+    tg_schedule_destroy(one);
+    tg_schedule_destroy(two);
+    one = made("warmup:10 > cosine; gamma=as_lr", 100);
+    assert_false(tg_schedule_watches(one));
+    tg_schedule_observe(one, 50, 2.0);
+    tg_schedule_destroy(one);
+}
+
+/* The family's table in the documentation: a row for every schedule, with every option of its own and its default. */
+static void check_row(const tg_schedule_info *info, const char *row)
+{
+    for (size_t i = 1; i < info->options.count; i++) {
+        const tg_option *const option = &info->options.at[i];
+        char value[64], bold[128], plain[128];
+        tg_option_print(value, sizeof value, option, option->value);
+        const bool required = isnan(option->value);
+        snprintf(bold, sizeof bold, "**%s**%s%s", option->name, required ? "" : "=", required ? "" : value);
+        snprintf(plain, sizeof plain, ", %s%s%s", option->name, required ? "" : "=", required ? "" : value);
+        const bool first = info->first != NULL && strcmp(info->first, option->name) == 0;
+        if (strstr(row, first ? bold : plain) == NULL)
+            fail_msg("docs/schedules.md, %s: no %s in its row", info->name, first ? bold : plain);
+    }
+}
+
+static void test_documented_family(void **state)
+{
+    (void)state;
+    FILE *file = fopen(TG_TESTS_DIR "/../docs/schedules.md", "r");
+    assert_non_null(file);
+    char line[2 * LINE_BYTES], head[64];
+    size_t rows = 0;
+    while (fgets(line, sizeof line, file) != NULL)
+        for (size_t i = 0; i < tg_schedule_count(); i++) {
+            snprintf(head, sizeof head, "| %s |", tg_schedule_at(i)->name);
+            if (strncmp(line, head, strlen(head)) != 0)
+                continue;
+            check_row(tg_schedule_at(i), line);
+            rows++;
+        }
+    fclose(file);
+    assert_int_equal(rows, tg_schedule_count());
 }
 
 /* Every example of the documentation is a schedule. */
@@ -186,6 +301,14 @@ static void test_refusals(void **state)
     refused("multistep:gamma=0.5", "1: multistep needs its list: multistep:UPDATE,...");
     refused("constant:3=4", "10: constant takes values as NAME=VALUE");
     refused("wsd:shape=round", "11: shape must be one of linear, cosine, sqrt, not 'round'");
+    refused("gamma=", "7: the name of a schedule is missing");
+    refused(" =cosine", "2: the name of the option that is driven is missing");
+    refused("cosine; lr=constant", "9: lr is driven a second time");
+    refused("gamma=cosine;gamma = constant", "14: gamma is driven a second time");
+    refused("gamma=cosine; ", "15: the name of a schedule is missing");
+    refused("cosine; gamma=as_lr:power=0", "27: power must be a number > 0, not '0'");
+    refused("as_lr:2", "1: as_lr follows lr and cannot drive it: name another option, OPTION=as_lr");
+    refused("plateau:1", "9: factor must be a number, 0 <= factor < 1, not '1'");
     refused("exponential:3", "1: exponential grows beyond every number");
 
     tg_schedule *schedule;
@@ -239,9 +362,17 @@ static void test_allocator(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),    cmocka_unit_test(test_family),        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_stages),    cmocka_unit_test(test_documentation), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_allocator),
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_family),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_documentation),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_allocator),
+        cmocka_unit_test(test_courses),
+        cmocka_unit_test(test_plateau),
+        cmocka_unit_test(test_documented_family),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

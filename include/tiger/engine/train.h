@@ -40,7 +40,7 @@ typedef struct tg_setting {
  * may change. */
 typedef struct tg_train_config {
     const char *data;      /* text file */
-    const char *out;       /* run directory */
+    const char *out;       /* run directory; NULL: nothing is written */
     const char *init;      /* directory of a model to start from; NULL: fresh weights of `model` */
     bool resume;           /* go on from the newest checkpoint in `out`, if there is one */
     const char *tokenizer; /* "byte" or "char"; NULL: the directory's own with `init`, else "char" */
@@ -52,7 +52,7 @@ typedef struct tg_train_config {
     const char *optimizer;     /* NULL: "tiger" */
     const tg_setting *setting; /* options of the optimizer */
     size_t settings;
-    const char *schedule;  /* of lr; NULL: "constant" */
+    const char *schedule;  /* of lr and other options (tiger/schedule.h); NULL: "constant" */
 } tg_train_config;
 
 void tg_train_config_default(tg_train_config *config);
@@ -83,6 +83,7 @@ typedef struct tg_train_listener {
     void (*evaluated)(void *ctx, uint64_t update, double loss);  /* validation loss, nats a token */
     void (*saved)(void *ctx, uint64_t update, const char *directory);
     void (*note)(void *ctx, const char *line);                   /* guard events, warnings, resuming */
+    bool (*enough)(void *ctx); /* asked before every update: true ends the run as tg_train_stop does */
     void *ctx;
 } tg_train_listener;
 
@@ -100,6 +101,28 @@ tg_status tg_train_run(tg_train_result *result, const tg_train_config *config, c
 tg_status tg_train_plan(tg_plan *plan, const tg_train_config *config);
 /* Async-signal-safe: the running training saves after its current update and returns. */
 void tg_train_stop(void);
+
+/* ---- the learning-rate range test ------------------------------------------------------------------------------------ */
+
+/* Losses over a learning rate that grows from update to update (Smith 2017, arXiv:1506.01186). */
+typedef struct tg_lr_range {
+    double *lr, *loss; /* loss of the batch that follows an update made with lr */
+    double *smoothed;  /* exponential average of the losses, bias removed */
+    size_t count;
+    double suggested;   /* where the smoothed loss falls most steeply over log lr; NaN: it does not fall, noise apart */
+    double last_stable; /* where it is least; from there on it rises */
+    double diverged;    /* where it was above 4 times its least, or not finite, and the test ended; NaN: nowhere */
+    bool interrupted;   /* by tg_train_stop: the rest is what was seen until then */
+} tg_lr_range;
+
+/* Trains as `config` says, without writing anything, for its `updates` (at least 10) or until the loss diverges, while lr
+ * grows exponentially from `from` to `to`; 0 <= smooth < 1 weighs the past in the average. config's out, resume, schedule
+ * and validation are not used, and its settings leave out lr. */
+tg_status tg_lr_range_run(tg_lr_range *range, const tg_train_config *config, double from, double to, double smooth,
+                          const tg_train_listener *listener);
+/* Fills in all but the three arrays' lr and loss from them; `smoothed` has room for `count`, which a divergence cuts. */
+void tg_lr_range_judge(tg_lr_range *range, double smooth);
+void tg_lr_range_fini(tg_lr_range *range); /* fine on {0} */
 
 /* ---- afterwards -------------------------------------------------------------------------------------------------------- */
 

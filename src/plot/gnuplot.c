@@ -1,0 +1,128 @@
+/* plot/gnuplot.c -- gnuplot as a child process, without a shell between.
+ *
+ * Its standard input, output and error are files without names: whatever it does and whenever it ends, nobody waits for
+ * anybody, and no signal of a broken pipe reaches the program that uses this library. */
+#include <errno.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fail.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "plot/script.h"
+
+#define PNG_TERMINAL "pngcairo noenhanced size 1000,640 font 'Sans,11'\nset grid lt 1 lc rgb '#e0e0e0'"
+#define LINE_BYTES 2048
+
+extern char **environ;
+
+static tg_status spawn(pid_t *child, int in, int out, int errors)
+{
+    char name[] = "gnuplot", no_settings[] = "-d", from_input[] = "-";
+    char *words[] = {name, no_settings, from_input, NULL};
+    posix_spawn_file_actions_t files;
+    int error = posix_spawn_file_actions_init(&files);
+    if (error != 0)
+        return tg_fail_errno(error, "cannot start gnuplot");
+    error = posix_spawn_file_actions_adddup2(&files, in, STDIN_FILENO);
+    if (error == 0)
+        error = posix_spawn_file_actions_adddup2(&files, out, STDOUT_FILENO);
+    if (error == 0)
+        error = posix_spawn_file_actions_adddup2(&files, errors, STDERR_FILENO);
+    if (error == 0)
+        error = posix_spawnp(child, name, &files, NULL, words, environ);
+    posix_spawn_file_actions_destroy(&files);
+    if (error == ENOENT)
+        return tg_fail(TG_EUNSUPPORTED,
+                       "gnuplot, which draws the plots, is not installed (Debian, Ubuntu: apt-get install "
+                       "gnuplot-nox)");
+    return error == 0 ? TG_OK : tg_fail_errno(error, "cannot start gnuplot");
+}
+
+/* The last line that gnuplot said, which is the one that says what is wrong. */
+static tg_status complain(FILE *errors)
+{
+    char line[256], last[256] = "no reason given";
+    rewind(errors);
+    while (fgets(line, sizeof line, errors) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        if (line[strspn(line, " ^\t")] != '\0')
+            memcpy(last, line, sizeof last);
+    }
+    return tg_fail(TG_EIO, "gnuplot failed: %s", last);
+}
+
+static tg_status wait_for(pid_t child, FILE *errors)
+{
+    int status;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return tg_fail_errno(errno, "cannot wait for gnuplot");
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? TG_OK : complain(errors);
+}
+
+/* Draws into `out`, which must not stay empty. */
+static tg_status draw(const tg_plot *plot, const char *terminal, int out)
+{
+    tg_text script = {0};
+    struct stat drawn;
+    pid_t child;
+    FILE *in = tmpfile(), *errors = tmpfile();
+    tg_status status = in == NULL || errors == NULL ? tg_fail_errno(errno, "cannot make a temporary file") : TG_OK;
+    if (status == TG_OK)
+        status = tg_plot_script(&script, plot, terminal);
+    if (status == TG_OK && (fwrite(script.at, 1, script.used, in) != script.used || fflush(in) != 0))
+        status = tg_fail_errno(errno, "cannot write a temporary file");
+    if (status == TG_OK) {
+        rewind(in);
+        status = spawn(&child, fileno(in), out, fileno(errors));
+    }
+    if (status == TG_OK)
+        status = wait_for(child, errors);
+    if (status == TG_OK && (fstat(out, &drawn) != 0 || drawn.st_size == 0))
+        status = complain(errors);
+    if (in != NULL)
+        fclose(in);
+    if (errors != NULL)
+        fclose(errors);
+    tg_text_free(&script);
+    return status;
+}
+
+tg_status tg_plot_png(const tg_plot *plot, const char *path)
+{
+    tg_file file;
+    tg_status status = tg_file_begin(&file, path);
+    if (status != TG_OK)
+        return status;
+    status = draw(plot, PNG_TERMINAL, file.descriptor);
+    if (status == TG_OK)
+        return tg_file_commit(&file);
+    tg_file_abort(&file);
+    return status;
+}
+
+tg_status tg_plot_text(const tg_plot *plot, size_t columns, size_t rows, void (*line)(void *ctx, const char *line),
+                       void *ctx)
+{
+    char terminal[96], text[LINE_BYTES];
+    snprintf(terminal, sizeof terminal, "dumb noenhanced mono size %zu,%zu", columns, rows);
+    tg_plot upright = *plot; /* such a terminal has no place for the words beside the y axis */
+    if (upright.title == NULL)
+        upright.title = upright.y_label;
+    FILE *out = tmpfile();
+    if (out == NULL)
+        return tg_fail_errno(errno, "cannot make a temporary file");
+    const tg_status status = draw(&upright, terminal, fileno(out));
+    rewind(out);
+    while (status == TG_OK && fgets(text, sizeof text, out) != NULL) {
+        text[strcspn(text, "\n\f")] = '\0';
+        line(ctx, text);
+    }
+    fclose(out);
+    return status;
+}

@@ -1,0 +1,12 @@
+/* plot/script.h -- a plot as a gnuplot script. */
+#ifndef TG_PLOT_SCRIPT_H
+#define TG_PLOT_SCRIPT_H
+
+#include "base/text.h"
+#include "tiger/engine/plot.h"
+
+/* The script draws to its standard output on `terminal`, what follows gnuplot's set terminal. TG_EINVAL when nothing could
+ * be drawn. */
+tg_status tg_plot_script(tg_text *script, const tg_plot *plot, const char *terminal);
+
+#endif

@@ -1,0 +1,222 @@
+/* Plots: texts stay texts in the script, what cannot be drawn is a gap or refused, tables read back; with gnuplot there,
+ * pictures are whole or not there. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "plot/script.h"
+
+static const double x[] = {1, 2.385, 30, 400}, y[] = {0.5, NAN, -2, 7.25};
+
+static char folder[] = "/tmp/tiger-plot-XXXXXX";
+
+static const char *inside(const char *name)
+{
+    static char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+static int make_folder(void **state) { return (void)state, mkdtemp(folder) == NULL; }
+static int remove_folder(void **state) { return (void)state, rmdir(folder); } /* fails when anything was left */
+
+static bool exists(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0;
+}
+
+static char *script_of(const tg_plot *plot)
+{
+    tg_text script = {0};
+    assert_int_equal(tg_plot_script(&script, plot, "dumb"), TG_OK);
+    char *text = calloc(script.used + 1, 1);
+    memcpy(text, script.at, script.used);
+    tg_text_free(&script);
+    return text;
+}
+
+static void test_texts_are_quoted(void **state)
+{
+    (void)state;
+    const tg_curve curve = {.title = "it's \\ `id`\nplot \xc3\xa4\"", .x = x, .y = y, .count = 4};
+    const tg_plot_mark mark = {.x = 3, .text = "'"};
+    const tg_plot plot = {.title = "''", .x_label = "$(id) @id %23s", .curve = &curve, .curves = 1, .mark = &mark, .marks = 1};
+    char *script = script_of(&plot);
+    assert_non_null(strstr(script, "title \"it\\047s \\134 \\140id\\140 plot \xc3\xa4\\042\"\n"));
+    assert_non_null(strstr(script, "set title \"\\047\\047\"\n"));
+    assert_non_null(strstr(script, "set xlabel \"\\044\\050id\\051 \\100id \\045\\062\\063s\"\n"));
+    assert_non_null(strstr(script, "set label \"\\047\" at first 3"));
+    assert_null(strstr(script, "\nplot \xc3"));
+    assert_null(strstr(script, "set ylabel"));
+    free(script);
+}
+
+static void test_gaps(void **state)
+{
+    (void)state;
+    const tg_curve curve = {.x = x, .y = y, .count = 4};
+    tg_plot plot = {.curve = &curve, .curves = 1};
+    char *script = script_of(&plot);
+    assert_non_null(strstr(script, "<< END\n1 0.5\nNaN NaN\n30 -2\n400 7.25\nEND\n"));
+    free(script);
+    plot.y_log = true;
+    script = script_of(&plot);
+    assert_non_null(strstr(script, "<< END\n1 0.5\nNaN NaN\nNaN NaN\n400 7.25\nEND\n"));
+    free(script);
+}
+
+static void test_nothing_to_draw(void **state)
+{
+    (void)state;
+    const double none[] = {NAN, -1, INFINITY}, some[] = {1, 2, 3};
+    const tg_curve curve = {.x = some, .y = none, .count = 3};
+    tg_plot plot = {.y_log = true, .curve = &curve, .curves = 1};
+    assert_int_equal(tg_plot_png(&plot, inside("none.png")), TG_EINVAL);
+    assert_string_equal(tg_message(), "there is nothing to plot: no curve has a point that could be drawn");
+    plot.curves = 0;
+    assert_int_equal(tg_plot_png(&plot, inside("none.png")), TG_EINVAL);
+    assert_false(exists(inside("none.png")));
+}
+
+static void test_table(void **state)
+{
+    (void)state;
+    const char *const name[] = {"a\tb", "loss"};
+    const double *const column[] = {x, y};
+    char line[64];
+    assert_int_equal(tg_table_write(inside("t.tsv"), name, column, 2, 4), TG_OK);
+    FILE *file = fopen(inside("t.tsv"), "r");
+    assert_non_null(fgets(line, sizeof line, file));
+    assert_string_equal(line, "a b\tloss\n");
+    for (size_t i = 0; i < 4; i++) {
+        char *rest;
+        assert_non_null(fgets(line, sizeof line, file));
+        assert_true(strtod(line, &rest) == x[i]);
+        assert_int_equal(*rest, '\t');
+        const double value = strtod(rest, &rest);
+        assert_true(value == y[i] || (isnan(value) && isnan(y[i])));
+        assert_string_equal(rest, "\n");
+    }
+    assert_null(fgets(line, sizeof line, file));
+    fclose(file);
+    unlink(inside("t.tsv"));
+    assert_int_equal(tg_table_write(inside("not/t.tsv"), name, column, 2, 4), TG_ENOTFOUND);
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    const tg_curve curve = {.title = "loss", .x = x, .y = y, .count = 4};
+    const tg_plot plot = {.curve = &curve, .curves = 1};
+    const char *const name[] = {"x"};
+    const double *const column[] = {x};
+    tg_text script = {0};
+    tg_memory_fail_at(1);
+    assert_int_equal(tg_plot_script(&script, &plot, "dumb"), TG_ENOMEM);
+    tg_text_free(&script);
+    tg_memory_fail_at(1);
+    assert_int_equal(tg_table_write(inside("t.tsv"), name, column, 1, 4), TG_ENOMEM);
+    tg_memory_fail_at(0);
+    assert_false(exists(inside("t.tsv")));
+}
+
+/* ---- with gnuplot ---- */
+
+static void need_gnuplot(void)
+{
+    if (system("gnuplot --version > /dev/null 2>&1") != 0) {
+        print_message("gnuplot is not installed: skipped\n");
+        skip();
+    }
+}
+
+static void count_stars(void *ctx, const char *line)
+{
+    for (; *line != '\0'; line++)
+        *(int *)ctx += *line == '*';
+}
+
+static void test_characters(void **state)
+{
+    (void)state;
+    need_gnuplot();
+    const tg_curve curve = {.title = "loss", .x = x, .y = x, .count = 4};
+    const tg_plot plot = {.x_label = "update", .curve = &curve, .curves = 1};
+    int stars = 0;
+    assert_int_equal(tg_plot_text(&plot, 60, 20, count_stars, &stars), TG_OK);
+    assert_true(stars > 20);
+}
+
+static void test_picture(void **state)
+{
+    (void)state;
+    need_gnuplot();
+    const char *evil = "'; system('touch pwned') #`touch pwned`$(touch pwned)\\";
+    const tg_curve curve = {.title = evil, .x = x, .y = y, .count = 4};
+    const tg_plot_mark mark = {.x = 30, .text = evil};
+    const tg_plot plot = {.title = evil, .x_label = evil, .x_log = true, .curve = &curve, .curves = 1, .mark = &mark, .marks = 1};
+    unsigned char head[8];
+    assert_int_equal(chdir(folder), 0);
+    assert_int_equal(tg_plot_png(&plot, inside("p'.png")), TG_OK);
+    FILE *file = fopen(inside("p'.png"), "rb");
+    assert_int_equal(fread(head, 1, 8, file), 8);
+    fclose(file);
+    assert_memory_equal(head, "\x89PNG\r\n\x1a\n", 8);
+    unlink(inside("p'.png")); /* and nothing else is there: the folder's removal tells */
+    assert_int_equal(chdir("/"), 0);
+}
+
+static void test_no_gnuplot(void **state)
+{
+    (void)state;
+    const tg_curve curve = {.x = x, .y = x, .count = 4};
+    const tg_plot plot = {.curve = &curve, .curves = 1};
+    char *path = strdup(getenv("PATH"));
+    setenv("PATH", "/nowhere", 1);
+    assert_int_equal(tg_plot_png(&plot, inside("p.png")), TG_EUNSUPPORTED);
+    assert_non_null(strstr(tg_message(), "gnuplot-nox"));
+    setenv("PATH", path, 1);
+    free(path);
+    assert_false(exists(inside("p.png")));
+}
+
+/* A gnuplot that fails is told with its own last words, and leaves no file. */
+static void test_failing_gnuplot(void **state)
+{
+    (void)state;
+    const tg_curve curve = {.x = x, .y = x, .count = 4};
+    const tg_plot plot = {.curve = &curve, .curves = 1};
+    char *path = strdup(getenv("PATH"));
+    FILE *file = fopen(inside("gnuplot"), "w");
+    fputs("#!/bin/sh\necho half\necho 'line 7: out of paint' >&2\nexit 3\n", file);
+    fclose(file);
+    chmod(inside("gnuplot"), 0755);
+    setenv("PATH", folder, 1);
+    assert_int_equal(tg_plot_png(&plot, inside("p.png")), TG_EIO);
+    assert_string_equal(tg_message(), "gnuplot failed: line 7: out of paint");
+    setenv("PATH", path, 1);
+    free(path);
+    assert_false(exists(inside("p.png")));
+    unlink(inside("gnuplot"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_texts_are_quoted), cmocka_unit_test(test_gaps),       cmocka_unit_test(test_nothing_to_draw),
+        cmocka_unit_test(test_table),            cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_characters),
+        cmocka_unit_test(test_picture),          cmocka_unit_test(test_no_gnuplot), cmocka_unit_test(test_failing_gnuplot),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
