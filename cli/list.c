@@ -4,6 +4,7 @@
 #include "args.h"
 #include "choose.h"
 #include "help.h"
+#include "markdown.h"
 #include "tiger/schedule.h"
 
 /* A family: how many members, each one's name and line, and the page about it. */
@@ -13,6 +14,7 @@ typedef struct family {
     const char *(*name_at)(size_t index);
     const char *(*line_at)(size_t index);
     void (*show)(size_t index);
+    void (*markdown)(void); /* the family's page of the documentation; NULL: there is none */
 } family;
 
 static void show_options(const char *title, const tg_option_table *table)
@@ -56,7 +58,8 @@ static void show_slot(const tg_slot *slot)
     static const char *const owner[] = {
         [TG_SLOT_ALL] = "", [TG_SLOT_MATRICES] = "; matrices only", [TG_SLOT_VECTORS] = "; vectors only"};
     char line[256];
-    snprintf(line, sizeof line, "%s%s%s%s%s", shape[slot->shape],
+    snprintf(line, sizeof line, "%s%s%s%s%s",
+             slot->codes == TG_CODES_NONE ? shape[slot->shape] : "a value per weight, 1 byte, and a scale for each 256",
              slot->needs_range ? "; fp32 unless told otherwise" : "", owner[slot->owner],
              slot->when != NULL ? "; only with " : "", slot->when != NULL ? slot->when : "");
     cli_help_entry(stdout, slot->name, line);
@@ -75,7 +78,8 @@ static void show_rule(size_t index)
     for (size_t i = 0; i < rule->slot_count; i++) {
         show_slot(&rule->slots[i]);
         if (rule->slots[i].shape == TG_SLOT_FULL)
-            *(rule->slots[i].when == NULL && rule->slots[i].owner == TG_SLOT_ALL ? &always : &sometimes) += 4;
+            *(rule->slots[i].when == NULL && rule->slots[i].owner == TG_SLOT_ALL ? &always : &sometimes) +=
+                rule->slots[i].codes == TG_CODES_NONE ? 4 : 1;
     }
     printf("  %zu", always);
     if (sometimes != 0)
@@ -134,13 +138,23 @@ static void show_model(size_t index)
 }
 
 static const family families[] = {
-    {"optimizers", "optimizer", tg_rule_count, rule_name, rule_line, show_rule},
-    {"schedules", "schedule", tg_schedule_count, schedule_name, schedule_line, show_schedule},
-    {"layers", "layer", tg_layer_count, layer_name, layer_line, show_layer},
-    {"models", "model", tg_model_count, model_name, model_line, show_model},
+    {"optimizers", "optimizer", tg_rule_count, rule_name, rule_line, show_rule, cli_markdown_optimizers},
+    {"schedules", "schedule", tg_schedule_count, schedule_name, schedule_line, show_schedule, NULL},
+    {"layers", "layer", tg_layer_count, layer_name, layer_line, show_layer, NULL},
+    {"models", "model", tg_model_count, model_name, model_line, show_model, NULL},
 };
 
 static const char *family_name(size_t index) { return families[index].name; }
+
+static const cli_text texts[] = {
+    {"markdown", NULL, NULL, "all about the optimizers, as the page docs/optimizers.md"},
+};
+
+static int arrange(cli_args *args)
+{
+    cli_add_group(args, &(cli_group){.title = "Options", .text = texts, .texts = sizeof texts / sizeof *texts});
+    return CLI_OK;
+}
 
 static int run(const cli_args *args)
 {
@@ -150,6 +164,12 @@ static int run(const cli_args *args)
     if (status != CLI_OK)
         return status;
     const family *of = &families[chosen];
+    if (cli_is_given(args, "markdown")) {
+        if (of->markdown == NULL || args->positionals > 1)
+            return cli_usage(args, "--markdown goes with optimizers alone");
+        of->markdown();
+        return CLI_OK;
+    }
     if (args->positionals == 1) {
         for (size_t i = 0; i < of->count(); i++)
             cli_help_entry(stdout, of->name_at(i), of->line_at(i));
@@ -167,5 +187,6 @@ const cli_command cli_list = {
     .usage = "optimizers|schedules|layers|models [NAME]",
     .positionals_least = 1,
     .positionals_most = 2,
+    .arrange = arrange,
     .run = run,
 };
