@@ -43,7 +43,7 @@ void tg_inspect(tg_optim *o, const tg_grad *grads, double *norm)
 {
     const bool squares_wanted = o->common[TG_COMMON_CLIP_NORM] > 0;
     if (squares_wanted || o->guard != TG_GUARD_OFF) {
-#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(dynamic) if (o->pieces > 1)
+#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(dynamic, 4) if (o->values > TG_SERIAL_VALUES)
         for (size_t piece = 0; piece < o->pieces; piece++)
             inspect_piece(o, grads, piece, squares_wanted);
     }

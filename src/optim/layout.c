@@ -129,7 +129,7 @@ static void lay_entry(const tg_optim *o, tg_entry *e, size_t *first_block, size_
 static size_t lay(tg_optim *o, char *base, tg_optim_bytes *bytes, bool *overflow)
 {
     cursor c = {.base = base};
-    size_t block = 0, piece = 0, largest = 0;
+    size_t block = 0, piece = 0, values = 0, largest = 0;
     *bytes = (tg_optim_bytes){0};
     o->tensor_updates = take(&c, &bytes->bookkeeping, o->entries, sizeof *o->tensor_updates);
     o->tensor_bad = take(&c, &bytes->bookkeeping, o->entries, sizeof *o->tensor_bad);
@@ -137,6 +137,7 @@ static size_t lay(tg_optim *o, char *base, tg_optim_bytes *bytes, bool *overflow
     for (size_t i = 0; i < o->entries; i++) {
         tg_entry *e = &o->entry[i];
         lay_entry(o, e, &block, &piece);
+        values += e->n;
         e->updates = base == NULL ? NULL : &o->tensor_updates[i];
         e->bad_updates = base == NULL ? NULL : &o->tensor_bad[i];
         if (e->param.frozen)
@@ -147,6 +148,7 @@ static size_t lay(tg_optim *o, char *base, tg_optim_bytes *bytes, bool *overflow
     }
     o->blocks = block;
     o->pieces = piece;
+    o->values = values;
     o->release_buffer = o->place == TG_RELEASED
                             ? take(&c, &bytes->gradients, largest, tg_format_bytes(o->gradient_format))
                             : NULL;

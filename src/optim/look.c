@@ -7,7 +7,7 @@
 static void measure_rows(const tg_optim *o, const tg_entry *e, const tg_pass *p)
 {
     const size_t cols = e->param.cols;
-#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->n > 4 * TG_BLOCK)
+#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->n > TG_SERIAL_VALUES)
     {
         tg_workspace w;
 #pragma omp for schedule(static)
@@ -26,7 +26,7 @@ static void measure_rows(const tg_optim *o, const tg_entry *e, const tg_pass *p)
 static void measure_columns(const tg_optim *o, const tg_entry *e, const tg_pass *p)
 {
     const size_t rows = e->param.rows, cols = e->param.cols;
-#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->n > 4 * TG_BLOCK)
+#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->n > TG_SERIAL_VALUES)
     {
         tg_workspace w;
 #pragma omp for schedule(static)
@@ -80,7 +80,7 @@ void tg_look(tg_optim *o, size_t entry, tg_view *view)
     tg_range_choose(o, entry);
     if (o->rule->look == NULL)
         return;
-#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->blocks > 4)
+#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->n > TG_SERIAL_VALUES)
     {
         tg_workspace w;
 #pragma omp for schedule(static)

@@ -59,7 +59,7 @@ void tg_observe_entry(tg_optim *o, size_t entry, const void *gradient, tg_format
     const tg_view view = tg_entry_view(o, e);
     o->pass[entry] = (tg_pass){.gradient = gradient, .gradient_format = format, .gradient_scale = (float)unscale};
     o->rule->prepare(o->pass[entry].k, &view);
-#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->blocks > 4)
+#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->n > TG_SERIAL_VALUES)
     {
         tg_workspace w;
 #pragma omp for schedule(static)

@@ -22,6 +22,7 @@ typedef enum tg_guard { TG_GUARD_AUTO, TG_GUARD_SHRINK, TG_GUARD_SKIP, TG_GUARD_
 enum { TG_STREAM_WEIGHT = 1, TG_STREAM_FOLD, TG_STREAM_NOISE, TG_STREAM_GRADIENT, TG_STREAM_PROBE, TG_STREAM_SLOT = 16 };
 
 #define TG_PIECE ((size_t)1 << 16)
+#define TG_SERIAL_VALUES ((size_t)1 << 14) /* fewer are not worth waking threads for */
 
 /* fp16 states are stored times a power of two, so that they neither underflow nor overflow. */
 typedef struct tg_range {
@@ -120,7 +121,7 @@ struct tg_optim {
     tg_rounding rounding;
     tg_gradient_place place;
     tg_format gradient_format;
-    size_t blocks, pieces;
+    size_t values, blocks, pieces; /* of all tensors */
     tg_pass *pass;               /* (entries) */
     void *memory;                /* one block with all states and bookkeeping */
     size_t memory_bytes;

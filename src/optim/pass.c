@@ -7,7 +7,6 @@
 #include "optim/optim.h"
 
 #define BLOCKS_AT_ONCE 16  /* taken by a thread from the list at a time */
-#define SERIAL_BLOCKS 4    /* fewer are not worth waking threads for */
 
 double tg_tree_sum(const double *v, size_t n)
 {
@@ -222,7 +221,10 @@ void tg_pass_run(tg_optim *o, size_t first, size_t end)
     const size_t start = o->entry[first].first_block, stop = o->entry[end - 1].first_block + o->entry[end - 1].blocks;
     const size_t blocks = stop - start, chunks = (blocks + BLOCKS_AT_ONCE - 1) / BLOCKS_AT_ONCE;
     uint64_t wanted = 0, frozen = 0;
-#pragma omp parallel num_threads(tg_optim_threads(o)) if (blocks > SERIAL_BLOCKS) reduction(+ : wanted, frozen)
+    size_t values = 0;
+    for (size_t i = first; i < end; i++)
+        values += o->pass[i].active ? o->entry[i].n : 0;
+#pragma omp parallel num_threads(tg_optim_threads(o)) if (values > TG_SERIAL_VALUES) reduction(+ : wanted, frozen)
     {
         tg_workspace w;
         w.wanted = w.frozen = 0;
@@ -252,7 +254,7 @@ void tg_entry_map(tg_optim *o, size_t entry, void (*map)(float *x, size_t n, siz
                   tg_key key)
 {
     tg_entry *e = &o->entry[entry];
-#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->blocks > SERIAL_BLOCKS)
+#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->n > TG_SERIAL_VALUES)
     {
         tg_workspace w;
 #pragma omp for schedule(static)
@@ -271,7 +273,7 @@ void tg_entry_measure(tg_optim *o, tg_entry *e)
 {
     if (e->block_squares == NULL)
         return;
-#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) if (e->blocks > SERIAL_BLOCKS)
+#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) if (e->n > TG_SERIAL_VALUES)
     for (size_t index = 0; index < e->blocks; index++) {
         const tg_place at = tg_block_place(e, index);
         e->block_squares[index] = tg_block_squares(o, e, &at);

@@ -35,7 +35,7 @@ static void move(const tg_optim *o, const tg_entry *e, const tg_state *state, in
 {
     const float by = ldexpf(1, exponent - state->range->exponent);
     uint16_t *stored = state->data;
-#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) if (e->n > 16 * TG_BLOCK)
+#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) if (e->n > TG_SERIAL_VALUES)
     for (size_t at = 0; at < e->n; at += TG_BLOCK) {
         float copy[TG_BLOCK];
         const size_t n = e->n - at < TG_BLOCK ? e->n - at : TG_BLOCK;
@@ -74,7 +74,7 @@ static float gradient_most(const tg_optim *o, size_t entry)
 {
     const tg_entry *e = &o->entry[entry];
     float most = 0;
-#pragma omp parallel num_threads(tg_optim_threads(o)) reduction(max : most) if (e->blocks > 4)
+#pragma omp parallel num_threads(tg_optim_threads(o)) reduction(max : most) if (e->n > TG_SERIAL_VALUES)
     {
         tg_workspace w;
 #pragma omp for schedule(static)
@@ -91,7 +91,7 @@ static float gradient_most(const tg_optim *o, size_t entry)
 static void try_update(const tg_optim *o, size_t entry)
 {
     const tg_entry *e = &o->entry[entry];
-#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->blocks > 4)
+#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->n > TG_SERIAL_VALUES)
     {
         tg_workspace w;
 #pragma omp for schedule(static)

@@ -9,7 +9,6 @@
 #include "optim/optim.h"
 
 #define PIECE ((size_t)8192)          /* values a thread works on at a time */
-#define SERIAL_VALUES (2 * PIECE)     /* fewer are not worth waking threads for */
 
 /* Where a tensor's tiles go. */
 typedef struct target {
@@ -70,7 +69,7 @@ static bool add_run(const tg_optim *o, tg_entry *e, const target *t, size_t row,
     const tg_key key = tile_key(o, e, count);
     const bool guarded = o->guard != TG_GUARD_OFF;
     int bad = 0;
-#pragma omp parallel num_threads(tg_optim_threads(o)) if (n > SERIAL_VALUES)
+#pragma omp parallel num_threads(tg_optim_threads(o)) if (n > TG_SERIAL_VALUES)
     {
         if (guarded) {
 #pragma omp for schedule(static) reduction(| : bad)
@@ -91,7 +90,7 @@ static bool add_run(const tg_optim *o, tg_entry *e, const target *t, size_t row,
 static bool tile_is_finite(const tg_optim *o, const float *tile, size_t n)
 {
     int bad = 0;
-#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) reduction(| : bad) if (n > SERIAL_VALUES)
+#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) reduction(| : bad) if (n > TG_SERIAL_VALUES)
     for (size_t at = 0; at < n; at += PIECE)
         bad |= !o->kernels->all_finite(tile + at, TG_F32, piece_values(n, at));
     return !bad;
@@ -112,7 +111,7 @@ static void add_row(const tg_optim *o, tg_entry *e, const target *t, size_t row,
 static void add_rows(const tg_optim *o, tg_entry *e, const target *t, const uint32_t *index, size_t row, size_t rows,
                      const float *tile)
 {
-#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) if (rows * e->param.cols > SERIAL_VALUES)
+#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) if (rows * e->param.cols > TG_SERIAL_VALUES)
     for (size_t r = 0; r < rows; r++)
         add_row(o, e, t, index != NULL ? index[r] : row + r, tile + r * e->param.cols);
 }
@@ -253,7 +252,7 @@ void tg_tiles_settle(tg_optim *o, tg_entry *e)
     if (e->lazy || memchr(e->row_tiles, 0, e->param.rows) == NULL)
         return;
     const target t = target_of(o, e);
-#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) if (e->n > SERIAL_VALUES)
+#pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) if (e->n > TG_SERIAL_VALUES)
     for (size_t row = 0; row < e->param.rows; row++)
         if (e->row_tiles[row] == 0)
             settle_row(o, e, &t, row);
