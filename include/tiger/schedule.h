@@ -46,7 +46,7 @@ double tg_schedule_factor(const tg_schedule *schedule, uint64_t u);
 /* ---- courses ----------------------------------------------------------------------------------------------------- */
 
 size_t tg_schedule_courses(const tg_schedule *schedule); /* >= 1, in the order of the text */
-const char *tg_schedule_course_option(const tg_schedule *schedule, size_t course); /* "lr", or as the text has it */
+const char *tg_schedule_course_option(const tg_schedule *schedule, size_t course); /* "lr", "weight_decay" */
 double tg_schedule_course_factor(const tg_schedule *schedule, size_t course, uint64_t u);
 
 /* ---- what plateau watches ------------------------------------------------------------------------------------------ */

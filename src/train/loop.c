@@ -178,7 +178,7 @@ static void watch(training *t)
     tg_schedule_observe(schedule, t->update, t->validation_loss);
     for (size_t i = 0; i < courses && i < MOST_COURSES; i++) {
         const double now = tg_schedule_course_factor(schedule, i, t->update);
-        if (now != before[i])
+        if (now != before[i] && t->update < t->updates)
             note(t, "update %llu: no gain for long enough: %s goes on with %g of its base value",
                  (unsigned long long)t->update, tg_schedule_course_option(schedule, i), now);
     }

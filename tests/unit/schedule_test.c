@@ -138,7 +138,7 @@ static void test_courses(void **state)
     tg_schedule *s =
         made(" weight-decay = cosine:min=0.2 ; warmup:20 > constant:0.6; gamma=as_lr:2,updates=50 > constant:0.3", 100);
     assert_int_equal(tg_schedule_courses(s), 3);
-    assert_string_equal(tg_schedule_course_option(s, 0), "weight-decay");
+    assert_string_equal(tg_schedule_course_option(s, 0), "weight_decay");
     assert_string_equal(tg_schedule_course_option(s, 1), "lr");
     assert_string_equal(tg_schedule_course_option(s, 2), "gamma");
     near(tg_schedule_course_factor(s, 0, 50), 0.6);
