@@ -325,7 +325,8 @@ static tg_status settle_schedule(training *t, const tg_saved_run *run)
     if (run->texts == NULL)
         return TG_OK;
     if (run->courses != tg_schedule_courses(s->schedule))
-        return tg_fail(TG_EFORMAT, "trainer.json: \"schedule_watched\" does not fit the schedule '%s'", t->config.schedule);
+        return tg_fail(TG_EFORMAT, "trainer.json: \"schedule_watched\" does not fit the schedule '%s'",
+                       t->config.schedule);
     for (size_t i = 0; i < run->courses; i++)
         if (tg_schedule_set_state(s->schedule, i, &run->watched[i]) != TG_OK)
             return tg_fail(TG_EFORMAT, "trainer.json: %s", tg_message());

@@ -343,9 +343,9 @@ class LearningRateRange(Case):
         self.assertEqual([p.name for p in (self.at / "range").iterdir()], ["lr-range.tsv"])
 
     def test_stopped(self):
-        process = subprocess.Popen([TIGER, "lr-range", "--data", "text.txt", *TINY, "--updates", "1000000", "--out", "range",
-                                    "--from", "1e-12", "--to", "1e-10"], cwd=self.at, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        flags = [*TINY, "--updates", "1000000", "--out", "range", "--from", "1e-12", "--to", "1e-10"]
+        process = subprocess.Popen([TIGER, "lr-range", "--data", "text.txt", *flags], cwd=self.at,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         time.sleep(1)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)

@@ -202,6 +202,11 @@ static void test_plateau(void **state)
     near(tg_schedule_factor(two, 39), 1);
     tg_schedule_destroy(one);
     tg_schedule_destroy(two);
+    one = made("plateau:0.5,patience=0,updates=20", 100);
+    for (uint64_t u = 10; u <= 60; u += 10)
+        tg_schedule_observe(one, u, 2.385);
+    near(tg_schedule_factor(one, 60), 0.5); /* the one at 20 counts, those after the stage's end do not */
+    tg_schedule_destroy(one);
     one = made("warmup:10 > cosine; gamma=as_lr", 100);
     assert_false(tg_schedule_watches(one));
     tg_schedule_observe(one, 50, 2.0);
