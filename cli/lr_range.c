@@ -224,8 +224,8 @@ const cli_command cli_lr_range = {
     .summary = "finds a learning rate: trains while it grows, and shows where the loss falls and where it breaks",
     .usage = "--data FILE [options]",
     .details = "The learning rate grows exponentially from --from to --to; the test ends where the smoothed loss is 4 "
-               "times its least. The other options are those of tiger train, whose run it tries; of it nothing is kept, and --lr is what is looked for. "
-               "The suggested rate is that of the steepest descent.",
+               "times its least. The other options are those of tiger train, whose run it tries; none of it is kept. "
+               "--lr is what is looked for. The suggested rate is that of the steepest descent.",
     .arrange = arrange,
     .run = run,
 };

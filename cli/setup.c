@@ -23,7 +23,9 @@ static const tg_option run_options[] = {
 
 static const cli_text training_texts[] = {
     CLI_TEXT_OPTIMIZER,
-    {"schedule", "TEXT", "warmup:100 > cosine:min=0.1", "the course of the learning rate, and of other options: \"cosine; weight_decay=constant:0.5\" (see: tiger list schedules)"},
+    {"schedule", "TEXT", "warmup:100 > cosine:min=0.1", 
+     "the course of the learning rate, and of other options: \"cosine; weight_decay=constant:0.5\" (see: tiger list "
+     "schedules)"},
 };
 
 /* What --model says, or what --init holds; *read when the latter. */

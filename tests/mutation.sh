@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# mutation.sh -- breaks the optimizers on purpose, one line at a time, and expects the tests to notice every time.
+# mutation.sh -- breaks optimizers and schedules on purpose, one line at a time, and expects the tests to notice each time.
 #
 #   tests/mutation.sh [WORD]      only the mutations whose file or expression holds WORD
 #
@@ -9,10 +9,10 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cp -r "$root/CMakeLists.txt" "$root/cmake" "$root/include" "$root/src" "$root/tests" "$root/bench" "$work/"
+cp -r "$root/CMakeLists.txt" "$root/cmake" "$root/include" "$root/src" "$root/tests" "$root/bench" "$root/docs" "$work/"
 export OMP_WAIT_POLICY=passive
 tests=(optim_golden_test optim_tiger_test optim_guard_test optim_edge_test optim_misuse_test optim_format_test optim_bits_test
-    optim_resume_test optim_memory_test format_test)
+    optim_resume_test optim_memory_test format_test schedule_test)
 
 mutations() {
     cat <<'M'
@@ -59,6 +59,25 @@ optim/pass.c s/TG_STREAM_WEIGHT, o->update + 1, entry/TG_STREAM_WEIGHT, 1, entry
 optim/pass.c s/TG_STREAM_WEIGHT, o->update + 1, entry/TG_STREAM_WEIGHT, o->update + 1, 0/
 optim/update.c s/most \/ (norm + 1e-6)/most \/ (norm * norm + 1e-6)/
 optim/inspect.c s/sum \/ (scale \* scale)/sum/
+schedule/plateau.c s/loss < state->best \* (1 - stage->option\[THRESHOLD\])/loss < state->best/
+schedule/plateau.c s/        state->best = loss;/;/
+schedule/plateau.c s/<= stage->option\[PATIENCE\]/< stage->option[PATIENCE]/
+schedule/plateau.c s/        state->cooldown--;/        state->cooldown = 0;/
+schedule/plateau.c s/, stage->option\[MIN\])/, 0)/
+schedule/plateau.c s/state->cooldown = (uint64_t)stage->option\[COOLDOWN\];/;/
+schedule/as_lr.c s/pow(stage->lr, stage->option\[POWER\])/stage->lr/
+schedule/as_lr.c s/fmin(pow(stage->lr, stage->option\[POWER\]), DBL_MAX)/pow(stage->lr, stage->option[POWER])/
+schedule/onecycle.c s/counter ? stage->option\[COUNTER\] : 1/1/
+schedule/onecycle.c s/end = counter ? 1 : start/end = start/
+schedule/compose.c s/if (c->state.stage == i + 1)/if (c->state.stage != 0)/
+schedule/compose.c s/if (c->state.stage != j + 1)/if (c->state.stage == 0)/
+schedule/compose.c s/schedule->lr = c;/schedule->lr = schedule->at;/
+schedule/compose.c s/now - placed->start > placed->stage.length/false/
+schedule/compose.c s/state->factor <= 1)/state->factor <= 2)/
+schedule/compose.c s/name.at\[i\] == '-' ? '_' : name.at\[i\]/name.at[i]/
+schedule/compose.c s/placed->kind->observe == NULL || //
+schedule/cosine.c s/stage->option\[MIN\]/0/
+schedule/wsd.c s/sqrt(x)/x/
 base/kernels.c s/(u\[i\] \& 0x7f800000u) == 0x7f800000u/(u[i] \& 0x7fffffffu) > 0x7f800000u/
 base/half.h s/+ ((magnitude >> 13) \& 1u) -/-/
 M

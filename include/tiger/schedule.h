@@ -1,16 +1,16 @@
 /* tiger/schedule.h -- factors over the course of training.
  *
- * A schedule maps the update u = 0, 1, ... to factors of base values: of the learning rate, and of any other number of the
- * optimizer that it names. As text it is one or more courses, each of one or more stages:
+ * A schedule maps the update u = 0, 1, ... to factors of base values: of the learning rate, and of any other number of
+ * the optimizer that it names. As text it is one or more courses, each of one or more stages:
  *
  *     "warmup:100 > cosine:min=0.1"                  SCHEDULE  = COURSE { ";" COURSE }
  *     "onecycle; momentum=onecycle:counter=0.9"      COURSE    = [ OPTION "=" ] STAGE { ">" STAGE }
  *     "multistep:1000,2000,gamma=0.5"                STAGE     = NAME [ ":" ITEM { "," ITEM } ]
  *     "piecewise:0=0,1000=1,5000=0.1"                ITEM      = OPTION "=" VALUE | VALUE | UPDATE | UPDATE "=" FACTOR
  *
- * A course without OPTION drives lr. An item that begins with a letter and has "=" sets an option of its stage; any other
- * is a row of the list that the schedule takes (updates ascending), or the value of its `first` option. Blanks around
- * names, values and signs do not matter.
+ * A course without OPTION drives lr. An item that begins with a letter and has "=" sets an option of its stage; any
+ * other is a row of the list that the schedule takes (updates ascending), or the value of its `first` option. Blanks
+ * around names, values and signs do not matter.
  *
  * Each stage sees u counted from its own start. Every stage has the option `updates`, how long it lasts: a number, or
  * below 1 a share of the run. Then the next begins. Where it is 0, the stage gets the rest of the run and must be the
@@ -45,11 +45,11 @@ double tg_schedule_factor(const tg_schedule *schedule, uint64_t u);
 
 /* ---- courses ----------------------------------------------------------------------------------------------------- */
 
-size_t tg_schedule_courses(const tg_schedule *schedule); /* >= 1, in the order of the text */
-const char *tg_schedule_course_option(const tg_schedule *schedule, size_t course); /* "lr", or as the text has it */
+size_t tg_schedule_courses(const tg_schedule *schedule);                           /* >= 1, in the order of the text */
+const char *tg_schedule_course_option(const tg_schedule *schedule, size_t course); /* "lr", "weight_decay" */
 double tg_schedule_course_factor(const tg_schedule *schedule, size_t course, uint64_t u);
 
-/* ---- what plateau watches ------------------------------------------------------------------------------------------ */
+/* ---- what plateau watches ---------------------------------------------------------------------------------------- */
 
 /* Whether there is a stage that has to be told of evaluations. */
 bool tg_schedule_watches(const tg_schedule *schedule);
@@ -70,7 +70,7 @@ void tg_schedule_get_state(const tg_schedule *schedule, size_t course, tg_schedu
 /* TG_EINVAL when it is none that this course can have. */
 tg_status tg_schedule_set_state(tg_schedule *schedule, size_t course, const tg_schedule_state *state);
 
-/* ---- the family ---------------------------------------------------------------------------------------------------- */
+/* ---- the family -------------------------------------------------------------------------------------------------- */
 
 /* The family: u counts from the stage's start, T is its length. `first` names the option that a value without a name
  * sets, or is NULL; `list` says how its list is written ("UPDATE=FACTOR,..."), or is NULL when it takes none. */

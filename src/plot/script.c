@@ -14,8 +14,10 @@
 #include "base/number.h"
 
 /* Told apart on white, also by those who see no red or no green. */
-static const char *const colour[] = {"#0060b0", "#d55e00", "#009e73", "#8a2be2",
-                                     "#000000", "#cc6699", "#56b4e9", "#a07800"};
+#define COLOURS 8
+#define DASHES 4
+static const char *const colour[COLOURS] = {"#0060b0", "#d55e00", "#009e73", "#8a2be2",
+                                            "#000000", "#cc6699", "#56b4e9", "#a07800"};
 
 static void append(tg_text *script, const char *words) { tg_text_append(script, words, strlen(words)); }
 
@@ -90,9 +92,10 @@ static void append_mark(tg_text *script, const tg_plot_mark *mark, size_t index)
 static void append_axes(tg_text *script, const tg_plot *plot)
 {
     append(script, "set encoding utf8\nset key below height 1 width 2\nset autoscale fix\n");
-    for (size_t i = 0; i < sizeof colour / sizeof *colour; i++)
-        tg_text_format(script, "set linetype %zu lc rgb '%s'\n", i + 1, colour[i]);
-    tg_text_format(script, "set linetype cycle %zu\n", sizeof colour / sizeof *colour);
+    for (size_t i = 0; i < COLOURS * DASHES; i++) /* solid first, then dashed in the same colours */
+        tg_text_format(script, "set linetype %zu lc rgb '%s' dashtype %zu\n", i + 1, colour[i % COLOURS],
+                       1 + i / COLOURS);
+    tg_text_format(script, "set linetype cycle %d\n", COLOURS * DASHES);
     append_setting(script, "set title ", plot->title);
     append_setting(script, "set xlabel ", plot->x_label);
     append_setting(script, "set ylabel ", plot->y_label);

@@ -294,7 +294,9 @@ static tg_status read_option(tg_schedule *schedule, reader *r, course *c)
             return fail_at(r, name.at, "the name of the option that is driven is missing");
         if (name.bytes >= sizeof c->option)
             return fail_at(r, name.at, "no option has so long a name");
-        snprintf(c->option, sizeof c->option, "%.*s", (int)name.bytes, name.at);
+        for (size_t i = 0; i < name.bytes; i++)
+            c->option[i] = name.at[i] == '-' ? '_' : name.at[i]; /* as option tables have it */
+        c->option[name.bytes] = '\0';
     } else {
         r->at = begin;
     }

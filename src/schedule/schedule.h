@@ -29,7 +29,7 @@ typedef struct tg_schedule_kind {
     /* The factor at update u of the stage, 0 <= u <= length. */
     double (*factor)(const tg_stage *stage, double u);
     bool follows_lr;
-    /* For kinds that watch evaluations: one more. *state begins as factor 1, best infinite, 0 and 0. NULL: watches none. */
+    /* For kinds that watch evaluations, else NULL: one more. *state begins as factor 1, best infinite, 0 and 0. */
     void (*observe)(const tg_stage *stage, tg_schedule_state *state, double loss);
 } tg_schedule_kind;
 

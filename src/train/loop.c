@@ -178,7 +178,7 @@ static void watch(training *t)
     tg_schedule_observe(schedule, t->update, t->validation_loss);
     for (size_t i = 0; i < courses && i < MOST_COURSES; i++) {
         const double now = tg_schedule_course_factor(schedule, i, t->update);
-        if (now != before[i])
+        if (now != before[i] && t->update < t->updates)
             note(t, "update %llu: no gain for long enough: %s goes on with %g of its base value",
                  (unsigned long long)t->update, tg_schedule_course_option(schedule, i), now);
     }
@@ -325,7 +325,8 @@ static tg_status settle_schedule(training *t, const tg_saved_run *run)
     if (run->texts == NULL)
         return TG_OK;
     if (run->courses != tg_schedule_courses(s->schedule))
-        return tg_fail(TG_EFORMAT, "trainer.json: \"schedule_watched\" does not fit the schedule '%s'", t->config.schedule);
+        return tg_fail(TG_EFORMAT, "trainer.json: \"schedule_watched\" does not fit the schedule '%s'",
+                       t->config.schedule);
     for (size_t i = 0; i < run->courses; i++)
         if (tg_schedule_set_state(s->schedule, i, &run->watched[i]) != TG_OK)
             return tg_fail(TG_EFORMAT, "trainer.json: %s", tg_message());

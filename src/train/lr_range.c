@@ -2,9 +2,9 @@
  * from far too small to far too large. It is the training loop with an exponential schedule; here is what listens to
  * it.
  *
- * A loss is paired with the rate of the update before it, whose result it is. The slope at a point is that of the line of
- * least squares through the losses around it: the exponential average comes too late for that, and its differences repeat
- * the noise of the batches. */
+ * A loss is paired with the rate of the update before it, whose result it is. The slope at a point is that of the line
+ * of least squares through the losses around it: the exponential average comes too late for that, and its differences
+ * repeat the noise of the batches. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -175,7 +175,7 @@ class Scheduling(Case):
             factor = 0.5 + 0.05 * u if u < 10 else max(1 - 0.075 * (u - 10), 0.25)
             self.assertAlmostEqual(row["lr"], 4e-3 * factor, delta=1e-12)
             self.assertAlmostEqual(row["gamma"], factor**2, delta=1e-12)
-            self.assertAlmostEqual(row["weight-decay"], 0.3 * (1 if u < 7 else 0.1), delta=1e-12)
+            self.assertAlmostEqual(row["weight_decay"], 0.3 * (1 if u < 7 else 0.1), delta=1e-12)
 
     def test_a_course_changes_the_training(self):
         plain = self.rows("--schedule", "constant")
@@ -343,9 +343,9 @@ class LearningRateRange(Case):
         self.assertEqual([p.name for p in (self.at / "range").iterdir()], ["lr-range.tsv"])
 
     def test_stopped(self):
-        process = subprocess.Popen([TIGER, "lr-range", "--data", "text.txt", *TINY, "--updates", "1000000", "--out", "range",
-                                    "--from", "1e-12", "--to", "1e-10"], cwd=self.at, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        flags = [*TINY, "--updates", "1000000", "--out", "range", "--from", "1e-12", "--to", "1e-10"]
+        process = subprocess.Popen([TIGER, "lr-range", "--data", "text.txt", *flags], cwd=self.at,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         time.sleep(1)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)

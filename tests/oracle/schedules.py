@@ -46,7 +46,7 @@ def losses(total):
 
 
 def plateau(total, wait=0, **settings):
-    """Factors where every update from `wait` on is followed by an evaluation; PyTorch's eps is off, as ours has none."""
+    """Factors where every update from `wait` on is followed by an evaluation. PyTorch's eps is off: ours has none."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     scheduler = lrs.ReduceLROnPlateau(optimizer, eps=0, **settings)
     result = [u / wait for u in range(wait)]

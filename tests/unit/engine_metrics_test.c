@@ -19,8 +19,9 @@ static tg_status parse(tg_series *series, const char *text, const char *name)
 static void test_series(void **state)
 {
     (void)state;
-    const char *text = "{\"update\":3,\"loss\":2.385,\"lr\":0.5}\n{\"update\":5,\"validation_loss\":1.25}\n"
-                       "{\"update\":6,\"loss\":null}\n{\"event\":\"x\"}\n{\"update\":9,\"loss\":7}\n{\"update\":11,\"lo";
+    const char *text =
+        "{\"update\":3,\"loss\":2.385,\"lr\":0.5}\n{\"update\":5,\"validation_loss\":1.25}\n"
+        "{\"update\":6,\"loss\":null}\n{\"event\":\"x\"}\n{\"update\":9,\"loss\":7}\n{\"update\":11,\"lo";
     tg_series series;
     assert_int_equal(parse(&series, text, "loss"), TG_OK);
     assert_int_equal(series.count, 2);

@@ -1,5 +1,5 @@
-/* Plots: texts stay texts in the script, what cannot be drawn is a gap or refused, tables read back; with gnuplot there,
- * pictures are whole or not there. */
+/* Plots: texts stay texts in the script, what cannot be drawn is a gap or refused, tables read back; with gnuplot
+ * there, pictures are whole or not there. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,7 +51,8 @@ static void test_texts_are_quoted(void **state)
     (void)state;
     const tg_curve curve = {.title = "it's \\ `id`\nplot \xc3\xa4\"", .x = x, .y = y, .count = 4};
     const tg_plot_mark mark = {.x = 3, .text = "'"};
-    const tg_plot plot = {.title = "''", .x_label = "$(id) @id %23s", .curve = &curve, .curves = 1, .mark = &mark, .marks = 1};
+    const tg_plot plot = {
+        .title = "''", .x_label = "$(id) @id %23s", .curve = &curve, .curves = 1, .mark = &mark, .marks = 1};
     char *script = script_of(&plot);
     assert_non_null(strstr(script, "title \"it\\047s \\134 \\140id\\140 plot \xc3\xa4\\042\"\n"));
     assert_non_null(strstr(script, "set title \"\\047\\047\"\n"));
@@ -165,7 +166,8 @@ static void test_picture(void **state)
     const char *evil = "'; system('touch pwned') #`touch pwned`$(touch pwned)\\";
     const tg_curve curve = {.title = evil, .x = x, .y = y, .count = 4};
     const tg_plot_mark mark = {.x = 30, .text = evil};
-    const tg_plot plot = {.title = evil, .x_label = evil, .x_log = true, .curve = &curve, .curves = 1, .mark = &mark, .marks = 1};
+    const tg_plot plot = {
+        .title = evil, .x_label = evil, .x_log = true, .curve = &curve, .curves = 1, .mark = &mark, .marks = 1};
     unsigned char head[8];
     assert_int_equal(chdir(folder), 0);
     assert_int_equal(tg_plot_png(&plot, inside("p'.png")), TG_OK);
@@ -214,9 +216,11 @@ static void test_failing_gnuplot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_texts_are_quoted), cmocka_unit_test(test_gaps),       cmocka_unit_test(test_nothing_to_draw),
-        cmocka_unit_test(test_table),            cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_characters),
-        cmocka_unit_test(test_picture),          cmocka_unit_test(test_no_gnuplot), cmocka_unit_test(test_failing_gnuplot),
+        cmocka_unit_test(test_texts_are_quoted), cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_nothing_to_draw),  cmocka_unit_test(test_table),
+        cmocka_unit_test(test_no_memory),        cmocka_unit_test(test_characters),
+        cmocka_unit_test(test_picture),          cmocka_unit_test(test_no_gnuplot),
+        cmocka_unit_test(test_failing_gnuplot),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

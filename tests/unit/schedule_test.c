@@ -138,7 +138,7 @@ static void test_courses(void **state)
     tg_schedule *s =
         made(" weight-decay = cosine:min=0.2 ; warmup:20 > constant:0.6; gamma=as_lr:2,updates=50 > constant:0.3", 100);
     assert_int_equal(tg_schedule_courses(s), 3);
-    assert_string_equal(tg_schedule_course_option(s, 0), "weight-decay");
+    assert_string_equal(tg_schedule_course_option(s, 0), "weight_decay");
     assert_string_equal(tg_schedule_course_option(s, 1), "lr");
     assert_string_equal(tg_schedule_course_option(s, 2), "gamma");
     near(tg_schedule_course_factor(s, 0, 50), 0.6);
@@ -202,6 +202,11 @@ static void test_plateau(void **state)
     near(tg_schedule_factor(two, 39), 1);
     tg_schedule_destroy(one);
     tg_schedule_destroy(two);
+    one = made("plateau:0.5,patience=0,updates=20", 100);
+    for (uint64_t u = 10; u <= 60; u += 10)
+        tg_schedule_observe(one, u, 2.385);
+    near(tg_schedule_factor(one, 60), 0.5); /* the one at 20 counts, those after the stage's end do not */
+    tg_schedule_destroy(one);
     one = made("warmup:10 > cosine; gamma=as_lr", 100);
     assert_false(tg_schedule_watches(one));
     tg_schedule_observe(one, 50, 2.0);

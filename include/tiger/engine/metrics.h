@@ -16,8 +16,9 @@ typedef struct tg_series {
     size_t count, room;
 } tg_series;
 
-/* The numbers called `name` ("loss", "lr", "validation_loss") in DIRECTORY/metrics.jsonl; count 0 when there is none. A last
- * line that is not whole, as a running training may show it, is passed over; any other is TG_EFORMAT with its number. */
+/* The numbers called `name` ("loss", "lr", "validation_loss") in DIRECTORY/metrics.jsonl; count 0 when there is none. A
+ * last line that is not whole, as a running training may show it, is passed over; any other is TG_EFORMAT with its
+ * number. */
 tg_status tg_series_read(tg_series *series, const char *directory, const char *name);
 /* The same of a text; `file` for messages. */
 tg_status tg_series_parse(tg_series *series, const char *text, size_t bytes, const char *name, const char *file);

@@ -1,7 +1,8 @@
-/* tiger/engine/plot.h -- pictures of numbers: curves with labels, drawn by gnuplot, and the numbers themselves as a table.
+/* tiger/engine/plot.h -- pictures of numbers: curves with labels, drawn by gnuplot, and the numbers themselves as a
+ * table.
  *
- * gnuplot is looked for when it is needed. Where it is missing, drawing fails with TG_EUNSUPPORTED and a message that says what
- * to install; everything else works without it. */
+ * gnuplot is looked for when it is needed. Where it is missing, drawing fails with TG_EUNSUPPORTED and a message that
+ * says what to install; everything else works without it. */
 #ifndef TIGER_ENGINE_PLOT_H
 #define TIGER_ENGINE_PLOT_H
 
@@ -44,8 +45,8 @@ tg_status tg_plot_png(const tg_plot *plot, const char *path);
 tg_status tg_plot_text(const tg_plot *plot, size_t columns, size_t rows, void (*line)(void *ctx, const char *line),
                        void *ctx);
 
-/* A table of `columns` arrays of `rows` values as tab-separated text, names in its first line; whole, or none and an error.
- * Values read back to the same doubles; what is not finite is "nan". */
+/* A table of `columns` arrays of `rows` values as tab-separated text, names in its first line; whole, or none and an
+ * error. Values read back to the same doubles; what is not finite is "nan". */
 tg_status tg_table_write(const char *path, const char *const *name, const double *const *column, size_t columns,
                          size_t rows);
 

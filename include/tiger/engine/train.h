@@ -102,7 +102,7 @@ tg_status tg_train_plan(tg_plan *plan, const tg_train_config *config);
 /* Async-signal-safe: the running training saves after its current update and returns. */
 void tg_train_stop(void);
 
-/* ---- the learning-rate range test ------------------------------------------------------------------------------------ */
+/* ---- the learning-rate range test -------------------------------------------------------------------------------- */
 
 /* Losses over a learning rate that grows from update to update (Smith 2017, arXiv:1506.01186). */
 typedef struct tg_lr_range {
@@ -115,12 +115,12 @@ typedef struct tg_lr_range {
     bool interrupted;   /* by tg_train_stop: the rest is what was seen until then */
 } tg_lr_range;
 
-/* Trains as `config` says, without writing anything, for its `updates` (at least 10) or until the loss diverges, while lr
- * grows exponentially from `from` to `to`; 0 <= smooth < 1 weighs the past in the average. config's out, resume, schedule
- * and validation are not used, and its settings leave out lr. */
+/* Trains as `config` says, without writing anything, for its `updates` (at least 10) or until the loss diverges, while
+ * lr grows exponentially from `from` to `to`; 0 <= smooth < 1 weighs the past in the average. config's out, resume,
+ * schedule and validation are not used, and its settings leave out lr. */
 tg_status tg_lr_range_run(tg_lr_range *range, const tg_train_config *config, double from, double to, double smooth,
                           const tg_train_listener *listener);
-/* Fills in all but the three arrays' lr and loss from them; `smoothed` has room for `count`, which a divergence cuts. */
+/* Fills in all but the arrays lr and loss, from them; `smoothed` has room for `count`, which a divergence cuts. */
 void tg_lr_range_judge(tg_lr_range *range, double smooth);
 void tg_lr_range_fini(tg_lr_range *range); /* fine on {0} */
 
