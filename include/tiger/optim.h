@@ -153,7 +153,8 @@ tg_status tg_optim_step(tg_optim *optim, const tg_grad *grads);
 /* Opens a window of `micro_steps` >= 1, which make one update of their mean gradient. */
 tg_status tg_optim_begin(tg_optim *optim, uint32_t micro_steps);
 
-/* Tiles added from now on are gradients times `scale`, > 0: loss scaling. Said between micro-steps. */
+/* Tiles added from now on are gradients times `scale`: loss scaling; below 0 they are subtracted. Not 0. Said between
+ * micro-steps. */
 tg_status tg_optim_set_gradient_scale(tg_optim *optim, double scale);
 
 /* Adds a tile of this micro-step's gradient: `rows` whole rows from `row` on, (rows, cols) fp32. Tiles may come in any

@@ -27,6 +27,7 @@ typedef struct tg_run {
     uint64_t seed, update;   /* keys of dropout */
     uint32_t micro_step;
     tg_sink sink;            /* TG_TRAIN */
+    bool draws_labels;       /* TG_TRAIN: targets that count are replaced by draws from the model's own output */
     tg_cache *cache;         /* TG_GENERATE: appended to; NULL: all there is to see is in this run */
     float *logits;           /* TG_GENERATE: (vocab), of the last position, written */
     double loss;             /* written: mean over the targets that count, in nats; 0 when none does */

@@ -226,8 +226,8 @@ tg_status tg_optim_reject(tg_optim *o, size_t param)
 
 tg_status tg_optim_set_gradient_scale(tg_optim *o, double scale)
 {
-    if (!(scale > 0) || isinf(scale))
-        return tg_fail(TG_EINVAL, "the scale of gradients must be a number > 0, not %g", scale);
+    if (scale == 0 || !isfinite(scale))
+        return tg_fail(TG_EINVAL, "the scale of gradients must be a number other than 0, not %g", scale);
     o->gradient_scale = scale;
     return TG_OK;
 }

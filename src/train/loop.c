@@ -15,6 +15,7 @@
 #include "store/directory.h"
 #include "store/metrics.h"
 #include "train/checkpoint.h"
+#include "train/curvature.h"
 #include "train/courses.h"
 #include "train/evaluate.h"
 #include "train/process.h"
@@ -99,6 +100,8 @@ static tg_status make_update(training *t)
     const uint32_t micro_steps = (uint32_t)t->config.option[TG_TRAIN_ACCUMULATE];
     double loss = 0;
     tg_status status = tg_courses_apply(s->schedule, s->optim, s->rule, t->update);
+    if (status == TG_OK)
+        status = tg_curvature_observe(s, t->update);
     if (status == TG_OK)
         status = tg_optim_begin(s->optim, micro_steps);
     for (uint32_t micro = 0; status == TG_OK && micro < micro_steps; micro++)

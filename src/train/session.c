@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "model/model.h"
 #include "train/courses.h"
+#include "train/curvature.h"
 #include "train/process.h"
 
 /* ---- text ---- */
@@ -103,7 +104,9 @@ static tg_status add_weights(tg_optim *o, const tg_model *model)
 static tg_status open_optimizer(tg_session *s)
 {
     const tg_train_config *c = s->config;
-    tg_status status = tg_optim_create(&s->optim, c->optimizer, NULL);
+    tg_status status = c->state_file == NULL ? TG_OK : tg_paged_create(&s->paged, c->state_file);
+    if (status == TG_OK)
+        status = tg_optim_create(&s->optim, c->optimizer, c->state_file == NULL ? NULL : &s->paged);
     if (status == TG_OK)
         status = set_options(s->optim, c);
     if (status == TG_OK)
@@ -180,6 +183,7 @@ tg_status tg_session_open(tg_session *session, const tg_train_config *config, co
 
 void tg_session_close(tg_session *s)
 {
+    const size_t kept = s->kept_weights == NULL ? 0 : tg_curvature_bytes(s);
     tg_graph_destroy(s->evaluate);
     tg_graph_destroy(s->train);
     tg_optim_destroy(s->optim);
@@ -187,6 +191,8 @@ void tg_session_close(tg_session *s)
     tg_corpus_destroy(s->corpus);
     tg_tokenizer_destroy(s->tokenizer);
     tg_schedule_destroy(s->schedule);
+    tg_paged_destroy(&s->paged);
+    tg_free(NULL, s->kept_weights, kept, 1);
     tg_free(NULL, s->tokens, s->places, sizeof *s->tokens);
     tg_free(NULL, s->targets, s->places, sizeof *s->targets);
     memset(s, 0, sizeof *s);
@@ -203,7 +209,9 @@ tg_status tg_session_allocate(tg_session *s)
         return status;
     s->tokens = tg_alloc(NULL, s->places, sizeof *s->tokens);
     s->targets = tg_alloc(NULL, s->places, sizeof *s->targets);
-    return s->tokens != NULL && s->targets != NULL ? TG_OK : tg_no_memory("a batch", s->places * 8);
+    if (s->tokens == NULL || s->targets == NULL)
+        return tg_no_memory("a batch", s->places * 8);
+    return tg_curvature_allocate(s);
 }
 
 /* What a run takes that no array shows: stacks of threads, compiled products, buffers of the C library. */
@@ -219,7 +227,7 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
         .states_bytes = optim.states + optim.kahan + optim.bookkeeping,
         .gradients_bytes = optim.gradients,
         .activations_bytes = s->train->arena_bytes - s->train->scratch_bytes,
-        .scratch_bytes = s->train->scratch_bytes + s->train->library_bytes,
+        .scratch_bytes = s->train->scratch_bytes + s->train->library_bytes + tg_curvature_bytes(s),
         .data_bytes = (s->corpus == NULL ? 0 : tg_corpus_bytes(s->corpus)) + s->places * 8,
         .process_bytes = s->process_bytes + RUNTIME_BYTES,
         .parameters = tg_model_parameters(s->model),

@@ -19,6 +19,8 @@ typedef struct tg_session {
     tg_sink sink;
     uint32_t *tokens;              /* one batch, (B,T) */
     int32_t *targets;
+    void *kept_weights;            /* train/curvature.h; NULL where not needed */
+    tg_allocator paged;            /* of the states, with config->state_file */
     size_t places;                 /* B * T */
     size_t process_bytes;          /* resident before any of it was made */
 } tg_session;

@@ -293,6 +293,7 @@ tg_status tg_settings_merge(tg_train_config *merged, const tg_saved_run *run, co
     }
     result.data = wish->data != NULL ? wish->data : saved->data;
     result.out = wish->out;
+    result.state_file = wish->state_file;
     result.resume = true;
     *merged = result;
     return TG_OK;

@@ -52,6 +52,7 @@ typedef struct tg_train_config {
     const char *optimizer;     /* NULL: "tiger" */
     const tg_setting *setting; /* options of the optimizer */
     size_t settings;
+    const char *state_file;    /* a new file to keep the optimizer's states in, mapped; NULL: memory */
     const char *schedule;  /* of lr and other options (tiger/schedule.h); NULL: "constant" */
 } tg_train_config;
 
