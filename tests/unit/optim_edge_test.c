@@ -97,6 +97,7 @@ static void check_groups(const char *rule, work_option *options, size_t count)
     work_create(&own, rule, options);
     must(tg_optim_set_number(own.o, TG_ALL_GROUPS, "lr", 0.0193 * 0.5));
     must(tg_optim_set(own.o, TG_ALL_GROUPS, "weight_decay", "0.31"));
+    work_add(&own, 5, 13, TG_MATRIX, 8, TG_F32); /* so that the other's place in the list, and its randomness, is the same */
     work_add(&own, 5, 13, TG_MATRIX, 9, TG_F32);
     work_start(&own);
     for (size_t u = 0; u < 5; u++) {
@@ -106,7 +107,8 @@ static void check_groups(const char *rule, work_option *options, size_t count)
     double lr;
     must(tg_optim_get(both.o, 1, "lr", &lr));
     assert_true(lr == 0.0193);
-    assert_memory_equal(both.t[1].data, own.t[0].data, 65 * sizeof(float));
+    if (memcmp(both.t[1].data, own.t[1].data, 65 * sizeof(float)) != 0)
+        fail_msg("%s%s: a group differs from an optimizer of its own", rule, options_text(options));
     work_destroy(&both);
     work_destroy(&own);
 }
