@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # mutation.sh -- breaks optimizers and schedules on purpose, one line at a time, and expects the tests to notice each time.
 #
-#   tests/mutation.sh [WORD]      only the mutations whose file or expression holds WORD
+#   tests/mutation.sh [WORD]...   only the mutations whose file or expression holds one of the words
 #
 # Works in a copy; the tree is not touched. A mutation is a file under src/ and a sed expression; one that changes nothing
 # any more is an error too: it must follow the code.
@@ -11,8 +11,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp -r "$root/CMakeLists.txt" "$root/cmake" "$root/include" "$root/src" "$root/tests" "$root/bench" "$root/docs" "$work/"
 export OMP_WAIT_POLICY=passive
-tests=(optim_golden_test optim_tiger_test optim_guard_test optim_edge_test optim_misuse_test optim_format_test optim_bits_test
-    optim_resume_test optim_memory_test format_test schedule_test)
+tests=(optim_golden_test optim_rules_test optim_tiger_test optim_guard_test optim_edge_test optim_misuse_test
+    optim_format_test optim_bits_test optim_resume_test optim_memory_test format_test schedule_test)
 
 mutations() {
     cat <<'M'
@@ -29,6 +29,79 @@ optim/rule/adam.c s/\* k\[K_ROOT\] + k\[K_EPS\]/* k[K_ROOT]/
 optim/rule/adam.c s/k\[K_A2\] \* (g\[i\] \* g\[i\])/k[K_A2] * g[i]/
 optim/rule/adam.c s/(float)(1 - b1);/1.0f;/
 optim/rule/adam.c s/\.decay = TG_DECAY_DECOUPLED/.decay = TG_DECAY_COUPLED/
+optim/rule/adam.c s/ADAM_OPTIONS(0, 1)/ADAM_OPTIONS(0, 0)/
+optim/rule/adam.c s/ADAM_OPTIONS(0, 1)/ADAM_OPTIONS(1e-2, 1)/
+optim/rule/adam.c s/sqrtf(h\[i\])/sqrtf(v[i])/
+optim/rule/adam.c s/h\[i\] > v\[i\] ? h\[i\] : v\[i\]/h[i] < v[i] ? h[i] : v[i]/
+optim/rule/adam.c s/amsgrad(b, k);/plain(b, k);/
+optim/rule/adagrad.c s/x\[i\] -= k/x[i] += k/
+optim/rule/adagrad.c s/(double)(v->t - 1) \*/(double)v->t */
+optim/rule/adagrad.c s/s\[i\] < k\[K_INITIAL\] ? k\[K_INITIAL\] : s\[i\]/s[i]/
+optim/rule/adagrad.c s/sqrtf(s\[i\]) + k\[K_EPS\]/sqrtf(s[i] + k[K_EPS])/
+optim/rule/adagrad.c s/TG_DECAY_COUPLED/TG_DECAY_DECOUPLED/
+optim/rule/adagrad.c s/i < b->n; i++/i + 1 < b->n; i++/
+optim/rule/adagrad.c s/role == TG_EMBEDDING \&\& option\[EMBEDDING_UPDATE\] == UPDATE_LAZY/role == TG_EMBEDDING \&\& option[LR] >= 0/
+optim/rule/adagrad.c s/role == TG_EMBEDDING \&\& option\[EMBEDDING_UPDATE\] == UPDATE_LAZY/role == TG_BIAS \&\& option[EMBEDDING_UPDATE] == UPDATE_LAZY/
+optim/rule/rmsprop.c s/x\[i\] -= lr/x[i] += lr/
+optim/rule/rmsprop.c s/(float)(1 - v->option\[ALPHA\])/(float)v->option[ALPHA]/
+optim/rule/rmsprop.c s/spread -= a\[i\] \* a\[i\];/spread -= a[i];/
+optim/rule/rmsprop.c s/spread < v\[i\] \* 0x1p-24f ? v\[i\] \* 0x1p-24f : spread/spread/
+optim/rule/rmsprop.c s/spread < v\[i\] \* 0x1p-24f ? v\[i\] \* 0x1p-24f : spread/spread < 0 ? 0 : spread/
+optim/rule/rmsprop.c s/mu \* m\[i\] + d/mu * m[i] + (1 - mu) * d/
+optim/rule/rmsprop.c s/sqrtf(spread) + eps/sqrtf(spread + eps)/
+optim/rule/rmsprop.c s/walk(b, k, true, false)/walk(b, k, false, false)/
+optim/rule/rmsprop.c s/i < n; i++/i < n - n % 8; i++/
+optim/rule/rmsprop.c s/TG_DECAY_COUPLED/TG_DECAY_DECOUPLED/
+optim/rule/adadelta.c s/x\[i\] -= k/x[i] += k/
+optim/rule/adadelta.c s/k\[K_TAKE\] \* (d \* d)/k[K_TAKE] * (g[i] * g[i])/
+optim/rule/adadelta.c s/(float)(1 - v->option\[RHO\])/1.0f/
+optim/rule/adadelta.c s/(v\[i\] + k\[K_EPS\])/v[i]/
+optim/rule/adadelta.c s/i < b->n; i++/i + 1 < b->n; i++/
+optim/rule/adadelta.c s/TG_DECAY_COUPLED/TG_DECAY_DECOUPLED/
+optim/rule/adamax.c s/x\[i\] -= k/x[i] += k/
+optim/rule/adamax.c s/(1 - pow(b1, (double)v->t))/1/
+optim/rule/adamax.c s/faded > now ? faded : now/now/
+optim/rule/adamax.c s/fabsf(g\[i\]) + k\[K_EPS\]/fabsf(g[i])/
+optim/rule/adamax.c s/i < b->n; i++/i + 1 < b->n; i++/
+optim/rule/adamax.c s/TG_DECAY_COUPLED/TG_DECAY_DECOUPLED/
+optim/rule/nadam.c s/momentum(v, t + 1)/momentum(v, t)/
+optim/rule/nadam.c s/\*v->scalar\[PRODUCT\] \* mu;/pow(mu, t);/
+optim/rule/nadam.c s/\*v->scalar\[PRODUCT\] = product;/;/
+optim/rule/nadam.c s/k\[K_G\] \* g\[i\] + k\[K_M\] \* m\[i\]/k[K_M] * m[i]/
+optim/rule/nadam.c s/1 \/ sqrt(1 - pow(b2, t))/1/
+optim/rule/nadam.c s/i < b->n; i++/i + 1 < b->n; i++/
+optim/rule/nadam.c s/TG_DECAY_COUPLED/TG_DECAY_DECOUPLED/
+optim/rule/radam.c s/x\[i\] -= k/x[i] += k/
+optim/rule/radam.c s/rho > 5/rho > 4/
+optim/rule/radam.c s/(1 - pow(b1, t))/1/
+optim/rule/radam.c s/(1 - fading) \* (rho - 4)/(rho - 4)/
+optim/rule/radam.c s/walk(b, k, false)/walk(b, k, true)/
+optim/rule/radam.c s/k\[K_A2\] \* (g\[i\] \* g\[i\])/k[K_A2] * g[i]/
+optim/rule/radam.c s/i < b->n; i++/i + 1 < b->n; i++/
+optim/rule/radam.c s/TG_DECAY_COUPLED/TG_DECAY_DECOUPLED/
+optim/rule/asgd.c s/- k\[K_ETA\] \* g/+ k[K_ETA] * g/
+optim/rule/asgd.c s/(float)(1 - lambd \* eta)/1.0f/
+optim/rule/asgd.c s/v->t == 1 ? lr : \*v->scalar\[ETA\]/lr/
+optim/rule/asgd.c s/pow(1 + lambd \* lr \* t, /pow(1 + lambd * lr * (t - 1), /
+optim/rule/asgd.c s/1 \/ fmax(1, t - /1 \/ fmax(1, t + 1 - /
+optim/rule/asgd.c s/k\[K_MU\] == 1.0f ? 0.0f : 1.0f/0.0f/
+optim/rule/asgd.c s/i < b->n; i++/i + 1 < b->n; i++/
+optim/rule/asgd.c s/TG_DECAY_COUPLED/TG_DECAY_DECOUPLED/
+optim/rule/rprop.c s/c > 0.0f ? plus : c < 0.0f ? minus/c < 0.0f ? plus : c > 0.0f ? minus/
+optim/rule/rprop.c s/kept = c < 0.0f ? 0.0f : g\[i\]/kept = g[i]/
+optim/rule/rprop.c s/prev\[i\] = kept/prev[i] = g[i]/
+optim/rule/rprop.c s/v->t == 1 ? (float)v->option\[LR\] : 0.0f/0.0f/
+optim/rule/rprop.c s/step > most ? most : step/step/
+optim/rule/rprop.c s/step < least ? least : step/step/
+optim/rule/rprop.c s/option\[STEP_MIN\] > option\[STEP_MAX\]/option[STEP_MIN] < 0/
+optim/rule/rprop.c s/i < b->n; i++/i + 1 < b->n; i++/
+optim/rule/rprop.c s/TG_DECAY_COUPLED/TG_DECAY_DECOUPLED/
+optim/rule/signsgd.c s/x\[i\] -= k/x[i] += k/
+optim/rule/signsgd.c s/tg_sign(g\[i\]) + k\[K_WD\]/tg_sign(g[i]) - k[K_WD]/
+optim/rule/signsgd.c s/tg_sign(g\[i\])/g[i]/
+optim/rule/signsgd.c s/(float)v->option\[DECAY\]/0.0f/
+optim/rule/signsgd.c s/i < b->n; i++/i + 1 < b->n; i++/
+optim/rule/signsgd.c s/TG_DECAY_OWN/TG_DECAY_DECOUPLED/
 optim/rule/lion.c s/m\[i\] = k\[K_B2\] \* m\[i\]/m[i] = k[K_B1] * m[i]/
 optim/rule/lion.c s/tg_sign(k\[K_B1\]/tg_sign(k[K_B2]/
 optim/rule/lion.c s/(u + k\[K_WD\] \* x\[i\])/(u - k[K_WD] * x[i])/
@@ -93,13 +166,23 @@ first_failure() {
     done
 }
 
+wanted() { # MUTATION [WORD]...
+    local mutation=$1 word
+    shift
+    [ $# -gt 0 ] || return 0
+    for word in "$@"; do
+        [[ "$mutation" != *"$word"* ]] || return 0
+    done
+    return 1
+}
+
 cmake -S "$work" -B "$work/build" -DTIGER_ENGINE=OFF >"$work/log" 2>&1 && build || { cat "$work/log"; exit 1; }
 broken=$(first_failure)
 [ -z "$broken" ] || { echo "mutation.sh: $broken fails before anything is broken"; exit 1; }
 
 caught=0 survived=0
 while read -r file expression; do
-    [[ -z ${1:-} || "$file $expression" == *"$1"* ]] || continue
+    wanted "$file $expression" "$@" || continue
     cp "$root/src/$file" "$work/original"
     sed "$expression" "$work/original" >"$work/src/$file"
     if cmp -s "$work/original" "$work/src/$file"; then

@@ -117,6 +117,7 @@ def element_wise(lr, extra=()):
     yield case("anneal", {"lr": lr, "weight_decay": 0.11}, FEW, anneal=1)
     yield case("micro_steps", {"lr": lr, "weight_decay": 0.11}, FEW, micro=3)
     yield case("clip_value", {"lr": lr, "weight_decay": 0.11, "clip_value": 0.6}, FEW)
+    yield case("defaults", {"lr": lr}, FEW)
     for name, options in extra:
         yield case(name, {"lr": lr, "weight_decay": 0.11, **options})
 
@@ -177,7 +178,7 @@ def adamax_cases():
 def nadam_cases():
     for c in element_wise(0.0117, [("betas", {"beta1": 0.7, "beta2": 0.95}), ("momentum_decay", {"momentum_decay": 0.37})]):
         # With decay alone for a gradient a weight nears 0, its v falls, and then its steps swing up from rounding errors.
-        if c["options"]["weight_decay"]:
+        if c["options"].get("weight_decay"):
             c["options"].setdefault("eps", 0.013)
         yield c
 
@@ -201,7 +202,7 @@ def rprop_cases():
     for c in element_wise(0.0117, [("etas", {"etaminus": 0.37, "etaplus": 1.71}),
                                    ("steps", {"step_size_min": 0.0071, "step_size_max": 0.0153})]):
         # With decay alone for a gradient a weight halves its way to 0, where no sign is safe: the least step stops it.
-        if c["options"]["weight_decay"]:
+        if c["options"].get("weight_decay"):
             c["options"].setdefault("step_size_min", 0.0013)
         yield c
 

@@ -14,29 +14,30 @@ def ours(rule, options, x, gradients):
 
 def torch_result(make, x, gradients):
     import torch
-    p = torch.nn.Parameter(torch.tensor(x, dtype=torch.float64))
+    torch.set_default_dtype(torch.float64)  # of states that are one number, too
+    p = torch.nn.Parameter(torch.tensor(x))
     optimizer = make([p])
     for g in gradients:
-        p.grad = torch.tensor(g, dtype=torch.float64)
+        p.grad = torch.tensor(g)
         optimizer.step()
     return p.detach().numpy()
 
 
 def torch_cases():
+    """Every case of the table by which torch_optimizers.py holds the library itself against PyTorch."""
     import torch
-    for momentum, dampening, nesterov, wd, maximize in [(0, 0, False, 0, False), (0.9, 0, False, 0.37, False),
-                                                        (0.9, 0.25, False, 0.1, True), (0.83, 0, True, 0.1, False)]:
-        o = {"lr": 0.013, "momentum": momentum, "dampening": dampening, "nesterov": nesterov, "weight_decay": wd,
-             "maximize": maximize}
-        yield "sgd", o, lambda p, o=o: torch.optim.SGD(p, **o)
-    for rule, kind in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)):
-        for b1, b2, eps, wd, amsgrad, maximize in [(0.9, 0.999, 1e-8, 0, False, False), (0.7, 0.95, 1e-3, 0.3, False, True),
-                                                   (0.9, 0.9, 1e-8, 0.1, True, False)]:
-            o = {"lr": 0.0117, "beta1": b1, "beta2": b2, "eps": eps, "weight_decay": wd, "amsgrad": amsgrad,
-                 "maximize": maximize}
-            yield rule, o, lambda p, o=o, kind=kind: kind(
-                p, lr=o["lr"], betas=(o["beta1"], o["beta2"]), eps=o["eps"], weight_decay=o["weight_decay"],
-                amsgrad=o["amsgrad"], maximize=o["maximize"])
+    import torch_optimizers
+    for rule, kind, fixed, cases in torch_optimizers.RULES:
+        make = getattr(torch.optim, kind)
+        for case in cases:
+            for theirs, _ in torch_optimizers.variants(kind, {**fixed, **case}):
+                words = torch_optimizers.our_options({"lr": torch_optimizers.parameters(kind)["lr"], **theirs})
+                o = {name: number(value) for name, value in zip(words[::2], words[1::2])}
+                yield rule, o, lambda p, theirs=theirs, make=make: make(p, **theirs)
+
+
+def number(word):
+    return {"on": 1, "off": 0}[word] if word in ("on", "off") else word if word[0] in "cd" else float(word)
 
 
 def optax_result(make, x, gradients):
@@ -57,6 +58,8 @@ def optax_cases():
     for b1, b2, wd in [(0.9, 0.99, 0.0), (0.95, 0.8, 0.3)]:
         o = {"lr": 0.0091, "beta1": b1, "beta2": b2, "weight_decay": wd}
         yield "lion", o, lambda optax, o=o: optax.lion(o["lr"], b1=o["beta1"], b2=o["beta2"], weight_decay=o["weight_decay"])
+    o = {"lr": 0.0091, "weight_decay": 0.0}
+    yield "signsgd", o, lambda optax: optax.sign_sgd(0.0091)
     # Signum without decay: an average of the gradients, then the sign.
     o = {"lr": 0.0091, "beta": 0.9, "weight_decay": 0.0}
     yield "signum", o, lambda optax: optax.chain(optax.ema(0.9, debias=False), optax.scale_by_sign(), optax.scale(-0.0091))

@@ -162,7 +162,9 @@ static const tg_slot *slot_at(const work *w, size_t k, const tg_rule_info *info,
 
 static size_t values_of(const tg_slot *slot, const work_tensor *t)
 {
-    return slot->shape == TG_SLOT_FULL ? t->n : slot->shape == TG_SLOT_ROW ? t->rows : slot->shape == TG_SLOT_COLUMN ? t->cols : 1;
+    const size_t values[] = {
+        [TG_SLOT_FULL] = t->n, [TG_SLOT_ROW] = t->rows, [TG_SLOT_COLUMN] = t->cols, [TG_SLOT_SCALAR] = 1};
+    return values[slot->shape];
 }
 
 static void check_state(const char *rule, const golden_case *c, work_way way, const work *w, size_t k, size_t index)
@@ -172,8 +174,8 @@ static void check_state(const char *rule, const golden_case *c, work_way way, co
     if (slot == NULL)
         fail_msg("%s, case %s: golden state %zu of tensor %zu does not exist", rule, c->name, index, k);
     const tg_named_tensor *state = work_state(w, k, slot->name);
-    snprintf(what, sizeof what, "%s, case %s, way %d, tensor %zu (%zu, %zu), %s", rule, c->name, (int)way, k, c->rows[k],
-             c->cols[k], slot->name);
+    snprintf(what, sizeof what, "%s, case %s, way %d, tensor %zu (%zu, %zu), %s", rule, c->name, (int)way, k,
+             c->rows[k], c->cols[k], slot->name);
     assert_int_equal(state->format, slot->shape == TG_SLOT_SCALAR ? TG_F64 : TG_F32);
     check_array(&c->array[k][index + 1], state->data, state->format, values_of(slot, &w->t[k]), state_tolerance, what);
 }

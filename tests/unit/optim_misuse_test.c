@@ -236,6 +236,8 @@ static void test_contradictions(void **state)
         {"sgd", {{"gradients", "folded"}}, "gradients=buffered"},
         {"sgd", {{"nesterov", "1"}}, "momentum"},
         {"sgd", {{"nesterov", "1"}, {"momentum", "0.9"}, {"dampening", "0.1"}}, "dampening"},
+        {"adagrad", {{"gradients", "folded"}}, "gradients=buffered"},
+        {"rprop", {{"step_size_min", "0.1"}, {"step_size_max", "0.01"}}, "step_size_min"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tg_optim *o;

@@ -318,14 +318,28 @@ static inline void for_each_choice(const char *rule, const tg_option *option, co
     }
 }
 
+/* A learning rate with which a weight moves by about 0.007 an update. */
+static inline const char *base_lr(const char *rule)
+{
+    static const work_option others[] = {{"adadelta", "7.1"}, {"adagrad", "0.0293"}}; /* lr sqrt(eps), lr / sqrt(t) */
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(others[i].name, rule) == 0)
+            return others[i].value;
+    return "0.0071";
+}
+
 static inline void for_each_variant_of(const char *rule, variant_check check)
 {
+    /* What must be set for all of a rule's states to be in use. */
+    static const work_option in_use[] = {
+        {"momentum", "0.83"}, {"t0", "1"}, {"lr_decay", "0.013"}, {"initial_accumulator_value", "0.37"}};
     static const char *const common[] = {"decay", "maximize"};
     const tg_rule_info *info = tg_rule_find(rule);
-    work_option base[3] = {{"weight_decay", "0.113"}, {"lr", "0.0071"}}, options[WORK_OPTIONS] = {0};
+    work_option base[8] = {{"weight_decay", "0.113"}, {"lr", base_lr(rule)}}, options[WORK_OPTIONS] = {0};
     size_t count = 2;
-    if (rule_has(rule, "momentum"))
-        base[count++] = (work_option){"momentum", "0.83"};
+    for (size_t i = 0; i < sizeof in_use / sizeof *in_use; i++)
+        if (rule_has(rule, in_use[i].name))
+            base[count++] = in_use[i];
     memcpy(options, base, count * sizeof *base);
     check(rule, options, count);
     for (size_t i = 0; i < info->options.count; i++)

@@ -1,6 +1,6 @@
 /* adadelta.c -- steps in the weights' own units (Zeiler 2012, arXiv:1212.5701, Alg. 1), as torch.optim.Adadelta.
  *
- *   v <- rho v + (1-rho) g^2      d = sqrt(u + eps) / sqrt(v + eps) g      u <- rho u + (1-rho) d^2      x <- x - lr d
+ *   v <- rho v + (1-rho) g^2      d = sqrt((u + eps) / (v + eps)) g      u <- rho u + (1-rho) d^2      x <- x - lr d
  *
  * The paper has no lr: it is 1. State: 2 values per parameter. */
 #include "optim/rule.h"
@@ -30,13 +30,13 @@ static void prepare(float *k, const tg_view *v)
     k[K_EPS] = (float)v->option[EPS];
 }
 
-static void block(const tg_block *b, const float *k)
+static void block(const tg_block *b, const float *restrict k)
 {
     float *restrict x = b->x, *restrict v = b->slot[V], *restrict u = b->slot[U];
     const float *restrict g = b->g;
     for (size_t i = 0; i < b->n; i++) {
         v[i] = k[K_KEEP] * v[i] + k[K_TAKE] * (g[i] * g[i]);
-        const float d = sqrtf(u[i] + k[K_EPS]) / sqrtf(v[i] + k[K_EPS]) * g[i];
+        const float d = sqrtf((u[i] + k[K_EPS]) / (v[i] + k[K_EPS])) * g[i];
         u[i] = k[K_KEEP] * u[i] + k[K_TAKE] * (d * d);
         x[i] -= k[K_LR] * d;
     }
@@ -47,7 +47,7 @@ const tg_rule TG_PER_ISA(tg_rule_adadelta) = {
              .title = "steps as large as past steps were, over past gradients",
              .source = "Zeiler 2012, arXiv:1212.5701, Alg. 1; torch.optim.Adadelta",
              .equations = "v <- rho v + (1 - rho) g^2\n"
-                          "d  = sqrt(u + eps) / sqrt(v + eps) g\n"
+                          "d  = sqrt((u + eps) / (v + eps)) g\n"
                           "u <- rho u + (1 - rho) d^2\n"
                           "x <- x - lr d",
              .when_to_use = "when no learning rate is known: 1 works, slowly at first, for steps grow from sqrt(eps)",

@@ -38,7 +38,7 @@ static void prepare(float *k, const tg_view *v)
     k[K_EPS] = (float)v->option[EPS];
 }
 
-static void block(const tg_block *b, const float *k)
+static void block(const tg_block *b, const float *restrict k)
 {
     float *restrict x = b->x, *restrict s = b->slot[0];
     const float *restrict g = b->g;

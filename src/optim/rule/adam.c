@@ -43,7 +43,7 @@ static void prepare(float *k, const tg_view *v)
     k[K_EPS] = (float)v->option[EPS];
 }
 
-static void plain(const tg_block *b, const float *k)
+static void plain(const tg_block *b, const float *restrict k)
 {
     float *restrict x = b->x, *restrict m = b->slot[M], *restrict v = b->slot[V];
     const float *restrict g = b->g;
@@ -54,7 +54,7 @@ static void plain(const tg_block *b, const float *k)
     }
 }
 
-static void amsgrad(const tg_block *b, const float *k)
+static void amsgrad(const tg_block *b, const float *restrict k)
 {
     float *restrict x = b->x, *restrict m = b->slot[M], *restrict v = b->slot[V], *restrict h = b->slot[H];
     const float *restrict g = b->g;
@@ -66,7 +66,7 @@ static void amsgrad(const tg_block *b, const float *k)
     }
 }
 
-static void block(const tg_block *b, const float *k)
+static void block(const tg_block *b, const float *restrict k)
 {
     if (b->slot[H] != NULL)
         amsgrad(b, k);

@@ -1,16 +1,17 @@
-/* asgd.c -- stochastic gradient descent with an average of its weights (Polyak & Juditsky 1992; the schedules are Bottou
- * 2012, "Stochastic Gradient Descent Tricks", sec. 5), as torch.optim.ASGD.
+/* asgd.c -- stochastic gradient descent with an average of its weights (Polyak & Juditsky 1992; the schedules are
+ * Bottou 2012, "Stochastic Gradient Descent Tricks", sec. 5), as torch.optim.ASGD.
  *
  *   x <- (1 - lambd eta) x - eta g      ax <- ax + mu (x - ax)
  *   then, for the next update:  eta <- lr / (1 + lambd lr t)^alpha      mu <- 1 / max(1, t - t0)
  *
- * eta begins at lr, mu at 1. Training goes on from x; the average ax is a state, to be read at the end. As in PyTorch a
- * change of lr takes effect an update later. State: 1 value per parameter and the two scalars. */
+ * eta begins at lr, mu at 1. Training goes on from x; the average ax is a state, to be read at the end, and fp32 unless
+ * told otherwise: in 16 bits it would be as noisy as the weights. As in PyTorch a change of lr takes effect an update
+ * later. State: 1 value per parameter and the two scalars. */
 #include "optim/rule.h"
 
 enum { LR, LAMBD, ALPHA, T0, DECAY };
 enum { AX, ETA, MU };
-enum { K_ETA, K_SHRINK, K_MU };
+enum { K_ETA, K_KEEP, K_MU };
 
 static const tg_option options[] = {
     TG_OPTION_LR(1e-2, 1e-4, 1),
@@ -23,7 +24,7 @@ static const tg_option options[] = {
 };
 
 static const tg_slot slots[] = {
-    {.name = "ax"},
+    {.name = "ax", .needs_range = true},
     {.name = "eta", .shape = TG_SLOT_SCALAR},
     {.name = "mu", .shape = TG_SLOT_SCALAR},
 };
@@ -33,19 +34,19 @@ static void prepare(float *k, const tg_view *v)
     const double lr = v->option[LR], lambd = v->option[LAMBD], t = (double)v->t;
     const double eta = v->t == 1 ? lr : *v->scalar[ETA], mu = v->t == 1 ? 1 : *v->scalar[MU];
     k[K_ETA] = (float)eta;
-    k[K_SHRINK] = (float)(lambd * eta);
+    k[K_KEEP] = (float)(1 - lambd * eta);
     k[K_MU] = (float)mu;
     *v->scalar[ETA] = lr / pow(1 + lambd * lr * t, v->option[ALPHA]);
     *v->scalar[MU] = 1 / fmax(1, t - v->option[T0]);
 }
 
-static void block(const tg_block *b, const float *k)
+static void block(const tg_block *b, const float *restrict k)
 {
     float *restrict x = b->x, *restrict ax = b->slot[AX];
     const float *restrict g = b->g;
     const float old = k[K_MU] == 1.0f ? 0.0f : 1.0f; /* mu = 1: ax is x exactly */
     for (size_t i = 0; i < b->n; i++) {
-        const float now = x[i] - k[K_SHRINK] * x[i] - k[K_ETA] * g[i], was = old * ax[i];
+        const float now = k[K_KEEP] * x[i] - k[K_ETA] * g[i], was = old * ax[i];
         x[i] = now;
         ax[i] = was + k[K_MU] * (now - was);
     }

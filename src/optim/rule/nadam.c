@@ -49,7 +49,7 @@ static void prepare(float *k, const tg_view *v)
     k[K_EPS] = (float)v->option[EPS];
 }
 
-static void block(const tg_block *b, const float *k)
+static void block(const tg_block *b, const float *restrict k)
 {
     float *restrict x = b->x, *restrict m = b->slot[M], *restrict v = b->slot[V];
     const float *restrict g = b->g;

@@ -40,7 +40,7 @@ static void prepare(float *k, const tg_view *v)
 }
 
 /* Two forms of the loop: `rectified` is a constant at each call. */
-static inline void walk(const tg_block *b, const float *k, bool rectified)
+static inline void walk(const tg_block *b, const float *restrict k, bool rectified)
 {
     float *restrict x = b->x, *restrict m = b->slot[M], *restrict v = b->slot[V];
     const float *restrict g = b->g;
@@ -51,7 +51,7 @@ static inline void walk(const tg_block *b, const float *k, bool rectified)
     }
 }
 
-static void block(const tg_block *b, const float *k)
+static void block(const tg_block *b, const float *restrict k)
 {
     if (k[K_RECTIFIED] != 0)
         walk(b, k, true);

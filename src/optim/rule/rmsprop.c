@@ -40,26 +40,28 @@ static void prepare(float *k, const tg_view *v)
 }
 
 /* The four forms of the loop: the switches are constants at every call. */
-static inline void walk(const tg_block *b, const float *k, bool momentum, bool centered)
+static inline void walk(const tg_block *b, const float *restrict k, bool momentum, bool centered)
 {
     float *restrict x = b->x, *restrict v = b->slot[V], *restrict m = b->slot[BUFFER], *restrict a = b->slot[A];
     const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++) {
-        v[i] = k[K_KEEP] * v[i] + k[K_TAKE] * (g[i] * g[i]);
+    const float lr = k[K_LR], keep = k[K_KEEP], take = k[K_TAKE], eps = k[K_EPS], mu = k[K_MU];
+    const size_t n = b->n;
+    for (size_t i = 0; i < n; i++) {
+        v[i] = keep * v[i] + take * (g[i] * g[i]);
         float spread = v[i];
         if (centered) {
-            a[i] = k[K_KEEP] * a[i] + k[K_TAKE] * g[i];
+            a[i] = keep * a[i] + take * g[i];
             spread -= a[i] * a[i];
             spread = spread < v[i] * 0x1p-24f ? v[i] * 0x1p-24f : spread;
         }
-        float d = g[i] / (sqrtf(spread) + k[K_EPS]);
+        float d = g[i] / (sqrtf(spread) + eps);
         if (momentum)
-            d = m[i] = k[K_MU] * m[i] + d;
-        x[i] -= k[K_LR] * d;
+            d = m[i] = mu * m[i] + d;
+        x[i] -= lr * d;
     }
 }
 
-static void block(const tg_block *b, const float *k)
+static void block(const tg_block *b, const float *restrict k)
 {
     if (b->slot[BUFFER] == NULL && b->slot[A] == NULL)
         walk(b, k, false, false);

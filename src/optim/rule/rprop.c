@@ -40,15 +40,16 @@ static void prepare(float *k, const tg_view *v)
     k[K_MAX] = (float)v->option[STEP_MAX];
 }
 
-static void block(const tg_block *b, const float *k)
+static void block(const tg_block *b, const float *restrict k)
 {
     float *restrict x = b->x, *restrict prev = b->slot[PREV], *restrict s = b->slot[STEP];
     const float *restrict g = b->g;
+    const float first = k[K_FIRST], plus = k[K_PLUS], minus = k[K_MINUS], least = k[K_MIN], most = k[K_MAX];
     for (size_t i = 0; i < b->n; i++) {
         const float c = g[i] * prev[i], kept = c < 0.0f ? 0.0f : g[i];
-        float step = (s[i] + k[K_FIRST]) * (c > 0.0f ? k[K_PLUS] : c < 0.0f ? k[K_MINUS] : 1.0f);
-        step = step < k[K_MIN] ? k[K_MIN] : step;
-        step = step > k[K_MAX] ? k[K_MAX] : step;
+        float step = (s[i] + first) * (c > 0.0f ? plus : c < 0.0f ? minus : 1.0f);
+        step = step < least ? least : step;
+        step = step > most ? most : step;
         x[i] -= tg_sign(kept) * step;
         prev[i] = kept;
         s[i] = step;

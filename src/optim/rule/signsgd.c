@@ -16,7 +16,7 @@ static void prepare(float *k, const tg_view *v)
     k[K_WD] = (float)v->option[DECAY];
 }
 
-static void block(const tg_block *b, const float *k)
+static void block(const tg_block *b, const float *restrict k)
 {
     float *restrict x = b->x;
     const float *restrict g = b->g;

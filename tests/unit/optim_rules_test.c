@@ -1,0 +1,199 @@
+/* optim_rules_test.c -- what single rules promise beyond the suites that all of them pass: forms that are the same,
+ * rules that contain others, and numerical corners. */
+#include "optim_support.h"
+
+static float *weights(const work *w, size_t k) { return w->t[k].data; }
+
+static const float *state_of(const work *w, size_t k, const char *name)
+{
+    const tg_named_tensor *s = work_state(w, k, name);
+    assert_non_null(s);
+    assert_int_equal(s->format, TG_F32);
+    return s->data;
+}
+
+/* ---- two ways to write the same ---- */
+
+enum { N = 65 };
+
+/* The gradient of a sum of parabolas with curvatures between 0.2 and 2.2. */
+static double slope(size_t i, double x) { return (1.2 + (double)input_unit(31, i)) * (x - (double)input_unit(32, i)); }
+
+/* The texts' momentum has lr inside, v <- mu v - lr g(at), theta += v; Nesterov's looks at theta + mu v, which is where
+ * our weights are. */
+static void check_momentum(bool nesterov)
+{
+    const double mu = 0.83, lr = 0.0271, tolerance = 60 * 0x1p-23;
+    double theta[N], v[N] = {0};
+    work w;
+    work_create(&w, "sgd", (work_option[]){{"lr", "0.0271"}, {"momentum", "0.83"}, {"nesterov", nesterov ? "on" : "off"},
+                                           {"gradients", "buffered"}, {NULL, NULL}});
+    work_add(&w, 5, 13, TG_MATRIX, 17, TG_F32);
+    work_start(&w);
+    for (size_t i = 0; i < N; i++)
+        theta[i] = (double)weights(&w, 0)[i];
+    for (size_t u = 0; u < 60; u++) {
+        for (size_t i = 0; i < N; i++) {
+            w.t[0].g[i] = (float)slope(i, (double)weights(&w, 0)[i]);
+            v[i] = mu * v[i] - lr * slope(i, nesterov ? theta[i] + mu * v[i] : theta[i]);
+            theta[i] += v[i];
+        }
+        must(work_arrays(&w));
+        for (size_t i = 0; i < N; i++) {
+            const double at = nesterov ? theta[i] + mu * v[i] : theta[i];
+            if (!(fabs((double)weights(&w, 0)[i] - at) < tolerance))
+                fail_msg("update %zu, nesterov %d: x[%zu] is %.9g, not %.9g", u, nesterov, i, (double)weights(&w, 0)[i],
+                         at);
+        }
+    }
+    work_destroy(&w);
+}
+
+static void test_classic_momentum(void **state) { (void)state, check_momentum(false); }
+static void test_look_ahead(void **state) { (void)state, check_momentum(true); }
+
+/* ---- a rule within another: the same bits in weights and in the states that both have ---- */
+
+static void check_same(const char *one, const work_option *with, const char *other, const work_option *with_other,
+                       const char *shared)
+{
+    work a, b;
+    work_create(&a, one, with);
+    work_create(&b, other, with_other);
+    work_add_bag(&a, TG_F32);
+    work_add_bag(&b, TG_F32);
+    work_start(&a);
+    work_start(&b);
+    for (size_t u = 0; u < 7; u++) {
+        work_update(&a, u, 1, WORK_ARRAYS);
+        work_update(&b, u, 1, WORK_ARRAYS);
+    }
+    for (size_t k = 0; k < a.count; k++) {
+        assert_memory_equal(a.t[k].data, b.t[k].data, a.t[k].n * sizeof(float));
+        if (shared != NULL)
+            assert_memory_equal(state_of(&a, k, shared), state_of(&b, k, shared), a.t[k].n * sizeof(float));
+    }
+    work_destroy(&a);
+    work_destroy(&b);
+}
+
+static void test_contained(void **state)
+{
+    (void)state;
+    const work_option common[] = {{"lr", "0.0071"}, {"weight_decay", "0.113"}, {NULL, NULL}};
+    const work_option on[] = {common[0], common[1], {"amsgrad", "on"}, {NULL, NULL}};
+    const work_option off[] = {common[0], common[1], {"amsgrad", "off"}, {NULL, NULL}};
+    const work_option no_average[] = {common[0], common[1], {"beta", "0"}, {NULL, NULL}};
+    check_same("amsgrad", common, "adam", on, "max_exp_avg_sq");
+    check_same("amsgrad", off, "adam", common, "exp_avg_sq");
+    check_same("signsgd", common, "signum", no_average, NULL);
+}
+
+/* ---- adagrad: sleeping rows ---- */
+
+/* Rows 2 and 5 never have a gradient; the others at times. */
+static void fill_rows(work *w, size_t u)
+{
+    work_fill(w, u);
+    for (size_t i = 0; i < w->t[0].n; i++)
+        if (i / w->t[0].cols % 3 == 2)
+            w->t[0].g[i] = 0;
+}
+
+/* Without decay a row of zeros does nothing: lazy and dense embeddings are the same but for s of rows never reached. */
+static void check_lazy(const char *initial, const char *decay, bool same)
+{
+    work lazy, dense;
+    const work_option options[] = {{"lr", "0.053"}, {"lr_decay", "0.13"}, {"initial_accumulator_value", initial},
+                                   {"weight_decay", decay}, {NULL, NULL}};
+    work_create(&lazy, "adagrad", options);
+    work_create(&dense, "adagrad", options);
+    must(tg_optim_set(dense.o, TG_ALL_GROUPS, "embedding_update", "dense"));
+    work_add(&lazy, 7, 9, TG_EMBEDDING, 19, TG_F32);
+    work_add(&dense, 7, 9, TG_EMBEDDING, 19, TG_F32);
+    work_start(&lazy);
+    work_start(&dense);
+    for (size_t u = 0; u < 9; u++) {
+        fill_rows(&lazy, u);
+        fill_rows(&dense, u);
+        must(work_arrays(&lazy));
+        must(work_arrays(&dense));
+    }
+    assert_true((memcmp(lazy.t[0].data, dense.t[0].data, 63 * sizeof(float)) == 0) == same);
+    for (size_t i = 0; i < 63; i++) {
+        const bool never = i / 9 % 3 == 2;
+        assert_true(!never || weights(&lazy, 0)[i] == input_weight(19, i, TG_EMBEDDING));
+        assert_true(!never || state_of(&lazy, 0, "sum")[i] == 0);
+        if (same && !never)
+            assert_true(state_of(&lazy, 0, "sum")[i] == state_of(&dense, 0, "sum")[i]);
+        assert_true(never || state_of(&lazy, 0, "sum")[i] >= strtof(initial, NULL));
+    }
+    work_destroy(&lazy);
+    work_destroy(&dense);
+}
+
+static void test_adagrad_rows(void **state)
+{
+    (void)state;
+    check_lazy("0", "0", true);
+    check_lazy("0.73", "0", true);
+    check_lazy("0.73", "0.2", false);
+}
+
+/* ---- rmsprop: a gradient that does not vary ---- */
+
+/* v - a^2 is then rounding errors of either sign: steps stay finite, and below lr 2^12. */
+static void test_rmsprop_constant(void **state)
+{
+    (void)state;
+    work w;
+    float before[33];
+    work_create(&w, "rmsprop", (work_option[]){{"lr", "1e-4"}, {"centered", "on"}, {"alpha", "0.9"}, {NULL, NULL}});
+    work_add(&w, 3, 11, TG_MATRIX, 23, TG_F32);
+    work_start(&w);
+    for (size_t i = 0; i < 33; i++)
+        w.t[0].g[i] = 2.385f * (float)pow(1.7, (double)i - 16);
+    for (size_t u = 0; u < 500; u++) {
+        memcpy(before, weights(&w, 0), sizeof before);
+        must(work_arrays(&w));
+        for (size_t i = 0; i < 33; i++) {
+            const double step = (double)before[i] - (double)weights(&w, 0)[i];
+            if (!(step > 0 && step < 1e-4 * 0x1p12 * 1.01))
+                fail_msg("update %zu, gradient %g: a step of %g", u, (double)w.t[0].g[i], step);
+        }
+    }
+    work_destroy(&w);
+}
+
+/* ---- asgd: what the average is ---- */
+
+/* With t0 = 2 it is the mean of the weights from the fourth update on, and until then the weights themselves. */
+static void test_asgd_average(void **state)
+{
+    (void)state;
+    work w;
+    double sum[N] = {0};
+    work_create(&w, "asgd", (work_option[]){{"lr", "0.031"}, {"t0", "2"}, {"lambd", "0.07"}, {NULL, NULL}});
+    work_add(&w, 5, 13, TG_MATRIX, 29, TG_F32);
+    work_start(&w);
+    for (size_t u = 0; u < 12; u++) {
+        work_update(&w, u, 1, WORK_ARRAYS);
+        for (size_t i = 0; i < N; i++) {
+            const double x = (double)weights(&w, 0)[i], ax = (double)state_of(&w, 0, "ax")[i];
+            sum[i] += u >= 3 ? x : 0;
+            assert_true(u >= 4 || ax == x);
+            assert_true(u < 3 || fabs(ax - sum[i] / (double)(u - 2)) < 1e-6);
+        }
+    }
+    work_destroy(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_classic_momentum), cmocka_unit_test(test_look_ahead),
+        cmocka_unit_test(test_contained),        cmocka_unit_test(test_adagrad_rows),
+        cmocka_unit_test(test_rmsprop_constant), cmocka_unit_test(test_asgd_average),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
