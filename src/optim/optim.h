@@ -80,7 +80,7 @@ typedef struct tg_entry {
 typedef struct tg_pass {
     bool active;
     float k[TG_MAX_SCALARS];
-    float decoupled, coupled;   /* lr * weight_decay; weight_decay: what the driver applies */
+    float keep, coupled;        /* 1 - lr * weight_decay; weight_decay: what the driver applies */
     float gradient_scale;       /* unscaling, clipping, maximize */
     const void *gradient;       /* NULL: folded */
     tg_format gradient_format;

@@ -57,9 +57,9 @@ static void decay_of(const tg_optim *o, const tg_entry *e, const double *option,
     const bool spared = o->rule->spares_vectors && (e->param.role == TG_BIAS || e->param.role == TG_GAIN);
     const double lambda = spared ? 0 : option[o->rule->weight_decay];
     p->coupled = decay == TG_DECAY_COUPLED ? (float)lambda : 0;
-    p->decoupled = decay == TG_DECAY_DECOUPLED && o->rule->decay != TG_DECAY_OWN
-                       ? (float)(option[o->rule->lr] * lambda)
-                       : 0;
+    p->keep = decay == TG_DECAY_DECOUPLED && o->rule->decay != TG_DECAY_OWN
+                  ? (float)(1 - option[o->rule->lr] * lambda) /* PyTorch's form */
+                  : 1;
 }
 
 /* What the rule prepares from: without a decay that the driver does. `option` is room for a copy. */
@@ -67,7 +67,7 @@ static tg_view rule_view(const tg_optim *o, const tg_entry *e, const tg_pass *p,
 {
     tg_view view = tg_entry_view(o, e);
     const bool own = o->rule->decay == TG_DECAY_OWN || o->rule->decay == TG_DECAY_INNER;
-    if (!own || (p->coupled == 0 && p->decoupled == 0))
+    if (!own || (p->coupled == 0 && p->keep == 1))
         return view;
     for (size_t i = 0; i < o->rule->info.options.count; i++)
         option[i] = view.option[i];
@@ -166,9 +166,9 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, tg_works
     b.g = p->gradient == NULL ? NULL : tg_block_gradient(o, p, w, b.x, &at);
     if (b.g != NULL && e->lazy)
         catch_up(e, p, at.row, &b);
-    if (p->decoupled != 0)
+    if (p->keep != 1)
         for (size_t i = 0; i < at.n; i++)
-            b.x[i] -= p->decoupled * b.x[i];
+            b.x[i] *= p->keep;
 
     o->rule->block(&b, k);
 

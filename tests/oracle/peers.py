@@ -60,6 +60,14 @@ def optax_cases():
         yield "lion", o, lambda optax, o=o: optax.lion(o["lr"], b1=o["beta1"], b2=o["beta2"], weight_decay=o["weight_decay"])
     o = {"lr": 0.0091, "weight_decay": 0.0}
     yield "signsgd", o, lambda optax: optax.sign_sgd(0.0091)
+    for o in [{"lr": 0.37, "weight_decay": 0.0}, {"lr": 0.1, "weight_decay": 0.0, "trust_coefficient": 0.013, "momentum": 0.7}]:
+        # With a decay optax takes another norm; without, both are the paper's.
+        yield "lars", {"eps": 0.0, **o}, lambda optax, o=o: optax.lars(
+            o["lr"], trust_coefficient=o.get("trust_coefficient", 1e-3), momentum=o.get("momentum", 0.9))
+    for o in [{"lr": 0.0117}, {"lr": 0.0117, "beta1": 0.7, "beta2": 0.95, "eps": 1e-3, "weight_decay": 0.21}]:
+        yield "lamb", o, lambda optax, o=o: optax.lamb(
+            o["lr"], b1=o.get("beta1", 0.9), b2=o.get("beta2", 0.999), eps=o.get("eps", 1e-6),
+            weight_decay=o.get("weight_decay", 0.0))
     # Signum without decay: an average of the gradients, then the sign.
     o = {"lr": 0.0091, "beta": 0.9, "weight_decay": 0.0}
     yield "signum", o, lambda optax: optax.chain(optax.ema(0.9, debias=False), optax.scale_by_sign(), optax.scale(-0.0091))
