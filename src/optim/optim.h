@@ -180,9 +180,12 @@ void tg_range_see(tg_range *range, float most);     /* from any thread */
 
 /* pass.c: one walk over blocks. */
 double tg_tree_sum(const double *v, size_t n);         /* in a fixed order */
+/* Whether the row stays as it is: lazy, and without a gradient. What lies in its place of a gradient array means nothing. */
+bool tg_row_rests(const tg_entry *e, const tg_pass *p, size_t row);
 double tg_entry_rms(const tg_optim *o, const tg_entry *e); /* of the weights as they are stored */
 tg_view tg_entry_view(const tg_optim *o, const tg_entry *e);
-void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format format, double scale);
+/* `whole`: the gradient is the caller's array, in which a row of zeros means no gradient where rows are lazy. */
+void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format format, double scale, bool whole);
 void tg_pass_run(tg_optim *o, size_t first_entry, size_t end_entry); /* all active passes among them, then inactive */
 void tg_entry_measure(tg_optim *o, tg_entry *e);       /* recomputes block_squares */
 /* Changes the weights from outside any rule: `map` gets fp32 blocks, `first` is the first value's index. */

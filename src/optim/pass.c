@@ -76,7 +76,7 @@ static tg_view rule_view(const tg_optim *o, const tg_entry *e, const tg_pass *p,
     return view;
 }
 
-void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format format, double scale)
+void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format format, double scale, bool whole)
 {
     tg_entry *e = &o->entry[entry];
     tg_pass *p = &o->pass[entry];
@@ -84,6 +84,7 @@ void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format 
     *p = (tg_pass){.active = true,
                    .gradient = gradient,
                    .gradient_format = format,
+                   .rows_from_gradient = whole && e->lazy,
                    .gradient_scale = (float)(o->common[TG_COMMON_MAXIMIZE] != 0 ? -scale : scale),
                    .weight_key = tg_key_make((uint64_t)o->common[TG_COMMON_SEED], TG_STREAM_WEIGHT, o->update + 1, entry)};
     decay_of(o, e, o->group[e->param.group].now, p);
@@ -124,8 +125,7 @@ static bool all_zero(const tg_pass *p, size_t first, size_t n)
     return any == 0;
 }
 
-/* Whether the row stays as it is: lazy, and without a gradient. */
-static bool row_rests(const tg_entry *e, const tg_pass *p, size_t row)
+bool tg_row_rests(const tg_entry *e, const tg_pass *p, size_t row)
 {
     if (!e->lazy)
         return false;
@@ -152,7 +152,7 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, tg_works
     const tg_place at = tg_block_place(e, index);
     const float *k = p->k;
     float row_k[TG_MAX_SCALARS];
-    if (row_rests(e, p, at.row))
+    if (tg_row_rests(e, p, at.row))
         return;
     if (e->row_rms) {
         double option[TG_MAX_OPTIONS];
@@ -210,7 +210,7 @@ static void update_blocks(const tg_optim *o, size_t first, size_t end, size_t bl
 static void note_rows(tg_entry *e, const tg_pass *p)
 {
     for (size_t row = 0; row < e->param.rows; row++)
-        if (!row_rests(e, p, row))
+        if (!tg_row_rests(e, p, row))
             e->row_updates[row] = (uint32_t)(*e->updates + 1);
 }
 

@@ -53,6 +53,8 @@ static void try_block(const tg_optim *o, size_t entry, size_t index, tg_workspac
     const tg_entry *e = &o->entry[entry];
     const tg_pass *p = &o->pass[entry];
     const tg_place at = tg_block_place(e, index);
+    if (tg_row_rests(e, p, at.row))
+        return;
     tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at)};
     tg_block_states(o, e, w, &at, &b);
     b.g = tg_block_gradient(o, p, w, b.x, &at);
@@ -80,6 +82,8 @@ static float gradient_most(const tg_optim *o, size_t entry)
 #pragma omp for schedule(static)
         for (size_t index = 0; index < e->blocks; index++) {
             const tg_place at = tg_block_place(e, index);
+            if (tg_row_rests(e, &o->pass[entry], at.row))
+                continue;
             const float *x = tg_block_weights(o, e, &w, &at);
             const float here = o->kernels->max_abs(tg_block_gradient(o, &o->pass[entry], &w, x, &at), at.n);
             most = here > most ? here : most;

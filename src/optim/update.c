@@ -85,7 +85,7 @@ void tg_optim_update_entry(tg_optim *o, size_t param)
 {
     tg_entry *e = &o->entry[param];
     tg_tiles_settle(o, e);
-    tg_pass_prepare(o, param, tg_tiles_gradient(o, e), o->gradient_format, 1);
+    tg_pass_prepare(o, param, tg_tiles_gradient(o, e), o->gradient_format, 1, false);
     tg_pass_run(o, param, param + 1);
     e->released = true;
 }
@@ -136,7 +136,7 @@ tg_status tg_optim_end(tg_optim *o)
     const double scale = o->place == TG_BUFFERED ? clip_factor(o, buffered_norm(o)) : 1;
     for (size_t i = 0; i < o->entries; i++)
         if (o->entry[i].accepted > 0)
-            tg_pass_prepare(o, i, tg_tiles_gradient(o, &o->entry[i]), o->gradient_format, scale);
+            tg_pass_prepare(o, i, tg_tiles_gradient(o, &o->entry[i]), o->gradient_format, scale, false);
     tg_pass_run(o, 0, o->entries);
     return finish(o);
 }
@@ -173,11 +173,9 @@ tg_status tg_optim_step(tg_optim *o, const tg_grad *grads)
     status = tg_optim_guard_micro(o);
     const double scale = clip_factor(o, norm);
     for (size_t i = 0; i < o->entries; i++)
-        if (o->entry[i].accepted > 0) {
+        if (o->entry[i].accepted > 0)
             tg_pass_prepare(o, i, grads[i].data, grads[i].format,
-                            grads[i].scale > 0 ? scale / (double)grads[i].scale : scale);
-            o->pass[i].rows_from_gradient = o->entry[i].lazy;
-        }
+                            grads[i].scale > 0 ? scale / (double)grads[i].scale : scale, true);
     tg_pass_run(o, 0, o->entries);
     const tg_status finished = finish(o);
     return status != TG_OK ? status : finished;

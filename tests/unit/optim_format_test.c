@@ -48,7 +48,9 @@ static void check_updates(const char *rule, const work_option *options, tg_forma
     work_create(&half, rule, options);
     work_create(&full, rule, options);
     /* Step sizes come from the RMS of the weights without their rests. */
-    const double slack = rule_has(rule, "rms_floor") ? 0.0071 * (format == TG_BF16 ? 0x1p-9 : 0x1p-12) : 0;
+    const bool by_rms = rule_has(rule, "rms_floor") || rule_has(rule, "trust_coefficient") || rule_has(rule, "eps2") ||
+                        strcmp(rule, "lamb") == 0;
+    const double slack = by_rms ? 0.0071 * (format == TG_BF16 ? 0x1p-9 : 0x1p-12) : 0;
     for (size_t i = 0; i < sizeof shape / sizeof *shape; i++) {
         work_add(&half, shape[i][0], shape[i][1], (tg_role)(i % TG_ROLE_COUNT), (uint32_t)(40 + i), format);
         work_add(&full, shape[i][0], shape[i][1], (tg_role)(i % TG_ROLE_COUNT), (uint32_t)(40 + i), TG_F32);
@@ -77,7 +79,7 @@ static void check_updates(const char *rule, const work_option *options, tg_forma
 static void check_variant(const char *rule, work_option *options, size_t count)
 {
     static const char *const roundings[] = {[TG_STOCHASTIC] = "stochastic", [TG_NEAREST] = "nearest", [TG_KAHAN] = "kahan"};
-    options[count] = (work_option){"state_format", "fp32"};
+    options[count] = (work_option){"state_format", rule_is_coded(rule) ? "auto" : "fp32"};
     options[count + 1] = (work_option){"threads", "1"};
     for (int r = 0; r < 3; r++)
         for (int format = TG_BF16; format <= TG_F16; format++) {

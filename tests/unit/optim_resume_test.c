@@ -73,7 +73,7 @@ static void check_variant(const char *rule, work_option *options, size_t count)
     static const char *const states[] = {"auto", "fp32", "bf16"};
     for (size_t f = 0; f < 3; f++)
         for (size_t r = 0; r < 3; r++)
-            for (size_t s = 0; s < 3; s++) {
+            for (size_t s = 0; s < (rule_is_coded(rule) ? 1 : 3); s++) {
                 options[count] = (work_option){"rounding", roundings[r]};
                 options[count + 1] = (work_option){"state_format", states[s]};
                 check_resume(rule, options, formats[f], WORK_ARRAYS, 1);

@@ -293,6 +293,13 @@ static inline size_t option_index(const tg_rule_info *info, const char *name)
     return tg_option_find(&info->options, name);
 }
 
+/* Whether its states are 8-bit codes. */
+static inline bool rule_is_coded(const char *rule)
+{
+    const tg_rule_info *info = tg_rule_find(rule);
+    return info->slot_count > 0 && info->slots[0].codes != TG_CODES_NONE;
+}
+
 static inline bool rule_has(const char *rule, const char *name)
 {
     const tg_rule_info *info = tg_rule_find(rule);
@@ -321,7 +328,8 @@ static inline void for_each_choice(const char *rule, const tg_option *option, co
 /* A learning rate with which a weight moves by about 0.007 an update. */
 static inline const char *base_lr(const char *rule)
 {
-    static const work_option others[] = {{"adadelta", "7.1"}, {"adagrad", "0.0293"}}; /* lr sqrt(eps), lr / sqrt(t) */
+    static const work_option others[] = {{"adadelta", "7.1"}, {"adagrad", "0.0293"}, {"lars", "17"},
+                                          {"amos", "0.0531"}}; /* lr sqrt(eps), lr / sqrt(t), lr / 1000, lr / sqrt(cols) */
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(others[i].name, rule) == 0)
             return others[i].value;
