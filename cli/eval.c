@@ -14,7 +14,7 @@ static const cli_text texts[] = {
 static const tg_option options[] = {
     {.name = "batch", .kind = TG_INTEGER, .value = 12, .least = 1, .most = 1 << 20,
      .help = "windows worked on at once"},
-    {.name = "precision", .kind = TG_CHOICE, .value = TG_PRECISION_FP32, .most = 2, .choices = "fp32|mixed|bf16",
+    {.name = "precision", .kind = TG_CHOICE, .value = TG_PRECISION_FP32, .most = TG_PRECISION_COUNT - 1, .choices = "fp32|mixed|bf16|fp16",
      .help = "number format of the activations"},
 };
 

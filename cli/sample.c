@@ -17,7 +17,7 @@ static const tg_option options[] = {
      .help = "choose among the k likeliest tokens only; 0: all"},
     {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = 9007199254740992.0,
      .help = "the same seed gives the same text"},
-    {.name = "precision", .kind = TG_CHOICE, .value = TG_PRECISION_FP32, .most = 2, .choices = "fp32|mixed|bf16",
+    {.name = "precision", .kind = TG_CHOICE, .value = TG_PRECISION_FP32, .most = TG_PRECISION_COUNT - 1, .choices = "fp32|mixed|bf16|fp16",
      .help = "number format of the activations"},
 };
 

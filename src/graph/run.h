@@ -26,6 +26,7 @@ typedef struct tg_run {
     const int32_t *targets;  /* (B,T); negative: ignored. NULL in TG_GENERATE */
     uint64_t seed, update;   /* keys of dropout */
     uint32_t micro_step;
+    double loss_scale;       /* TG_TRAIN: gradients are times this; 0 means 1. The loss itself is not */
     tg_sink sink;            /* TG_TRAIN */
     bool draws_labels;       /* TG_TRAIN: targets that count are replaced by draws from the model's own output */
     tg_cache *cache;         /* TG_GENERATE: appended to; NULL: all there is to see is in this run */

@@ -30,8 +30,8 @@ static tg_status write_files(const tg_session *s, uint64_t update, double valida
     if (status == TG_OK)
         status = tg_optim_save(s->optim, states);
     if (status == TG_OK)
-        status = tg_settings_write(s->config, s->schedule, update, tg_corpus_hash(s->corpus), validation_loss,
-                                   directory);
+        status = tg_settings_write(s->config, s->schedule, &s->loss_scale, update, tg_corpus_hash(s->corpus),
+                                   validation_loss, directory);
     tg_heap_free(states);
     return status;
 }

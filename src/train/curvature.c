@@ -48,7 +48,7 @@ static void copy_weights(const tg_session *s, bool back)
 static tg_status run_batch(tg_session *s, uint64_t update, bool draws, tg_run *run)
 {
     const uint64_t seed = (uint64_t)s->config->option[TG_TRAIN_SEED];
-    *run = (tg_run){.tokens = s->tokens, .targets = s->targets, .seed = seed, .update = update, .sink = s->sink,
+    *run = (tg_run){.tokens = s->tokens, .targets = s->targets, .seed = seed, .update = update, .loss_scale = s->loss_scale.scale, .sink = s->sink,
                     .draws_labels = draws};
     tg_status status = tg_graph_run(s->train, run);
     return status == TG_OK ? tg_optim_micro_end(s->optim) : status;
@@ -57,7 +57,9 @@ static tg_status run_batch(tg_session *s, uint64_t update, bool draws, tg_run *r
 static tg_status observe_drawn(tg_session *s, uint64_t update)
 {
     tg_run run;
-    tg_status status = tg_optim_begin(s->optim, 1);
+    tg_status status = tg_optim_set_gradient_scale(s->optim, s->loss_scale.scale);
+    if (status == TG_OK)
+        status = tg_optim_begin(s->optim, 1);
     if (status == TG_OK)
         status = run_batch(s, update, true, &run);
     return status == TG_OK ? tg_optim_observe(s->optim, NULL, TG_ESTIMATE_SQUARES, (double)run.targets_counted) : status;
@@ -70,7 +72,7 @@ static tg_status probe(tg_session *s, uint64_t update, double length, double sig
     copy_weights(s, true);
     tg_status status = tg_optim_probe(s->optim, length);
     if (status == TG_OK)
-        status = tg_optim_set_gradient_scale(s->optim, sign);
+        status = tg_optim_set_gradient_scale(s->optim, sign * s->loss_scale.scale);
     return status == TG_OK ? run_batch(s, update, false, &run) : status;
 }
 

@@ -29,7 +29,7 @@ static tg_status weights_format(tg_format *format, const char *path)
 
 tg_status tg_loaded_open(tg_loaded *out, const char *path, tg_precision precision)
 {
-    tg_loaded opened = {.activations = precision == TG_PRECISION_FP32 ? TG_F32 : TG_BF16};
+    tg_loaded opened = {.activations = tg_precision_activations(precision)};
     tg_model_config config;
     tg_format weights = TG_F32;
     tg_status status = tg_model_config_read(&config, path);

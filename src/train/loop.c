@@ -59,6 +59,10 @@ static void on_event(void *ctx, const tg_event *event)
 {
     training *t = ctx;
     const bool bad = event->kind == TG_EVENT_BAD_GRADIENT;
+    if (bad && t->session.loss_scale.on) { /* told as one change of the scale */
+        t->session.loss_scale.overflow = true;
+        return;
+    }
     if (bad)
         note(t, "update %llu: the gradient of %s is not finite (%.0f in a row): guarded", (unsigned long long)event->update,
              event->param, event->value);
@@ -83,7 +87,7 @@ static tg_status run_micro_step(training *t, uint32_t micro, double *loss)
     tg_session *s = &t->session;
     const uint64_t seed = (uint64_t)t->config.option[TG_TRAIN_SEED];
     tg_run run = {.tokens = s->tokens, .targets = s->targets, .seed = seed, .update = t->update, .micro_step = micro,
-                  .sink = s->sink};
+                  .loss_scale = s->loss_scale.scale, .sink = s->sink};
     tg_status status = tg_corpus_batch(s->corpus, s->tokens, s->targets, s->train->batch, s->train->time, seed, t->update,
                                        micro);
     if (status == TG_OK)
@@ -92,6 +96,21 @@ static tg_status run_micro_step(training *t, uint32_t micro, double *loss)
         status = tg_optim_micro_end(s->optim);
     *loss += run.loss;
     return status;
+}
+
+static tg_status move_loss_scale(training *t)
+{
+    tg_loss_scale *s = &t->session.loss_scale;
+    const bool overflow = s->overflow;
+    bool changed;
+    const tg_status status = tg_loss_scale_after(s, &changed);
+    if (status != TG_OK || !changed)
+        return status;
+    if (overflow)
+        note(t, "update %llu: gradients overflowed fp16 and were left out: the loss scale is %g now",
+             (unsigned long long)t->update + 1, s->scale);
+    const tg_metric field = {.name = "loss_scale", .value = s->scale};
+    return t->metrics == NULL ? TG_OK : tg_metrics_append(t->metrics, t->update + 1, &field, 1);
 }
 
 static tg_status make_update(training *t)
@@ -103,11 +122,15 @@ static tg_status make_update(training *t)
     if (status == TG_OK)
         status = tg_curvature_observe(s, t->update);
     if (status == TG_OK)
+        status = tg_optim_set_gradient_scale(s->optim, s->loss_scale.scale);
+    if (status == TG_OK)
         status = tg_optim_begin(s->optim, micro_steps);
     for (uint32_t micro = 0; status == TG_OK && micro < micro_steps; micro++)
         status = run_micro_step(t, micro, &loss);
     if (status == TG_OK)
         status = tg_optim_end(s->optim);
+    if (status == TG_OK)
+        status = move_loss_scale(t);
     if (status == TG_EDIVERGED && t->saved_update > 0)
         status = tg_fail(status, "%s; the last good checkpoint is that of update %llu", tg_message(),
                          (unsigned long long)t->saved_update);
@@ -343,6 +366,10 @@ static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_
         status = tg_session_open(&t->session, &t->config, checkpoint);
     if (status == TG_OK)
         status = check_text(t, run);
+    if (run->texts != NULL && t->session.loss_scale.on) {
+        t->session.loss_scale.scale = run->loss_scale;
+        t->session.loss_scale.good = run->loss_scale_good;
+    }
     if (status == TG_OK)
         status = settle_schedule(t, run);
     if (status != TG_OK)

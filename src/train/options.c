@@ -10,8 +10,9 @@ static const tg_option options[TG_TRAIN_OPTIONS] = {
     [TG_TRAIN_BATCH] = WHOLE("batch", 12, 1, 1e6, "sequences of one micro-batch"),
     [TG_TRAIN_ACCUMULATE] = WHOLE("accumulate", 1, 1, 1e6, "micro-batches of one update"),
     [TG_TRAIN_UPDATES] = WHOLE("updates", 2000, 1, 4e9, "updates of the whole run"),
-    [TG_TRAIN_PRECISION] = {.name = "precision", .kind = TG_CHOICE, .most = 2, .choices = "fp32|mixed|bf16",
-                            .help = "of weights and activations: fp32, fp32 with bf16, or bf16"},
+    [TG_TRAIN_PRECISION] = {.name = "precision", .kind = TG_CHOICE, .most = TG_PRECISION_COUNT - 1,
+                            .choices = "fp32|mixed|bf16|fp16",
+                            .help = "of weights and activations: fp32, fp32 with bf16, bf16, or fp16 with loss scaling"},
     [TG_TRAIN_RECOMPUTE] = {.name = "recompute", .kind = TG_CHOICE, .most = 2, .choices = "none|block|sqrt",
                             .help = "activations made again in backward instead of kept: same bits, less memory"},
     [TG_TRAIN_VALIDATION] = {.name = "validation", .kind = TG_REAL, .value = 0.1, .least = 0, .most = 0.9,
@@ -24,6 +25,18 @@ static const tg_option options[TG_TRAIN_OPTIONS] = {
     [TG_TRAIN_KEEP] = WHOLE("keep", 2, 1, 1e6, "newest checkpoints that are kept"),
     [TG_TRAIN_LOG_EVERY] = WHOLE("log_every", 10, 1, 4e9, "updates from one line of metrics.jsonl to the next"),
 };
+
+static const struct {
+    tg_format weights, activations;
+} policy[TG_PRECISION_COUNT] = {
+    [TG_PRECISION_FP32] = {TG_F32, TG_F32},
+    [TG_PRECISION_MIXED] = {TG_F32, TG_BF16},
+    [TG_PRECISION_BF16] = {TG_BF16, TG_BF16},
+    [TG_PRECISION_FP16] = {TG_F16, TG_F16},
+};
+
+tg_format tg_precision_weights(tg_precision precision) { return policy[precision].weights; }
+tg_format tg_precision_activations(tg_precision precision) { return policy[precision].activations; }
 
 static const tg_option_table table = {options, TG_TRAIN_OPTIONS};
 

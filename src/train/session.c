@@ -11,6 +11,8 @@
 #include "train/curvature.h"
 #include "train/process.h"
 
+static tg_precision precision_of(const tg_train_config *c) { return (tg_precision)(int)c->option[TG_TRAIN_PRECISION]; }
+
 /* ---- text ---- */
 
 static tg_status make_tokenizer(tg_tokenizer **out, const char *kind, const char *data)
@@ -73,7 +75,7 @@ static tg_status open_model(tg_session *s, const char *checkpoint)
         status = check_vocab(s, &model);
     if (status != TG_OK)
         return status;
-    return tg_model_create(&s->model, &model, c->option[TG_TRAIN_PRECISION] == TG_PRECISION_BF16 ? TG_BF16 : TG_F32);
+    return tg_model_create(&s->model, &model, tg_precision_weights(precision_of(c)));
 }
 
 /* ---- optimizer ---- */
@@ -81,6 +83,8 @@ static tg_status open_model(tg_session *s, const char *checkpoint)
 static tg_status set_options(tg_optim *o, const tg_train_config *c)
 {
     tg_status status = tg_optim_set_number(o, TG_ALL_GROUPS, "seed", c->option[TG_TRAIN_SEED]);
+    if (status == TG_OK && precision_of(c) == TG_PRECISION_FP16) /* overflows belong to loss scaling: weights stay put */
+        status = tg_optim_set(o, TG_ALL_GROUPS, "nan_guard", "skip");
     for (size_t i = 0; status == TG_OK && i < c->settings; i++)
         status = tg_optim_set(o, TG_ALL_GROUPS, c->setting[i].name, c->setting[i].value);
     return status;
@@ -115,6 +119,7 @@ static tg_status open_optimizer(tg_session *s)
     if (status == TG_OK && tg_optim_gradient_place(s->optim) == TG_ARRAYS)
         status = tg_optim_set(s->optim, TG_ALL_GROUPS, "gradients", "buffered");
     s->rule = tg_rule_find(c->optimizer);
+    tg_loss_scale_init(&s->loss_scale, precision_of(c) == TG_PRECISION_FP16);
     if (status == TG_OK)
         status = tg_courses_check(s->schedule, s->optim, s->rule, (uint64_t)c->option[TG_TRAIN_UPDATES]);
     tg_optim_bytes bytes;
@@ -145,7 +150,7 @@ static tg_status sink_complete(void *optim, size_t weight) { return tg_optim_com
 static tg_status open_graphs(tg_session *s)
 {
     const tg_train_config *c = s->config;
-    const tg_format activations = c->option[TG_TRAIN_PRECISION] == TG_PRECISION_FP32 ? TG_F32 : TG_BF16;
+    const tg_format activations = tg_precision_activations(precision_of(c));
     const size_t batch = (size_t)c->option[TG_TRAIN_BATCH], time = tg_model_get_config(s->model)->context;
     if (!tg_multiply(&s->places, batch, time))
         return tg_fail(TG_EINVAL, "a batch of %zu x %zu tokens is too large", batch, time);

@@ -6,6 +6,7 @@
 #include "graph/run.h"
 #include "tiger/engine/train.h"
 #include "tiger/schedule.h"
+#include "train/loss_scale.h"
 
 typedef struct tg_session {
     const tg_train_config *config; /* complete: nothing NULL but data, init, out */
@@ -15,6 +16,7 @@ typedef struct tg_session {
     const tg_rule_info *rule;
     tg_optim *optim;
     tg_schedule *schedule;
+    tg_loss_scale loss_scale;
     tg_graph *train, *evaluate;    /* planned; allocated by tg_session_allocate */
     tg_sink sink;
     uint32_t *tokens;              /* one batch, (B,T) */

@@ -77,10 +77,13 @@ static json_t *run_object(const tg_train_config *config, const tg_schedule *sche
     return root;
 }
 
-tg_status tg_settings_write(const tg_train_config *config, const tg_schedule *schedule, uint64_t update,
-                            uint64_t corpus_hash, double validation_loss, const char *directory)
+tg_status tg_settings_write(const tg_train_config *config, const tg_schedule *schedule, const tg_loss_scale *loss_scale,
+                            uint64_t update, uint64_t corpus_hash, double validation_loss, const char *directory)
 {
     json_t *root = run_object(config, schedule, update, corpus_hash, validation_loss);
+    if (loss_scale->on)
+        json_object_set_new(root, "loss_scale", json_pack("{s:f, s:I}", "scale", loss_scale->scale, "good",
+                                                          (json_int_t)loss_scale->good));
     char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     char *path = tg_file_join(directory, file_name);
     tg_status status = text == NULL || path == NULL ? tg_no_memory(file_name, 4096) : TG_OK;
@@ -170,6 +173,22 @@ static tg_status read_watched(tg_saved_run *run, const json_t *array, const char
     return TG_OK;
 }
 
+/* A power of two, and updates since it changed; not there where loss scaling is off. */
+static tg_status read_loss_scale(tg_saved_run *run, const json_t *object, const char *name)
+{
+    const json_t *good = json_object_get(object, "good");
+    int exponent;
+    run->loss_scale = 1;
+    if (object == NULL)
+        return TG_OK;
+    run->loss_scale = json_number_value(json_object_get(object, "scale"));
+    if (!(run->loss_scale >= 1) || run->loss_scale > 0x1p60 || frexp(run->loss_scale, &exponent) != 0.5 ||
+        !json_is_integer(good) || json_integer_value(good) < 0)
+        return wrong(name, "loss_scale");
+    run->loss_scale_good = (uint64_t)json_integer_value(good);
+    return TG_OK;
+}
+
 static tg_status read_run(tg_saved_run *run, const json_t *root, const char *name)
 {
     tg_train_config *config = &run->config;
@@ -194,6 +213,8 @@ static tg_status read_run(tg_saved_run *run, const json_t *root, const char *nam
     run->validation_loss = json_is_number(validation) ? json_number_value(validation) : NAN;
     config->vocab = (size_t)json_integer_value(vocab);
     tg_status status = read_options(config, json_object_get(root, "options"), name);
+    if (status == TG_OK)
+        status = read_loss_scale(run, json_object_get(root, "loss_scale"), name);
     if (status == TG_OK)
         status = read_watched(run, json_object_get(root, "schedule_watched"), name);
     return status != TG_OK ? status : read_settings(config, json_object_get(root, "optimizer_options"), name);

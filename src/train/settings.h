@@ -5,6 +5,7 @@
 
 #include "tiger/engine/train.h"
 #include "tiger/schedule.h"
+#include "train/loss_scale.h"
 
 /* What a checkpoint says about its run, beside weights and states. */
 typedef struct tg_saved_run {
@@ -14,12 +15,14 @@ typedef struct tg_saved_run {
     double validation_loss; /* of the last evaluation; NaN before the first */
     tg_schedule_state *watched; /* what the schedule's courses remember; none unless it watches evaluations */
     size_t courses;
+    double loss_scale;      /* 1 where it is off */
+    uint64_t loss_scale_good;
     void *texts;            /* what owns the texts (the parsed JSON) */
 } tg_saved_run;
 
 /* DIRECTORY/trainer.json. */
-tg_status tg_settings_write(const tg_train_config *config, const tg_schedule *schedule, uint64_t update,
-                            uint64_t corpus_hash, double validation_loss, const char *directory);
+tg_status tg_settings_write(const tg_train_config *config, const tg_schedule *schedule, const tg_loss_scale *loss_scale,
+                            uint64_t update, uint64_t corpus_hash, double validation_loss, const char *directory);
 tg_status tg_settings_read(tg_saved_run *run, const char *directory);
 tg_status tg_settings_parse(tg_saved_run *run, const char *text, size_t bytes, const char *name); /* `name`: for messages */
 void tg_saved_run_fini(tg_saved_run *run);

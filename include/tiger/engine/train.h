@@ -26,7 +26,12 @@ enum {
 };
 const tg_option_table *tg_train_options(void);
 
-typedef enum tg_precision { TG_PRECISION_FP32, TG_PRECISION_MIXED, TG_PRECISION_BF16 } tg_precision;
+typedef enum tg_precision {
+    TG_PRECISION_FP32, TG_PRECISION_MIXED, TG_PRECISION_BF16, TG_PRECISION_FP16, TG_PRECISION_COUNT
+} tg_precision;
+/* Number formats of a policy's weights and activations. */
+tg_format tg_precision_weights(tg_precision precision);
+tg_format tg_precision_activations(tg_precision precision);
 
 /* NAME value pairs for the optimizer, as the user gave them. */
 typedef struct tg_setting {
