@@ -106,7 +106,7 @@ static tg_status panel_logits(tg_work *work, const head *h, const void *x, size_
     *logits = h->trains && h->format == TG_F32 && !work->planning ? (float *)h->kept + col : h->logits;
     const tg_product product = {.m = rows, .n = cols, .k = h->c, .transpose_b = true, .lda = h->c, .ldb = h->c,
                                 .ldc = *ld};
-    return tg_work_product(work, &product, x, weight_panel(work, h, col, cols), *logits);
+    return tg_work_product(work, &product, x, weight_panel(work, h, col, cols), NULL, *logits);
 }
 
 /* ---- first walk: logits, softmax, loss ----------------------------------------------------------------------------- */
@@ -235,13 +235,13 @@ static tg_status give_panel(tg_work *work, const head *h, const tg_call *call, c
     if (d->dx != NULL || work->planning) {
         const tg_product product = {.m = p->rows, .n = h->c, .k = p->cols, .lda = ld, .ldb = h->c, .ldc = h->c,
                                     .add = p->index > 0 || (straight && d->add)};
-        status = tg_work_product(work, &product, g, weight_panel(work, h, p->col, p->cols), dx);
+        status = tg_work_product(work, &product, g, weight_panel(work, h, p->col, p->cols), NULL, dx);
     }
     if (status != TG_OK || (call != NULL && !tg_call_trains(call, W)))
         return status;
     const tg_product product = {.m = p->cols, .n = h->c, .k = p->rows, .transpose_a = true, .lda = ld, .ldb = h->c,
                                 .ldc = h->c};
-    status = tg_work_product(work, &product, g, x, h->tile);
+    status = tg_work_product(work, &product, g, x, NULL, h->tile);
     return status == TG_OK && call != NULL ? tg_call_tile(call, W, p->col, p->cols, h->tile) : status;
 }
 
