@@ -10,6 +10,19 @@
 
 #define TG_ROW_LANES ((size_t)16)
 
+/* Steps of a fixed tree over the lanes; written out by the callers, because compilers vectorise a loop of known length. */
+static inline void tg_row_halve_max(float *restrict lane, size_t half)
+{
+    for (size_t l = 0; l < half; l++)
+        lane[l] = lane[l + half] > lane[l] ? lane[l + half] : lane[l];
+}
+
+static inline void tg_row_halve_sum(float *restrict lane, size_t half)
+{
+    for (size_t l = 0; l < half; l++)
+        lane[l] += lane[l + half];
+}
+
 /* -Inf when n = 0; NaN is passed over. */
 static inline float tg_row_max(const float *restrict x, size_t n)
 {
@@ -22,18 +35,18 @@ static inline float tg_row_max(const float *restrict x, size_t n)
             lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
     for (size_t l = 0; i + l < n; l++)
         lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
-    for (size_t half = TG_ROW_LANES / 2; half > 0; half /= 2)
-        for (size_t l = 0; l < half; l++)
-            lane[l] = lane[l + half] > lane[l] ? lane[l + half] : lane[l];
-    return lane[0];
+    tg_row_halve_max(lane, 8);
+    tg_row_halve_max(lane, 4);
+    tg_row_halve_max(lane, 2);
+    return lane[1] > lane[0] ? lane[1] : lane[0];
 }
 
 static inline float tg_row_lanes_total(float *restrict lane)
 {
-    for (size_t half = TG_ROW_LANES / 2; half > 0; half /= 2)
-        for (size_t l = 0; l < half; l++)
-            lane[l] += lane[l + half];
-    return lane[0];
+    tg_row_halve_sum(lane, 8);
+    tg_row_halve_sum(lane, 4);
+    tg_row_halve_sum(lane, 2);
+    return lane[0] + lane[1];
 }
 
 static inline float tg_row_sum(const float *restrict x, size_t n)
