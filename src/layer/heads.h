@@ -83,11 +83,7 @@ static inline void store_head(const head_view *v, size_t row, size_t count, size
         float *x = room + r * dim;
         if (table != NULL)
             tg_rope_back(x, table + (row + r) * dim, dim);
-        const size_t at = (row + r) * v->ld;
-        if (v->format == TG_F32)
-            tg_finish_f32((float *)v->first + at, x, NULL, v->add, dim);
-        else
-            tg_finish_bf16((uint16_t *)v->first + at, x, NULL, v->add, dim);
+        tg_finish_row(v->first, v->format, (row + r) * v->ld, x, NULL, v->add, dim);
     }
 }
 
