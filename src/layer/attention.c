@@ -175,7 +175,7 @@ static void give_row(const head_job *j, void *operands, float *x, size_t r, size
     void *row = tg_to(operands, format, r * padded(seen));
     if (format != TG_F32)
         TG_PER_ISA(tg_kernels).narrow(row, x, format, n);
-    memset(tg_to(row, format, n), 0, (seen - n) * tg_format_bytes(format));
+    memset(tg_to(row, format, n), 0, (seen - n) * tg_value_bytes(format));
 }
 
 /* ---- forward ------------------------------------------------------------------------------------------------------- */
@@ -188,10 +188,8 @@ static void softmax_rows(const head_job *j, size_t first, size_t count, size_t s
         const size_t n = keys_seen(s, first + r + 1), whole = padded(n);
         float *x = j->w->s + r * padded(seen);
         for (size_t i = n; i < whole; i++)
-            x[i] = x[0];
-        const float most = tg_row_max(x, whole), nothing = most - TG_ROW_NOTHING / s->scale;
-        for (size_t i = n; i < whole; i++)
-            x[i] = nothing;
+            x[i] = TG_ROW_NOTHING;
+        const float most = tg_row_max(x, whole);
         const float sum = tg_row_exp_sum(x, s->scale, most * s->scale, whole);
         give_row(j, j->w->p, x, r, n, seen);
         j->w->row[r] = 1.0f / sum;
@@ -300,9 +298,8 @@ static void backward_rows(const head_job *j, size_t first, size_t count, size_t 
     for (size_t r = 0; r < count; r++) {
         const size_t n = keys_seen(s, first + r + 1), whole = padded(n);
         float *p = j->w->s + r * padded(seen), *ds = j->w->ds + r * padded(seen);
-        const float nothing = (lse[first + r] - TG_ROW_NOTHING) / s->scale;
         for (size_t i = n; i < whole; i++) {
-            p[i] = nothing;
+            p[i] = TG_ROW_NOTHING;
             ds[i] = 0.0f;
         }
         const float dot = tg_row_exp_dot(p, ds, s->scale, lse[first + r], whole);

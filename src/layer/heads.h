@@ -52,15 +52,16 @@ static inline matrix load_head(void *room, float *spare, tg_format to, const hea
 {
     if (v->format == TG_F32 && to == TG_F32 && table == NULL)
         return (matrix){tg_to(v->first, TG_F32, row * v->ld), v->ld};
+    if (v->format == to && table == NULL) {
+        const size_t bytes = dim * tg_value_bytes(to);
+        for (size_t r = 0; r < count; r++)
+            memcpy((char *)room + r * bytes, tg_at(v->first, to, (row + r) * v->ld), bytes);
+        return (matrix){room, dim};
+    }
     for (size_t r = 0; r < count; r++) {
         void *x = tg_to(room, to, r * dim);
-        const void *stored = tg_at(v->first, v->format, (row + r) * v->ld);
         float *middle = to == TG_F32 ? x : spare;
-        if (v->format == to && table == NULL) {
-            memcpy(x, stored, dim * tg_format_bytes(to));
-            continue;
-        }
-        TG_PER_ISA(tg_kernels).widen(middle, stored, v->format, dim);
+        TG_PER_ISA(tg_kernels).widen(middle, tg_at(v->first, v->format, (row + r) * v->ld), v->format, dim);
         if (table != NULL)
             tg_rope(middle, table + (row + r) * dim, dim);
         if (to != TG_F32)

@@ -73,8 +73,8 @@ static inline float tg_row_dot(const float *restrict x, const float *restrict y,
     return tg_row_lanes_total(lane);
 }
 
-/* exp(-TG_ROW_NOTHING) adds nothing to an fp32 sum of at least one, and no subnormal slows it down. */
-#define TG_ROW_NOTHING 80.0f
+/* No maximum, and its exp is 0. */
+#define TG_ROW_NOTHING (-3e38f)
 
 /* x <- exp(scale x - by); returns their sum. */
 static inline float tg_row_exp_sum(float *restrict x, float scale, float by, size_t n)

@@ -50,12 +50,15 @@ bool tg_all_finite(const void *x, tg_format format, size_t n);
 /* n as equal panels of at most `most`, each but the last a multiple of 64. */
 size_t tg_panel_size(size_t n, size_t most);
 
+/* Of an activation's or a weight's format; inline, for loops over short rows. */
+static inline size_t tg_value_bytes(tg_format format) { return format == TG_F32 ? sizeof(float) : sizeof(uint16_t); }
+
 static inline const void *tg_at(const void *x, tg_format format, size_t index)
 {
-    return (const char *)x + index * tg_format_bytes(format);
+    return (const char *)x + index * tg_value_bytes(format);
 }
 
-static inline void *tg_to(void *x, tg_format format, size_t index) { return (char *)x + index * tg_format_bytes(format); }
+static inline void *tg_to(void *x, tg_format format, size_t index) { return (char *)x + index * tg_value_bytes(format); }
 
 static inline size_t tg_least(size_t a, size_t b) { return a < b ? a : b; }
 
