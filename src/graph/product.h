@@ -34,8 +34,9 @@ static inline bool tg_product_fuses(size_t k, size_t n) { return n <= ((size_t)1
 /* C fp32, A and B fp32. Uses all threads, or the calling one alone inside a parallel region. No planning needed. */
 tg_status tg_product_f32(const tg_product *product, const float *a, const float *b, float *c);
 
-/* What the library allocates inside tg_product_f32 for its packed panels, at most; released on return. */
-size_t tg_product_f32_library_bytes(const tg_product *product);
+/* What the library allocates for the packed panels of an fp32 product, or of a native one that is not `alone` and does
+ * not fuse, at most; released on return. */
+size_t tg_product_library_bytes(const tg_product *product);
 
 /* The compiled native products of one graph. */
 typedef struct tg_products tg_products;

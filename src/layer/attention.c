@@ -168,14 +168,19 @@ static matrix load(const head_job *j, void *room, const head_view *v, size_t row
     return load_head(room, j->w->spare, j->work->format, v, row, count, j->s->dim, table);
 }
 
-/* A row of scores x as an operand: its first n values, then 0 up to `seen`. */
-static void give_row(const head_job *j, void *operands, float *x, size_t r, size_t n, size_t seen)
+/* Of a row's last vector, x[n .. padded(n)), to `value`: one vector's work, no branch on n. */
+static void fill_tail(float *x, size_t n, float value)
 {
-    const tg_format format = j->work->format;
-    void *row = tg_to(operands, format, r * padded(seen));
-    if (format != TG_F32)
-        TG_PER_ISA(tg_kernels).narrow(row, x, format, n);
-    memset(tg_to(row, format, n), 0, (seen - n) * tg_value_bytes(format));
+    const size_t last = padded(n) - TG_ROW_LANES;
+    for (size_t l = 0; l < TG_ROW_LANES; l++)
+        x[last + l] = last + l < n ? x[last + l] : value;
+}
+
+/* (count, padded(seen)) scores as operands. */
+static void give_scores(const head_job *j, void *operands, const float *scores, size_t count, size_t seen)
+{
+    if (operands != scores)
+        TG_PER_ISA(tg_kernels).narrow(operands, scores, j->work->format, count * padded(seen));
 }
 
 /* ---- forward ------------------------------------------------------------------------------------------------------- */
@@ -184,17 +189,26 @@ static void give_row(const head_job *j, void *operands, float *x, size_t r, size
 static void softmax_rows(const head_job *j, size_t first, size_t count, size_t seen, float *lse)
 {
     const shape *s = j->s;
+    float most[BLOCK * TG_ROW_LANES], sum[BLOCK * TG_ROW_LANES];
     for (size_t r = 0; r < count; r++) {
         const size_t n = keys_seen(s, first + r + 1), whole = padded(n);
         float *x = j->w->s + r * padded(seen);
-        for (size_t i = n; i < whole; i++)
-            x[i] = TG_ROW_NOTHING;
-        const float most = tg_row_max(x, whole);
-        const float sum = tg_row_exp_sum(x, s->scale, most * s->scale, whole);
-        give_row(j, j->w->p, x, r, n, seen);
-        j->w->row[r] = 1.0f / sum;
+        fill_tail(x, n, TG_ROW_NOTHING);
+        tg_row_max_lanes(most + r * TG_ROW_LANES, x, whole);
+    }
+    tg_rows_max(most, count);
+    for (size_t r = 0; r < count; r++) {
+        const size_t whole = padded(keys_seen(s, first + r + 1)), lanes = r * TG_ROW_LANES;
+        float *x = j->w->s + r * padded(seen);
+        tg_row_exp_lanes(sum + lanes, x, s->scale, most[lanes] * s->scale, whole);
+        memset(x + whole, 0, (padded(seen) - whole) * sizeof *x);
+    }
+    give_scores(j, j->w->p, j->w->s, count, seen);
+    tg_rows_total(sum, count);
+    for (size_t r = 0; r < count; r++) {
+        j->w->row[r] = 1.0f / sum[r * TG_ROW_LANES];
         if (lse != NULL)
-            lse[first + r] = most * s->scale + logf(sum);
+            lse[first + r] = most[r * TG_ROW_LANES] * s->scale + logf(sum[r * TG_ROW_LANES]);
     }
 }
 
@@ -295,18 +309,24 @@ static void backward_rows(const head_job *j, size_t first, size_t count, size_t 
 {
     const shape *s = j->s;
     const float *lse = (const float *)j->call->saved[0] + (j->b * s->heads + j->head) * s->time;
+    float dot[BLOCK * TG_ROW_LANES];
     for (size_t r = 0; r < count; r++) {
         const size_t n = keys_seen(s, first + r + 1), whole = padded(n);
         float *p = j->w->s + r * padded(seen), *ds = j->w->ds + r * padded(seen);
-        for (size_t i = n; i < whole; i++) {
-            p[i] = TG_ROW_NOTHING;
-            ds[i] = 0.0f;
-        }
-        const float dot = tg_row_exp_dot(p, ds, s->scale, lse[first + r], whole);
-        tg_row_slope(ds, p, dot, s->scale, whole);
-        give_row(j, j->w->p, p, r, n, seen);
-        give_row(j, j->w->slope, ds, r, n, seen);
+        fill_tail(p, n, TG_ROW_NOTHING);
+        fill_tail(ds, n, 0.0f);
+        tg_row_exp_dot_lanes(dot + r * TG_ROW_LANES, p, ds, s->scale, lse[first + r], whole);
     }
+    tg_rows_total(dot, count);
+    for (size_t r = 0; r < count; r++) {
+        const size_t whole = padded(keys_seen(s, first + r + 1)), rest = (padded(seen) - whole) * sizeof(float);
+        float *p = j->w->s + r * padded(seen), *ds = j->w->ds + r * padded(seen);
+        tg_row_slope(ds, p, dot[r * TG_ROW_LANES], s->scale, whole);
+        memset(p + whole, 0, rest);
+        memset(ds + whole, 0, rest);
+    }
+    give_scores(j, j->w->p, j->w->s, count, seen);
+    give_scores(j, j->w->slope, j->w->ds, count, seen);
 }
 
 /* Where a key head's gradients are gathered. */
@@ -450,7 +470,7 @@ static tg_status plan(tg_graph *graph, tg_op *op)
     if (trains)
         op->saved[0] = tg_graph_tensor(graph, TG_F32, s.batch * s.heads, s.time);
     const tg_product largest = {.m = BLOCK, .n = keys, .k = s.dim};
-    const size_t library = work_of(graph).format == TG_F32 ? threads * tg_product_f32_library_bytes(&largest) : 0;
+    const size_t library = work_of(graph).format == TG_F32 ? threads * tg_product_library_bytes(&largest) : 0;
     graph->library_bytes = library > graph->library_bytes ? library : graph->library_bytes;
     return graph->failed;
 }

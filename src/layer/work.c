@@ -50,15 +50,15 @@ tg_status tg_work_product(tg_work *work, const tg_product *product, const void *
     if (!work->planning)
         return work->format == TG_F32 ? tg_product_f32(product, a, b, c)
                                       : tg_products_run(work->products, product, a, b, bias, c, work->native);
-    size_t *most = work->format == TG_F32 ? &work->library_bytes : &work->native_bytes, bytes = 0;
-    if (work->format == TG_F32) {
-        bytes = tg_product_f32_library_bytes(product);
-    } else {
+    size_t bytes = 0;
+    if (work->format != TG_F32) {
         const tg_status status = tg_products_plan(work->products, product, &bytes);
         if (status != TG_OK)
             return status;
+        work->native_bytes = bytes > work->native_bytes ? bytes : work->native_bytes;
     }
-    *most = bytes > *most ? bytes : *most;
+    bytes = product->alone || product->to != TG_F32 ? 0 : tg_product_library_bytes(product);
+    work->library_bytes = bytes > work->library_bytes ? bytes : work->library_bytes;
     return TG_OK;
 }
 

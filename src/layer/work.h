@@ -23,7 +23,7 @@ typedef struct tg_work {
     size_t scratch_bytes; /* planning: taken so far */
     size_t native_bytes;  /* planning: the most a native product wants */
     void *native;         /* running: scratch of native products */
-    size_t library_bytes; /* planning: the most fp32 products take */
+    size_t library_bytes; /* planning: the most the library takes for itself */
 } tg_work;
 
 /* For products of activations of the graph. */
