@@ -61,9 +61,9 @@ tg_status tg_product_f32(const tg_product *p, const float *a, const float *b, fl
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-/* Measured on oneDNN 2.6: one packed panel of B, at most 6.7 MiB, shared; per thread a panel of A of at most 0.6 MiB and
- * 72 KiB of its own. In bf16 half of it, but those panels come and go at different sizes in the heap, which stays about
- * as large as fp32's. */
+/* Measured on oneDNN 2.6: one packed panel of B, at most 6.7 MiB, shared; per thread a panel of A of at most 0.6 MiB
+ * and 72 KiB of its own. In bf16 half of it, but those panels come and go at different sizes in the heap, which stays
+ * about as large as fp32's. */
 size_t tg_product_library_bytes(const tg_product *p)
 {
     const size_t threads = omp_in_parallel() ? 1 : (size_t)omp_get_max_threads();

@@ -49,8 +49,8 @@ tg_arithmetic tg_products_arithmetic(const tg_products *products);
 /* Compiles a product of bf16 A and B; *scratch_bytes is what its run needs. Planning the same product again is free.
  * Outside of parallel regions. */
 tg_status tg_products_plan(tg_products *products, const tg_product *product, size_t *scratch_bytes);
-/* Runs a planned product; `bias` is fp32, NULL without; `scratch` is aligned to a cache line. An `alone` product may run
- * in several threads at once, as many as there were (omp_get_max_threads) when it was planned. */
+/* Runs a planned product; `bias` is fp32, NULL without; `scratch` is aligned to a cache line. An `alone` product may
+ * run in several threads at once, as many as there were (omp_get_max_threads) when it was planned. */
 tg_status tg_products_run(tg_products *products, const tg_product *product, const void *a, const void *b,
                           const float *bias, void *c, void *scratch);
 

@@ -50,7 +50,7 @@ static size_t most_keys(const tg_graph *graph)
 /* How many keys the queries before `end` see. */
 static size_t keys_seen(const shape *s, size_t end) { return s->past + (s->causal ? end : s->time); }
 
-/* The same for products. Native ones are compiled for every number of keys, so those are rounded up to one of at most 16. */
+/* The same for products. Native ones are compiled for every number of keys, so it is rounded up to one of at most 16. */
 static size_t keys_of_block(const tg_work *work, const shape *s, size_t end)
 {
     const size_t seen = keys_seen(s, end), all = keys_seen(s, s->time);
@@ -82,12 +82,12 @@ static tg_status multiply(tg_work *work, size_t m, size_t n, size_t k, matrix a,
 /* A thread's scratch. Operands are in the products' format; s, ds and the results are fp32, and where that is the
  * products' format too, p is s and slope is ds. */
 typedef struct bench {
-    void *k, *v;            /* (T, D), operands */
-    void *q, *y;            /* (BLOCK, D), operands */
-    void *p, *slope;        /* (BLOCK, keys, padded), operands: P, dS */
-    float *s, *ds;          /* (BLOCK, keys, padded) */
+    void *k, *v;              /* (T, D), operands */
+    void *q, *y;              /* (BLOCK, D), operands */
+    void *p, *slope;          /* (BLOCK, keys, padded), operands: P, dS */
+    float *s, *ds;            /* (BLOCK, keys, padded) */
     float *out, *row, *spare; /* (BLOCK, D): Y or dQ; (BLOCK); (D) */
-    float *dk, *dv;         /* (T, D) */
+    float *dk, *dv;           /* (T, D) */
 } bench;
 
 /* Rows of S are padded, so that loops over them run in whole vectors. */
@@ -219,8 +219,8 @@ static tg_status forward_block(const head_job *j, size_t first, size_t count, fl
     const size_t seen = keys_of_block(j->work, s, first + count);
     const matrix scores = {w->s, padded(seen)}, p = {w->p, padded(seen)};
     const head_view q = input_view(j, Q, j->head), y = output_view(j, j->call->out[0]);
-    tg_status status = multiply(j->work, count, seen, s->dim, load(j, w->q, &q, first, count, j->table), false, j->k, true,
-                                scores, false);
+    const matrix queries = load(j, w->q, &q, first, count, j->table);
+    tg_status status = multiply(j->work, count, seen, s->dim, queries, false, j->k, true, scores, false);
     if (status != TG_OK)
         return status;
     softmax_rows(j, first, count, seen, lse);
@@ -295,7 +295,9 @@ static tg_status forward(const tg_call *call)
     for (size_t i = 0; i < jobs; i++) {
         tg_work work = thread_work(call, &s, TG_FORWARD);
         bench w = bench_init(&work, &s, most_keys(call->graph), false);
-        head_job j = {.call = call, .s = &s, .table = table, .work = &work, .w = &w, .b = i / s.heads, .head = i % s.heads};
+        head_job j = {.call = call, .s = &s, .table = table, .work = &work, .w = &w};
+        j.b = i / s.heads;
+        j.head = i % s.heads;
         const int status = (int)forward_head(&j);
         failed = status > failed ? status : failed;
     }

@@ -58,7 +58,10 @@ static inline const void *tg_at(const void *x, tg_format format, size_t index)
     return (const char *)x + index * tg_value_bytes(format);
 }
 
-static inline void *tg_to(void *x, tg_format format, size_t index) { return (char *)x + index * tg_value_bytes(format); }
+static inline void *tg_to(void *x, tg_format format, size_t index)
+{
+    return (char *)x + index * tg_value_bytes(format);
+}
 
 static inline size_t tg_least(size_t a, size_t b) { return a < b ? a : b; }
 
