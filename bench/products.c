@@ -136,7 +136,7 @@ static void measure(bench *s, const char *name, tg_product p)
         for (int native = 0; native < (s->native != NULL ? 2 : 1); native++) {
             const double start = now();
             if (native)
-                must(tg_products_run(s->native, &p, s->a, s->b, s->c, s->scratch));
+                must(tg_products_run(s->native, &p, s->a, s->b, NULL, s->c, s->scratch));
             else
                 must(tg_product_f32(&p, s->a, s->b, s->c));
             const double seconds = now() - start;

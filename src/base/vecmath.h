@@ -1,8 +1,9 @@
 /* base/vecmath.h -- exp, tanh, erf and the logistic function without branches or calls, so that loops over them vectorise;
  * the same bits on every instruction set.
  *
- * exp: x = n ln 2 + r with |r| <= ln 2 / 2, Taylor's series of degree 7 in r, then a scaling by 2^n in two halves, so that
- * overflow gives Inf and underflow subnormals. Within 2 units in the last place; NaN stays NaN.
+ * exp: x = n ln 2 + r with |r| <= ln 2 / 2, Taylor's series of degree 7 in r, then one scaling by 2^n, whose exponent
+ * field makes it Inf for n = 128 and 0 for n = -127: so beyond 88.3 the result is Inf, below -87.6 it is 0, and never
+ * subnormal. Within 2 units in the last place; NaN stays NaN.
  * erf: below 1 a polynomial in x^2; above, 1 - exp(-x^2) Q(1/x). Both interpolate at Chebyshev nodes (error 1.2e-9). */
 #ifndef TG_BASE_VECMATH_H
 #define TG_BASE_VECMATH_H
@@ -24,15 +25,14 @@ static inline float tg_exp_reduce(float x, int32_t *n)
     return r + r * r * (0.5f + r * (1.0f / 6 + r * tail));
 }
 
-static inline float tg_power_of_2(int32_t n) { return tg_float_from_bits((uint32_t)(n + 127) << 23); } /* -126..127 */
+static inline float tg_power_of_2(int32_t n) { return tg_float_from_bits((uint32_t)(n + 127) << 23); } /* -127..128 */
 
 static inline float tg_exp(float x)
 {
     int32_t n;
-    const float low = x < -104.0f ? -104.0f : x;
+    const float low = x < -88.0f ? -88.0f : x;
     const float rest = tg_exp_reduce(low > 89.0f ? 89.0f : low, &n);
-    const int32_t half = n >> 1;
-    return (1.0f + rest) * tg_power_of_2(half) * tg_power_of_2(n - half);
+    return (1.0f + rest) * tg_power_of_2(n);
 }
 
 /* 1 / (1 + exp(-x)) */

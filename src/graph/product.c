@@ -1,7 +1,7 @@
 /* graph/product.c -- matrix products by oneDNN 2.x or 3.x. Compiled once: it only calls the library.
  *
- * Compiling a native product costs milliseconds, so each shape is compiled once per graph. Its scratch is the caller's, so
- * that it is part of the plan. */
+ * Compiling a native product costs milliseconds, so each shape is compiled once per graph. Its scratch is the caller's,
+ * so that it is part of the plan. */
 #include "graph/product.h"
 
 #include <dnnl.h>
@@ -15,12 +15,22 @@
 #include "base/fail.h"
 #include "base/memory.h"
 
+/* The library's objects that carry pointers: a thread that runs a product needs its own. */
+enum { A, B, C, BIAS, SCRATCH, HANDLES };
+typedef dnnl_memory_t handles[HANDLES];
+
 typedef struct native {
     tg_product shape;
     dnnl_primitive_t primitive;
-    dnnl_memory_t a, b, c, scratch;
-    size_t scratch_bytes;
+    handles *of_thread;
+    size_t threads, scratch_bytes;
 } native;
+
+/* Where a thread found its last product: the next one is likely the next in the list. */
+typedef struct cursor {
+    size_t at;
+    char padding[TG_CACHE_LINE - sizeof(size_t)];
+} cursor;
 
 struct tg_products {
     tg_arithmetic arithmetic;
@@ -28,31 +38,33 @@ struct tg_products {
     dnnl_stream_t stream;
     native *list;
     size_t count;
+    cursor *of_thread;
+    size_t threads;
 };
 
 static tg_status refused(const char *what, const tg_product *p, dnnl_status_t status)
 {
     return tg_fail(status == dnnl_out_of_memory ? TG_ENOMEM : TG_EUNSUPPORTED,
-                   "oneDNN refused to %s a product of (%zu, %zu) and (%zu, %zu): status %d", what, p->m, p->k, p->k, p->n,
-                   (int)status);
+                   "oneDNN refused to %s a product of (%zu, %zu) and (%zu, %zu): status %d", what, p->m, p->k, p->k,
+                   p->n, (int)status);
 }
 
 /* ---- fp32 ------------------------------------------------------------------------------------------------------- */
 
 tg_status tg_product_f32(const tg_product *p, const float *a, const float *b, float *c)
 {
-    const dnnl_status_t status =
-        dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N', (dnnl_dim_t)p->m, (dnnl_dim_t)p->n,
-                   (dnnl_dim_t)p->k, 1.0f, a, (dnnl_dim_t)p->lda, b, (dnnl_dim_t)p->ldb, p->add ? 1.0f : 0.0f, c,
-                   (dnnl_dim_t)p->ldc);
+    const dnnl_status_t status = dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N', (dnnl_dim_t)p->m,
+                                            (dnnl_dim_t)p->n, (dnnl_dim_t)p->k, 1.0f, a, (dnnl_dim_t)p->lda, b,
+                                            (dnnl_dim_t)p->ldb, p->add ? 1.0f : 0.0f, c, (dnnl_dim_t)p->ldc);
     return status == dnnl_success ? TG_OK : refused("run", p, status);
 }
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-/* Measured on oneDNN 2.6: one packed panel of B, at most 6.7 MiB, shared; per thread a panel of A of at most 0.6 MiB and
- * 72 KiB of its own. */
-size_t tg_product_f32_library_bytes(const tg_product *p)
+/* Measured on oneDNN 2.6: one packed panel of B, at most 6.7 MiB, shared; per thread a panel of A of at most 0.6 MiB
+ * and 72 KiB of its own. In bf16 half of it, but those panels come and go at different sizes in the heap, which stays
+ * about as large as fp32's. */
+size_t tg_product_library_bytes(const tg_product *p)
 {
     const size_t threads = omp_in_parallel() ? 1 : (size_t)omp_get_max_threads();
     const size_t shared = least(4 * p->k * p->n, (size_t)6850 << 10), own = least(4 * p->k * p->m, (size_t)600 << 10);
@@ -99,7 +111,8 @@ static tg_status choose(tg_arithmetic *arithmetic)
     if (strcmp(wish, "native") != 0)
         return tg_fail(TG_EINVAL, "TIGER_PRODUCTS must be native or widen, not '%s'", wish);
     if (!native_possible())
-        return tg_fail(TG_EUNSUPPORTED, "TIGER_PRODUCTS=native, but oneDNN has no bf16 products for this CPU; use widen");
+        return tg_fail(TG_EUNSUPPORTED,
+                       "TIGER_PRODUCTS=native, but oneDNN has no bf16 products for this CPU; use widen");
     *arithmetic = TG_NATIVE;
     return TG_OK;
 }
@@ -114,9 +127,15 @@ tg_status tg_products_create(tg_products **out)
     if (products == NULL)
         return tg_no_memory("matrix products", sizeof *products);
     products->arithmetic = arithmetic;
-    if (arithmetic == TG_NATIVE && (dnnl_engine_create(&products->engine, dnnl_cpu, 0) != dnnl_success ||
-                                    dnnl_stream_create(&products->stream, products->engine,
-                                                       dnnl_stream_default_flags) != dnnl_success)) {
+    products->threads = (size_t)omp_get_max_threads();
+    if (arithmetic == TG_NATIVE &&
+        (products->of_thread = tg_heap_alloc(products->threads, sizeof *products->of_thread)) == NULL) {
+        tg_products_destroy(products);
+        return tg_no_memory("matrix products", sizeof(cursor));
+    }
+    if (arithmetic == TG_NATIVE &&
+        (dnnl_engine_create(&products->engine, dnnl_cpu, 0) != dnnl_success ||
+         dnnl_stream_create(&products->stream, products->engine, dnnl_stream_default_flags) != dnnl_success)) {
         tg_products_destroy(products);
         return tg_fail(TG_EUNSUPPORTED, "oneDNN has no engine for this CPU");
     }
@@ -130,10 +149,10 @@ tg_arithmetic tg_products_arithmetic(const tg_products *products) { return produ
 
 static void native_fini(native *n)
 {
-    dnnl_memory_destroy(n->scratch);
-    dnnl_memory_destroy(n->c);
-    dnnl_memory_destroy(n->b);
-    dnnl_memory_destroy(n->a);
+    for (size_t t = 0; n->of_thread != NULL && t < n->threads; t++)
+        for (int i = 0; i < HANDLES; i++)
+            dnnl_memory_destroy(n->of_thread[t][i]);
+    tg_heap_free(n->of_thread);
     dnnl_primitive_destroy(n->primitive);
 }
 
@@ -148,6 +167,7 @@ void tg_products_destroy(tg_products *products)
     if (products->engine != NULL)
         dnnl_engine_destroy(products->engine);
     tg_heap_free(products->list);
+    tg_heap_free(products->of_thread);
     tg_heap_free(products);
 }
 
@@ -155,14 +175,18 @@ static bool same(const tg_product *x, const tg_product *y)
 {
     return x->m == y->m && x->n == y->n && x->k == y->k && x->transpose_a == y->transpose_a &&
            x->transpose_b == y->transpose_b && x->lda == y->lda && x->ldb == y->ldb && x->ldc == y->ldc &&
-           x->add == y->add;
+           x->add == y->add && x->to == y->to && x->bias == y->bias && x->alone == y->alone;
 }
 
-static const native *find(const tg_products *products, const tg_product *product)
+/* `thread` is the caller's. */
+static const native *find(const tg_products *products, const tg_product *product, size_t thread)
 {
-    for (size_t i = 0; i < products->count; i++)
-        if (same(&products->list[i].shape, product))
-            return &products->list[i];
+    size_t *at = &products->of_thread[thread].at;
+    for (size_t tried = 0; tried < products->count; tried++) {
+        *at = *at + 1 < products->count ? *at + 1 : 0;
+        if (same(&products->list[*at].shape, product))
+            return &products->list[*at];
+    }
     return NULL;
 }
 
@@ -196,6 +220,18 @@ typedef struct operand {
     dnnl_data_type_t type;
 } operand;
 
+/* Whether this one of the library's implementations is wanted. The first it offers is "brgemm", which copies panels of
+ * B for every block of rows of A: where B is too large for a core's cache its older "gemm" is faster, most of all for
+ * transposed A (measured on oneDNN 2.6: by 5 to 15 %). */
+static bool wanted(const_dnnl_primitive_desc_t pd, const tg_product *p)
+{
+    if (p->alone || p->to != TG_F32 || p->bias || tg_product_fuses(p->k, p->n))
+        return true;
+    const char *name = NULL;
+    return dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name) == dnnl_success && name != NULL &&
+           strncmp(name, "gemm", 4) == 0;
+}
+
 #if DNNL_VERSION_MAJOR >= 3
 typedef dnnl_memory_desc_t description;
 static dnnl_status_t describe(description *d, const operand *o)
@@ -205,19 +241,32 @@ static dnnl_status_t describe(description *d, const operand *o)
     return dnnl_memory_desc_create_with_strides(d, 2, dims, o->type, strides);
 }
 static void forget(description d) { dnnl_memory_desc_destroy(d); }
-static dnnl_status_t compile(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, description *d, dnnl_primitive_attr_t attr)
+static dnnl_status_t first(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, description *d, const tg_product *p,
+                           dnnl_primitive_attr_t attr)
 {
-    return dnnl_matmul_primitive_desc_create(pd, engine, d[0], d[1], NULL, d[2], attr);
+    return dnnl_matmul_primitive_desc_create(pd, engine, d[A], d[B], p->bias ? d[BIAS] : NULL, d[C], attr);
+}
+/* The wanted implementation, or the first. */
+static dnnl_status_t compile(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, description *d, const tg_product *p,
+                             dnnl_primitive_attr_t attr)
+{
+    dnnl_status_t status = first(pd, engine, d, p, attr), more = status;
+    while (more == dnnl_success && !wanted(*pd, p))
+        more = dnnl_primitive_desc_next_impl(*pd);
+    if (status != dnnl_success || more == dnnl_success)
+        return status;
+    dnnl_primitive_desc_destroy(*pd);
+    *pd = NULL;
+    return first(pd, engine, d, p, attr);
 }
 static dnnl_status_t make_memory(dnnl_memory_t *memory, const description *d, dnnl_engine_t engine)
 {
     return dnnl_memory_create(memory, *d, engine, DNNL_MEMORY_NONE);
 }
-static size_t scratch_of(dnnl_memory_t *memory, dnnl_primitive_desc_t pd, dnnl_engine_t engine)
+typedef const_dnnl_memory_desc_t scratch_description;
+static scratch_description scratch_of(dnnl_primitive_desc_t pd)
 {
-    const_dnnl_memory_desc_t d = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-    const size_t bytes = d == NULL ? 0 : dnnl_memory_desc_get_size(d);
-    return bytes > 0 && dnnl_memory_create(memory, d, engine, DNNL_MEMORY_NONE) != dnnl_success ? SIZE_MAX : bytes;
+    return dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
 }
 #else
 typedef dnnl_memory_desc_t description;
@@ -228,53 +277,84 @@ static dnnl_status_t describe(description *d, const operand *o)
     return dnnl_memory_desc_init_by_strides(d, 2, dims, o->type, strides);
 }
 static void forget(description d) { (void)d; }
-static dnnl_status_t compile(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, description *d, dnnl_primitive_attr_t attr)
+/* The wanted implementation, or the first. */
+static dnnl_status_t compile(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, description *d, const tg_product *p,
+                             dnnl_primitive_attr_t attr)
 {
     dnnl_matmul_desc_t matmul;
-    const dnnl_status_t status = dnnl_matmul_desc_init(&matmul, &d[0], &d[1], NULL, &d[2]);
-    return status == dnnl_success ? dnnl_primitive_desc_create(pd, &matmul, attr, engine, NULL) : status;
+    dnnl_primitive_desc_iterator_t offers = NULL;
+    dnnl_status_t status = dnnl_matmul_desc_init(&matmul, &d[A], &d[B], p->bias ? &d[BIAS] : NULL, &d[C]);
+    if (status == dnnl_success)
+        status = dnnl_primitive_desc_iterator_create(&offers, &matmul, attr, engine, NULL);
+    if (status != dnnl_success)
+        return status;
+    dnnl_primitive_desc_t offer = *pd = dnnl_primitive_desc_iterator_fetch(offers);
+    while (offer != NULL && !wanted(offer, p)) {
+        if (offer != *pd)
+            dnnl_primitive_desc_destroy(offer);
+        offer = dnnl_primitive_desc_iterator_next(offers) == dnnl_success ? dnnl_primitive_desc_iterator_fetch(offers)
+                                                                          : NULL;
+    }
+    if (offer != NULL && offer != *pd) {
+        dnnl_primitive_desc_destroy(*pd);
+        *pd = offer;
+    }
+    dnnl_primitive_desc_iterator_destroy(offers);
+    return *pd != NULL ? dnnl_success : dnnl_unimplemented;
 }
 static dnnl_status_t make_memory(dnnl_memory_t *memory, const description *d, dnnl_engine_t engine)
 {
     return dnnl_memory_create(memory, d, engine, DNNL_MEMORY_NONE);
 }
-static size_t scratch_of(dnnl_memory_t *memory, dnnl_primitive_desc_t pd, dnnl_engine_t engine)
+typedef const dnnl_memory_desc_t *scratch_description;
+static scratch_description scratch_of(dnnl_primitive_desc_t pd)
 {
-    const dnnl_memory_desc_t *d = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-    const size_t bytes = d == NULL ? 0 : dnnl_memory_desc_get_size(d);
-    return bytes > 0 && dnnl_memory_create(memory, d, engine, DNNL_MEMORY_NONE) != dnnl_success ? SIZE_MAX : bytes;
+    return dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
 }
 #endif
 
-static dnnl_status_t native_init(native *n, const tg_product *p, dnnl_engine_t engine)
+/* Every thread's handles; their pointers are set before each run. */
+static dnnl_status_t make_handles(native *n, const description *d, dnnl_primitive_desc_t pd, dnnl_engine_t engine)
 {
-    const operand operands[3] = {{p->m, p->k, p->lda, p->transpose_a, dnnl_bf16},
-                                 {p->k, p->n, p->ldb, p->transpose_b, dnnl_bf16},
-                                 {p->m, p->n, p->ldc, false, dnnl_f32}};
-    description d[3];
+    dnnl_status_t status = dnnl_success;
+    n->of_thread = tg_heap_alloc(n->threads, sizeof *n->of_thread);
+    if (n->of_thread == NULL)
+        return dnnl_out_of_memory;
+    scratch_description scratch = scratch_of(pd);
+    n->scratch_bytes = scratch == NULL ? 0 : dnnl_memory_desc_get_size(scratch);
+    for (size_t t = 0; t < n->threads && status == dnnl_success; t++) {
+        for (int i = A; i <= (n->shape.bias ? BIAS : C) && status == dnnl_success; i++)
+            status = make_memory(&n->of_thread[t][i], &d[i], engine);
+        if (status == dnnl_success && n->scratch_bytes > 0)
+            status = dnnl_memory_create(&n->of_thread[t][SCRATCH], scratch, engine, DNNL_MEMORY_NONE);
+    }
+    return status;
+}
+
+static dnnl_status_t native_init(native *n, const tg_product *p, dnnl_engine_t engine, size_t threads)
+{
+    const operand operands[BIAS + 1] = {[A] = {p->m, p->k, p->lda, p->transpose_a, dnnl_bf16},
+                                        [B] = {p->k, p->n, p->ldb, p->transpose_b, dnnl_bf16},
+                                        [C] = {p->m, p->n, p->ldc, false, p->to == TG_F32 ? dnnl_f32 : dnnl_bf16},
+                                        [BIAS] = {1, p->n, p->n, false, dnnl_f32}};
+    description d[BIAS + 1];
     memset(d, 0, sizeof d);
     int described = 0;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
-    dnnl_memory_t *const memories[3] = {&n->a, &n->b, &n->c};
     dnnl_status_t status = dnnl_success;
-    for (; described < 3 && status == dnnl_success; described++)
-        status = describe(&d[described], &operands[described]);
-    if (status != dnnl_success)
-        described--;
+    *n = (native){.shape = *p, .threads = threads};
+    while (described <= BIAS && status == dnnl_success)
+        if ((status = describe(&d[described], &operands[described])) == dnnl_success)
+            described++;
     if (status == dnnl_success)
         status = make_attributes(&attr, p->add);
     if (status == dnnl_success)
-        status = compile(&pd, engine, d, attr);
+        status = compile(&pd, engine, d, p, attr);
     if (status == dnnl_success)
         status = dnnl_primitive_create(&n->primitive, pd);
-    for (int i = 0; i < 3 && status == dnnl_success; i++)
-        status = make_memory(memories[i], &d[i], engine);
-    if (status == dnnl_success) {
-        n->scratch_bytes = scratch_of(&n->scratch, pd, engine);
-        status = n->scratch_bytes == SIZE_MAX ? dnnl_out_of_memory : status;
-    }
-    n->shape = *p;
+    if (status == dnnl_success)
+        status = make_handles(n, d, pd, engine);
     dnnl_primitive_desc_destroy(pd);
     dnnl_primitive_attr_destroy(attr);
     for (int i = 0; i < described; i++)
@@ -282,11 +362,25 @@ static dnnl_status_t native_init(native *n, const tg_product *p, dnnl_engine_t e
     return status;
 }
 
+/* The library splits work by the number of threads there are when it compiles; for a product that one thread runs it is
+ * told so, for this region's task only. */
+static dnnl_status_t native_init_alone(native *n, const tg_product *p, dnnl_engine_t engine)
+{
+    dnnl_status_t status = dnnl_success;
+    const size_t threads = (size_t)omp_get_max_threads();
+#pragma omp parallel num_threads(1)
+    {
+        omp_set_num_threads(1);
+        status = native_init(n, p, engine, threads);
+    }
+    return status;
+}
+
 tg_status tg_products_plan(tg_products *products, const tg_product *product, size_t *scratch_bytes)
 {
     if (products->engine == NULL)
         return tg_fail(TG_ESTATE, "native products are not in use");
-    const native *known = find(products, product);
+    const native *known = find(products, product, 0);
     if (known != NULL) {
         *scratch_bytes = known->scratch_bytes;
         return TG_OK;
@@ -296,7 +390,8 @@ tg_status tg_products_plan(tg_products *products, const tg_product *product, siz
         return tg_no_memory("matrix products", (products->count + 1) * sizeof *list);
     products->list = list;
     native *n = &list[products->count];
-    const dnnl_status_t status = native_init(n, product, products->engine);
+    const dnnl_status_t status =
+        product->alone ? native_init_alone(n, product, products->engine) : native_init(n, product, products->engine, 1);
     if (status != dnnl_success) {
         native_fini(n);
         memset(n, 0, sizeof *n);
@@ -307,26 +402,29 @@ tg_status tg_products_plan(tg_products *products, const tg_product *product, siz
     return TG_OK;
 }
 
-tg_status tg_products_run(tg_products *products, const tg_product *product, const void *a, const void *b, float *c,
-                          void *scratch)
+tg_status tg_products_run(tg_products *products, const tg_product *product, const void *a, const void *b,
+                          const float *bias, void *c, void *scratch)
 {
-    const native *n = find(products, product);
-    if (n == NULL)
-        return tg_fail(TG_ESTATE, "a native product of (%zu, %zu) and (%zu, %zu) was not planned", product->m, product->k,
-                       product->k, product->n);
-    dnnl_status_t status = dnnl_memory_set_data_handle(n->a, (void *)a);
+    const size_t thread = product->alone ? (size_t)omp_get_thread_num() : 0;
+    const native *n = thread < products->threads ? find(products, product, thread) : NULL;
+    if (n == NULL || thread >= n->threads)
+        return tg_fail(TG_ESTATE, "a native product of (%zu, %zu) and (%zu, %zu) was not planned", product->m,
+                       product->k, product->k, product->n);
+    static const int argument[HANDLES] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST, DNNL_ARG_BIAS,
+                                          DNNL_ARG_SCRATCHPAD};
+    void *const data[HANDLES] = {(void *)a, (void *)b, c, (void *)bias, scratch};
+    dnnl_exec_arg_t args[HANDLES];
+    dnnl_status_t status = dnnl_success;
+    int count = 0;
+    for (int i = 0; i < HANDLES && status == dnnl_success; i++) {
+        const dnnl_memory_t memory = n->of_thread[thread][i];
+        if (memory == NULL)
+            continue;
+        status = dnnl_memory_set_data_handle(memory, data[i]);
+        args[count++] = (dnnl_exec_arg_t){argument[i], memory};
+    }
     if (status == dnnl_success)
-        status = dnnl_memory_set_data_handle(n->b, (void *)b);
-    if (status == dnnl_success)
-        status = dnnl_memory_set_data_handle(n->c, c);
-    if (status == dnnl_success && n->scratch != NULL)
-        status = dnnl_memory_set_data_handle(n->scratch, scratch);
-    const dnnl_exec_arg_t args[4] = {{DNNL_ARG_SRC, n->a},
-                                     {DNNL_ARG_WEIGHTS, n->b},
-                                     {DNNL_ARG_DST, n->c},
-                                     {DNNL_ARG_SCRATCHPAD, n->scratch}};
-    if (status == dnnl_success)
-        status = dnnl_primitive_execute(n->primitive, products->stream, n->scratch != NULL ? 4 : 3, args);
+        status = dnnl_primitive_execute(n->primitive, products->stream, count, args);
     if (status == dnnl_success)
         status = dnnl_stream_wait(products->stream);
     return status == dnnl_success ? TG_OK : refused("run", product, status);

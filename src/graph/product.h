@@ -21,13 +21,22 @@ typedef struct tg_product {
     bool transpose_a, transpose_b;
     size_t lda, ldb, ldc; /* values from one stored row to the next */
     bool add;             /* C += A B */
+    /* Native products only: */
+    tg_format to; /* of C: fp32, or bf16, rounded once to nearest even */
+    bool bias;    /* C = A B + bias (n) */
+    bool alone;   /* run by threads of a parallel region, each its own product */
 } tg_product;
+
+/* Whether a native product with B (k,n) had better write bf16 and add the bias itself. The implementation that can is
+ * the faster one where B fits into a core's cache; beyond it, fp32 by another one and a pass over C are. */
+static inline bool tg_product_fuses(size_t k, size_t n) { return n <= ((size_t)1 << 19) / k; }
 
 /* C fp32, A and B fp32. Uses all threads, or the calling one alone inside a parallel region. No planning needed. */
 tg_status tg_product_f32(const tg_product *product, const float *a, const float *b, float *c);
 
-/* What the library allocates inside tg_product_f32 for its packed panels, at most; released on return. */
-size_t tg_product_f32_library_bytes(const tg_product *product);
+/* What the library allocates for the packed panels of an fp32 product, or of a native one that is not `alone` and does
+ * not fuse, at most; released on return. */
+size_t tg_product_library_bytes(const tg_product *product);
 
 /* The compiled native products of one graph. */
 typedef struct tg_products tg_products;
@@ -37,11 +46,12 @@ tg_status tg_products_create(tg_products **out);
 void tg_products_destroy(tg_products *products);
 tg_arithmetic tg_products_arithmetic(const tg_products *products);
 
-/* Compiles a product of bf16 A and B with an fp32 C; *scratch_bytes is what its run needs. Planning the same product
- * again is free. */
+/* Compiles a product of bf16 A and B; *scratch_bytes is what its run needs. Planning the same product again is free.
+ * Outside of parallel regions. */
 tg_status tg_products_plan(tg_products *products, const tg_product *product, size_t *scratch_bytes);
-/* Runs a planned product; `scratch` is aligned to a cache line. */
-tg_status tg_products_run(tg_products *products, const tg_product *product, const void *a, const void *b, float *c,
-                          void *scratch);
+/* Runs a planned product; `bias` is fp32, NULL without; `scratch` is aligned to a cache line. An `alone` product may
+ * run in several threads at once, as many as there were (omp_get_max_threads) when it was planned. */
+tg_status tg_products_run(tg_products *products, const tg_product *product, const void *a, const void *b,
+                          const float *bias, void *c, void *scratch);
 
 #endif

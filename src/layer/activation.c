@@ -3,8 +3,8 @@
  *   relu       y = max(x, 0)                     y' = [x > 0]
  *   relu2      y = max(x, 0)^2                   y' = 2 max(x, 0)                (So et al. 2021, arXiv:2109.08668)
  *   gelu       y = x P(x), P = (1 + erf(x/sqrt 2))/2    y' = P + x exp(-x^2/2)/sqrt(2 pi)   (Hendrycks & Gimpel 2016)
- *   gelu_tanh  y = x (1 + t)/2, t = tanh(u), u = sqrt(2/pi) (x + 0.044715 x^3)
- *                                                y' = (1 + t)/2 + x (1 - t^2)/2 u'
+ *   gelu_tanh  y = x (1 + tanh(u))/2 = x s,  s = 1/(1 + exp(-2u)),  u = sqrt(2/pi) (x + 0.044715 x^3)
+ *                                                y' = s + x s (1 - s) 2u'
  *   silu       y = x s, s = 1/(1 + exp(-x))      y' = s (1 + x (1 - s))
  *   tanh       y = tanh(x)                       y' = 1 - y^2
  *
@@ -14,7 +14,7 @@
 #include "layer/layers.h"
 
 #define SQRT_HALF 0.70710678f
-#define SQRT_2_OVER_PI 0.79788456f
+#define SQRT_8_OVER_PI 1.59576912f
 #define INVERSE_SQRT_2PI 0.39894228f
 #define CUBIC 0.044715f
 
@@ -63,18 +63,16 @@ static void gelu_slope(float *restrict dx, const float *restrict x, const float 
 
 static void gelu_tanh(float *restrict y, const float *restrict x, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        const float u = SQRT_2_OVER_PI * (x[i] + CUBIC * x[i] * x[i] * x[i]);
-        y[i] = 0.5f * x[i] * (1.0f + tg_tanh(u));
-    }
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] / (1.0f + tg_exp(x[i] * (-SQRT_8_OVER_PI - SQRT_8_OVER_PI * CUBIC * (x[i] * x[i]))));
 }
 
 static void gelu_tanh_slope(float *restrict dx, const float *restrict x, const float *restrict dy, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const float u = SQRT_2_OVER_PI * (x[i] + CUBIC * x[i] * x[i] * x[i]), t = tg_tanh(u);
-        const float u_slope = SQRT_2_OVER_PI * (1.0f + 3.0f * CUBIC * x[i] * x[i]);
-        dx[i] = dy[i] * (0.5f * (1.0f + t) + 0.5f * x[i] * (1.0f - t * t) * u_slope);
+        const float square = x[i] * x[i], u2_slope = SQRT_8_OVER_PI + 3.0f * SQRT_8_OVER_PI * CUBIC * square;
+        const float s = 1.0f / (1.0f + tg_exp(x[i] * (-SQRT_8_OVER_PI - SQRT_8_OVER_PI * CUBIC * square)));
+        dx[i] = dy[i] * (s + x[i] * s * (1.0f - s) * u2_slope);
     }
 }
 

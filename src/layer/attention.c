@@ -7,7 +7,8 @@
  * Inputs: q, k, v (B*T, heads D), or one fused tensor of their columns. Queries are taken 64 at a time against all keys
  * they see; only these rows of S exist, and backward makes them again from the saved log-sum-exp (B*H, T) (Rabe & Staats
  * 2021, arXiv:2112.05682; Dao et al. 2022, arXiv:2205.14135). Heads are spread over the threads and each is computed by
- * one thread, queries of a group in order, so the number of threads changes nothing. All arithmetic is fp32.
+ * one thread, queries of a group in order, so the number of threads changes nothing. Softmax and sums are fp32; where
+ * bf16 products are native, P and dS are rounded to bf16 as their operands.
  *
  * When generating, keys and values are appended to the run's cache, rotated, and queries see all of it. */
 #include <omp.h>
@@ -49,60 +50,74 @@ static size_t most_keys(const tg_graph *graph)
 /* How many keys the queries before `end` see. */
 static size_t keys_seen(const shape *s, size_t end) { return s->past + (s->causal ? end : s->time); }
 
+/* The same for products. Native ones are compiled for every number of keys, so it is rounded up to one of at most 16. */
+static size_t keys_of_block(const tg_work *work, const shape *s, size_t end)
+{
+    const size_t seen = keys_seen(s, end), all = keys_seen(s, s->time);
+    if (work->format == TG_F32)
+        return seen;
+    return tg_least(all, tg_round_up(seen, tg_round_up((all + 15) / 16, BLOCK)));
+}
+
+/* Generation multiplies in fp32, as the cache is kept. */
+static tg_work work_of(const tg_graph *graph)
+{
+    tg_work work = tg_work_plan(graph);
+    if (graph->mode == TG_GENERATE)
+        work.format = TG_F32;
+    return work;
+}
+
 /* ---- one thread's work --------------------------------------------------------------------------------------------- */
 
 /* C (m,n) = op(A) op(B), or C += . */
-static tg_status multiply(size_t m, size_t n, size_t k, matrix a, bool transpose_a, matrix b, bool transpose_b, matrix c,
-                          bool add)
+static tg_status multiply(tg_work *work, size_t m, size_t n, size_t k, matrix a, bool transpose_a, matrix b,
+                          bool transpose_b, matrix c, bool add)
 {
     const tg_product p = {.m = m, .n = n, .k = k, .transpose_a = transpose_a, .transpose_b = transpose_b, .lda = a.ld,
-                          .ldb = b.ld, .ldc = c.ld, .add = add};
-    return tg_product_f32(&p, a.x, b.x, c.x);
+                          .ldb = b.ld, .ldc = c.ld, .add = add, .alone = true};
+    return tg_work_product(work, &p, a.x, b.x, NULL, c.x);
 }
 
-/* A thread's scratch. */
+/* A thread's scratch. Operands are in the products' format; s, ds and the results are fp32, and where that is the
+ * products' format too, p is s and slope is ds. */
 typedef struct bench {
-    float *k, *v, *dk, *dv;           /* (T, D) */
-    float *q, *y, *dq, *s, *ds, *row; /* (BLOCK, D) three times, (BLOCK, keys, padded) twice, (BLOCK) */
+    void *k, *v;              /* (T, D), operands */
+    void *q, *y;              /* (BLOCK, D), operands */
+    void *p, *slope;          /* (BLOCK, keys, padded), operands: P, dS */
+    float *s, *ds;            /* (BLOCK, keys, padded) */
+    float *out, *row, *spare; /* (BLOCK, D): Y or dQ; (BLOCK); (D) */
+    float *dk, *dv;           /* (T, D) */
 } bench;
 
 /* Rows of S are padded, so that loops over them run in whole vectors. */
 static size_t padded(size_t n) { return tg_round_up(n, TG_ROW_LANES); }
 
-static size_t bench_values(const shape *s, size_t keys, bool backward)
+static bench bench_init(tg_work *work, const shape *s, size_t keys, bool backward)
 {
-    return s->time * s->dim * (backward ? 4 : 2) +
-           BLOCK * (s->dim * (backward ? 3 : 2) + padded(keys) * (backward ? 2 : 1) + 1);
-}
-
-static bench bench_of(const shape *s, size_t keys, bool backward, float *memory)
-{
-    const size_t all = s->time * s->dim, block = BLOCK * s->dim, scores = BLOCK * padded(keys);
-    bench b = {.s = memory, .ds = backward ? memory + scores : NULL}; /* aligned */
-    memory += backward ? 2 * scores : scores;
-    b.row = memory;
-    b.q = memory + BLOCK;
-    b.y = b.q + block;
-    memory = b.y + block;
-    if (backward) {
-        b.dq = memory;
-        b.dk = memory + block;
-        b.dv = b.dk + all;
-        memory = b.dv + all;
-    }
-    b.k = memory;
-    b.v = memory + all;
+    const size_t operand = tg_format_bytes(work->format), all = s->time * s->dim, block = BLOCK * s->dim;
+    const size_t scores = BLOCK * padded(keys);
+    const bool same = work->format == TG_F32;
+    bench b = {.s = tg_work_take(work, scores * sizeof(float)),
+               .row = tg_work_take(work, BLOCK * sizeof(float)),
+               .spare = tg_work_take(work, s->dim * sizeof(float)),
+               .out = tg_work_take(work, block * sizeof(float)),
+               .q = tg_work_take(work, block * operand),
+               .y = tg_work_take(work, backward ? block * operand : 0),
+               .k = tg_work_take(work, all * operand),
+               .v = tg_work_take(work, all * operand),
+               .ds = tg_work_take(work, backward ? scores * sizeof(float) : 0),
+               .dk = tg_work_take(work, backward ? all * sizeof(float) : 0),
+               .dv = tg_work_take(work, backward ? all * sizeof(float) : 0)};
+    b.p = same ? b.s : tg_work_take(work, scores * operand);
+    b.slope = same ? b.ds : tg_work_take(work, backward ? scores * operand : 0);
+    tg_work_taken(work);
     return b;
 }
 
 static size_t table_bytes(const shape *s)
 {
     return tg_round_up(s->theta == 0.0 ? 0 : s->time * s->dim * sizeof(float), TG_CACHE_LINE);
-}
-
-static size_t bench_bytes(const shape *s, size_t keys, bool backward)
-{
-    return tg_round_up(bench_values(s, keys, backward) * sizeof(float), TG_CACHE_LINE);
 }
 
 /* The table of rotations at the start of scratch; NULL without. */
@@ -114,15 +129,21 @@ static const float *make_table(const shape *s, void *scratch)
     return scratch;
 }
 
-static float *thread_memory(const shape *s, size_t keys, bool backward, void *scratch)
+/* The calling thread's share of scratch. */
+static tg_work thread_work(const tg_call *call, const shape *s, tg_phase phase)
 {
-    return (float *)((char *)scratch + table_bytes(s) + bench_bytes(s, keys, backward) * (size_t)omp_get_thread_num());
+    tg_work work = work_of(call->graph);
+    const size_t share = (call->op->scratch_bytes[phase] - table_bytes(s)) / (size_t)call->op->as.attention.threads;
+    work.planning = false;
+    work.scratch = (char *)call->scratch + table_bytes(s) + share * (size_t)omp_get_thread_num();
+    return work;
 }
 
 typedef struct head_job {
     const tg_call *call;
     const shape *s;
     const float *table;
+    tg_work *work;
     bench *w;
     matrix k, v;
     size_t b, head;
@@ -142,26 +163,52 @@ static head_view input_view(const head_job *j, int which, size_t head)
     return view(j->s, j->call->in, NULL, j->call->graph->format, which, j->b, head);
 }
 
+static matrix load(const head_job *j, void *room, const head_view *v, size_t row, size_t count, const float *table)
+{
+    return load_head(room, j->w->spare, j->work->format, v, row, count, j->s->dim, table);
+}
+
+/* Of a row's last vector, x[n .. padded(n)), to `value`: one vector's work, no branch on n. */
+static void fill_tail(float *x, size_t n, float value)
+{
+    const size_t last = padded(n) - TG_ROW_LANES;
+    for (size_t l = 0; l < TG_ROW_LANES; l++)
+        x[last + l] = last + l < n ? x[last + l] : value;
+}
+
+/* (count, padded(seen)) scores as operands. */
+static void give_scores(const head_job *j, void *operands, const float *scores, size_t count, size_t seen)
+{
+    if (operands != scores)
+        TG_PER_ISA(tg_kernels).narrow(operands, scores, j->work->format, count * padded(seen));
+}
+
 /* ---- forward ------------------------------------------------------------------------------------------------------- */
 
-/* Rows of S to exp(scale (S - max)), one over their sums to w->row. */
+/* Rows of S to P = exp(scale (S - max)), one over their sums to w->row. */
 static void softmax_rows(const head_job *j, size_t first, size_t count, size_t seen, float *lse)
 {
     const shape *s = j->s;
+    float most[BLOCK * TG_ROW_LANES], sum[BLOCK * TG_ROW_LANES];
     for (size_t r = 0; r < count; r++) {
         const size_t n = keys_seen(s, first + r + 1), whole = padded(n);
         float *x = j->w->s + r * padded(seen);
-        for (size_t i = n; i < whole; i++)
-            x[i] = x[0];
-        const float most = tg_row_max(x, whole), nothing = most - TG_ROW_NOTHING / s->scale;
-        for (size_t i = n; i < whole; i++)
-            x[i] = nothing;
-        const float sum = tg_row_exp_sum(x, s->scale, most * s->scale, whole);
-        for (size_t i = n; i < seen; i++)
-            x[i] = 0.0f;
-        j->w->row[r] = 1.0f / sum;
+        fill_tail(x, n, TG_ROW_NOTHING);
+        tg_row_max_lanes(most + r * TG_ROW_LANES, x, whole);
+    }
+    tg_rows_max(most, count);
+    for (size_t r = 0; r < count; r++) {
+        const size_t whole = padded(keys_seen(s, first + r + 1)), lanes = r * TG_ROW_LANES;
+        float *x = j->w->s + r * padded(seen);
+        tg_row_exp_lanes(sum + lanes, x, s->scale, most[lanes] * s->scale, whole);
+        memset(x + whole, 0, (padded(seen) - whole) * sizeof *x);
+    }
+    give_scores(j, j->w->p, j->w->s, count, seen);
+    tg_rows_total(sum, count);
+    for (size_t r = 0; r < count; r++) {
+        j->w->row[r] = 1.0f / sum[r * TG_ROW_LANES];
         if (lse != NULL)
-            lse[first + r] = most * s->scale + logf(sum);
+            lse[first + r] = most[r * TG_ROW_LANES] * s->scale + logf(sum[r * TG_ROW_LANES]);
     }
 }
 
@@ -169,21 +216,23 @@ static tg_status forward_block(const head_job *j, size_t first, size_t count, fl
 {
     const shape *s = j->s;
     bench *w = j->w;
-    const size_t seen = keys_seen(s, first + count);
-    const matrix scores = {w->s, padded(seen)};
+    const size_t seen = keys_of_block(j->work, s, first + count);
+    const matrix scores = {w->s, padded(seen)}, p = {w->p, padded(seen)};
     const head_view q = input_view(j, Q, j->head), y = output_view(j, j->call->out[0]);
-    tg_status status = multiply(count, seen, s->dim, load_head(w->q, &q, first, count, s->dim, j->table), false, j->k,
-                                true, scores, false);
+    const matrix queries = load(j, w->q, &q, first, count, j->table);
+    tg_status status = multiply(j->work, count, seen, s->dim, queries, false, j->k, true, scores, false);
     if (status != TG_OK)
         return status;
     softmax_rows(j, first, count, seen, lse);
-    const matrix out = head_target(w->y, &y, first, s->dim, NULL);
-    status = multiply(count, s->dim, seen, scores, false, j->v, false, out, false);
-    for (size_t r = 0; r < count && status == TG_OK; r++)
+    const matrix out = head_target(w->out, &y, first, s->dim, NULL);
+    status = multiply(j->work, count, s->dim, seen, p, false, j->v, false, out, false);
+    for (size_t r = 0; r < count && status == TG_OK; r++) {
+        float *row = (float *)out.x + r * out.ld;
         for (size_t i = 0; i < s->dim; i++)
-            out.x[r * out.ld + i] *= w->row[r];
-    if (status == TG_OK && out.x == w->y)
-        store_head(&y, first, count, s->dim, w->y, NULL);
+            row[i] *= w->row[r];
+    }
+    if (status == TG_OK && out.x == w->out)
+        store_head(&y, first, count, s->dim, w->out, NULL);
     return status;
 }
 
@@ -197,8 +246,8 @@ static tg_status forward_head(head_job *j)
         j->v = (matrix){call->run->cache->value[cache] + kv * s->capacity * s->dim, s->dim};
     } else {
         const head_view k = input_view(j, K, kv), v = input_view(j, V, kv);
-        j->k = load_head(j->w->k, &k, 0, s->time, s->dim, j->table);
-        j->v = load_head(j->w->v, &v, 0, s->time, s->dim, NULL);
+        j->k = load(j, j->w->k, &k, 0, s->time, j->table);
+        j->v = load(j, j->w->v, &v, 0, s->time, NULL);
     }
     float *lse = call->saved[0] == NULL ? NULL : (float *)call->saved[0] + (j->b * s->heads + j->head) * s->time;
     tg_status status = TG_OK;
@@ -210,9 +259,9 @@ static tg_status forward_head(head_job *j)
 /* (count, dim) rows of a head into the cache. */
 static void append_head(float *cache, const head_view *v, size_t count, size_t dim, const float *table)
 {
-    const matrix rows = load_head(cache, v, 0, count, dim, table);
+    const matrix rows = load_head(cache, NULL, TG_F32, v, 0, count, dim, table);
     for (size_t r = 0; r < count && rows.x != cache; r++)
-        memcpy(cache + r * dim, rows.x + r * rows.ld, dim * sizeof *cache);
+        memcpy(cache + r * dim, (const float *)rows.x + r * rows.ld, dim * sizeof *cache);
 }
 
 /* The cache's share of one call: keys, rotated, and values of this run's tokens. */
@@ -244,8 +293,11 @@ static tg_status forward(const tg_call *call)
     int failed = TG_OK;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(call->op->as.attention.threads) reduction(max : failed)
     for (size_t i = 0; i < jobs; i++) {
-        bench w = bench_of(&s, keys, false, thread_memory(&s, keys, false, call->scratch));
-        head_job j = {.call = call, .s = &s, .table = table, .w = &w, .b = i / s.heads, .head = i % s.heads};
+        tg_work work = thread_work(call, &s, TG_FORWARD);
+        bench w = bench_init(&work, &s, most_keys(call->graph), false);
+        head_job j = {.call = call, .s = &s, .table = table, .work = &work, .w = &w};
+        j.b = i / s.heads;
+        j.head = i % s.heads;
         const int status = (int)forward_head(&j);
         failed = status > failed ? status : failed;
     }
@@ -259,19 +311,24 @@ static void backward_rows(const head_job *j, size_t first, size_t count, size_t 
 {
     const shape *s = j->s;
     const float *lse = (const float *)j->call->saved[0] + (j->b * s->heads + j->head) * s->time;
+    float dot[BLOCK * TG_ROW_LANES];
     for (size_t r = 0; r < count; r++) {
         const size_t n = keys_seen(s, first + r + 1), whole = padded(n);
         float *p = j->w->s + r * padded(seen), *ds = j->w->ds + r * padded(seen);
-        const float nothing = (lse[first + r] - TG_ROW_NOTHING) / s->scale;
-        for (size_t i = n; i < whole; i++) {
-            p[i] = nothing;
-            ds[i] = 0.0f;
-        }
-        const float dot = tg_row_exp_dot(p, ds, s->scale, lse[first + r], whole);
-        tg_row_slope(ds, p, dot, s->scale, whole);
-        for (size_t i = n; i < seen; i++)
-            p[i] = ds[i] = 0.0f;
+        fill_tail(p, n, TG_ROW_NOTHING);
+        fill_tail(ds, n, 0.0f);
+        tg_row_exp_dot_lanes(dot + r * TG_ROW_LANES, p, ds, s->scale, lse[first + r], whole);
     }
+    tg_rows_total(dot, count);
+    for (size_t r = 0; r < count; r++) {
+        const size_t whole = padded(keys_seen(s, first + r + 1)), rest = (padded(seen) - whole) * sizeof(float);
+        float *p = j->w->s + r * padded(seen), *ds = j->w->ds + r * padded(seen);
+        tg_row_slope(ds, p, dot[r * TG_ROW_LANES], s->scale, whole);
+        memset(p + whole, 0, rest);
+        memset(ds + whole, 0, rest);
+    }
+    give_scores(j, j->w->p, j->w->s, count, seen);
+    give_scores(j, j->w->slope, j->w->ds, count, seen);
 }
 
 /* Where a key head's gradients are gathered. */
@@ -285,29 +342,29 @@ static tg_status backward_block(const head_job *j, size_t first, size_t count, c
 {
     const shape *s = j->s;
     bench *w = j->w;
-    const size_t seen = keys_seen(s, first + count);
+    const size_t seen = keys_of_block(j->work, s, first + count);
     const head_view q = input_view(j, Q, j->head), y = output_view(j, j->call->dout[0]);
     const head_view dq = view(s, j->call->din, j->call->add, j->call->graph->format, Q, j->b, j->head);
-    const matrix queries = load_head(w->q, &q, first, count, s->dim, j->table);
-    const matrix dy = load_head(w->y, &y, first, count, s->dim, NULL);
-    const matrix p = {w->s, padded(seen)}, ds = {w->ds, padded(seen)};
-    tg_status status = multiply(count, seen, s->dim, queries, false, j->k, true, p, false);
+    const matrix queries = load(j, w->q, &q, first, count, j->table), dy = load(j, w->y, &y, first, count, NULL);
+    const matrix scores = {w->s, padded(seen)}, slopes = {w->ds, padded(seen)};
+    const matrix p = {w->p, padded(seen)}, ds = {w->slope, padded(seen)};
+    tg_status status = multiply(j->work, count, seen, s->dim, queries, false, j->k, true, scores, false);
     if (status == TG_OK)
-        status = multiply(count, seen, s->dim, dy, false, j->v, true, ds, false);
+        status = multiply(j->work, count, seen, s->dim, dy, false, j->v, true, slopes, false);
     if (status != TG_OK)
         return status;
     backward_rows(j, first, count, seen);
-    const bool in_room = g->dk.x == w->dk;
+    const bool add_v = wrote || (g->v.add && g->dv.x != w->dv), add_k = wrote || (g->k.add && g->dk.x != w->dk);
     if (g->dv.x != NULL)
-        status = multiply(seen, s->dim, count, p, true, dy, false, g->dv, wrote || (g->v.add && g->dv.x != w->dv));
+        status = multiply(j->work, seen, s->dim, count, p, true, dy, false, g->dv, add_v);
     if (status == TG_OK && g->dk.x != NULL)
-        status = multiply(seen, s->dim, count, ds, true, queries, false, g->dk, wrote || (g->k.add && !in_room));
+        status = multiply(j->work, seen, s->dim, count, ds, true, queries, false, g->dk, add_k);
     if (status != TG_OK || dq.first == NULL)
         return status;
-    const matrix out = head_target(w->dq, &dq, first, s->dim, j->table);
-    status = multiply(count, s->dim, seen, ds, false, j->k, false, out, dq.add && out.x != w->dq);
-    if (status == TG_OK && out.x == w->dq)
-        store_head(&dq, first, count, s->dim, w->dq, j->table);
+    const matrix out = head_target(w->out, &dq, first, s->dim, j->table);
+    status = multiply(j->work, count, s->dim, seen, ds, false, j->k, false, out, dq.add && out.x != w->out);
+    if (status == TG_OK && out.x == w->out)
+        store_head(&dq, first, count, s->dim, w->out, j->table);
     return status;
 }
 
@@ -332,8 +389,8 @@ static tg_status backward_group(head_job *j, size_t kv)
     const size_t group = s->heads / s->kv_heads, last = (s->time - 1) / BLOCK;
     const head_view k = input_view(j, K, kv), v = input_view(j, V, kv);
     const key_gradients g = key_gradients_of(j, kv);
-    j->k = load_head(j->w->k, &k, 0, s->time, s->dim, j->table);
-    j->v = load_head(j->w->v, &v, 0, s->time, s->dim, NULL);
+    j->k = load(j, j->w->k, &k, 0, s->time, j->table);
+    j->v = load(j, j->w->v, &v, 0, s->time, NULL);
     tg_status status = TG_OK;
     for (size_t i = 0; i < group; i++) {
         j->head = kv * group + i;
@@ -357,8 +414,9 @@ static tg_status backward(const tg_call *call)
     int failed = TG_OK;
 #pragma omp parallel for schedule(dynamic, 1) num_threads(call->op->as.attention.threads) reduction(max : failed)
     for (size_t i = 0; i < jobs; i++) {
-        bench w = bench_of(&s, s.time, true, thread_memory(&s, s.time, true, call->scratch));
-        head_job j = {.call = call, .s = &s, .table = table, .w = &w, .b = i / s.kv_heads};
+        tg_work work = thread_work(call, &s, TG_BACKWARD);
+        bench w = bench_init(&work, &s, s.time, true);
+        head_job j = {.call = call, .s = &s, .table = table, .work = &work, .w = &w, .b = i / s.kv_heads};
         const int status = (int)backward_group(&j, i % s.kv_heads);
         failed = status > failed ? status : failed;
     }
@@ -377,6 +435,25 @@ static double flops_of(const shape *s)
     return 4.0 * scores * (double)s->dim * (double)(s->batch * s->heads);
 }
 
+/* A thread's scratch, and its products compiled. */
+static tg_status plan_thread(tg_graph *graph, const shape *s, size_t keys, bool backward, size_t *bytes)
+{
+    tg_work work = work_of(graph);
+    bench_init(&work, s, keys, backward);
+    tg_status status = TG_OK;
+    for (size_t first = 0; first < s->time && status == TG_OK && work.format != TG_F32; first += BLOCK) {
+        const size_t count = tg_least(BLOCK, s->time - first), seen = keys_of_block(&work, s, first + count);
+        const matrix rows = {NULL, s->dim}, scores = {NULL, padded(seen)};
+        status = multiply(&work, count, seen, s->dim, rows, false, rows, true, scores, false);
+        if (status == TG_OK)
+            status = multiply(&work, count, s->dim, seen, scores, false, rows, false, rows, false);
+        for (int add = 0; add < 2 && status == TG_OK && backward; add++)
+            status = multiply(&work, seen, s->dim, count, scores, true, rows, false, rows, add != 0);
+    }
+    *bytes = tg_work_bytes(&work, graph);
+    return status;
+}
+
 static tg_status plan(tg_graph *graph, tg_op *op)
 {
     const shape s = shape_of(graph, op, NULL);
@@ -384,13 +461,18 @@ static tg_status plan(tg_graph *graph, tg_op *op)
     const bool trains = graph->mode == TG_TRAIN;
     op->as.attention.threads = (int)threads;
     const size_t keys = most_keys(graph);
-    op->scratch_bytes[TG_FORWARD] = table_bytes(&s) + threads * bench_bytes(&s, keys, false);
-    op->scratch_bytes[TG_BACKWARD] = trains ? table_bytes(&s) + threads * bench_bytes(&s, keys, true) : 0;
+    for (int phase = TG_FORWARD; phase <= (trains ? TG_BACKWARD : TG_FORWARD); phase++) {
+        size_t share;
+        const tg_status status = plan_thread(graph, &s, keys, phase == TG_BACKWARD, &share);
+        if (status != TG_OK)
+            return status;
+        op->scratch_bytes[phase] = table_bytes(&s) + threads * share;
+    }
     graph->flops += flops_of(&s) * (trains ? 3.0 : 1.0);
     if (trains)
         op->saved[0] = tg_graph_tensor(graph, TG_F32, s.batch * s.heads, s.time);
     const tg_product largest = {.m = BLOCK, .n = keys, .k = s.dim};
-    const size_t library = threads * tg_product_f32_library_bytes(&largest);
+    const size_t library = work_of(graph).format == TG_F32 ? threads * tg_product_library_bytes(&largest) : 0;
     graph->library_bytes = library > graph->library_bytes ? library : graph->library_bytes;
     return graph->failed;
 }

@@ -75,12 +75,19 @@ static inline void tg_lanes_squares(float *restrict lane, const float *restrict 
         lane[l] += (x[i + l] - centre) * (x[i + l] - centre);
 }
 
-static inline float tg_lanes_total(float *lane)
+/* One step of the tree; written out below, because compilers vectorise a loop of known length. */
+static inline void tg_lanes_halve(float *restrict lane, size_t half)
 {
-    for (size_t half = TG_LANES / 2; half > 0; half /= 2)
-        for (size_t l = 0; l < half; l++)
-            lane[l] += lane[l + half];
-    return lane[0];
+    for (size_t l = 0; l < half; l++)
+        lane[l] += lane[l + half];
+}
+
+static inline float tg_lanes_total(float *restrict lane)
+{
+    tg_lanes_halve(lane, 8);
+    tg_lanes_halve(lane, 4);
+    tg_lanes_halve(lane, 2);
+    return lane[0] + lane[1];
 }
 
 #endif

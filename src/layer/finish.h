@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "tiger/format.h"
+#include "layer/elements.h"
 
 #define TG_FINISH_SERIAL_BELOW ((size_t)1 << 15)
 
@@ -38,34 +38,29 @@ static inline void tg_finish_f32(float *dst, const float *src, const float *bias
         memmove(dst, src, n * sizeof *dst);
 }
 
-static inline void tg_finish_bf16(uint16_t *restrict dst, const float *restrict src, const float *restrict bias,
-                                  bool add, size_t n)
+/* Values first .. first+n-1 of dst, of any format. */
+static inline void tg_finish_row(void *dst, tg_format format, size_t first, const float *restrict src,
+                                 const float *restrict bias, bool add, size_t n)
 {
-    if (bias != NULL && add)
-        for (size_t i = 0; i < n; i++)
-            dst[i] = tg_f32_to_bf16(tg_bf16_to_f32(dst[i]) + (src[i] + bias[i]));
-    else if (bias != NULL)
-        for (size_t i = 0; i < n; i++)
-            dst[i] = tg_f32_to_bf16(src[i] + bias[i]);
-    else if (add)
-        for (size_t i = 0; i < n; i++)
-            dst[i] = tg_f32_to_bf16(tg_bf16_to_f32(dst[i]) + src[i]);
-    else
-        for (size_t i = 0; i < n; i++)
-            dst[i] = tg_f32_to_bf16(src[i]);
+    float sum[TG_PIECE];
+    if (format == TG_F32) {
+        tg_finish_f32((float *)dst + first, src, bias, add, n);
+        return;
+    }
+    for (size_t c = 0; c < n; c += TG_PIECE) {
+        const size_t now = tg_piece_length(n, c);
+        if (bias != NULL)
+            for (size_t i = 0; i < now; i++)
+                sum[i] = src[c + i] + bias[c + i];
+        tg_elements_write(dst, bias != NULL ? sum : src + c, format, first + c, now, add);
+    }
 }
 
 static inline void tg_finish_rows(const tg_finish *f, size_t rows, size_t cols)
 {
 #pragma omp parallel for schedule(static) if (rows * cols >= TG_FINISH_SERIAL_BELOW)
-    for (size_t r = 0; r < rows; r++) {
-        const size_t at = (f->row + r) * f->ld + f->col;
-        const float *src = f->src + r * f->src_ld;
-        if (f->format == TG_F32)
-            tg_finish_f32((float *)f->dst + at, src, f->bias, f->add, cols);
-        else
-            tg_finish_bf16((uint16_t *)f->dst + at, src, f->bias, f->add, cols);
-    }
+    for (size_t r = 0; r < rows; r++)
+        tg_finish_row(f->dst, f->format, (f->row + r) * f->ld + f->col, f->src + r * f->src_ld, f->bias, f->add, cols);
 }
 
 #define TG_SUM_COLS ((size_t)64)
@@ -75,17 +70,15 @@ static inline void tg_finish_rows(const tg_finish *f, size_t rows, size_t cols)
 static inline void tg_sum_block(float *restrict sums, const void *x, tg_format format, size_t rows, size_t ld,
                                 size_t cols)
 {
-    float total[TG_SUM_COLS] = {0};
+    float total[TG_SUM_COLS] = {0}, wide[TG_SUM_COLS];
     for (size_t r = 0; r < rows; r += TG_SUM_ROWS) {
         float part[TG_SUM_COLS] = {0};
         const size_t end = r + TG_SUM_ROWS < rows ? r + TG_SUM_ROWS : rows;
-        for (size_t i = r; i < end; i++)
-            if (format == TG_F32)
-                for (size_t c = 0; c < cols; c++)
-                    part[c] += ((const float *)x)[i * ld + c];
-            else
-                for (size_t c = 0; c < cols; c++)
-                    part[c] += tg_bf16_to_f32(((const uint16_t *)x)[i * ld + c]);
+        for (size_t i = r; i < end; i++) {
+            const float *row = tg_elements_read(wide, x, format, i * ld, cols);
+            for (size_t c = 0; c < cols; c++)
+                part[c] += row[c];
+        }
         for (size_t c = 0; c < TG_SUM_COLS; c++)
             total[c] += part[c];
     }
@@ -98,8 +91,7 @@ static inline void tg_column_sums(float *sums, const void *x, tg_format format, 
 #pragma omp parallel for schedule(static) if (rows * cols >= TG_FINISH_SERIAL_BELOW)
     for (size_t c = 0; c < cols; c += TG_SUM_COLS) {
         const size_t now = cols - c < TG_SUM_COLS ? cols - c : TG_SUM_COLS;
-        const size_t bytes = format == TG_F32 ? sizeof(float) : sizeof(uint16_t);
-        tg_sum_block(sums + c, (const char *)x + c * bytes, format, rows, cols, now);
+        tg_sum_block(sums + c, (const char *)x + c * tg_format_bytes(format), format, rows, cols, now);
     }
 }
 

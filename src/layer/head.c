@@ -106,7 +106,7 @@ static tg_status panel_logits(tg_work *work, const head *h, const void *x, size_
     *logits = h->trains && h->format == TG_F32 && !work->planning ? (float *)h->kept + col : h->logits;
     const tg_product product = {.m = rows, .n = cols, .k = h->c, .transpose_b = true, .lda = h->c, .ldb = h->c,
                                 .ldc = *ld};
-    return tg_work_product(work, &product, x, weight_panel(work, h, col, cols), *logits);
+    return tg_work_product(work, &product, x, weight_panel(work, h, col, cols), NULL, *logits);
 }
 
 /* ---- first walk: logits, softmax, loss ----------------------------------------------------------------------------- */
@@ -130,8 +130,8 @@ static void take_panel(const head *h, const panel_at *p, const int32_t *target, 
         const float most = tg_row_max(l, p->cols);
         h->most[at] = most;
         h->sum[at] = tg_row_exp_sum(l, 1.0f, most, p->cols);
-        if (h->kept != NULL && h->format == TG_BF16)
-            tg_finish_bf16((uint16_t *)h->kept + r * h->v + p->col, l, NULL, false, p->cols);
+        if (h->kept != NULL && h->format != TG_F32)
+            TG_PER_ISA(tg_kernels).narrow(tg_to(h->kept, h->format, r * h->v + p->col), l, h->format, p->cols);
     }
 }
 
@@ -185,39 +185,44 @@ typedef struct scales {
     double each, target, all; /* 1/N, (1-s)/N, s/(V N) */
 } scales;
 
-/* g (cols) <- G of row r. E is there, or in bf16 at e. */
-static void gradient_row(const head *h, const panel_at *p, const scales *s, size_t r, int32_t target,
-                         const uint16_t *restrict e, float *restrict g)
+/* g (n) <- E by - less. */
+static void scale_row(float *restrict g, const float *restrict e, float by, float less, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        g[i] = e[i] * by - less;
+}
+
+/* E of row r at e to G at g, in formats of their own; the same place or different ones. */
+static void gradient_row(const head *h, const panel_at *p, const scales *s, size_t r, int32_t target, const void *e,
+                         void *g, tg_format format)
 {
     const double each = target < 0 ? 0.0 : s->each;
     const float by = (float)(exp((double)h->most[r * h->panels + p->index] - h->lse[r]) * each);
     const float less = target < 0 ? 0.0f : (float)s->all;
-    if (e != NULL)
-        for (size_t i = 0; i < p->cols; i++)
-            g[i] = tg_bf16_to_f32(e[i]) * by - less;
-    else
-        for (size_t i = 0; i < p->cols; i++)
-            g[i] = g[i] * by - less;
-    if (target >= 0 && (size_t)target >= p->col && (size_t)target < p->col + p->cols)
-        g[(size_t)target - p->col] -= (float)s->target;
+    float e_buffer[TG_PIECE], g_buffer[TG_PIECE];
+    for (size_t c = 0; c < p->cols; c += TG_PIECE) {
+        const size_t n = tg_piece_length(p->cols, c), first = p->col + c;
+        scale_row(g_buffer, tg_elements_read(e_buffer, e, h->format, c, n), by, less, n);
+        if (target >= 0 && (size_t)target >= first && (size_t)target < first + n)
+            g_buffer[(size_t)target - first] -= (float)s->target;
+        TG_PER_ISA(tg_kernels).narrow(tg_to(g, format, c), g_buffer, format, n);
+    }
 }
 
-/* G of a panel, as an operand of a product; *ld from row to row. */
+/* G of a panel, as an operand of a product; *ld from row to row. In E's place where the formats are the same. */
 static const void *panel_gradient(const tg_work *work, const head *h, const panel_at *p, const int32_t *target,
                                   const scales *s, size_t *ld)
 {
-    *ld = h->format == work->format ? h->v : p->cols;
+    const bool same = h->format == work->format;
+    *ld = same ? h->v : p->cols;
     if (work->planning)
         return NULL;
+    void *g = same ? tg_to(h->kept, h->format, p->col) : h->logits;
 #pragma omp parallel for schedule(static) if (p->rows * p->cols >= TG_FINISH_SERIAL_BELOW)
-    for (size_t r = 0; r < p->rows; r++) {
-        float *g = h->format == TG_F32 ? (float *)h->kept + r * h->v + p->col : h->logits + r * p->cols;
-        uint16_t *e = h->format == TG_F32 ? NULL : (uint16_t *)h->kept + r * h->v + p->col;
-        gradient_row(h, p, s, r, target[r], e, g);
-        if (work->format == TG_BF16)
-            tg_finish_bf16(e, g, NULL, false, p->cols);
-    }
-    return h->format == work->format ? tg_at(h->kept, h->format, p->col) : h->logits;
+    for (size_t r = 0; r < p->rows; r++)
+        gradient_row(h, p, s, r, target[r], tg_at(h->kept, h->format, r * h->v + p->col),
+                     tg_to(g, work->format, r * *ld), work->format);
+    return g;
 }
 
 /* Where chunks of dx go, and whether they are added there. */
@@ -235,13 +240,13 @@ static tg_status give_panel(tg_work *work, const head *h, const tg_call *call, c
     if (d->dx != NULL || work->planning) {
         const tg_product product = {.m = p->rows, .n = h->c, .k = p->cols, .lda = ld, .ldb = h->c, .ldc = h->c,
                                     .add = p->index > 0 || (straight && d->add)};
-        status = tg_work_product(work, &product, g, weight_panel(work, h, p->col, p->cols), dx);
+        status = tg_work_product(work, &product, g, weight_panel(work, h, p->col, p->cols), NULL, dx);
     }
     if (status != TG_OK || (call != NULL && !tg_call_trains(call, W)))
         return status;
     const tg_product product = {.m = p->cols, .n = h->c, .k = p->rows, .transpose_a = true, .lda = ld, .ldb = h->c,
                                 .ldc = h->c};
-    status = tg_work_product(work, &product, g, x, h->tile);
+    status = tg_work_product(work, &product, g, x, NULL, h->tile);
     return status == TG_OK && call != NULL ? tg_call_tile(call, W, p->col, p->cols, h->tile) : status;
 }
 

@@ -39,22 +39,33 @@ static inline head_view view(const shape *s, void *const *tensor, const bool *ad
     return v;
 }
 
-/* A matrix of fp32 rows. */
+/* A matrix of rows, fp32 or an operand of products. */
 typedef struct matrix {
-    float *x;
+    void *x;
     size_t ld;
 } matrix;
 
-/* Rows from `row` on of a head as fp32, rotated when table is given: where they lie, or packed into room (count, dim). */
-static inline matrix load_head(float *room, const head_view *v, size_t row, size_t count, size_t dim, const float *table)
+/* Rows from `row` on of a head as operands in format `to`, rotated when table is given: where they lie when that is all
+ * there is to do in fp32, or packed into room (count, dim). `spare` (dim) is for rotations. */
+static inline matrix load_head(void *room, float *spare, tg_format to, const head_view *v, size_t row, size_t count,
+                               size_t dim, const float *table)
 {
-    if (v->format == TG_F32 && table == NULL)
-        return (matrix){(float *)v->first + row * v->ld, v->ld};
+    if (v->format == TG_F32 && to == TG_F32 && table == NULL)
+        return (matrix){tg_to(v->first, TG_F32, row * v->ld), v->ld};
+    if (v->format == to && table == NULL) {
+        const size_t bytes = dim * tg_value_bytes(to);
+        for (size_t r = 0; r < count; r++)
+            memcpy((char *)room + r * bytes, tg_at(v->first, to, (row + r) * v->ld), bytes);
+        return (matrix){room, dim};
+    }
     for (size_t r = 0; r < count; r++) {
-        float *x = room + r * dim;
-        TG_PER_ISA(tg_kernels).widen(x, tg_at(v->first, v->format, (row + r) * v->ld), v->format, dim);
+        void *x = tg_to(room, to, r * dim);
+        float *middle = to == TG_F32 ? x : spare;
+        TG_PER_ISA(tg_kernels).widen(middle, tg_at(v->first, v->format, (row + r) * v->ld), v->format, dim);
         if (table != NULL)
-            tg_rope(x, table + (row + r) * dim, dim);
+            tg_rope(middle, table + (row + r) * dim, dim);
+        if (to != TG_F32)
+            TG_PER_ISA(tg_kernels).narrow(x, middle, to, dim);
     }
     return (matrix){room, dim};
 }
@@ -62,7 +73,8 @@ static inline matrix load_head(float *room, const head_view *v, size_t row, size
 /* Where rows from `row` on of a head are to be computed: in place, or in room, to be stored after. */
 static inline matrix head_target(float *room, const head_view *v, size_t row, size_t dim, const float *table)
 {
-    return v->format == TG_F32 && table == NULL ? (matrix){(float *)v->first + row * v->ld, v->ld} : (matrix){room, dim};
+    return v->format == TG_F32 && table == NULL ? (matrix){tg_to(v->first, TG_F32, row * v->ld), v->ld}
+                                                : (matrix){room, dim};
 }
 
 /* Brings what was computed in room (count, dim) home; it is spoiled. Rotated back when table is given. */
@@ -72,11 +84,7 @@ static inline void store_head(const head_view *v, size_t row, size_t count, size
         float *x = room + r * dim;
         if (table != NULL)
             tg_rope_back(x, table + (row + r) * dim, dim);
-        const size_t at = (row + r) * v->ld;
-        if (v->format == TG_F32)
-            tg_finish_f32((float *)v->first + at, x, NULL, v->add, dim);
-        else
-            tg_finish_bf16((uint16_t *)v->first + at, x, NULL, v->add, dim);
+        tg_finish_row(v->first, v->format, (row + r) * v->ld, x, NULL, v->add, dim);
     }
 }
 

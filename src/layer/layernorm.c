@@ -29,23 +29,26 @@ static tg_status plan(tg_graph *graph, tg_op *op)
     return TG_OK;
 }
 
-static void moments(float *mean, float *rstd, const void *x, tg_format format, size_t row, size_t cols, double eps)
+/* Mean and 1/deviation of a row. Returns its last piece as fp32: all of it where it has no other. */
+static const float *moments(float *mean, float *rstd, float *buffer, const tg_call *call, size_t row)
 {
-    float buffer[TG_PIECE], sum[TG_LANES] = {0}, squares[TG_LANES] = {0};
-    const size_t start = row * cols;
+    const tg_format format = call->in_shape[0]->format;
+    const size_t cols = call->in_shape[0]->cols, start = row * cols;
+    float sum[TG_LANES] = {0}, squares[TG_LANES] = {0};
     const float *piece = NULL;
     for (size_t c = 0; c < cols; c += TG_PIECE) {
-        piece = tg_elements_read(buffer, x, format, start + c, tg_piece_length(cols, c));
+        piece = tg_elements_read(buffer, call->in[0], format, start + c, tg_piece_length(cols, c));
         tg_lanes_sum(sum, piece, tg_piece_length(cols, c));
     }
     const float centre = tg_lanes_total(sum) / (float)cols;
     for (size_t c = 0; c < cols; c += TG_PIECE) {
         if (cols > TG_PIECE)
-            piece = tg_elements_read(buffer, x, format, start + c, tg_piece_length(cols, c));
+            piece = tg_elements_read(buffer, call->in[0], format, start + c, tg_piece_length(cols, c));
         tg_lanes_squares(squares, piece, centre, tg_piece_length(cols, c));
     }
     *mean = centre;
-    *rstd = 1.0f / sqrtf(tg_lanes_total(squares) / (float)cols + (float)eps);
+    *rstd = 1.0f / sqrtf(tg_lanes_total(squares) / (float)cols + (float)call->op->as.norm.eps);
+    return piece;
 }
 
 static void forward_row(const tg_call *call, const float *gain, const float *bias, size_t row)
@@ -53,12 +56,13 @@ static void forward_row(const tg_call *call, const float *gain, const float *bia
     const tg_tensor *shape = call->in_shape[0];
     const size_t cols = shape->cols, start = row * cols;
     float m, r, x_buffer[TG_PIECE], y_buffer[TG_PIECE];
-    moments(&m, &r, call->in[0], shape->format, row, cols, call->op->as.norm.eps);
+    const float *x = moments(&m, &r, x_buffer, call, row);
     ((float *)call->saved[MEAN])[row] = m;
     ((float *)call->saved[RSTD])[row] = r;
     for (size_t c = 0; c < cols; c += TG_PIECE) {
         const size_t n = tg_piece_length(cols, c);
-        const float *x = tg_elements_read(x_buffer, call->in[0], shape->format, start + c, n);
+        if (cols > TG_PIECE)
+            x = tg_elements_read(x_buffer, call->in[0], shape->format, start + c, n);
         float *y = tg_elements_target(y_buffer, call->out[0], shape->format, start + c, false);
         if (bias != NULL)
             for (size_t i = 0; i < n; i++)

@@ -18,6 +18,8 @@ enum { W, B };
 typedef struct map {
     size_t m, k, n;
     bool n_by_k;       /* the weight is stored (n,k) */
+    bool straight;     /* the product writes to dst itself */
+    bool fused;        /* ... and adds the bias */
     size_t chunk, panel;
     void *src, *weight;
     float *dst, *bias; /* scratch; NULL where not needed */
@@ -33,16 +35,17 @@ typedef struct operands {
 
 static map map_init(tg_work *work, size_t m, size_t k, size_t n, bool n_by_k, const operands *o)
 {
-    map p = {.m = m, .k = k, .n = n, .n_by_k = n_by_k, .chunk = m, .panel = n};
+    map p = {.m = m, .k = k, .n = n, .n_by_k = n_by_k};
+    const size_t bytes = tg_format_bytes(work->format);
     const bool same_src = o->from == work->format, same_weight = o->weight->format == work->format;
-    if (!same_src || !same_weight || o->to != TG_F32) { /* otherwise one product, straight into dst */
-        p.panel = tg_panel_size(n, TG_PANEL_BYTES / (4 * k));
-        const size_t row = (same_src ? 0 : k * tg_format_bytes(work->format)) + (o->to == TG_F32 ? 0 : 4 * p.panel);
-        p.chunk = row == 0 ? m : tg_panel_size(m, TG_CHUNK_BYTES / row);
-        p.src = same_src ? NULL : tg_work_take(work, p.chunk * k * tg_format_bytes(work->format));
-        p.weight = same_weight ? NULL : tg_work_take(work, p.panel * k * tg_format_bytes(work->format));
-        p.dst = o->to == TG_F32 ? NULL : tg_work_take(work, p.chunk * p.panel * sizeof(float));
-    }
+    p.fused = work->format != TG_F32 && o->to == work->format && same_weight && tg_product_fuses(k, n);
+    p.straight = p.fused || o->to == TG_F32;
+    p.panel = same_weight ? n : tg_panel_size(n, TG_PANEL_BYTES / (4 * k));
+    const size_t row = (same_src ? 0 : k * bytes) + (p.straight ? 0 : 4 * p.panel);
+    p.chunk = row == 0 ? m : tg_panel_size(m, TG_CHUNK_BYTES / row);
+    p.src = same_src ? NULL : tg_work_take(work, p.chunk * k * bytes);
+    p.weight = same_weight ? NULL : tg_work_take(work, p.panel * k * bytes);
+    p.dst = p.straight ? NULL : tg_work_take(work, p.chunk * p.panel * sizeof(float));
     p.bias = o->bias == NULL ? NULL : tg_work_take(work, n * sizeof(float));
     tg_work_taken(work);
     return p;
@@ -62,8 +65,27 @@ static const void *weight_panel(const tg_work *work, const map *p, const tg_para
     return p->weight;
 }
 
+/* dst's block of `rows` by `cols` at (row, col): the product, and what it cannot do itself. */
+static tg_status map_block(tg_work *work, const map *p, const operands *o, const void *src, size_t row, size_t rows,
+                           size_t col, size_t cols)
+{
+    const float *bias = p->bias == NULL ? NULL : p->bias + col;
+    tg_product product = {.m = rows, .n = cols, .k = p->k, .transpose_b = p->n_by_k, .lda = p->k,
+                          .ldc = p->straight ? p->n : cols, .add = p->straight && o->add,
+                          .to = p->fused ? o->to : TG_F32, .bias = p->fused && o->bias != NULL};
+    const void *weight = weight_panel(work, p, o->weight, col, cols, &product.ldb);
+    void *dst = p->straight && !work->planning ? tg_to(o->dst, o->to, row * p->n + col) : p->dst;
+    const tg_status status = tg_work_product(work, &product, src, weight, bias, dst);
+    const tg_finish finish = {.dst = o->dst, .format = o->to, .ld = p->n, .row = row, .col = col, .src = dst,
+                              .src_ld = product.ldc, .bias = bias, .add = o->add && !p->straight};
+    if (status == TG_OK && !work->planning && (!p->straight || (bias != NULL && !p->fused)))
+        tg_finish_rows(&finish, rows, cols);
+    return status;
+}
+
 static tg_status map_walk(tg_work *work, const map *p, const operands *o)
 {
+    tg_status status = TG_OK;
     if (p->bias != NULL && !work->planning)
         tg_convert(p->bias, TG_F32, o->bias->data, o->bias->format, 1, p->n, p->n);
     for (size_t row = 0; row < p->m; row += p->chunk) {
@@ -71,24 +93,10 @@ static tg_status map_walk(tg_work *work, const map *p, const operands *o)
         const void *src = o->from == work->format ? tg_at(o->src, o->from, row * p->k) : p->src;
         if (o->from != work->format && !work->planning)
             tg_convert(p->src, work->format, tg_at(o->src, o->from, row * p->k), o->from, rows, p->k, p->k);
-        for (size_t col = 0; col < p->n; col += p->panel) {
-            const size_t cols = tg_least(p->panel, p->n - col);
-            const bool straight = o->to == TG_F32; /* the product writes to dst itself */
-            tg_product product = {.m = rows, .n = cols, .k = p->k, .transpose_b = p->n_by_k, .lda = p->k,
-                                  .ldc = straight ? p->n : cols, .add = straight && o->add};
-            const void *weight = weight_panel(work, p, o->weight, col, cols, &product.ldb);
-            float *dst = straight && !work->planning ? (float *)o->dst + row * p->n + col : p->dst;
-            const tg_status status = tg_work_product(work, &product, src, weight, dst);
-            if (status != TG_OK)
-                return status;
-            const tg_finish finish = {.dst = o->dst, .format = o->to, .ld = p->n, .row = row, .col = col,
-                                      .src = dst, .src_ld = product.ldc,
-                                      .bias = p->bias == NULL ? NULL : p->bias + col, .add = o->add && !straight};
-            if (!work->planning && (!straight || p->bias != NULL))
-                tg_finish_rows(&finish, rows, cols);
-        }
+        for (size_t col = 0; col < p->n && status == TG_OK; col += p->panel)
+            status = map_block(work, p, o, src, row, rows, col, tg_least(p->panel, p->n - col));
     }
-    return TG_OK;
+    return status;
 }
 
 /* ---- dW ----------------------------------------------------------------------------------------------------------- */
@@ -104,7 +112,7 @@ static outer outer_init(tg_work *work, size_t m, size_t rows, size_t cols, tg_fo
 {
     outer p = {.m = m, .rows = rows, .cols = cols, .chunk = m};
     const bool same = format == work->format;
-    p.panel = tg_panel_size(rows, TG_PANEL_BYTES / (4 * cols));
+    p.panel = tg_panel_size(rows, (same ? TG_TILE_BYTES : TG_PANEL_BYTES) / (4 * cols));
     if (!same)
         p.chunk = tg_panel_size(m, TG_CHUNK_BYTES / ((p.panel + cols) * tg_format_bytes(work->format)));
     p.left = same ? NULL : tg_work_take(work, p.chunk * p.panel * tg_format_bytes(work->format));
@@ -132,7 +140,7 @@ static tg_status outer_tile(tg_work *work, const outer *p, const void *left, con
         }
         const void *a = same ? tg_at(left, format, t * p->rows + row) : p->left;
         const void *b = same ? tg_at(right, format, t * p->cols) : p->right;
-        const tg_status status = tg_work_product(work, &product, a, b, p->tile);
+        const tg_status status = tg_work_product(work, &product, a, b, NULL, p->tile);
         if (status != TG_OK)
             return status;
     }

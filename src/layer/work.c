@@ -44,20 +44,21 @@ size_t tg_work_bytes(const tg_work *work, tg_graph *graph)
     return work->scratch_bytes + tg_round_up(work->native_bytes, TG_CACHE_LINE);
 }
 
-tg_status tg_work_product(tg_work *work, const tg_product *product, const void *a, const void *b, float *c)
+tg_status tg_work_product(tg_work *work, const tg_product *product, const void *a, const void *b, const float *bias,
+                          void *c)
 {
     if (!work->planning)
         return work->format == TG_F32 ? tg_product_f32(product, a, b, c)
-                                      : tg_products_run(work->products, product, a, b, c, work->native);
-    size_t *most = work->format == TG_F32 ? &work->library_bytes : &work->native_bytes, bytes = 0;
-    if (work->format == TG_F32) {
-        bytes = tg_product_f32_library_bytes(product);
-    } else {
+                                      : tg_products_run(work->products, product, a, b, bias, c, work->native);
+    size_t bytes = 0;
+    if (work->format != TG_F32) {
         const tg_status status = tg_products_plan(work->products, product, &bytes);
         if (status != TG_OK)
             return status;
+        work->native_bytes = bytes > work->native_bytes ? bytes : work->native_bytes;
     }
-    *most = bytes > *most ? bytes : *most;
+    bytes = product->alone || product->to != TG_F32 ? 0 : tg_product_library_bytes(product);
+    work->library_bytes = bytes > work->library_bytes ? bytes : work->library_bytes;
     return TG_OK;
 }
 

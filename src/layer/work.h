@@ -9,8 +9,10 @@
 #include "graph/graph.h"
 #include "graph/product.h"
 
-/* Bounds of scratch. A converted panel of weights, or a tile of their gradient, stays in the cache of a core. */
+/* Bounds of scratch. Where operands are converted, a panel of weights or a tile of their gradient stays in the cache of
+ * a core; a tile of operands as they are may be larger, because the library is slower at few rows. */
 #define TG_PANEL_BYTES ((size_t)4 << 20)
+#define TG_TILE_BYTES ((size_t)12 << 20)
 #define TG_CHUNK_BYTES ((size_t)24 << 20)
 
 typedef struct tg_work {
@@ -21,7 +23,7 @@ typedef struct tg_work {
     size_t scratch_bytes; /* planning: taken so far */
     size_t native_bytes;  /* planning: the most a native product wants */
     void *native;         /* running: scratch of native products */
-    size_t library_bytes; /* planning: the most fp32 products take */
+    size_t library_bytes; /* planning: the most the library takes for itself */
 } tg_work;
 
 /* For products of activations of the graph. */
@@ -34,8 +36,9 @@ void tg_work_taken(tg_work *work);
 /* What the op needs in all; notes the library's share in the graph. Ends a planning walk. */
 size_t tg_work_bytes(const tg_work *work, tg_graph *graph);
 
-/* C (fp32) of operands in work->format; when planning, all pointers may be NULL. */
-tg_status tg_work_product(tg_work *work, const tg_product *product, const void *a, const void *b, float *c);
+/* C of operands in work->format, bias in fp32 where the product has one; when planning, all pointers may be NULL. */
+tg_status tg_work_product(tg_work *work, const tg_product *product, const void *a, const void *b, const float *bias,
+                          void *c);
 
 /* (rows, cols) of `src`, ld values from row to row, to `dst`, contiguous, in another format. In parallel. */
 void tg_convert(void *dst, tg_format to, const void *src, tg_format from, size_t rows, size_t cols, size_t ld);
@@ -47,9 +50,17 @@ bool tg_all_finite(const void *x, tg_format format, size_t n);
 /* n as equal panels of at most `most`, each but the last a multiple of 64. */
 size_t tg_panel_size(size_t n, size_t most);
 
+/* Of an activation's or a weight's format; inline, for loops over short rows. */
+static inline size_t tg_value_bytes(tg_format format) { return format == TG_F32 ? sizeof(float) : sizeof(uint16_t); }
+
 static inline const void *tg_at(const void *x, tg_format format, size_t index)
 {
-    return (const char *)x + index * tg_format_bytes(format);
+    return (const char *)x + index * tg_value_bytes(format);
+}
+
+static inline void *tg_to(void *x, tg_format format, size_t index)
+{
+    return (char *)x + index * tg_value_bytes(format);
 }
 
 static inline size_t tg_least(size_t a, size_t b) { return a < b ? a : b; }

@@ -80,7 +80,7 @@ static const linear_case cases[] = {
     {.batch = 2, .time = 9, .in = 17, .out = 33, .in_by_out = true, .bias = true},
     {.batch = 1, .time = 1, .in = 70, .out = 3, .bias = true, .twice = true},
     {.batch = 5, .time = 31, .in = 67, .out = 129, .bias = true, .twice = true, .in_by_out = true},
-    {.batch = 1, .time = 3, .in = 9001, .out = 150, .bias = true, .twice = true},              /* several panels */
+    {.batch = 1, .time = 3, .in = 9001, .out = 390, .bias = true, .twice = true},              /* several panels */
     {.batch = 1, .time = 3, .in = 150, .out = 9001, .bias = true, .in_by_out = true},
     {.batch = 1, .time = 3, .in = 9001, .out = 150, .bias = true, .in_by_out = true},
 };
@@ -191,7 +191,7 @@ static void chunks_of_tokens_make_one_tile(void **state)
 static void bad_values_are_rejected_before_a_tile(void **state)
 {
     (void)state;
-    const linear_case c = {.batch = 1, .time = 3, .in = 9001, .out = 150, .bias = true};
+    const linear_case c = {.batch = 1, .time = 3, .in = 9001, .out = 390, .bias = true};
     harness h;
     const built ids = build(&h, &c);
     ((float *)h.weight[ids.x].param.data)[4711] = INFINITY;
