@@ -16,8 +16,8 @@ tg_status tg_graph_create(tg_graph **out, struct tg_model *model, tg_mode mode, 
         return tg_fail(TG_EINVAL, "a batch of %zu sequences of %zu tokens cannot be run", batch, time);
     if (mode == TG_GENERATE && batch != 1)
         return tg_fail(TG_EINVAL, "generation takes one sequence, not %zu", batch);
-    if (activations != TG_F32 && activations != TG_BF16)
-        return tg_fail(TG_EUNSUPPORTED, "activations cannot be %s; use F32 or BF16", tg_format_name(activations));
+    if (activations != TG_F32 && activations != TG_BF16 && activations != TG_F16)
+        return tg_fail(TG_EUNSUPPORTED, "activations cannot be %s; use F32, BF16 or F16", tg_format_name(activations));
     tg_graph *graph = tg_heap_alloc(1, sizeof *graph);
     if (graph == NULL)
         return tg_no_memory("a graph", sizeof *graph);

@@ -16,6 +16,7 @@
 #include <math.h>
 
 #include "base/kernels.h"
+#include "base/random.h"
 #include "base/vecmath.h"
 #include "layer/finish.h"
 #include "layer/layer.h"
@@ -24,6 +25,7 @@
 #include "layer/work.h"
 
 #define KEPT_BYTES ((size_t)128 << 20) /* of E */
+#define LABELS 0x6c61626cu          /* purpose of a random stream */
 #define LOGITS_LIMIT 1e37              /* bound on |L|: FLT_MAX with room */
 #define SQUARES_PIECE ((size_t)1 << 16)
 
@@ -42,6 +44,7 @@ typedef struct head {
     float *most, *sum;      /* (chunk, panels): of each row in each panel */
     float *sum_logits;      /* (chunk, panels), for label smoothing */
     float *target_logit;    /* (chunk) */
+    int32_t *drawn;         /* (chunk): targets drawn from the model's own output */
     double *lse, *squares;  /* (chunk); (pieces + M), NULL with one chunk */
 } head;
 
@@ -69,6 +72,7 @@ static head head_init(tg_work *work, const tg_graph *graph, const tg_op *op)
     h.sum = tg_work_take(work, h.chunk * h.panels * sizeof(float));
     h.sum_logits = tg_work_take(work, h.chunk * h.panels * sizeof(float));
     h.target_logit = tg_work_take(work, h.chunk * sizeof(float));
+    h.drawn = !h.trains ? NULL : tg_work_take(work, h.chunk * sizeof(int32_t));
     h.lse = tg_work_take(work, h.chunk * sizeof(double));
     h.squares = !h.trains || h.chunk == h.m ? NULL : tg_work_take(work, tg_round_up(pieces_of(h.v * h.c) + h.m, 8) * sizeof(double));
     tg_work_taken(work);
@@ -176,6 +180,51 @@ static tg_status score_chunk(tg_work *work, const head *h, const void *x, const 
         if (target[r] >= 0)
             *loss += row_loss(h, r, smoothing);
     return TG_OK;
+}
+
+/* ---- labels from the model's own output ------------------------------------------------------------------------------ */
+
+/* The column where the running sum of E over a panel's row reaches `wanted`; the last with any where rounding leaves it
+ * below. */
+static size_t draw_in_panel(const head *h, size_t r, size_t col, size_t cols, double wanted)
+{
+    const void *row = tg_at(h->kept, h->format, r * h->v + col);
+    float buffer[TG_PIECE];
+    size_t last = 0;
+    double sum = 0;
+    for (size_t c = 0; c < cols; c += TG_PIECE) {
+        const size_t n = tg_piece_length(cols, c);
+        const float *e = tg_elements_read(buffer, row, h->format, c, n);
+        for (size_t i = 0; i < n; i++) {
+            sum += (double)e[i];
+            last = e[i] > 0.0f ? c + i : last;
+            if (sum >= wanted && e[i] > 0.0f)
+                return col + c + i;
+        }
+    }
+    return col + last;
+}
+
+/* u in (0, 1]: a label with the probability that the model gives it. */
+static int32_t draw_label(const head *h, size_t r, double u)
+{
+    const float *most = h->most + r * h->panels, *sum = h->sum + r * h->panels;
+    for (size_t p = 0; p < h->panels; p++) {
+        const double unit = exp((double)most[p] - h->lse[r]), share = (double)sum[p] * unit;
+        const size_t col = p * h->panel;
+        if (u <= share || p + 1 == h->panels)
+            return (int32_t)draw_in_panel(h, r, col, tg_least(h->panel, h->v - col), u / unit);
+        u -= share;
+    }
+    return 0;
+}
+
+static void draw_labels(const head *h, const tg_run *run, const int32_t *target, size_t row, size_t rows)
+{
+    const tg_key key = tg_key_make(run->seed, LABELS, run->update, run->micro_step);
+#pragma omp parallel for schedule(static)
+    for (size_t r = 0; r < rows; r++)
+        h->drawn[r] = target[r] < 0 ? target[r] : draw_label(h, r, (double)tg_random_uniform(key, (uint32_t)(row + r)));
 }
 
 /* ---- second walk: gradients ------------------------------------------------------------------------------------------ */
@@ -379,7 +428,7 @@ static tg_status backward(const tg_call *call)
     if (status != TG_OK)
         return status;
     bool good = within_bounds(&h, call->in[X]);
-    const double each = count == 0 ? 0.0 : 1.0 / (double)count;
+    const double each = count == 0 ? 0.0 : (call->run->loss_scale > 0 ? call->run->loss_scale : 1.0) / (double)count;
     const scales by = {.each = each, .target = (1.0 - s) * each, .all = s * each / (double)h.v};
     const gradient d = {.dx = call->din[X], .add = call->add[X]};
     double loss = 0;
@@ -389,6 +438,10 @@ static tg_status backward(const tg_call *call)
         const int32_t *target = call->run->targets + row;
         status = score_chunk(&work, &h, x, target, rows, s, &loss);
         good = status != TG_OK || (isfinite(loss) && all_scored(&h, rows));
+        if (status == TG_OK && good && call->run->draws_labels) {
+            draw_labels(&h, call->run, target, row, rows);
+            target = h.drawn;
+        }
         if (status == TG_OK && good)
             status = gradient_chunk(&work, &h, call, x, target, row, rows, &by, &d);
     }
