@@ -1,0 +1,119 @@
+"""One class a rule. Keywords are torch.optim's where it has the rule, else the option table's; defaults are the table's.
+
+foreach and fused say how PyTorch should work; they are taken and make no difference: every update is one fused call.
+capturable and differentiable must be False. **common: see Common.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .._native import RULES
+from ._optimizer import Common, Optimizer, ParamsT
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+BETAS = {"betas": ("beta1", "beta2")}
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with Polyak's or Nesterov's momentum, as torch.optim.SGD. `ema`: the momentum is an
+    average, gradients enter it with 1 - momentum. State: momentum_buffer, shaped as the parameter, with momentum > 0."""
+
+    rule = "sgd"
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, momentum: float = 0, dampening: float = 0,
+                 weight_decay: float = 0, nesterov: bool = False, *, ema: bool = False, maximize: bool = False,
+                 foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None,
+                 **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class Adam(Optimizer):
+    """Adaptive moments (Kingma & Ba 2015, arXiv:1412.6980), as torch.optim.Adam: weight decay enters the gradient unless
+    decoupled_weight_decay. State: exp_avg, exp_avg_sq and with amsgrad max_exp_avg_sq, shaped as the parameter."""
+
+    rule = "adam"
+    tuples = BETAS
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-8, weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None,
+                 maximize: bool = False, capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
+                 decoupled_weight_decay: bool = False, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101), as torch.optim.AdamW. State: exp_avg,
+    exp_avg_sq and with amsgrad max_exp_avg_sq, shaped as the parameter."""
+
+    rule = "adamw"
+    tuples = BETAS
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-8, weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False,
+                 foreach: bool | None = None, capturable: bool = False, differentiable: bool = False,
+                 fused: bool | None = None, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class Signum(Optimizer):
+    """Sign of the momentum (Bernstein et al. 2018, arXiv:1802.04434, Alg. 2). State: momentum_buffer."""
+
+    rule = "signum"
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-4, beta: float = 0.9, weight_decay: float = 0, *,
+                 maximize: bool = False, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class Lion(Optimizer):
+    """Sign of an interpolated momentum (Chen et al. 2023, arXiv:2302.06675, Alg. 2). State: exp_avg."""
+
+    rule = "lion"
+    tuples = BETAS
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-4, betas: tuple[float, float] = (0.9, 0.99),
+                 weight_decay: float = 0, *, maximize: bool = False, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class Tiger(Optimizer):
+    """Sign of the momentum, steps relative to each tensor's own scale (Su Jianlin 2023, spaces.ac.cn/archives/9512).
+    gradients="folded" takes gradients into the momentum in backward: no .grad stays. Roles matter: see roles().
+    State: exp_avg, and row_updates for embeddings updated lazily, which may have sparse gradients."""
+
+    rule = "tiger"
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, beta: float = 0.965, weight_decay: float = 0.01, *,
+                 gamma: float = 1, scale: str = "rms", rms_floor: float = 1e-3, bias_lr: float = 0.5,
+                 embedding_rms: str = "table", embedding_update: str = "lazy", maximize: bool = False,
+                 **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+    def takes_sparse(self, group: Mapping[str, Any], role: str) -> bool:
+        return role == "embedding" and group["embedding_update"] == "lazy"
+
+
+CLASSES: dict[str, type[Optimizer]] = {cls.rule: cls for cls in (SGD, Adam, AdamW, Signum, Lion, Tiger)}
+
+
+def class_of(name: str) -> type[Optimizer]:
+    """The class of a rule of the library."""
+    if name not in RULES:
+        raise LookupError(f"there is no optimizer '{name}' (there are {', '.join(RULES)})")
+    return CLASSES[name]
+
+
+def optimizer(name: str, params: ParamsT, **options: Any) -> Optimizer:
+    """The optimizer of that name in `tiger.rules()`. Options by the class's keywords, or by the table's names (beta1=...)."""
+    cls = class_of(name)
+    for keyword, names in cls.tuples.items():
+        given = {part: options.pop(part) for part in names if part in options}
+        if given:
+            values = options.get(keyword) or cls.defaults_of_rule()[keyword]
+            options[keyword] = tuple(given.get(part, value) for part, value in zip(names, values))
+    return cls(params, **options)  # type: ignore[arg-type, call-arg]
