@@ -23,6 +23,7 @@ class Diverged(RuntimeError):
 ERRORS: tuple[type[Exception], ...] = (
     AssertionError, ValueError, MemoryError, OSError, ValueError, LookupError, RuntimeError, NotImplementedError, Diverged)
 
+SHAPES = ("full", "row", "column", "scalar")  # tg_slot_shape
 ROLES = ("matrix", "embedding", "bias", "gain")
 REAL, INTEGER, SWITCH, CHOICE = range(4)
 BAD_GRADIENT, FROZEN_SHARE = range(2)
@@ -34,7 +35,7 @@ class _Option(c.Structure):
 
 
 class _Slot(c.Structure):
-    _fields_ = [("name", c.c_char_p), ("when", c.c_char_p)]
+    _fields_ = [("name", c.c_char_p), ("when", c.c_char_p), ("shape", c.c_int32)]
 
 
 class _Rule(c.Structure):
@@ -160,10 +161,12 @@ class Option(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """A state of a rule; `when` names the option that must be non-zero for it to exist."""
+    """A state of a rule: a value for every weight ("full"), row or column, or one for the tensor ("scalar"). `when` names
+    the option that must be non-zero for it to exist."""
 
     name: str
     when: str | None
+    shape: str
 
 
 class Rule(NamedTuple):
@@ -203,7 +206,7 @@ def _read_rules() -> Iterator[Rule]:
         slots = []
         for at in range(raw.slots):
             _slot_at(c.byref(slot), index, at)
-            slots.append(Slot(slot.name.decode(), slot.when.decode() if slot.when else None))
+            slots.append(Slot(slot.name.decode(), slot.when.decode() if slot.when else None, SHAPES[slot.shape]))
         yield Rule(raw.name.decode(), raw.title.decode(), raw.source.decode(), raw.equations.decode(),
                    raw.when_to_use.decode(), _option_table(index, raw.options), tuple(slots), bool(raw.folds))
         index += 1

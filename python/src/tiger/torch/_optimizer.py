@@ -103,7 +103,6 @@ class Optimizer(torch.optim.Optimizer):
 
     rule: ClassVar[str]
     tuples: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # "betas": ("beta1", "beta2")
-    rows_matter: ClassVar[bool] = False  # the rule looks at rows: memory must be in the order of the shape
 
     _step_supports_amp_scaling = True  # GradScaler then brings grad_scale and found_inf
 
@@ -309,13 +308,18 @@ class Optimizer(torch.optim.Optimizer):
                 names[id(p)] = name
         return names
 
+    @property
+    def _rows_matter(self) -> bool:
+        """Whether memory must be in the order of the shape, because a state belongs to rows or columns."""
+        return any(slot.shape in ("row", "column") for slot in self._rule.slots)
+
     def _add(self, run: _Run, group: int, p: torch.Tensor, name: str, old: Place | None) -> None:
         check(p, name, self._offload)
         role = self._roles[id(p)]
         order = None if self._offload else dense_order(p)
         in_order = order is not None and order == tuple(range(p.dim()))
         master = None
-        if order is None or (not in_order and (self.rows_matter or role == "embedding")):
+        if order is None or (not in_order and (self._rows_matter or role == "embedding")):
             keep = old is not None and old.version == p._version and old.address == p.data_ptr()
             master = old.master if keep else p.detach().to("cpu", self._weights or p.dtype, copy=True).contiguous()
             order = tuple(range(p.dim()))
@@ -329,13 +333,14 @@ class Optimizer(torch.optim.Optimizer):
 
     def _move_states(self, run: _Run, names: Mapping[int, str]) -> None:
         """state[p] becomes views of the C states; what was there before is copied into them."""
-        slots = {slot.name for slot in self._rule.slots} | {"compensation", "row_updates", "step"}
+        slots = {slot.name: slot.shape for slot in self._rule.slots}
+        slots |= {"compensation": "full", "row_updates": "row", "step": "scalar"}
         views: dict[str, dict[str, torch.Tensor]] = {names[id(p)]: {} for p in run.params}
         by_name = dict(zip((names[id(p)] for p in run.params), run.places))
         steps = None
         for raw in run.engine.states():
             if raw.param:
-                views[raw.param][raw.slot] = state_view(raw, by_name[raw.param])
+                views[raw.param][raw.slot] = state_view(raw, slots[raw.slot], by_name[raw.param])
             elif raw.slot == "tensor_updates":
                 steps = raw
         for at, place in enumerate(run.places):
@@ -510,17 +515,21 @@ class Optimizer(torch.optim.Optimizer):
         addresses: list[int] = []
         append = addresses.append
         formats, copies, sparse, strided = run.formats, [], False, torch.strided
+        tiles = run.engine.place != "arrays"
         for p, stride, dtype in zip(run.params, run.strides, run.dtypes):
             g = p.grad
             if g is None:
                 append(0)
             elif g.dtype is dtype and g.layout is strided and g.stride() == stride:
                 append(g.data_ptr())
-            elif g.layout is not strided:
+            elif g.layout is not strided and tiles:
                 self._check_sparse(p, g)
                 sparse = True
                 append(0)
             else:
+                if g.layout is not strided:  # a row of zeros counts as a row without a gradient
+                    self._check_sparse(p, g)
+                    g = g.to_dense()
                 at = len(addresses)
                 copy = copy_of_gradient(g, run.places[at])
                 if FORMATS[copy.dtype] != formats[at]:

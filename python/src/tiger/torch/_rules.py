@@ -31,6 +31,9 @@ class SGD(Optimizer):
                  **common: Unpack[Common]):
         super().__init__(params, locals(), common)
 
+    def takes_sparse(self, group: Mapping[str, Any], role: str) -> bool:
+        return group["momentum"] == 0 and group["weight_decay"] == 0
+
 
 class Adam(Optimizer):
     """Adaptive moments (Kingma & Ba 2015, arXiv:1412.6980), as torch.optim.Adam: weight decay enters the gradient unless

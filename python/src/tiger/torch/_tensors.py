@@ -72,14 +72,15 @@ def copy_of_gradient(g: torch.Tensor, place: Place) -> torch.Tensor:
     return g.detach().to("cpu").permute(place.order).contiguous()
 
 
-def state_view(raw: _native.State, place: Place) -> torch.Tensor:
-    """A tensor over the C library's own memory. A state with a value for every weight has the parameter's shape."""
+def state_view(raw: _native.State, shape: str, place: Place) -> torch.Tensor:
+    """A tensor over the C library's own memory. A state with a value for every weight has the parameter's shape, one with
+    one value none."""
     dtype = STATE_DTYPES[raw.format]
     if raw.memory is None:
         flat = torch.empty(0, dtype=dtype)
     else:
         flat = torch.frombuffer(raw.memory, dtype=dtype)
-    if flat.numel() != place.memory.numel() or raw.slot == "row_updates":
-        return flat.reshape(raw.shape)
+    if shape != "full":
+        return flat.reshape(() if shape == "scalar" else raw.shape)
     inverse = [place.order.index(d) for d in range(len(place.order))]
     return flat.reshape(place.memory.shape).permute(inverse)
