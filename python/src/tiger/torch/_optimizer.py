@@ -130,6 +130,11 @@ class Optimizer(torch.optim.Optimizer):
         if self._accumulate > 1 and self._common["gradients"] not in ("folded", "buffered"):
             raise ValueError("accumulate needs gradients='folded' or 'buffered': .grad already sums what is not stepped")
         super().__init__(params, options)
+        if self._roles_given is not None and not isinstance(self._roles_given, Roles):
+            unknown = set(self._roles_given) - set(self._names.values())
+            if unknown:
+                raise ValueError(f"roles for parameters that are not there: {', '.join(sorted(unknown))} (names come with "
+                                 "model.named_parameters())")
 
     def _start_empty(self) -> None:
         self._runs: list[_Run] | None = None
