@@ -15,7 +15,7 @@ typedef struct tb_option {
 
 typedef struct tb_slot {
     const char *name, *when; /* when: NULL for always */
-    int32_t shape;           /* tg_slot_shape */
+    int32_t shape, codes;    /* tg_slot_shape, tg_slot_codes */
 } tb_slot;
 
 typedef struct tb_rule {
@@ -77,7 +77,7 @@ tg_status tb_slot_at(tb_slot *out, uint64_t rule, uint64_t index)
     const tg_rule_info *r = tg_rule_at(rule);
     if (r == NULL || index >= r->slot_count)
         return TG_ENOTFOUND;
-    *out = (tb_slot){r->slots[index].name, r->slots[index].when, (int32_t)r->slots[index].shape};
+    *out = (tb_slot){r->slots[index].name, r->slots[index].when, (int32_t)r->slots[index].shape, (int32_t)r->slots[index].codes};
     return TG_OK;
 }
 

@@ -6,7 +6,7 @@ import torch
 
 import tiger.torch as tt
 from support import assert_close, run, same_bits, tensors
-from test_agreement import CASES, LR
+from test_agreement import CASES, LR, NO_DECAY
 
 SHAPES = [(19, 7), (33,), (), (5, 3, 2, 2)]
 
@@ -20,7 +20,7 @@ def through_a_file(state_dict):
 
 def exchange(name, options):
     for options in options:
-        yield pytest.param(name, {**options, "weight_decay": 0.0371}, id=f"{name}-{options}")
+        yield pytest.param(name, options if name in NO_DECAY else {**options, "weight_decay": 0.0371}, id=f"{name}-{options}")
 
 
 ALL = [case for name, options in CASES.items() for case in exchange(name, options)]

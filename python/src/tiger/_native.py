@@ -35,7 +35,7 @@ class _Option(c.Structure):
 
 
 class _Slot(c.Structure):
-    _fields_ = [("name", c.c_char_p), ("when", c.c_char_p), ("shape", c.c_int32)]
+    _fields_ = [("name", c.c_char_p), ("when", c.c_char_p), ("shape", c.c_int32), ("codes", c.c_int32)]
 
 
 class _Rule(c.Structure):
@@ -162,11 +162,12 @@ class Option(NamedTuple):
 
 class Slot(NamedTuple):
     """A state of a rule: a value for every weight ("full"), row or column, or one for the tensor ("scalar"). `when` names
-    the option that must be non-zero for it to exist."""
+    the option that must be non-zero for it to exist. `coded`: 8 bits a value, with a scale for every 256."""
 
     name: str
     when: str | None
     shape: str
+    coded: bool
 
 
 class Rule(NamedTuple):
@@ -206,7 +207,8 @@ def _read_rules() -> Iterator[Rule]:
         slots = []
         for at in range(raw.slots):
             _slot_at(c.byref(slot), index, at)
-            slots.append(Slot(slot.name.decode(), slot.when.decode() if slot.when else None, SHAPES[slot.shape]))
+            slots.append(Slot(slot.name.decode(), slot.when.decode() if slot.when else None, SHAPES[slot.shape],
+                              bool(slot.codes)))
         yield Rule(raw.name.decode(), raw.title.decode(), raw.source.decode(), raw.equations.decode(),
                    raw.when_to_use.decode(), _option_table(index, raw.options), tuple(slots), bool(raw.folds))
         index += 1

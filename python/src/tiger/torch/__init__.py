@@ -6,7 +6,7 @@ Each class is a torch.optim.Optimizer: parameter groups, schedulers, closures, h
 they do there. CPU tensors in float32, bfloat16 or float16 are stepped where they lie.
 """
 from ._optimizer import Common, Optimizer
-from ._rules import SGD, Adam, AdamW, Lion, Signum, Tiger
+from ._rules import *
 from ._rules import CLASSES, optimizer
 from .offload import offload
 from .roles import Roles, roles

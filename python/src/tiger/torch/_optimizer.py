@@ -19,7 +19,7 @@ import torch
 
 from .. import _native
 from .._native import COMMON, RULES
-from ._tensors import FORMATS, Place, check, copy_of_gradient, dense_order, shape_for_c, state_view
+from ._tensors import FORMATS, Place, check, copy_of_gradient, dense_order, shape_for_c, state_view, true_states, write_state
 from .roles import Roles, propose
 
 if TYPE_CHECKING:
@@ -315,8 +315,8 @@ class Optimizer(torch.optim.Optimizer):
 
     @property
     def _rows_matter(self) -> bool:
-        """Whether memory must be in the order of the shape, because a state belongs to rows or columns."""
-        return any(slot.shape in ("row", "column") for slot in self._rule.slots)
+        """Whether memory must be in the order of the shape, because a state belongs to rows, columns or runs of values."""
+        return any(slot.shape in ("row", "column") or slot.coded for slot in self._rule.slots)
 
     def _add(self, run: _Run, group: int, p: torch.Tensor, name: str, old: Place | None) -> None:
         check(p, name, self._offload)
@@ -339,6 +339,7 @@ class Optimizer(torch.optim.Optimizer):
     def _move_states(self, run: _Run, names: Mapping[int, str]) -> None:
         """state[p] becomes views of the C states; what was there before is copied into them."""
         slots = {slot.name: slot.shape for slot in self._rule.slots}
+        slots |= {f"{name}{beside}": "row" for name in slots for beside in ("_range", "_scale")}
         slots |= {"compensation": "full", "row_updates": "row", "step": "scalar"}
         views: dict[str, dict[str, torch.Tensor]] = {names[id(p)]: {} for p in run.params}
         by_name = dict(zip((names[id(p)] for p in run.params), run.places))
@@ -361,18 +362,18 @@ class Optimizer(torch.optim.Optimizer):
             self.state[place.param] = {**{k: v for k, v in before.items() if k not in slots}, **mine}
 
     def _carry_over(self, place: Place, views: dict[str, torch.Tensor], before: Mapping[str, Any]) -> None:
-        before = self._from_torch(place.param, dict(before))
+        before = self._from_torch(place.param, true_states(before))
         held = {key: value for key, value in before.items() if key in views and isinstance(value, torch.Tensor)}
         step = before.get("step")
         if step is None:  # rules that PyTorch does not count: a state is there, so there was an update
             step = 1 if held else 0
         for key, value in held.items():
-            if key == "step":
+            if key == "step" or key.endswith("_range"):
                 continue
             if value.numel() != views[key].numel():
                 raise ValueError(f"{self._names[id(place.param)]}: state {key} has shape {tuple(value.shape)}, not "
                                  f"{tuple(views[key].shape)}")
-            views[key].copy_(value.detach().reshape(views[key].shape))
+            write_state(views, key, value.detach().reshape(views[key].shape), held.get(f"{key}_range"))
         views["step"].fill_(int(step))
         if "row_updates" in views:
             views["row_updates"].clamp_(max=int(step))
@@ -673,7 +674,7 @@ class Optimizer(torch.optim.Optimizer):
             step = state.get("step")
             if step is not None and int(step) == 0:
                 continue
-            state = dict(state)
+            state = true_states(state)
             if isinstance(step, torch.Tensor):
                 state["step"] = step.to(torch.float32)
             states[key] = self._to_torch(params[key], state) if isinstance(key, int) else state

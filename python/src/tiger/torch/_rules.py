@@ -35,6 +35,47 @@ class SGD(Optimizer):
         return group["momentum"] == 0 and group["weight_decay"] == 0
 
 
+class Adagrad(Optimizer):
+    """Steps over the root of the sum of squared gradients (Duchi, Hazan & Singer 2011), as torch.optim.Adagrad. Tensors in
+    the role embedding are updated in the rows that have a gradient. State: sum, shaped as the parameter."""
+
+    rule = "adagrad"
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
+                 initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
+                 embedding_update: str = "lazy", maximize: bool = False, differentiable: bool = False,
+                 fused: bool | None = None, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+    def takes_sparse(self, group: Mapping[str, Any], role: str) -> bool:
+        return group["weight_decay"] == 0 or (role == "embedding" and group["embedding_update"] == "lazy")
+
+
+class RMSprop(Optimizer):
+    """Gradients over the root of their average square (Tieleman & Hinton 2012), as torch.optim.RMSprop. State: square_avg,
+    with momentum > 0 momentum_buffer, and with centered grad_avg, shaped as the parameter."""
+
+    rule = "rmsprop"
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
+                 weight_decay: float = 0, momentum: float = 0, centered: bool = False, capturable: bool = False,
+                 foreach: bool | None = None, maximize: bool = False, differentiable: bool = False,
+                 **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class Adadelta(Optimizer):
+    """Steps in the size of the steps before (Zeiler 2012, arXiv:1212.5701), as torch.optim.Adadelta. State: square_avg,
+    acc_delta, shaped as the parameter."""
+
+    rule = "adadelta"
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1.0, rho: float = 0.9, eps: float = 1e-6,
+                 weight_decay: float = 0, foreach: bool | None = None, *, capturable: bool = False, maximize: bool = False,
+                 differentiable: bool = False, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
 class Adam(Optimizer):
     """Adaptive moments (Kingma & Ba 2015, arXiv:1412.6980), as torch.optim.Adam: weight decay enters the gradient unless
     decoupled_weight_decay. State: exp_avg, exp_avg_sq and with amsgrad max_exp_avg_sq, shaped as the parameter."""
@@ -61,6 +102,99 @@ class AdamW(Optimizer):
                  foreach: bool | None = None, capturable: bool = False, differentiable: bool = False,
                  fused: bool | None = None, **common: Unpack[Common]):
         super().__init__(params, locals(), common)
+
+
+class AMSGrad(Optimizer):
+    """Adam that divides by the largest second moment so far (Reddi, Kale & Kumar 2018, arXiv:1904.09237), as
+    torch.optim.Adam(amsgrad=True). State: exp_avg, exp_avg_sq, max_exp_avg_sq, shaped as the parameter."""
+
+    rule = "amsgrad"
+    tuples = BETAS
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-8, weight_decay: float = 0, amsgrad: bool = True, *, maximize: bool = False,
+                 **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class Adamax(Optimizer):
+    """Average of gradients over their largest size (Kingma & Ba 2015, arXiv:1412.6980, Alg. 2), as torch.optim.Adamax.
+    State: exp_avg, exp_inf, shaped as the parameter."""
+
+    rule = "adamax"
+    tuples = BETAS
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-8, weight_decay: float = 0, foreach: bool | None = None, *, maximize: bool = False,
+                 differentiable: bool = False, capturable: bool = False, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class NAdam(Optimizer):
+    """Adam with Nesterov's momentum (Dozat 2016), as torch.optim.NAdam. State: exp_avg, exp_avg_sq, shaped as the
+    parameter, and mu_product, one double."""
+
+    rule = "nadam"
+    tuples = BETAS
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-8, weight_decay: float = 0, momentum_decay: float = 4e-3,
+                 decoupled_weight_decay: bool = False, *, foreach: bool | None = None, maximize: bool = False,
+                 capturable: bool = False, differentiable: bool = False, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class RAdam(Optimizer):
+    """Adam whose early steps make up for how little the second moment knows (Liu et al. 2020, arXiv:1908.03265), as
+    torch.optim.RAdam. State: exp_avg, exp_avg_sq, shaped as the parameter."""
+
+    rule = "radam"
+    tuples = BETAS
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-8, weight_decay: float = 0, decoupled_weight_decay: bool = False, *,
+                 foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
+                 differentiable: bool = False, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class ASGD(Optimizer):
+    """Gradient descent with an average of its weights (Polyak & Juditsky 1992), as torch.optim.ASGD. State: ax, the
+    average, shaped as the parameter; eta and mu, a double each."""
+
+    rule = "asgd"
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-2, lambd: float = 1e-4, alpha: float = 0.75,
+                 t0: float = 1e6, weight_decay: float = 0, foreach: bool | None = None, maximize: bool = False,
+                 differentiable: bool = False, capturable: bool = False, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class Rprop(Optimizer):
+    """A step size for every weight, grown and shrunk by the gradient's signs (Riedmiller & Braun 1993), as
+    torch.optim.Rprop. State: prev, step_size, shaped as the parameter."""
+
+    rule = "rprop"
+    tuples = {"etas": ("etaminus", "etaplus"), "step_sizes": ("step_size_min", "step_size_max")}
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
+                 step_sizes: tuple[float, float] = (1e-6, 50), *, weight_decay: float = 0, capturable: bool = False,
+                 foreach: bool | None = None, maximize: bool = False, differentiable: bool = False,
+                 **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class SignSGD(Optimizer):
+    """Sign of the gradient (Bernstein et al. 2018, arXiv:1802.04434, Alg. 1). It has no state."""
+
+    rule = "signsgd"
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-4, weight_decay: float = 0, *, maximize: bool = False,
+                 **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+    def takes_sparse(self, group: Mapping[str, Any], role: str) -> bool:
+        return group["weight_decay"] == 0
 
 
 class Signum(Optimizer):
@@ -101,7 +235,11 @@ class Tiger(Optimizer):
         return role == "embedding" and group["embedding_update"] == "lazy"
 
 
-CLASSES: dict[str, type[Optimizer]] = {cls.rule: cls for cls in (SGD, Adam, AdamW, Signum, Lion, Tiger)}
+CLASSES: dict[str, type[Optimizer]] = {
+    cls.rule: cls
+    for cls in (SGD, Adagrad, RMSprop, Adadelta, Adam, AdamW, AMSGrad, Adamax, NAdam, RAdam, ASGD, Rprop, SignSGD, Signum, Lion,
+                Tiger)
+}
 
 
 def class_of(name: str) -> type[Optimizer]:
@@ -120,3 +258,5 @@ def optimizer(name: str, params: ParamsT, **options: Any) -> Optimizer:
             values = options.get(keyword) or cls.defaults_of_rule()[keyword]
             options[keyword] = tuple(given.get(part, value) for part, value in zip(names, values))
     return cls(params, **options)  # type: ignore[arg-type, call-arg]
+
+__all__ = [cls.__name__ for cls in CLASSES.values()]

@@ -1,6 +1,9 @@
 """Tensors as the C library sees them: memory in row-major order, a format, rows and columns."""
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from .. import _native
@@ -70,6 +73,33 @@ def copy_of_gradient(g: torch.Tensor, place: Place) -> torch.Tensor:
     if g.dtype not in FORMATS:
         g = g.to(torch.float32)
     return g.detach().to("cpu").permute(place.order).contiguous()
+
+
+def true_states(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter's states with their fp16 ones as they are meant, in fp32: the library stores these times a power of two,
+    which it keeps beside them, so that small values survive."""
+    meant = dict(state)
+    for key, value in state.items():
+        range_ = state.get(f"{key}_range")
+        if range_ is not None and value.dtype == torch.float16:
+            meant[key] = torch.ldexp(value.float(), torch.tensor(-int(range_[0])))
+    return meant
+
+
+def write_state(views: Mapping[str, torch.Tensor], key: str, value: torch.Tensor, range_: torch.Tensor | None) -> None:
+    """views[key] <- value. An fp16 state takes its power of two from `range_`, where there is one."""
+    view = views[key]
+    mine = views.get(f"{key}_range")
+    if mine is None:
+        view.copy_(value)
+        return
+    if range_ is not None:
+        mine.copy_(range_)
+    else:  # the largest magnitude is brought to 2^10, as the library does
+        most = value.abs().max().float() if value.numel() else torch.zeros(())
+        exponent = 0 if most == 0 else min(120, max(-120, 11 - int(torch.frexp(most).exponent)))
+        mine.copy_(torch.stack([torch.tensor(exponent, dtype=torch.int32), most.view(torch.int32), *torch.zeros(2).int()]))
+    view.copy_(torch.ldexp(value.float(), mine[0]))
 
 
 def state_view(raw: _native.State, shape: str, place: Place) -> torch.Tensor:
