@@ -1,8 +1,8 @@
 /* bridge.c -- libtiger for callers that know C functions but not C structs: Python's ctypes.
  *
  * Functions of libtiger with plain arguments are called directly. Those that take or give structs are wrapped here, so
- * that the layouts are the compiler's affair: what Python repeats in _native.py are the four structs below and nothing of
- * include/tiger. Public headers only. */
+ * that the layouts are the compiler's affair: what Python repeats in _native.py are the five structs below and nothing
+ * of include/tiger. Public headers only. */
 #include "tiger/optim.h"
 
 #define TB_MAX_RANK TG_TENSOR_MAX_RANK
@@ -58,7 +58,8 @@ tg_status tb_rule_at(tb_rule *out, uint64_t index)
     const tg_rule_info *r = tg_rule_at(index);
     if (r == NULL)
         return TG_ENOTFOUND;
-    *out = (tb_rule){r->name, r->title, r->source, r->equations, r->when_to_use, r->options.count, r->slot_count, r->folds};
+    *out = (tb_rule){r->name,        r->title,         r->source,     r->equations,
+                     r->when_to_use, r->options.count, r->slot_count, r->folds};
     return TG_OK;
 }
 
@@ -77,7 +78,8 @@ tg_status tb_slot_at(tb_slot *out, uint64_t rule, uint64_t index)
     const tg_rule_info *r = tg_rule_at(rule);
     if (r == NULL || index >= r->slot_count)
         return TG_ENOTFOUND;
-    *out = (tb_slot){r->slots[index].name, r->slots[index].when, (int32_t)r->slots[index].shape, (int32_t)r->slots[index].codes};
+    *out = (tb_slot){r->slots[index].name, r->slots[index].when, (int32_t)r->slots[index].shape,
+                     (int32_t)r->slots[index].codes};
     return TG_OK;
 }
 
@@ -108,7 +110,8 @@ tg_status tb_state_at(tb_state *out, const tg_optim *o, uint64_t index)
     const tg_named_tensor *t = tg_optim_state(o, index);
     if (t == NULL)
         return TG_ENOTFOUND;
-    *out = (tb_state){.name = t->name, .format = tg_format_name(t->format), .data = t->data, .bytes = t->bytes, .rank = t->rank};
+    *out = (tb_state){
+        .name = t->name, .format = tg_format_name(t->format), .data = t->data, .bytes = t->bytes, .rank = t->rank};
     for (unsigned d = 0; d < t->rank; d++)
         out->shape[d] = t->shape[d];
     return TG_OK;
