@@ -44,6 +44,8 @@ tg_status tb_state_at(tb_state *out, const tg_optim *o, uint64_t index);
 tg_status tb_check(const tg_optim *o);
 uint64_t tb_step_bytes(const tg_optim *o);
 tg_status tb_step(tg_optim *o, void *room, const uint64_t *data, const int32_t *format, float scale);
+tg_status tb_observe(tg_optim *o, void *room, const uint64_t *data, const int32_t *format, int32_t squares,
+                     double scale);
 void tb_listen(tg_optim *o, tb_listener *listener);
 
 /* Past the last rule's index stands the table of the options that every rule has. */
@@ -126,14 +128,27 @@ tg_status tb_check(const tg_optim *o)
 
 uint64_t tb_step_bytes(const tg_optim *o) { return tg_optim_param_count(o) * sizeof(tg_grad); }
 
-/* One update. data[i]: address of parameter i's gradient, 0 for none. `room`: tb_step_bytes of the caller's. */
-tg_status tb_step(tg_optim *o, void *room, const uint64_t *data, const int32_t *format, float scale)
+static const tg_grad *fill(void *room, const tg_optim *o, const uint64_t *data, const int32_t *format, float scale)
 {
     tg_grad *grads = room;
     const size_t count = tg_optim_param_count(o);
     for (size_t i = 0; i < count; i++)
         grads[i] = (tg_grad){.data = (const void *)(uintptr_t)data[i], .format = (tg_format)format[i], .scale = scale};
-    return tg_optim_step(o, grads);
+    return grads;
+}
+
+/* One update. data[i]: address of parameter i's gradient, 0 for none. `room`: tb_step_bytes of the caller's. */
+tg_status tb_step(tg_optim *o, void *room, const uint64_t *data, const int32_t *format, float scale)
+{
+    return tg_optim_step(o, fill(room, o, data, format, scale));
+}
+
+/* From the same arrays: an estimate of the Hessian's diagonal, `scale` g^2 when they are gradients, else as it is. */
+tg_status tb_observe(tg_optim *o, void *room, const uint64_t *data, const int32_t *format, int32_t squares,
+                     double scale)
+{
+    return tg_optim_observe(o, fill(room, o, data, format, 1), squares != 0 ? TG_ESTIMATE_SQUARES : TG_ESTIMATE_PLAIN,
+                            scale);
 }
 
 static void forward(void *ctx, const tg_event *event)

@@ -3,6 +3,8 @@
 A value may differ from torch.optim's by 2e-6 of the tensor's largest. Where it differs by more, because differences of
 nearly equal numbers are formed, torch.optim in float64 is the judge: ours must be as near to it as torch.optim in fp32.
 """
+import copy
+
 import pytest
 import torch
 
@@ -43,6 +45,35 @@ def schedule(optimizer):
     warm = torch.optim.lr_scheduler.LinearLR(optimizer, 0.21, total_iters=7)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, UPDATES)
     return torch.optim.lr_scheduler.SequentialLR(optimizer, [warm, cosine], [7])
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.0371, "d": 1.37, "eps": (None, 0.013), "beta2_decay": -0.71}],
+                         ids=str)
+def test_adafactor_follows_torch(options, maximize):
+    """Up to two dimensions, where PyTorch's rows and columns are ours; and through checkpoints both ways."""
+    shapes = [(), (1,), (7,), (65,), (1000,), (13, 11), (1, 37), (29, 1), (70, 33)]
+    ours, theirs = tensors(shapes), tensors(shapes)
+    options = {"lr": 0.023, "maximize": maximize, **options}
+    a, b = tt.Adafactor(ours, **options), torch.optim.Adafactor(theirs, **options)
+    schedules = schedule(a), schedule(b)
+    grads = gradients(shapes)
+    for update in range(UPDATES):
+        g = next(grads)
+        give(ours, g)
+        give(theirs, g)
+        for optimizer, scheduler in zip((a, b), schedules):
+            optimizer.step()
+            scheduler.step()
+        if update == 20:  # they change places
+            states = copy.deepcopy(a.state_dict()), copy.deepcopy(b.state_dict())
+            b.load_state_dict(states[0])
+            a.load_state_dict(states[1])
+    exported = a.state_dict()["state"]
+    for i, (p, q) in enumerate(zip(ours, theirs)):
+        assert_close(p.detach(), q.detach(), RELATIVE)
+        for key, value in b.state[q].items():
+            assert_close(exported[i][key], torch.as_tensor(value), RELATIVE)
 
 
 def assert_as_near(ours, theirs, exact):

@@ -182,6 +182,20 @@ def test_a_second_backward_pass_after_release_is_refused():
     del optimizer
 
 
+def test_tensors_thaw():
+    net = model()
+    first = net[0].weight.requires_grad_(False)
+    optimizer = tt.Signum(net.parameters(), lr=0.01, weight_decay=0, gradients="folded")
+    before = first.detach().clone()
+    for number, thawed in enumerate((False, True, True)):
+        first.requires_grad_(thawed)
+        loss_of(net, number).backward()
+        assert first.grad is None
+        optimizer.step()
+        assert same_bits(first, before) != thawed
+    assert int(optimizer.state[first]["step"]) == 2 and int(optimizer.state[net[0].bias]["step"]) == 3
+
+
 def test_hooks_end_with_the_optimizer():
     net = model()
     optimizer = tt.Tiger(net.parameters(), gradients="folded")

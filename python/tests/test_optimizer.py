@@ -261,6 +261,18 @@ def test_frozen_and_thawed():
         assert int(a.state[p]["step"]) == int(b.state[q]["step"])
 
 
+def test_params_exchanged_by_hand():
+    ours, _, a, _ = pair("AdamW")
+    run(a, ours, 2)
+    old, new = ours[1], tensors([(33,)], seed=4)[0]
+    a.param_groups[0]["params"][1] = new
+    kept, fresh = old.detach().clone(), new.detach().clone()
+    old.grad = torch.ones_like(old)
+    run(a, [ours[0], new, ours[2]], 1)
+    assert same_bits(old, kept) and not same_bits(new, fresh)
+    assert int(a.state[new]["step"]) == 1 and int(a.state[ours[0]]["step"]) == 3
+
+
 def test_no_gradient_is_no_update():
     ours, _, a, _ = pair("AdamW")
     a.step()
@@ -282,6 +294,30 @@ def test_copies_of_an_optimizer_go_on_alike(copier):
     for p, q in zip(ours, theirs):
         assert same_bits(p, q)
         assert same_bits(a.state[p]["exp_avg"], b.state[q]["exp_avg"])
+
+
+def test_sophia_observes():
+    shapes = [(4, 3), (5,)]
+    params, expected = tensors(shapes), tensors(shapes)
+    optimizer = tt.Sophia([{"params": params[:1]}, {"params": params[1:], "maximize": True}], lr=0.013, weight_decay=0,
+                          interval=2)
+    seen, (drawn, grads) = [], (next(gradients(shapes, seed=s)) for s in (1, 2))
+    for _ in range(3):
+        seen.append(optimizer.due)
+        if optimizer.due:
+            give(params, drawn)
+            optimizer.observe(23)
+        give(params, grads)
+        optimizer.step()
+    assert seen == [True, False, True]
+    for i, sign in ((0, 1), (1, -1)):
+        m, h, x = 0, 0, expected[i].detach()
+        for update in range(3):
+            h = 0.99 * h + 0.01 * 23 * drawn[i] ** 2 if update % 2 == 0 else h
+            m = 0.965 * m + 0.035 * sign * grads[i]
+            x = x - 0.013 * (m / (0.04 * h).clamp_min(1e-12)).clamp(-1, 1)
+        assert_close(params[i].detach(), x)
+        assert_close(optimizer.state[params[i]]["hessian"], h)
 
 
 def test_states_can_be_reset():

@@ -48,6 +48,10 @@ def test_every_rule_moves_weights(rule):
     optimizer = tt.optimizer(rule, [p])
     p.grad = torch.full_like(p, -0.29)
     optimizer.step()
+    for slot in tiger.rules()[rule].slots:
+        if slot.name in optimizer.state[p]:
+            values = optimizer.values(p, slot.name)
+            assert values.dtype == torch.float32 and values.shape == optimizer.state[p][slot.name].shape
     assert isinstance(optimizer, torch.optim.Optimizer)
     assert (p > before).all()
 

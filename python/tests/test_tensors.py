@@ -33,6 +33,35 @@ def test_sixteen_bits(dtype, rounding):
         assert ("compensation" in a.state[p]) == (rounding == "kahan")
 
 
+@pytest.mark.parametrize("rule", ["AdamW8bit", "Lion8bit"])
+def test_states_of_eight_bits(rule):
+    shapes = [(31, 33), (700,)]
+    ours, whole = tensors(shapes), tensors(shapes)
+    a, b = getattr(tt, rule)(ours, lr=1.3e-2), getattr(tt, rule[:-4])(whole, lr=1.3e-2)
+    run(a, ours, 5)
+    run(b, whole, 5)
+    for p, q in zip(ours, whole):
+        state = a.state[p]
+        assert state["exp_avg"].dtype == torch.uint8 and state["exp_avg"].shape == p.shape
+        assert state["exp_avg_scale"].shape == ((p.numel() + 255) // 256,)
+        assert_close(a.values(p, "exp_avg"), b.values(q, "exp_avg"), 2**-5)  # codes are 1/64 of an octal range apart
+
+
+def test_true_values_of_states():
+    """fp16 states are stored times a power of two, in memory of any order."""
+    p = torch.nn.Parameter(tensors([(12, 10)])[0].detach().half().t())
+    q = torch.nn.Parameter(p.detach().float())
+    for x in (p, q):
+        optimizer = tt.Signum([x], lr=1e-4)
+        run(optimizer, [x], 3, dtype=x.dtype)
+        values = optimizer.values(x, "momentum_buffer")
+        if x is p:
+            assert x.shape == values.shape and not x.is_contiguous()
+            half, exported = values, optimizer.state_dict()["state"][0]["momentum_buffer"]
+    assert_close(half, values, 4 * 2**-11)
+    assert_close(exported, half, 0)
+
+
 def test_steps_lost_to_rounding_are_reported():
     p = torch.nn.Parameter(torch.full((100,), 1.0, dtype=torch.bfloat16))
     optimizer = tt.AdamW([p], lr=1e-4, rounding="nearest")

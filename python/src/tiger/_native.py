@@ -101,6 +101,9 @@ _check = _declare("tb_check", _INT, _POINTER)
 _start = _declare("tg_optim_start", _INT, _POINTER)
 _step_bytes = _declare("tb_step_bytes", c.c_uint64, _POINTER)
 _step = _declare("tb_step", _INT, _POINTER, _POINTER, _POINTER, _POINTER, c.c_float)
+_observe = _declare("tb_observe", _INT, _POINTER, _POINTER, _POINTER, _POINTER, c.c_int32, c.c_double)
+_set_gradient_scale = _declare("tg_optim_set_gradient_scale", _INT, _POINTER, c.c_double)
+_state_values = _declare("tg_optim_state_values", _INT, _POINTER, _SIZE, _POINTER)
 _begin = _declare("tg_optim_begin", _INT, _POINTER, c.c_uint32)
 _accumulate = _declare("tg_optim_accumulate", _INT, _POINTER, _SIZE, _SIZE, _SIZE, _POINTER)
 _accumulate_rows = _declare("tg_optim_accumulate_rows", _INT, _POINTER, _SIZE, _POINTER, _SIZE, _POINTER)
@@ -278,6 +281,18 @@ class Optimizer:
         """One update. addresses[i]: parameter i's gradient, 0 for none; formats: array("i") of tg_format."""
         data = array("Q", addresses)
         self._call(_step(self._o, self._room, data.buffer_info()[0], formats.buffer_info()[0], scale))
+
+    def observe(self, addresses: Sequence[int], formats: array, squares: bool, scale: float) -> None:
+        """An estimate of the Hessian's diagonal: `scale` times the squares of these gradients, or these arrays."""
+        data = array("Q", addresses)
+        self._call(_observe(self._o, self._room, data.buffer_info()[0], formats.buffer_info()[0], squares, scale))
+
+    def set_gradient_scale(self, scale: float) -> None:
+        self._call(_set_gradient_scale(self._o, scale))
+
+    def state_values(self, index: int, address: int) -> None:
+        """The true values of states()[index], as fp32, to `address`."""
+        self._call(_state_values(self._o, index, address))
 
     def begin(self, micro_steps: int) -> None:
         self._call(_begin(self._o, micro_steps))

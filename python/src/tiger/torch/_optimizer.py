@@ -19,7 +19,7 @@ import torch
 
 from .. import _native
 from .._native import COMMON, RULES
-from ._tensors import FORMATS, Place, check, copy_of_gradient, dense_order, shape_for_c, state_view, true_states, write_state
+from ._tensors import FORMATS, Place, check, copy_of_gradient, dense_order, in_place_order, shape_for_c, state_view, true_states, write_state
 from .roles import Roles, propose
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ SHARED = ("maximize", "decay")
 _VERSION = attrgetter("_version")
 
 
+def _is_frozen(p: torch.Tensor) -> bool:
+    return not p.requires_grad and p.grad is None
+
+
 class _Held:
     """A tensor on its way through torch's load_state_dict, which would cast it to its parameter's format."""
 
@@ -73,6 +77,7 @@ class _Run:
         self.sent: list[tuple] = []  # their values as the C optimizer has them
         self.places: list[Place] = []
         self.params: list[torch.Tensor] = []
+        self.names: list[str] = []
         self.strides: list[tuple[int, ...]] = []
         self.dtypes: list[torch.dtype] = []
         self.addresses: list[int] = []
@@ -80,8 +85,9 @@ class _Run:
         self.staged: list[Place] = []
         self.frozen: list[Place] = []
 
-    def append(self, place: Place) -> None:
+    def append(self, place: Place, name: str) -> None:
         self.places.append(place)
+        self.names.append(name)
         self.params.append(place.param)
         # No gradient has the stride None: a staged or frozen parameter's takes the long way.
         self.strides.append(None if place.master is not None or place.frozen else place.param.stride())
@@ -140,6 +146,7 @@ class Optimizer(torch.optim.Optimizer):
         self._runs: list[_Run] | None = None
         self._seen_state: object = None
         self._seen_count = 0
+        self._ids: list[int] = []
         self._versions: list[int] = []
         self._window = False
         self._micro_step = 0
@@ -191,7 +198,7 @@ class Optimizer(torch.optim.Optimizer):
         for keyword in self._keywords:
             value = group.get(keyword)
             if type(value) is tuple or type(value) is list:
-                value = tuple(float(v) for v in value)
+                value = tuple(float(v) if isinstance(v, torch.Tensor) else v for v in value)
             elif isinstance(value, torch.Tensor):
                 value = float(value)
             values.append(value)
@@ -270,6 +277,10 @@ class Optimizer(torch.optim.Optimizer):
     def _build(self) -> None:
         """Makes the C optimizers for the parameters and options as they are, and moves the states into them."""
         runs: dict[tuple, _Run] = {}
+        for group in self.param_groups:
+            for at, p in enumerate(group["params"]):
+                if id(p) not in self._roles:  # put into the list by hand
+                    self._admit(group, at, p)
         names = self._unique_names()
         masters = {id(place.param): place for run in self._runs or [] for place in run.staged}
         for number, group in enumerate(self.param_groups):
@@ -292,10 +303,11 @@ class Optimizer(torch.optim.Optimizer):
         for run in runs.values():
             run.engine.start()
         for run in runs.values():
-            self._move_states(run, names)
+            self._move_states(run)
             run.engine.updates = self._updates
             run.engine.refresh()
         self._runs = list(runs.values())
+        self._ids = [id(p) for group in self.param_groups for p in group["params"]]
         self._where = {id(p): (run, i) for run in self._runs for i, p in enumerate(run.params)}
         self._seen_state, self._seen_count = self.state, len(self.state)
         self._note_versions()
@@ -329,20 +341,20 @@ class Optimizer(torch.optim.Optimizer):
             master = old.master if keep else p.detach().to("cpu", self._weights or p.dtype, copy=True).contiguous()
             order = tuple(range(p.dim()))
         memory = (master if master is not None else p.detach()).permute(order)
-        place = Place(p, memory, order, master, not p.requires_grad)
+        place = Place(p, memory, order, master, _is_frozen(p))
         rows, cols = shape_for_c(memory)
         fan_in = 0 if p.dim() < 2 or p.numel() == 0 else p.numel() // p.shape[0]
         run.engine.add(name, memory.data_ptr(), FORMATS[memory.dtype], rows, cols, _native.ROLES.index(role), group, fan_in,
                        place.frozen)
-        run.append(place)
+        run.append(place, name)
 
-    def _move_states(self, run: _Run, names: Mapping[int, str]) -> None:
+    def _move_states(self, run: _Run) -> None:
         """state[p] becomes views of the C states; what was there before is copied into them."""
         slots = {slot.name: slot.shape for slot in self._rule.slots}
         slots |= {f"{name}{beside}": "row" for name in slots for beside in ("_range", "_scale")}
         slots |= {"compensation": "full", "row_updates": "row", "step": "scalar"}
-        views: dict[str, dict[str, torch.Tensor]] = {names[id(p)]: {} for p in run.params}
-        by_name = dict(zip((names[id(p)] for p in run.params), run.places))
+        views: dict[str, dict[str, torch.Tensor]] = {name: {} for name in run.names}
+        by_name = dict(zip(run.names, run.places))
         steps = None
         for raw in run.engine.states():
             if raw.param:
@@ -350,7 +362,7 @@ class Optimizer(torch.optim.Optimizer):
             elif raw.slot == "tensor_updates":
                 steps = raw
         for at, place in enumerate(run.places):
-            mine = views[names[id(place.param)]]
+            mine = views[run.names[at]]
             mine["step"] = torch.frombuffer(steps.memory, dtype=torch.int64, count=1, offset=8 * at).reshape(())
             before = self.state.get(place.param, {})
             if place.frozen:  # it has no states in C; what it had is kept for when it thaws
@@ -394,6 +406,8 @@ class Optimizer(torch.optim.Optimizer):
             self._runs = None
         if self._runs is not None and not self._same_params():
             self._runs = None
+        if any(not _is_frozen(place.param) for run in self._runs or [] for place in run.frozen):
+            self._runs = None
         if self._runs is None or not all(self._send(run) for run in self._runs):
             self._build()
         elif self._versions != self._versions_now():
@@ -408,7 +422,7 @@ class Optimizer(torch.optim.Optimizer):
         runs = self._runs or []
         if sum(len(run.groups) for run in runs) != len(self.param_groups):
             return False
-        if sum(len(group["params"]) for group in self.param_groups) != sum(len(run.params) for run in runs):
+        if [id(p) for group in self.param_groups for p in group["params"]] != self._ids:
             return False
         return not any(run.moved() for run in runs)
 
@@ -501,9 +515,6 @@ class Optimizer(torch.optim.Optimizer):
         if all(p.grad is None for group in self.param_groups for p in group["params"]):
             return
         runs = self._ready()
-        if any(place.param.grad is not None for run in runs for place in run.frozen):
-            self._build()  # a tensor thawed
-            runs = self._runs  # type: ignore[assignment]
         work = [self._gather(run) for run in runs]
         try:
             for run, (addresses, formats, _, sparse) in zip(runs, work):
@@ -561,13 +572,15 @@ class Optimizer(torch.optim.Optimizer):
     def _tiles(self, run: _Run, factor: float) -> None:
         """An update in which some gradients are sparse: all go in as tiles."""
         run.engine.begin(1)
+        run.engine.set_gradient_scale(factor)
         for at, p in enumerate(run.params):
             if p.grad is not None:
-                self._feed(run, at, p.grad, factor)
+                self._feed(run, at, p.grad)
         run.engine.micro_end()
         run.engine.end()
+        run.engine.set_gradient_scale(1.0)
 
-    def _feed(self, run: _Run, at: int, g: torch.Tensor, factor: float = 1.0) -> None:
+    def _feed(self, run: _Run, at: int, g: torch.Tensor) -> None:
         """Hands a gradient over in panels of rows, fp32, of a few MiB each."""
         place = run.places[at]
         if place.param.numel() == 0:
@@ -577,18 +590,28 @@ class Optimizer(torch.optim.Optimizer):
             g = g.coalesce()
             index = g.indices()[0].to("cpu", torch.int32).contiguous()
             values = g.values().to("cpu", torch.float32).reshape(len(index), -1).contiguous()
-            if factor != 1.0:
-                values = values / factor
             if len(index):
                 run.engine.accumulate_rows(at, index.data_ptr(), len(index), values.data_ptr())
             return
         g = copy_of_gradient(g, place).reshape(rows, cols)
-        panel = rows if g.dtype is torch.float32 and factor == 1.0 else max(1, (1 << 20) // cols)
+        panel = rows if g.dtype is torch.float32 else max(1, (1 << 20) // cols)
         for row in range(0, rows, panel):
             tile = g[row:row + panel].to(torch.float32)
-            if factor != 1.0:
-                tile = tile / factor
             run.engine.accumulate(at, row, tile.shape[0], tile.data_ptr())
+
+    def values(self, p: torch.Tensor, name: str) -> torch.Tensor:
+        """The true values of a state of `p`, as a float32 tensor of their own: 8-bit codes decoded, fp16 states without their
+        power of two. state[p][name] has them as they are stored."""
+        run, at = self._where[id(p)]
+        place, shapes = run.places[at], {slot.name: slot.shape for slot in self._rule.slots}
+        stored = self.state[p][name]
+        if name not in shapes:
+            return stored.to(torch.float32)
+        flat = torch.empty(stored.numel(), dtype=torch.float32)
+        index = next(i for i, raw in enumerate(run.engine.states())
+                     if raw.slot == name and raw.param == run.names[at])
+        run.engine.state_values(index, flat.data_ptr())
+        return in_place_order(flat, place) if shapes[name] == "full" else flat.reshape(stored.shape)
 
     # ---- gradients taken in backward ----------------------------------------------------------------------------------
 
@@ -600,8 +623,11 @@ class Optimizer(torch.optim.Optimizer):
             if optimizer is not None:
                 optimizer._take(param)
 
-        if p.requires_grad:
-            self._hooks.append(p.register_post_accumulate_grad_hook(take))
+        frozen = not p.requires_grad
+        if frozen:  # it may thaw, but takes hooks only when it is
+            p.requires_grad_(True)
+        self._hooks.append(p.register_post_accumulate_grad_hook(take))
+        p.requires_grad_(not frozen)
 
     def remove_hooks(self) -> None:
         """Lets gradients stay in .grad again; for an optimizer that is no longer needed."""

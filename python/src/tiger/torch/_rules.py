@@ -235,10 +235,149 @@ class Tiger(Optimizer):
         return role == "embedding" and group["embedding_update"] == "lazy"
 
 
+class LARS(Optimizer):
+    """Momentum whose steps are as long as each tensor's norm allows (You, Gitman & Ginsburg 2017, arXiv:1708.03888); biases
+    and gains move as with SGD. State: momentum_buffer, shaped as the parameter."""
+
+    rule = "lars"
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 0.1, momentum: float = 0.9, weight_decay: float = 0,
+                 trust_coefficient: float = 1e-3, eps: float = 1e-8, *, maximize: bool = False, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class LAMB(Optimizer):
+    """Adam's direction, as long as each tensor's weights (You et al. 2020, arXiv:1904.00962); biases and gains move as with
+    Adam. State: exp_avg, exp_avg_sq, shaped as the parameter."""
+
+    rule = "lamb"
+    tuples = BETAS
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-6, weight_decay: float = 0, *, maximize: bool = False, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class Adafactor(Optimizer):
+    """Adaptive rates from row and column means (Shazeer & Stern 2018, arXiv:1804.04235), as torch.optim.Adafactor. eps: its
+    first value must be None (2^-23), the second is the least RMS of weights that steps are relative to. Kernels of more than
+    two dimensions are matrices (first dimension, all else); PyTorch factors their last two. State: row_var (rows) and col_var
+    (columns) of matrices, variance of vectors."""
+
+    rule = "adafactor"
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-2, beta2_decay: float = -0.8,
+                 eps: tuple[float | None, float] = (None, 1e-3), d: float = 1.0, weight_decay: float = 0.0, *,
+                 foreach: bool | None = None, maximize: bool = False, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+    @classmethod
+    def defaults_of_rule(cls) -> dict[str, Any]:
+        values = super().defaults_of_rule()
+        values["eps"] = (None, values.pop("eps2"))
+        return values
+
+    def _value(self, group: Mapping[str, Any], name: str) -> Any:
+        if name != "eps2":
+            return super()._value(group, name)
+        eps = group["eps"]
+        if not isinstance(eps, (tuple, list)) or len(eps) != 2 or eps[0] not in (None, 2**-23):
+            raise ValueError(f"eps must be (None, least RMS): the first is always 2^-23 here, not {eps!r}")
+        return eps[1]
+
+    def _from_torch(self, p: torch.Tensor, state: dict[str, Any]) -> dict[str, Any]:
+        # PyTorch factors a matrix of one row or column too: what has all its values is the variance.
+        if p.dim() == 2 and 1 in p.shape and "row_var" in state:
+            state["variance"] = state["col_var"] if p.shape[0] == 1 else state["row_var"]
+        return state
+
+    def _to_torch(self, p: torch.Tensor, state: dict[str, Any]) -> dict[str, Any]:
+        if p.dim() == 2 and "variance" in state:
+            variance = state.pop("variance").reshape(p.shape)
+            state["row_var"], state["col_var"] = variance.mean(1, keepdim=True), variance.mean(0, keepdim=True)
+        elif p.dim() == 2 and "row_var" in state:
+            state["row_var"], state["col_var"] = state["row_var"].reshape(-1, 1), state["col_var"].reshape(1, -1)
+        return state
+
+
+class Amos(Optimizer):
+    """Weights decay adaptively towards a scale that the model's shape gives (Tian & Parikh 2022, arXiv:2210.11693). Roles
+    matter. State: exp_avg_sq and decay, a value for each row, and with momentum > 0 exp_avg, shaped as the parameter."""
+
+    rule = "amos"
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-2, beta: float = 0.999, zeta: float = 0.25,
+                 eta: float = 1.0, momentum: float = 0, weight_decay: float = 0, *, maximize: bool = False,
+                 **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class Sophia(Optimizer):
+    """Momentum over the Hessian's diagonal, clipped (Liu et al. 2023, arXiv:2305.14342, Alg. 3). Without estimates, which
+    observe() takes, every step is a sign. State: exp_avg, hessian, shaped as the parameter.
+
+        if optimizer.due:                                  # every `interval` updates
+            logits = model(x)
+            drawn = torch.distributions.Categorical(logits=logits).sample()
+            cross_entropy(logits, drawn).backward()        # mean over the N labels drawn
+            optimizer.observe(drawn.numel())
+            optimizer.zero_grad()
+    """
+
+    rule = "sophia"
+    tuples = BETAS
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 4e-4, betas: tuple[float, float] = (0.965, 0.99),
+                 rho: float = 0.04, eps: float = 1e-12, weight_decay: float = 0.1, *, interval: int = 10,
+                 hessian: str = "gnb", maximize: bool = False, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+    @property
+    def due(self) -> bool:
+        """Whether an estimate should come before the next update."""
+        return self._updates % int(self.param_groups[0]["interval"]) == 0
+
+    def observe(self, scale: float = 1.0) -> None:
+        """Takes an estimate of the Hessian's diagonal from .grad into the states. With hessian="gnb" .grad is the gradient of
+        the mean loss over `scale` labels drawn from the model's own output; with "hutchinson" it is the estimate itself,
+        u (H u) with random signs u."""
+        if self._common["gradients"] != "auto":
+            raise RuntimeError("estimates come from .grad: use gradients='auto'")
+        for run in self._ready():
+            addresses, formats, copies, _ = self._gather(run)
+            squares = self.param_groups[run.groups[0]]["hessian"] == "gnb"
+            run.engine.observe(addresses, formats, squares, float(scale))
+            del copies  # they had to live until here
+
+
+class AdamW8bit(Optimizer):
+    """AdamW with states of 8 bits, a scale for every 256 values (codes after Dettmers et al. 2022, arXiv:2110.02861). State:
+    exp_avg, exp_avg_sq as codes, shaped as the parameter, and their scales; values() decodes."""
+
+    rule = "adamw8bit"
+    tuples = BETAS
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
+                 eps: float = 1e-8, weight_decay: float = 1e-2, *, maximize: bool = False, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
+class Lion8bit(Optimizer):
+    """Lion with a momentum of 8 bits, a scale for every 256 values (codes after Dettmers et al. 2022, arXiv:2110.02861).
+    State: exp_avg as codes, shaped as the parameter, and its scales; values() decodes."""
+
+    rule = "lion8bit"
+    tuples = BETAS
+
+    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-4, betas: tuple[float, float] = (0.9, 0.99),
+                 weight_decay: float = 0, *, maximize: bool = False, **common: Unpack[Common]):
+        super().__init__(params, locals(), common)
+
+
 CLASSES: dict[str, type[Optimizer]] = {
     cls.rule: cls
     for cls in (SGD, Adagrad, RMSprop, Adadelta, Adam, AdamW, AMSGrad, Adamax, NAdam, RAdam, ASGD, Rprop, SignSGD, Signum, Lion,
-                Tiger)
+                Tiger, LARS, LAMB, Adafactor, Amos, Sophia, AdamW8bit, Lion8bit)
 }
 
 

@@ -112,5 +112,10 @@ def state_view(raw: _native.State, shape: str, place: Place) -> torch.Tensor:
         flat = torch.frombuffer(raw.memory, dtype=dtype)
     if shape != "full":
         return flat.reshape(() if shape == "scalar" else raw.shape)
+    return in_place_order(flat, place)
+
+
+def in_place_order(flat: torch.Tensor, place: Place) -> torch.Tensor:
+    """Values in the order of the parameter's memory, shaped as the parameter."""
     inverse = [place.order.index(d) for d in range(len(place.order))]
     return flat.reshape(place.memory.shape).permute(inverse)
