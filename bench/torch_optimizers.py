@@ -8,6 +8,7 @@ Two cases: one tensor list of 124M parameters in GPT-2's shapes, and 2,000 tenso
 milliseconds, and for the large case GB/s of the 28 bytes an update must move per parameter (weights and two states read
 and written, the gradient read).
 """
+
 import argparse
 import statistics
 import time
@@ -20,8 +21,20 @@ WIDTH, VOCABULARY, CONTEXT, LAYERS = 768, 50257, 1024, 12
 
 
 def gpt2_shapes():
-    block = [(WIDTH,), (WIDTH,), (3 * WIDTH, WIDTH), (3 * WIDTH,), (WIDTH, WIDTH), (WIDTH,), (WIDTH,), (WIDTH,),
-             (4 * WIDTH, WIDTH), (4 * WIDTH,), (WIDTH, 4 * WIDTH), (WIDTH,)]
+    block = [
+        (WIDTH,),
+        (WIDTH,),
+        (3 * WIDTH, WIDTH),
+        (3 * WIDTH,),
+        (WIDTH, WIDTH),
+        (WIDTH,),
+        (WIDTH,),
+        (WIDTH,),
+        (4 * WIDTH, WIDTH),
+        (4 * WIDTH,),
+        (WIDTH, 4 * WIDTH),
+        (WIDTH,),
+    ]
     return [(VOCABULARY, WIDTH), (CONTEXT, WIDTH), *(LAYERS * block), (WIDTH,), (WIDTH,)]
 
 
@@ -60,8 +73,10 @@ def main():
     torch.manual_seed(1)
     large, count = measure(gpt2_shapes(), args.repeats)
     small, _ = measure([(1000,)] * 2000, 5 * args.repeats)
-    print(f"torch {torch.__version__}, tiger {tiger.__version__}, {args.threads} threads, medians of {args.repeats} and "
-          f"{5 * args.repeats}")
+    print(
+        f"torch {torch.__version__}, tiger {tiger.__version__}, {args.threads} threads, medians of {args.repeats} and "
+        f"{5 * args.repeats}"
+    )
     print(f"{'AdamW.step()':<18}{f'{count / 1e6:.0f}M ms':>12}{'GB/s':>8}{'2000 x 1000 ms':>16}")
     for name in WAYS:
         print(f"{name:<18}{1e3 * large[name]:>12.1f}{28 * count / large[name] / 1e9:>8.1f}{1e3 * small[name]:>16.2f}")

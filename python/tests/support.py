@@ -1,11 +1,32 @@
 """What the tests share."""
+
 from __future__ import annotations
 
 import torch
 
 # Sizes around every vector width, and shapes of more dimensions; 0-dimensional and empty too.
-SHAPES = [(), (1,), (2,), (7,), (8,), (15,), (16,), (17,), (31,), (33,), (63,), (65,), (1000,), (0,), (3, 0), (13, 11),
-          (5, 3, 2, 2), (1, 37), (29, 1), (70, 33)]
+SHAPES = [
+    (),
+    (1,),
+    (2,),
+    (7,),
+    (8,),
+    (15,),
+    (16,),
+    (17,),
+    (31,),
+    (33,),
+    (63,),
+    (65,),
+    (1000,),
+    (0,),
+    (3, 0),
+    (13, 11),
+    (5, 3, 2, 2),
+    (1, 37),
+    (29, 1),
+    (70, 33),
+]
 RELATIVE = 2e-6  # of the tensor's largest value: two orders of the same fp32 operations
 
 

@@ -3,6 +3,7 @@
 A value may differ from torch.optim's by 2e-6 of the tensor's largest. Where it differs by more, because differences of
 nearly equal numbers are formed, torch.optim in float64 is the judge: ours must be as near to it as torch.optim in fp32.
 """
+
 import copy
 
 import pytest
@@ -16,7 +17,12 @@ UPDATES = 50
 # class -> options that differ from case to case; weight_decay comes besides
 CASES = {
     "Adagrad": [{}, {"lr_decay": 0.013, "initial_accumulator_value": 0.37, "eps": 1.3e-5}],
-    "RMSprop": [{}, {"momentum": 0.83}, {"centered": True, "alpha": 0.93}, {"momentum": 0.83, "centered": True, "eps": 1.7e-5}],
+    "RMSprop": [
+        {},
+        {"momentum": 0.83},
+        {"centered": True, "alpha": 0.93},
+        {"momentum": 0.83, "centered": True, "eps": 1.7e-5},
+    ],
     "Adadelta": [{}, {"rho": 0.83, "eps": 1.7e-5}],
     "Adamax": [{}, {"betas": (0.83, 0.97), "eps": 1.7e-5}],
     "NAdam": [{}, {"decoupled_weight_decay": True, "momentum_decay": 0.023}, {"betas": (0.83, 0.97), "eps": 1.7e-5}],
@@ -27,8 +33,19 @@ CASES = {
     "Adam": [{}, {"amsgrad": True}, {"decoupled_weight_decay": True}, {"betas": (0.83, 0.97), "eps": 1.7e-5}],
     "AdamW": [{}, {"amsgrad": True}, {"betas": (0.83, 0.97), "eps": 1.7e-5}],
 }
-LR = {"SGD": 3.1e-3, "Adagrad": 1.3e-2, "RMSprop": 2.3e-3, "Adadelta": 0.83, "Adam": 2.3e-3, "AdamW": 2.3e-3,
-      "Adamax": 2.3e-3, "NAdam": 2.3e-3, "RAdam": 2.3e-3, "ASGD": 3.1e-3, "Rprop": 2.3e-3}
+LR = {
+    "SGD": 3.1e-3,
+    "Adagrad": 1.3e-2,
+    "RMSprop": 2.3e-3,
+    "Adadelta": 0.83,
+    "Adam": 2.3e-3,
+    "AdamW": 2.3e-3,
+    "Adamax": 2.3e-3,
+    "NAdam": 2.3e-3,
+    "RAdam": 2.3e-3,
+    "ASGD": 3.1e-3,
+    "Rprop": 2.3e-3,
+}
 NO_DECAY = {"Rprop"}  # torch.optim's has none
 
 
@@ -37,8 +54,11 @@ def cases():
         for options in variants:
             for decay in (0,) if name in NO_DECAY else (0, 0.0371):
                 for maximize in (False, True):
-                    yield pytest.param(name, {**options, **({"weight_decay": decay} if decay else {}), "maximize": maximize},
-                                       id=f"{name}-{options}-{decay}-{maximize}")
+                    yield pytest.param(
+                        name,
+                        {**options, **({"weight_decay": decay} if decay else {}), "maximize": maximize},
+                        id=f"{name}-{options}-{decay}-{maximize}",
+                    )
 
 
 def schedule(optimizer):
@@ -48,8 +68,9 @@ def schedule(optimizer):
 
 
 @pytest.mark.parametrize("maximize", [False, True])
-@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.0371, "d": 1.37, "eps": (None, 0.013), "beta2_decay": -0.71}],
-                         ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"weight_decay": 0.0371, "d": 1.37, "eps": (None, 0.013), "beta2_decay": -0.71}], ids=str
+)
 def test_adafactor_follows_torch(options, maximize):
     """Up to two dimensions, where PyTorch's rows and columns are ours; and through checkpoints both ways."""
     shapes = [(), (1,), (7,), (65,), (1000,), (13, 11), (1, 37), (29, 1), (70, 33)]

@@ -1,4 +1,5 @@
 """Gradients taken out of .grad in backward: folded, buffered, released."""
+
 import pytest
 import torch
 
@@ -10,8 +11,9 @@ RULES = {"Tiger": {"lr": 0.011}, "Signum": {"lr": 0.0031}, "SGD": {"lr": 0.021, 
 
 def model(dtype=torch.float32):
     torch.manual_seed(5)
-    return torch.nn.Sequential(torch.nn.Linear(9, 17), torch.nn.LayerNorm(17), torch.nn.Tanh(),
-                               torch.nn.Linear(17, 3)).to(dtype)
+    return torch.nn.Sequential(
+        torch.nn.Linear(9, 17), torch.nn.LayerNorm(17), torch.nn.Tanh(), torch.nn.Linear(17, 3)
+    ).to(dtype)
 
 
 def batch(number):

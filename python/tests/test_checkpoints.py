@@ -1,4 +1,5 @@
 """state_dict: saved, loaded, exchanged with torch.optim."""
+
 import io
 
 import pytest
@@ -20,7 +21,9 @@ def through_a_file(state_dict):
 
 def exchange(name, options):
     for options in options:
-        yield pytest.param(name, options if name in NO_DECAY else {**options, "weight_decay": 0.0371}, id=f"{name}-{options}")
+        yield pytest.param(
+            name, options if name in NO_DECAY else {**options, "weight_decay": 0.0371}, id=f"{name}-{options}"
+        )
 
 
 ALL = [case for name, options in CASES.items() for case in exchange(name, options)]

@@ -1,4 +1,5 @@
 """Without PyTorch: arrays updated in place."""
+
 import numpy
 import pytest
 

@@ -1,4 +1,5 @@
 """Parameters elsewhere, states and update in CPU memory; CPU tensors stand in for those of an accelerator."""
+
 import copy
 
 import pytest

@@ -1,4 +1,5 @@
 """What a user of torch.optim expects of an optimizer."""
+
 import copy
 import pickle
 
@@ -20,8 +21,16 @@ def pair(name, options=None, shapes=SHAPES, **more):
 
 def test_options_changed_from_outside():
     ours, theirs, a, b = pair("AdamW")
-    for update, change in enumerate([{"lr": 7.7e-3}, {"betas": (0.71, 0.93)}, {"eps": 1.3e-4}, {"weight_decay": 0.29},
-                                     {"maximize": True}, {"lr": torch.tensor(1.9e-3)}]):
+    for update, change in enumerate(
+        [
+            {"lr": 7.7e-3},
+            {"betas": (0.71, 0.93)},
+            {"eps": 1.3e-4},
+            {"weight_decay": 0.29},
+            {"maximize": True},
+            {"lr": torch.tensor(1.9e-3)},
+        ]
+    ):
         for optimizer, params in ((a, ours), (b, theirs)):
             optimizer.param_groups[0].update(change)
             run(optimizer, params, 3, seed=update)
@@ -68,8 +77,13 @@ def test_a_switch_flipped_while_running_keeps_the_states():
 
 def test_groups_of_their_own_options():
     ours, theirs = tensors(SHAPES), tensors(SHAPES)
+
     def groups(p):
-        return [{"params": p[:1], "lr": 5.3e-3, "maximize": True}, {"params": p[1:], "weight_decay": 0.31, "betas": (0.7, 0.9)}]
+        return [
+            {"params": p[:1], "lr": 5.3e-3, "maximize": True},
+            {"params": p[1:], "weight_decay": 0.31, "betas": (0.7, 0.9)},
+        ]
+
     a, b = tt.AdamW(groups(ours), lr=1.1e-3), torch.optim.AdamW(groups(theirs), lr=1.1e-3)
     run(a, ours, 9)
     run(b, theirs, 9)
@@ -210,6 +224,7 @@ def test_a_model_that_changed_its_dtype():
 
 def test_weights_changed_by_others_are_seen():
     """Tiger remembers the RMS of the weights: what others write counts at the next update."""
+
     def train(change):
         p = tensors([(21, 13)])[0]
         optimizer = tt.Tiger([p], lr=0.031, weight_decay=0)
@@ -299,8 +314,9 @@ def test_copies_of_an_optimizer_go_on_alike(copier):
 def test_sophia_observes():
     shapes = [(4, 3), (5,)]
     params, expected = tensors(shapes), tensors(shapes)
-    optimizer = tt.Sophia([{"params": params[:1]}, {"params": params[1:], "maximize": True}], lr=0.013, weight_decay=0,
-                          interval=2)
+    optimizer = tt.Sophia(
+        [{"params": params[:1]}, {"params": params[1:], "maximize": True}], lr=0.013, weight_decay=0, interval=2
+    )
     seen, (drawn, grads) = [], (next(gradients(shapes, seed=s)) for s in (1, 2))
     for _ in range(3):
         seen.append(optimizer.due)

@@ -1,4 +1,6 @@
-"""One process: PyTorch before and after, one OpenMP runtime, and neither PyTorch nor NumPy where they are not asked for."""
+"""One process: PyTorch before and after, one OpenMP runtime, and neither PyTorch nor NumPy where they are not asked
+for."""
+
 import subprocess
 import sys
 
@@ -26,9 +28,15 @@ def python(code):
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("imports", ["import tiger.torch, torch", "import torch, tiger.torch",
-                                     "import tiger; tiger.rules(); import torch, tiger.torch",
-                                     "import torch; torch.ones(999, 999) @ torch.ones(999, 999); import tiger.torch"])
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import tiger.torch, torch",
+        "import torch, tiger.torch",
+        "import tiger; tiger.rules(); import torch, tiger.torch",
+        "import torch; torch.ones(999, 999) @ torch.ones(999, 999); import tiger.torch",
+    ],
+)
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_one_openmp_runtime(imports):
     assert python(imports + STEP + "step()" + RUNTIMES) == "1"
@@ -36,7 +44,8 @@ def test_one_openmp_runtime(imports):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_the_threads_are_torch_s():
-    """torch.set_num_threads counts here too, and its pool is this library's: no thread more than PyTorch has started."""
+    """torch.set_num_threads counts here too, and its pool is this library's: no thread more than PyTorch has
+    started."""
     code = """
 import os, tiger.torch
 threads = lambda: len(os.listdir("/proc/self/task"))

@@ -1,4 +1,5 @@
 """Roles proposed from module types and shapes."""
+
 import pytest
 import torch
 from torch import nn
@@ -25,10 +26,24 @@ class Net(nn.Module):
 
 
 EXPECTED = {
-    "table.weight": "embedding", "place": "matrix", "token": "bias", "attend.in_proj_weight": "matrix",
-    "attend.in_proj_bias": "bias", "attend.out_proj.weight": "matrix", "attend.out_proj.bias": "bias", "norm.weight": "gain",
-    "norm.bias": "bias", "rms.weight": "gain", "kernel.weight": "matrix", "kernel.bias": "bias", "batch.weight": "gain",
-    "batch.bias": "bias", "one.weight": "matrix", "one.bias": "bias", "head.weight": "matrix", "scale": "bias",
+    "table.weight": "embedding",
+    "place": "matrix",
+    "token": "bias",
+    "attend.in_proj_weight": "matrix",
+    "attend.in_proj_bias": "bias",
+    "attend.out_proj.weight": "matrix",
+    "attend.out_proj.bias": "bias",
+    "norm.weight": "gain",
+    "norm.bias": "bias",
+    "rms.weight": "gain",
+    "kernel.weight": "matrix",
+    "kernel.bias": "bias",
+    "batch.weight": "gain",
+    "batch.bias": "bias",
+    "one.weight": "matrix",
+    "one.bias": "bias",
+    "head.weight": "matrix",
+    "scale": "bias",
 }
 
 

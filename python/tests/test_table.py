@@ -1,4 +1,5 @@
 """The classes against the library's table, and against torch.optim's signatures."""
+
 import inspect
 
 import pytest
@@ -12,8 +13,11 @@ HINTS = {"foreach", "fused", "capturable", "differentiable", "maximize", "decoup
 
 def keywords(cls):
     signature = inspect.signature(cls.__init__)
-    return {name: p.default for name, p in signature.parameters.items()
-            if name not in ("self", "params") and p.kind is not inspect.Parameter.VAR_KEYWORD}
+    return {
+        name: p.default
+        for name, p in signature.parameters.items()
+        if name not in ("self", "params") and p.kind is not inspect.Parameter.VAR_KEYWORD
+    }
 
 
 def test_every_rule_has_a_class():
@@ -35,10 +39,16 @@ def test_defaults_are_torch_s(rule):
     cls = tt.CLASSES[rule]
     ours, theirs = keywords(cls), keywords(getattr(torch.optim, cls.__name__))
     assert {name: ours[name] for name in theirs} == theirs
-    positional = [p.name for p in inspect.signature(getattr(torch.optim, cls.__name__).__init__).parameters.values()
-                  if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    assert [p.name for p in inspect.signature(cls.__init__).parameters.values()
-            if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD][:len(positional)] == positional
+    positional = [
+        p.name
+        for p in inspect.signature(getattr(torch.optim, cls.__name__).__init__).parameters.values()
+        if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ]
+    assert [
+        p.name
+        for p in inspect.signature(cls.__init__).parameters.values()
+        if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    ][: len(positional)] == positional
 
 
 @pytest.mark.parametrize("rule", tt.CLASSES)

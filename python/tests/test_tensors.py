@@ -1,4 +1,5 @@
 """Tensors of any format, order and place."""
+
 import pytest
 import torch
 
@@ -155,10 +156,11 @@ def test_scalars_and_empty_tensors(shape):
 
 def test_what_is_refused():
     for p, error, why in [
-            (torch.nn.Parameter(torch.ones(3, dtype=torch.float64)), TypeError, "float32, bfloat16 or float16"),
-            (torch.nn.Parameter(torch.ones(3, dtype=torch.complex64)), TypeError, "float32, bfloat16 or float16"),
-            (torch.nn.Parameter(torch.ones(3, device="meta")), ValueError, "meta device"),
-            (torch.nn.Parameter(torch.ones(1).expand(3)), ValueError, "expanded")]:
+        (torch.nn.Parameter(torch.ones(3, dtype=torch.float64)), TypeError, "float32, bfloat16 or float16"),
+        (torch.nn.Parameter(torch.ones(3, dtype=torch.complex64)), TypeError, "float32, bfloat16 or float16"),
+        (torch.nn.Parameter(torch.ones(3, device="meta")), ValueError, "meta device"),
+        (torch.nn.Parameter(torch.ones(1).expand(3)), ValueError, "expanded"),
+    ]:
         with pytest.raises(error, match=why):
             tt.AdamW([p])
 
@@ -179,8 +181,9 @@ def embed(optimizer_of, sparse, updates=5):
 @pytest.mark.parametrize("options", [{}, {"clip_value": 0.9}, {"embedding_rms": "row"}])
 def test_sparse_gradients_are_rows(options):
     def tiger_of(table, head):
-        return tt.Tiger([{"params": [table.weight], "role": "embedding"}, {"params": list(head.parameters())}], lr=0.02,
-                        **options)
+        return tt.Tiger(
+            [{"params": [table.weight], "role": "embedding"}, {"params": list(head.parameters())}], lr=0.02, **options
+        )
 
     (a, b, _), (c, d, _) = embed(tiger_of, True), embed(tiger_of, False)
     assert a.weight.grad.layout == torch.sparse_coo

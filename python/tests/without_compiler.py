@@ -1,4 +1,5 @@
 """Run by ./run test --full in an environment that has the wheel and NumPy, and nothing to build with."""
+
 import shutil
 
 import numpy

@@ -3,6 +3,7 @@
 Structs of C are repeated here only where bridge.c declares them. A status other than ok becomes the exception that
 Python has for it, with the library's one-line message.
 """
+
 from __future__ import annotations
 
 import ctypes as c
@@ -21,7 +22,16 @@ class Diverged(RuntimeError):
 
 # tg_status, in its order
 ERRORS: tuple[type[Exception], ...] = (
-    AssertionError, ValueError, MemoryError, OSError, ValueError, LookupError, RuntimeError, NotImplementedError, Diverged)
+    AssertionError,
+    ValueError,
+    MemoryError,
+    OSError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    NotImplementedError,
+    Diverged,
+)
 
 SHAPES = ("full", "row", "column", "scalar")  # tg_slot_shape
 ROLES = ("matrix", "embedding", "bias", "gain")
@@ -30,8 +40,16 @@ BAD_GRADIENT, FROZEN_SHARE = range(2)
 
 
 class _Option(c.Structure):
-    _fields_ = [("name", c.c_char_p), ("choices", c.c_char_p), ("help", c.c_char_p), ("value", c.c_double),
-                ("least", c.c_double), ("most", c.c_double), ("kind", c.c_int32), ("above", c.c_int32)]
+    _fields_ = [
+        ("name", c.c_char_p),
+        ("choices", c.c_char_p),
+        ("help", c.c_char_p),
+        ("value", c.c_double),
+        ("least", c.c_double),
+        ("most", c.c_double),
+        ("kind", c.c_int32),
+        ("above", c.c_int32),
+    ]
 
 
 class _Slot(c.Structure):
@@ -39,13 +57,27 @@ class _Slot(c.Structure):
 
 
 class _Rule(c.Structure):
-    _fields_ = [("name", c.c_char_p), ("title", c.c_char_p), ("source", c.c_char_p), ("equations", c.c_char_p),
-                ("when_to_use", c.c_char_p), ("options", c.c_uint64), ("slots", c.c_uint64), ("folds", c.c_int32)]
+    _fields_ = [
+        ("name", c.c_char_p),
+        ("title", c.c_char_p),
+        ("source", c.c_char_p),
+        ("equations", c.c_char_p),
+        ("when_to_use", c.c_char_p),
+        ("options", c.c_uint64),
+        ("slots", c.c_uint64),
+        ("folds", c.c_int32),
+    ]
 
 
 class _State(c.Structure):
-    _fields_ = [("name", c.c_char_p), ("format", c.c_char_p), ("data", c.c_void_p), ("bytes", c.c_uint64),
-                ("rank", c.c_uint64), ("shape", c.c_uint64 * 8)]
+    _fields_ = [
+        ("name", c.c_char_p),
+        ("format", c.c_char_p),
+        ("data", c.c_void_p),
+        ("bytes", c.c_uint64),
+        ("rank", c.c_uint64),
+        ("shape", c.c_uint64 * 8),
+    ]
 
 
 _Event = c.CFUNCTYPE(None, c.c_int32, c.c_char_p, c.c_double)
@@ -69,7 +101,9 @@ def _load() -> c.CDLL:
         spec = importlib.util.find_spec("torch")
         runtimes = sorted((Path(spec.origin).parent / "lib").glob("libgomp*.so*")) if spec and spec.origin else []
         if not runtimes:
-            raise ImportError(f"{error}: install the package libgomp1, or PyTorch, which has the same library") from error
+            raise ImportError(
+                f"{error}: install the package libgomp1, or PyTorch, which has the same library"
+            ) from error
         c.CDLL(str(runtimes[0]), mode=c.RTLD_GLOBAL)
         return c.CDLL(str(path))
 
@@ -95,8 +129,20 @@ _create = _declare("tg_optim_create", _INT, _POINTER, _TEXT, _POINTER)
 _destroy = _declare("tg_optim_destroy", None, _POINTER)
 _add_group = _declare("tg_optim_add_group", _INT, _POINTER, _POINTER)
 _set_number = _declare("tg_optim_set_number", _INT, _POINTER, _INT, _TEXT, c.c_double)
-_add = _declare("tb_add", _INT, _POINTER, _TEXT, _POINTER, c.c_int32, c.c_uint64, c.c_uint64, c.c_int32, c.c_int32,
-                c.c_uint64, c.c_int32)
+_add = _declare(
+    "tb_add",
+    _INT,
+    _POINTER,
+    _TEXT,
+    _POINTER,
+    c.c_int32,
+    c.c_uint64,
+    c.c_uint64,
+    c.c_int32,
+    c.c_int32,
+    c.c_uint64,
+    c.c_int32,
+)
 _check = _declare("tb_check", _INT, _POINTER)
 _start = _declare("tg_optim_start", _INT, _POINTER)
 _step_bytes = _declare("tb_step_bytes", c.c_uint64, _POINTER)
@@ -144,11 +190,12 @@ class Option(NamedTuple):
     above: bool
     choices: tuple[str, ...]
     help: str
-    table: int
-    index: int
+    table: int  # where the library has it
+    row: int
 
     def number(self, value: object) -> float:
-        """`value` as the library's number, checked against kind and range: ValueError or TypeError if it is not legal."""
+        """`value` as the library's number, checked against kind and range: ValueError or TypeError if it is not
+        legal."""
         if self.kind == CHOICE:
             if value not in self.choices:
                 raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
@@ -157,15 +204,15 @@ class Option(NamedTuple):
             number = float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             raise TypeError(f"{self.name} must be a number, not {value!r}") from None
-        status = _option_test(self.table, self.index, number)
+        status = _option_test(self.table, self.row, number)
         if status:
             _raise(status)
         return number
 
 
 class Slot(NamedTuple):
-    """A state of a rule: a value for every weight ("full"), row or column, or one for the tensor ("scalar"). `when` names
-    the option that must be non-zero for it to exist. `coded`: 8 bits a value, with a scale for every 256."""
+    """A state of a rule: a value for every weight ("full"), row or column, or one for the tensor ("scalar"). `when`
+    names the option that must be non-zero for it to exist. `coded`: 8 bits a value, with a scale for every 256."""
 
     name: str
     when: str | None
@@ -187,7 +234,8 @@ class Rule(NamedTuple):
 
 
 def _option_table(table: int, count: int | None = None) -> dict[str, Option]:
-    found, raw = {}, _Option()
+    found: dict[str, Option] = {}
+    raw = _Option()
     while (count is None or len(found) < count) and _option_at(c.byref(raw), table, len(found)) == 0:
         choices = tuple(raw.choices.decode().split("|")) if raw.choices else ()
         value: float | int | bool | str = raw.value
@@ -198,8 +246,9 @@ def _option_table(table: int, count: int | None = None) -> dict[str, Option]:
         elif raw.kind == INTEGER:
             value = int(raw.value)
         name = raw.name.decode()
-        found[name] = Option(name, raw.kind, value, raw.least, raw.most, bool(raw.above), choices, raw.help.decode(), table,
-                             len(found))
+        found[name] = Option(
+            name, raw.kind, value, raw.least, raw.most, bool(raw.above), choices, raw.help.decode(), table, len(found)
+        )
     return found
 
 
@@ -210,10 +259,21 @@ def _read_rules() -> Iterator[Rule]:
         slots = []
         for at in range(raw.slots):
             _slot_at(c.byref(slot), index, at)
-            slots.append(Slot(slot.name.decode(), slot.when.decode() if slot.when else None, SHAPES[slot.shape],
-                              bool(slot.codes)))
-        yield Rule(raw.name.decode(), raw.title.decode(), raw.source.decode(), raw.equations.decode(),
-                   raw.when_to_use.decode(), _option_table(index, raw.options), tuple(slots), bool(raw.folds))
+            slots.append(
+                Slot(
+                    slot.name.decode(), slot.when.decode() if slot.when else None, SHAPES[slot.shape], bool(slot.codes)
+                )
+            )
+        yield Rule(
+            raw.name.decode(),
+            raw.title.decode(),
+            raw.source.decode(),
+            raw.equations.decode(),
+            raw.when_to_use.decode(),
+            _option_table(index, raw.options),
+            tuple(slots),
+            bool(raw.folds),
+        )
         index += 1
 
 
@@ -222,7 +282,8 @@ COMMON: dict[str, Option] = _option_table(len(RULES))
 
 
 class State(NamedTuple):
-    """A state array of the library's: owner's name ("" for bookkeeping of all), slot, format tag, shape, and its memory."""
+    """A state array of the library's: owner's name ("" for bookkeeping of all), slot, format tag, shape, and its
+    memory."""
 
     param: str
     slot: str
@@ -235,7 +296,7 @@ class Optimizer:
     """A tg_optim. One thread at a time; the interpreter's lock is released while the library works."""
 
     def __init__(self, rule: str):
-        self._o = c.c_void_p()
+        self._o: c.c_void_p | None = c.c_void_p()
         self._call(_create(c.byref(self._o), rule.encode(), None))
         self.events: list[tuple[int, str, float]] = []  # (kind, parameter, value), until somebody takes them
         events = self.events  # not self: the listener must not keep the optimizer alive
@@ -264,8 +325,18 @@ class Optimizer:
         self.groups += 1
         return group.value
 
-    def add(self, name: str, address: int, format: int, rows: int, cols: int, role: int, group: int, fan_in: int = 0,
-            frozen: bool = False) -> int:
+    def add(
+        self,
+        name: str,
+        address: int,
+        format: int,
+        rows: int,
+        cols: int,
+        role: int,
+        group: int,
+        fan_in: int = 0,
+        frozen: bool = False,
+    ) -> int:
         self._call(_add(self._o, name.encode(), address, format, rows, cols, role, group, fan_in, frozen))
         self.count += 1
         return self.count - 1
@@ -342,6 +413,4 @@ class Optimizer:
             if raw.bytes:
                 memory = (c.c_char * raw.bytes).from_address(raw.data)
                 memory.owner = self
-            yield State(param, slot, raw.format.decode(), tuple(raw.shape[:raw.rank]), memory)
-
-
+            yield State(param, slot, raw.format.decode(), tuple(raw.shape[: raw.rank]), memory)

@@ -5,6 +5,7 @@
 
 Arrays are C-contiguous float32 or float16, or uint16 holding bfloat16 (as the package ml_dtypes' bfloat16 is, too).
 """
+
 from __future__ import annotations
 
 import difflib
@@ -22,8 +23,20 @@ __all__ = ["Optimizer", "optimizer"]
 
 # bfloat16 is 2 bytes that NumPy itself cannot add up: it comes as uint16, or as another package's dtype of that name.
 _TAGS = {"float32": "F32", "float16": "F16", "bfloat16": "BF16", "uint16": "BF16"}
-_DTYPES = {"F32": "float32", "F16": "float16", "BF16": "uint16", "F64": "float64", "U64": "uint64", "U32": "uint32",
-           "U16": "uint16", "U8": "uint8", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8"}
+_DTYPES = {
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "uint16",
+    "F64": "float64",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+}
 
 
 def _format(name: str, values: numpy.ndarray) -> int:
@@ -40,8 +53,14 @@ class Optimizer:
     any other a bias. options: those of the rule and of `tiger.common_options()`.
     """
 
-    def __init__(self, rule: str, params: Mapping[str, numpy.ndarray] | Iterable[numpy.ndarray], *,
-                 roles: Mapping[str, str] | None = None, **options: Any):
+    def __init__(
+        self,
+        rule: str,
+        params: Mapping[str, numpy.ndarray] | Iterable[numpy.ndarray],
+        *,
+        roles: Mapping[str, str] | None = None,
+        **options: Any,
+    ):
         self._engine = _native.Optimizer(rule)
         self.rule = RULES[rule]
         self.params = dict(params) if isinstance(params, Mapping) else {str(i): p for i, p in enumerate(params)}
@@ -61,7 +80,9 @@ class Optimizer:
         option = self.rule.options.get(name) or COMMON.get(name)
         if option is None:
             near = difflib.get_close_matches(name, [*self.rule.options, *COMMON], 1)
-            raise TypeError(f"{self.rule.name} has no option '{name}'" + (f" (did you mean {near[0]}?)" if near else ""))
+            raise TypeError(
+                f"{self.rule.name} has no option '{name}'" + (f" (did you mean {near[0]}?)" if near else "")
+            )
         self._engine.set(-1, name, option.number(value))
         self.options[name] = value
 
@@ -82,12 +103,14 @@ class Optimizer:
         full = {slot.name for slot in self.rule.slots if slot.shape == "full"} | {"compensation"}
         for raw in self._engine.states():
             dtype = numpy.dtype(_DTYPES[raw.format])
-            flat = numpy.empty(0, dtype) if raw.memory is None else numpy.frombuffer(raw.memory, dtype)
+            flat = numpy.empty(0, dtype) if raw.memory is None else numpy.frombuffer(memoryview(raw.memory), dtype)
             if raw.param:
-                state[raw.param][raw.slot] = flat.reshape(self.params[raw.param].shape if raw.slot in full else raw.shape)
+                state[raw.param][raw.slot] = flat.reshape(
+                    self.params[raw.param].shape if raw.slot in full else raw.shape
+                )
             elif raw.slot == "tensor_updates":
                 for at, name in enumerate(self.params):
-                    state[name]["step"] = flat[at:at + 1].reshape(())
+                    state[name]["step"] = flat[at : at + 1].reshape(())
         return state
 
     def set(self, **options: Any) -> None:
@@ -95,14 +118,17 @@ class Optimizer:
         for name, value in options.items():
             self._set(name, value)
 
-    def step(self, grads: Mapping[str, numpy.ndarray | None] | Iterable[numpy.ndarray | None], *, scale: float = 1.0) -> None:
-        """One update from the gradients of the mean loss, shaped as their arrays; None or a missing name: none this time.
-        `scale` divides the gradients first (loss scaling)."""
+    def step(
+        self, grads: Mapping[str, numpy.ndarray | None] | Iterable[numpy.ndarray | None], *, scale: float = 1.0
+    ) -> None:
+        """One update from the gradients of the mean loss, shaped as their arrays; None or a missing name: none this
+        time. `scale` divides the gradients first (loss scaling)."""
         by_name = dict(grads) if isinstance(grads, Mapping) else dict(zip(self.params, grads, strict=True))
         unknown = set(by_name) - set(self.params)
         if unknown:
             raise ValueError(f"gradients of arrays that are not there: {', '.join(sorted(unknown))}")
-        held, formats = [], self._formats[:]
+        held: list[numpy.ndarray | None] = []
+        formats = self._formats[:]
         for at, (name, values) in enumerate(self.params.items()):
             g = by_name.get(name)
             if g is None:
@@ -123,7 +149,8 @@ class Optimizer:
         self._engine.save(os.fspath(path))
 
     def load(self, path: str | os.PathLike[str]) -> None:
-        """Reads what save wrote, for the same rule, names, shapes and formats: the run then goes on to the same bits."""
+        """Reads what save wrote, for the same rule, names, shapes and formats: the run then goes on to the same
+        bits."""
         self._engine.load(os.fspath(path))
 
     @property

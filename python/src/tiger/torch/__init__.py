@@ -5,11 +5,20 @@
 Each class is a torch.optim.Optimizer: parameter groups, schedulers, closures, hooks, GradScaler and checkpoints work as
 they do there. CPU tensors in float32, bfloat16 or float16 are stepped where they lie.
 """
+
 from ._optimizer import Common, Optimizer
 from ._rules import *
 from ._rules import CLASSES, optimizer
 from .offload import offload
 from .roles import Roles, roles
 
-__all__ = ["CLASSES", "Common", "Optimizer", "Roles", "offload", "optimizer", "roles",
-           *(cls.__name__ for cls in CLASSES.values())]
+__all__ = [
+    "CLASSES",
+    "Common",
+    "Optimizer",
+    "Roles",
+    "offload",
+    "optimizer",
+    "roles",
+    *(cls.__name__ for cls in CLASSES.values()),
+]

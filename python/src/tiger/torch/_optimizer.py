@@ -4,6 +4,7 @@ A parameter's memory is stepped where it lies. The library's states are seen thr
 memory. The C optimizer is made at the first update, and made anew, states carried over, when something changes that it
 cannot take while running: parameters added or moved, a switch flipped, states loaded.
 """
+
 from __future__ import annotations
 
 import difflib
@@ -19,7 +20,19 @@ import torch
 
 from .. import _native
 from .._native import COMMON, RULES
-from ._tensors import FORMATS, Place, check, copy_of_gradient, dense_order, in_place_order, shape_for_c, state_view, true_states, write_state
+from ._tensors import (
+    FORMATS,
+    Place,
+    check,
+    copy_of_gradient,
+    dense_order,
+    in_place_order,
+    shape_for_c,
+    state_view,
+    true_states,
+    write_state,
+)
+from ._run import Run
 from .roles import Roles, propose
 
 if TYPE_CHECKING:
@@ -31,26 +44,26 @@ else:
 class Common(TypedDict, total=False):
     """Keywords every optimizer takes. `tiger.common_options()` has the ranges and the defaults."""
 
-    decay: str            # "auto" | "coupled" | "decoupled"
-    rounding: str         # "stochastic" | "nearest" | "kahan": of 16-bit weights and states
-    state_format: str     # "auto" | "fp32" | "bf16" | "fp16"
-    gradients: str        # "auto": in .grad; "folded" | "buffered" | "released": taken from .grad in backward
+    decay: str  # "auto" | "coupled" | "decoupled"
+    rounding: str  # "stochastic" | "nearest" | "kahan": of 16-bit weights and states
+    state_format: str  # "auto" | "fp32" | "bf16" | "fp16"
+    gradients: str  # "auto": in .grad; "folded" | "buffered" | "released": taken from .grad in backward
     gradient_format: str  # of buffered gradients
     clip_norm: float
     clip_value: float
-    nan_guard: str        # "auto" | "shrink" | "skip" | "error" | "off"
+    nan_guard: str  # "auto" | "shrink" | "skip" | "error" | "off"
     shrink: float
     shrink_noise: float
     nan_budget: int
     seed: int
-    threads: int          # 0: as many as torch.set_num_threads allows
-    accumulate: int       # backward passes in one update, with folded or buffered gradients
+    threads: int  # 0: as many as torch.set_num_threads allows
+    accumulate: int  # backward passes in one update, with folded or buffered gradients
     roles: Roles | Mapping[str, str]
 
 
 # Keywords of torch.optim that say how PyTorch should go about its work: there is one way here.
 HINTS = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
-# Options of the whole C optimizer that a parameter group may have of its own: groups that differ get a C optimizer each.
+# Options of the whole C optimizer that a parameter group may have of its own: each kind is a C optimizer.
 SHARED = ("maximize", "decay")
 
 _VERSION = attrgetter("_version")
@@ -65,42 +78,6 @@ class _Held:
 
     def __init__(self, value: torch.Tensor):
         self.value = value
-
-
-class _Run:
-    """A C optimizer and its parameters, in its order, with what a step must look up."""
-
-    def __init__(self, engine: _native.Optimizer, shared: tuple[float, ...]):
-        self.engine = engine
-        self.shared = shared  # its groups' values of SHARED
-        self.groups: list[int] = []  # of param_groups, in the C optimizer's order
-        self.sent: list[tuple] = []  # their values as the C optimizer has them
-        self.places: list[Place] = []
-        self.params: list[torch.Tensor] = []
-        self.names: list[str] = []
-        self.strides: list[tuple[int, ...]] = []
-        self.dtypes: list[torch.dtype] = []
-        self.addresses: list[int] = []
-        self.formats = array("i")
-        self.staged: list[Place] = []
-        self.frozen: list[Place] = []
-
-    def append(self, place: Place, name: str) -> None:
-        self.places.append(place)
-        self.names.append(name)
-        self.params.append(place.param)
-        # No gradient has the stride None: a staged or frozen parameter's takes the long way.
-        self.strides.append(None if place.master is not None or place.frozen else place.param.stride())
-        self.dtypes.append(place.param.dtype)
-        self.addresses.append(place.param.data_ptr())
-        self.formats.append(FORMATS[place.memory.dtype])
-        if place.master is not None:
-            self.staged.append(place)
-        if place.frozen:
-            self.frozen.append(place)
-
-    def moved(self) -> bool:
-        return [p.data_ptr() for p in self.params] != self.addresses
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -134,16 +111,20 @@ class Optimizer(torch.optim.Optimizer):
         if self._accumulate < 1:
             raise ValueError(f"accumulate must be at least 1, not {self._accumulate}")
         if self._accumulate > 1 and self._common["gradients"] not in ("folded", "buffered"):
-            raise ValueError("accumulate needs gradients='folded' or 'buffered': .grad already sums what is not stepped")
+            raise ValueError(
+                "accumulate needs gradients='folded' or 'buffered': .grad already sums what is not stepped"
+            )
         super().__init__(params, options)
         if self._roles_given is not None and not isinstance(self._roles_given, Roles):
             unknown = set(self._roles_given) - set(self._names.values())
             if unknown:
-                raise ValueError(f"roles for parameters that are not there: {', '.join(sorted(unknown))} (names come with "
-                                 "model.named_parameters())")
+                raise ValueError(
+                    f"roles for parameters that are not there: {', '.join(sorted(unknown))} (names come with "
+                    "model.named_parameters())"
+                )
 
     def _start_empty(self) -> None:
-        self._runs: list[_Run] | None = None
+        self._runs: list[Run] | None = None
         self._seen_state: object = None
         self._seen_count = 0
         self._ids: list[int] = []
@@ -152,9 +133,9 @@ class Optimizer(torch.optim.Optimizer):
         self._micro_step = 0
         self._lock = threading.RLock()
         self._hooks: list[Any] = []
-        self._where: dict[int, tuple[_Run, int]] = {}
+        self._where: dict[int, tuple[Run, int]] = {}
 
-    # ---- options ----------------------------------------------------------------------------------------------------
+    # ---- options ---------------------------------------------------------------------------------------------------
 
     def _known(self, name: str) -> None:
         mine = [*self.defaults_of_rule(), *COMMON, "roles", "accumulate", *HINTS]
@@ -167,7 +148,7 @@ class Optimizer(torch.optim.Optimizer):
     @classmethod
     def defaults_of_rule(cls) -> dict[str, Any]:
         """The C table's defaults under the keywords of this class."""
-        values = {name: option.value for name, option in RULES[cls.rule].options.items()}
+        values: dict[str, Any] = {name: option.value for name, option in RULES[cls.rule].options.items()}
         for keyword, names in cls.tuples.items():
             values[keyword] = tuple(values.pop(name) for name in names)
         return values
@@ -214,7 +195,9 @@ class Optimizer(torch.optim.Optimizer):
     def _check_group(self, group: Mapping[str, Any]) -> None:
         for hint in ("capturable", "differentiable"):
             if group.get(hint):
-                raise ValueError(f"{hint}=True: the update runs in a C library, which CUDA graphs and autograd cannot follow")
+                raise ValueError(
+                    f"{hint}=True: the update runs in a C library, which CUDA graphs and autograd cannot follow"
+                )
         trial = _native.Optimizer(self.rule)
         self._configure(trial, 0, self._numbers(group))
         trial.check()
@@ -228,11 +211,11 @@ class Optimizer(torch.optim.Optimizer):
         for name, number in self._common_numbers.items():
             engine.set(-1, name, number)
 
-    # ---- parameters ---------------------------------------------------------------------------------------------------
+    # ---- parameters ------------------------------------------------------------------------------------------------
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Adds a group, at any time between updates. Besides the options it may have "role": what its tensors are to the
-        model (matrix, embedding, bias or gain), for rules that treat them differently."""
+        """Adds a group, at any time between updates. Besides the options it may have "role": what its tensors are to
+        the model (matrix, embedding, bias or gain), for rules that treat them differently."""
         if self._window:
             raise RuntimeError("gradients of an update are being gathered: add parameters after step()")
         for name in param_group:
@@ -272,11 +255,11 @@ class Optimizer(torch.optim.Optimizer):
         """The role `p` is updated in."""
         return self._roles[id(p)]
 
-    # ---- making the C optimizers ----------------------------------------------------------------------------------------
+    # ---- making the C optimizers -----------------------------------------------------------------------------------
 
     def _build(self) -> None:
         """Makes the C optimizers for the parameters and options as they are, and moves the states into them."""
-        runs: dict[tuple, _Run] = {}
+        runs: dict[tuple, Run] = {}
         for group in self.param_groups:
             for at, p in enumerate(group["params"]):
                 if id(p) not in self._roles:  # put into the list by hand
@@ -289,7 +272,7 @@ class Optimizer(torch.optim.Optimizer):
             key = tuple(numbers[name] for name in SHARED)
             run = runs.get(key)
             if run is None:
-                run = runs[key] = _Run(_native.Optimizer(self.rule), key)
+                run = runs[key] = Run(_native.Optimizer(self.rule), key)
                 at = 0
             else:
                 at = run.engine.add_group()
@@ -299,7 +282,9 @@ class Optimizer(torch.optim.Optimizer):
             for p in group["params"]:
                 self._add(run, at, p, names[id(p)], masters.get(id(p)))
         if len(runs) > 1 and self._common_numbers["clip_norm"] > 0:
-            raise ValueError("clip_norm is over all gradients, which groups that differ in maximize or decay do not share")
+            raise ValueError(
+                "clip_norm is over all gradients, which groups that differ in maximize or decay do not share"
+            )
         for run in runs.values():
             run.engine.start()
         for run in runs.values():
@@ -327,47 +312,61 @@ class Optimizer(torch.optim.Optimizer):
 
     @property
     def _rows_matter(self) -> bool:
-        """Whether memory must be in the order of the shape, because a state belongs to rows, columns or runs of values."""
+        """Whether memory must be in the order of the shape, because a state belongs to rows, columns or runs of
+        values."""
         return any(slot.shape in ("row", "column") or slot.coded for slot in self._rule.slots)
 
-    def _add(self, run: _Run, group: int, p: torch.Tensor, name: str, old: Place | None) -> None:
+    def _add(self, run: Run, group: int, p: torch.Tensor, name: str, old: Place | None) -> None:
         check(p, name, self._offload)
         role = self._roles[id(p)]
         order = None if self._offload else dense_order(p)
         in_order = order is not None and order == tuple(range(p.dim()))
         master = None
         if order is None or (not in_order and (self._rows_matter or role == "embedding")):
-            keep = old is not None and old.version == p._version and old.address == p.data_ptr()
-            master = old.master if keep else p.detach().to("cpu", self._weights or p.dtype, copy=True).contiguous()
+            if old is not None and old.version == p._version and old.address == p.data_ptr():
+                master = old.master
+            else:
+                master = p.detach().to("cpu", self._weights or p.dtype, copy=True).contiguous()
             order = tuple(range(p.dim()))
         memory = (master if master is not None else p.detach()).permute(order)
         place = Place(p, memory, order, master, _is_frozen(p))
         rows, cols = shape_for_c(memory)
         fan_in = 0 if p.dim() < 2 or p.numel() == 0 else p.numel() // p.shape[0]
-        run.engine.add(name, memory.data_ptr(), FORMATS[memory.dtype], rows, cols, _native.ROLES.index(role), group, fan_in,
-                       place.frozen)
+        run.engine.add(
+            name,
+            memory.data_ptr(),
+            FORMATS[memory.dtype],
+            rows,
+            cols,
+            _native.ROLES.index(role),
+            group,
+            fan_in,
+            place.frozen,
+        )
         run.append(place, name)
 
-    def _move_states(self, run: _Run) -> None:
+    def _move_states(self, run: Run) -> None:
         """state[p] becomes views of the C states; what was there before is copied into them."""
         slots = {slot.name: slot.shape for slot in self._rule.slots}
         slots |= {f"{name}{beside}": "row" for name in slots for beside in ("_range", "_scale")}
         slots |= {"compensation": "full", "row_updates": "row", "step": "scalar"}
         views: dict[str, dict[str, torch.Tensor]] = {name: {} for name in run.names}
         by_name = dict(zip(run.names, run.places))
-        steps = None
+        counts = None
         for raw in run.engine.states():
             if raw.param:
                 views[raw.param][raw.slot] = state_view(raw, slots[raw.slot], by_name[raw.param])
             elif raw.slot == "tensor_updates":
-                steps = raw
+                counts = raw.memory
         for at, place in enumerate(run.places):
             mine = views[run.names[at]]
-            mine["step"] = torch.frombuffer(steps.memory, dtype=torch.int64, count=1, offset=8 * at).reshape(())
+            mine["step"] = torch.frombuffer(counts, dtype=torch.int64, count=1, offset=8 * at).reshape(())
             before = self.state.get(place.param, {})
             if place.frozen:  # it has no states in C; what it had is kept for when it thaws
                 if before:
-                    self.state[place.param] = {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in before.items()}
+                    self.state[place.param] = {
+                        k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in before.items()
+                    }
                 continue
             if before:
                 self._carry_over(place, mine, before)
@@ -383,8 +382,10 @@ class Optimizer(torch.optim.Optimizer):
             if key == "step" or key.endswith("_range"):
                 continue
             if value.numel() != views[key].numel():
-                raise ValueError(f"{self._names[id(place.param)]}: state {key} has shape {tuple(value.shape)}, not "
-                                 f"{tuple(views[key].shape)}")
+                raise ValueError(
+                    f"{self._names[id(place.param)]}: state {key} has shape {tuple(value.shape)}, not "
+                    f"{tuple(views[key].shape)}"
+                )
             write_state(views, key, value.detach().reshape(views[key].shape), held.get(f"{key}_range"))
         views["step"].fill_(int(step))
         if "row_updates" in views:
@@ -398,9 +399,9 @@ class Optimizer(torch.optim.Optimizer):
         """And back."""
         return state
 
-    # ---- keeping up with the user -------------------------------------------------------------------------------------
+    # ---- keeping up with the user ----------------------------------------------------------------------------------
 
-    def _ready(self) -> list[_Run]:
+    def _ready(self) -> list[Run]:
         """The C optimizers, up to date with param_groups, state and the parameters' memory."""
         if self._runs is not None and (self.state is not self._seen_state or len(self.state) != self._seen_count):
             self._runs = None
@@ -415,7 +416,7 @@ class Optimizer(torch.optim.Optimizer):
         for run in self._runs:  # type: ignore[union-attr]
             for place in run.staged:
                 if not self._offload:  # a view with gaps: its copy is only for the update
-                    place.master.copy_(place.param.detach())
+                    place.read()
         return self._runs  # type: ignore[return-value]
 
     def _same_params(self) -> bool:
@@ -426,7 +427,7 @@ class Optimizer(torch.optim.Optimizer):
             return False
         return not any(run.moved() for run in runs)
 
-    def _send(self, run: _Run) -> bool:
+    def _send(self, run: Run) -> bool:
         """Hands changed options over; False when the C optimizer has to be made anew for them."""
         for at, number in enumerate(run.groups):
             group = self.param_groups[number]
@@ -461,7 +462,7 @@ class Optimizer(torch.optim.Optimizer):
             for run in self._runs or []:
                 for place in run.staged:
                     if place.version != place.param._version:
-                        place.master.copy_(place.param)
+                        place.read()
                 run.engine.refresh()
         self._note_versions()
 
@@ -477,7 +478,7 @@ class Optimizer(torch.optim.Optimizer):
         with torch.no_grad():
             for run in self._runs or []:
                 for place in run.staged:
-                    place.param.copy_(place.master)
+                    place.write()
         torch.autograd.graph.increment_version(changed)
         self._note_versions()
 
@@ -486,17 +487,24 @@ class Optimizer(torch.optim.Optimizer):
             events, run.engine.events[:] = list(run.engine.events), []
             for kind, param, value in events:
                 if kind == _native.BAD_GRADIENT:
-                    warnings.warn(f"the gradient of {param} holds NaN or Inf: the tensor is guarded (option nan_guard)",
-                                  RuntimeWarning, stacklevel=4)
+                    warnings.warn(
+                        f"the gradient of {param} holds NaN or Inf: the tensor is guarded (option nan_guard)",
+                        RuntimeWarning,
+                        stacklevel=4,
+                    )
                 elif kind == _native.FROZEN_SHARE and value > 0.01:
-                    warnings.warn(f"rounding=nearest lost {100 * value:.0f} % of the first update's moves: use "
-                                  "rounding=stochastic or kahan", RuntimeWarning, stacklevel=4)
+                    warnings.warn(
+                        f"rounding=nearest lost {100 * value:.0f} % of the first update's moves: use "
+                        "rounding=stochastic or kahan",
+                        RuntimeWarning,
+                        stacklevel=4,
+                    )
 
-    # ---- updating -----------------------------------------------------------------------------------------------------
+    # ---- updating --------------------------------------------------------------------------------------------------
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One update of every parameter that has a gradient; with gradients="folded", "buffered" or "released", the end of
-        a backward pass. `closure` computes the loss and its gradients first; its value is returned."""
+        """One update of every parameter that has a gradient; with gradients="folded", "buffered" or "released", the
+        end of a backward pass. `closure` computes the loss and its gradients first; its value is returned."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -527,7 +535,7 @@ class Optimizer(torch.optim.Optimizer):
             self._after_update([p for run in runs for p in run.params if p.grad is not None])
             self._warn()
 
-    def _gather(self, run: _Run) -> tuple[list[int], array, list[torch.Tensor], bool]:
+    def _gather(self, run: Run) -> tuple[list[int], array, list[torch.Tensor], bool]:
         """Addresses and formats of the gradients, and the copies that had to be made of some."""
         addresses: list[int] = []
         append = addresses.append
@@ -564,12 +572,16 @@ class Optimizer(torch.optim.Optimizer):
         name, role = self._names[id(p)], self._roles[id(p)]
         group = next(group for group in self.param_groups if any(q is p for q in group["params"]))
         if g.layout is not torch.sparse_coo or g.sparse_dim() != 1:
-            raise TypeError(f"{name}: the gradient's layout is {g.layout}: only strided and, by rows, sparse_coo are known")
+            raise TypeError(
+                f"{name}: the gradient's layout is {g.layout}: only strided and, by rows, sparse_coo are known"
+            )
         if not self.takes_sparse(group, role):
-            raise RuntimeError(f"{name}: {type(self).__name__} with these options moves every row of a {role}, so it needs "
-                               "the gradient dense (sparse=False in the embedding)")
+            raise RuntimeError(
+                f"{name}: {type(self).__name__} with these options moves every row of a {role}, so it needs "
+                "the gradient dense (sparse=False in the embedding)"
+            )
 
-    def _tiles(self, run: _Run, factor: float) -> None:
+    def _tiles(self, run: Run, factor: float) -> None:
         """An update in which some gradients are sparse: all go in as tiles."""
         run.engine.begin(1)
         run.engine.set_gradient_scale(factor)
@@ -580,7 +592,7 @@ class Optimizer(torch.optim.Optimizer):
         run.engine.end()
         run.engine.set_gradient_scale(1.0)
 
-    def _feed(self, run: _Run, at: int, g: torch.Tensor) -> None:
+    def _feed(self, run: Run, at: int, g: torch.Tensor) -> None:
         """Hands a gradient over in panels of rows, fp32, of a few MiB each."""
         place = run.places[at]
         if place.param.numel() == 0:
@@ -596,24 +608,23 @@ class Optimizer(torch.optim.Optimizer):
         g = copy_of_gradient(g, place).reshape(rows, cols)
         panel = rows if g.dtype is torch.float32 else max(1, (1 << 20) // cols)
         for row in range(0, rows, panel):
-            tile = g[row:row + panel].to(torch.float32)
+            tile = g[row : row + panel].to(torch.float32)
             run.engine.accumulate(at, row, tile.shape[0], tile.data_ptr())
 
     def values(self, p: torch.Tensor, name: str) -> torch.Tensor:
-        """The true values of a state of `p`, as a float32 tensor of their own: 8-bit codes decoded, fp16 states without their
-        power of two. state[p][name] has them as they are stored."""
+        """The true values of a state of `p`, as a float32 tensor of their own: 8-bit codes decoded, fp16 states
+        without their power of two. state[p][name] has them as they are stored."""
         run, at = self._where[id(p)]
         place, shapes = run.places[at], {slot.name: slot.shape for slot in self._rule.slots}
         stored = self.state[p][name]
         if name not in shapes:
             return stored.to(torch.float32)
         flat = torch.empty(stored.numel(), dtype=torch.float32)
-        index = next(i for i, raw in enumerate(run.engine.states())
-                     if raw.slot == name and raw.param == run.names[at])
+        index = next(i for i, raw in enumerate(run.engine.states()) if raw.slot == name and raw.param == run.names[at])
         run.engine.state_values(index, flat.data_ptr())
         return in_place_order(flat, place) if shapes[name] == "full" else flat.reshape(stored.shape)
 
-    # ---- gradients taken in backward ----------------------------------------------------------------------------------
+    # ---- gradients taken in backward -------------------------------------------------------------------------------
 
     def _hook(self, p: torch.Tensor) -> None:
         me = weakref.ref(self)
@@ -655,12 +666,14 @@ class Optimizer(torch.optim.Optimizer):
                 run.engine.complete(at)
                 place = run.places[at]
                 if place.master is not None:
-                    p.copy_(place.master)
+                    place.write()
                 torch.autograd.graph.increment_version([p])
 
     def _end_pass(self) -> None:
         if getattr(self, "grad_scale", None) is not None:
-            raise RuntimeError("a GradScaler cannot unscale gradients that were taken in backward: use gradients='auto'")
+            raise RuntimeError(
+                "a GradScaler cannot unscale gradients that were taken in backward: use gradients='auto'"
+            )
         if not self._window:
             return
         runs = self._runs or []
@@ -677,17 +690,19 @@ class Optimizer(torch.optim.Optimizer):
                 if last:
                     self._window = False
                     self._updates = max(run.engine.updates for run in runs)
-                    self._after_update([p for run in runs for p, place in zip(run.params, run.places) if not place.frozen])
+                    self._after_update(
+                        [p for run in runs for p, place in zip(run.params, run.places) if not place.frozen]
+                    )
                 self._warn()
 
-    # ---- checkpoints --------------------------------------------------------------------------------------------------
+    # ---- checkpoints -----------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """As PyTorch's: param_groups, and the states of every parameter that was updated, under PyTorch's names and, where
-        the rule is PyTorch's, with PyTorch's meaning. "tiger" holds what an exact continuation needs besides."""
+        """As PyTorch's: param_groups, and the states of every parameter that was updated, under PyTorch's names and,
+        where the rule is PyTorch's, with PyTorch's meaning. "tiger" holds what an exact continuation needs besides."""
         if self._window:
             raise RuntimeError("gradients of an update are being gathered: save after the step() that ends it")
-        handle = self.register_state_dict_post_hook(type(self)._export, prepend=True)
+        handle = self.register_state_dict_post_hook(lambda _, found: self._export(found), prepend=True)
         try:
             return super().state_dict()
         finally:
@@ -716,8 +731,12 @@ class Optimizer(torch.optim.Optimizer):
             own.update(given.get("tiger", {}))
             if own.get("rule", self.rule) != self.rule:
                 raise ValueError(f"these are states of {own['rule']}, not of {self.rule}")
-            held = {key: {name: _Held(value) if isinstance(value, torch.Tensor) else value for name, value in state.items()}
-                    if isinstance(state, dict) else state for key, state in given["state"].items()}
+            held = {
+                key: {name: _Held(value) if isinstance(value, torch.Tensor) else value for name, value in state.items()}
+                if isinstance(state, dict)
+                else state
+                for key, state in given["state"].items()
+            }
             return {**given, "state": held}
 
         handle = self.register_load_state_dict_pre_hook(hold)

@@ -1,8 +1,10 @@
-"""One class a rule. Keywords are torch.optim's where it has the rule, else the option table's; defaults are the table's.
+"""One class a rule. Keywords are torch.optim's where it has the rule, else the option table's; defaults are the
+table's.
 
 foreach and fused say how PyTorch should work; they are taken and make no difference: every update is one fused call.
 capturable and differentiable must be False. **common: see Common.
 """
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -21,14 +23,27 @@ BETAS = {"betas": ("beta1", "beta2")}
 
 class SGD(Optimizer):
     """Stochastic gradient descent with Polyak's or Nesterov's momentum, as torch.optim.SGD. `ema`: the momentum is an
-    average, gradients enter it with 1 - momentum. State: momentum_buffer, shaped as the parameter, with momentum > 0."""
+    average, gradients enter it with 1 - momentum. State: momentum_buffer, shaped as the parameter, unless momentum is
+    0."""
 
     rule = "sgd"
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, momentum: float = 0, dampening: float = 0,
-                 weight_decay: float = 0, nesterov: bool = False, *, ema: bool = False, maximize: bool = False,
-                 foreach: bool | None = None, differentiable: bool = False, fused: bool | None = None,
-                 **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        ema: bool = False,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
     def takes_sparse(self, group: Mapping[str, Any], role: str) -> bool:
@@ -36,15 +51,27 @@ class SGD(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """Steps over the root of the sum of squared gradients (Duchi, Hazan & Singer 2011), as torch.optim.Adagrad. Tensors in
-    the role embedding are updated in the rows that have a gradient. State: sum, shaped as the parameter."""
+    """Steps over the root of the sum of squared gradients (Duchi, Hazan & Singer 2011), as torch.optim.Adagrad.
+    Tensors in the role embedding are updated in the rows that have a gradient. State: sum, shaped as the parameter."""
 
     rule = "adagrad"
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-2, lr_decay: float = 0, weight_decay: float = 0,
-                 initial_accumulator_value: float = 0, eps: float = 1e-10, foreach: bool | None = None, *,
-                 embedding_update: str = "lazy", maximize: bool = False, differentiable: bool = False,
-                 fused: bool | None = None, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        foreach: bool | None = None,
+        *,
+        embedding_update: str = "lazy",
+        maximize: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
     def takes_sparse(self, group: Mapping[str, Any], role: str) -> bool:
@@ -52,15 +79,26 @@ class Adagrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Gradients over the root of their average square (Tieleman & Hinton 2012), as torch.optim.RMSprop. State: square_avg,
-    with momentum > 0 momentum_buffer, and with centered grad_avg, shaped as the parameter."""
+    """Gradients over the root of their average square (Tieleman & Hinton 2012), as torch.optim.RMSprop. State:
+    square_avg, with momentum > 0 momentum_buffer, and with centered grad_avg, shaped as the parameter."""
 
     rule = "rmsprop"
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-2, alpha: float = 0.99, eps: float = 1e-8,
-                 weight_decay: float = 0, momentum: float = 0, centered: bool = False, capturable: bool = False,
-                 foreach: bool | None = None, maximize: bool = False, differentiable: bool = False,
-                 **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum: float = 0,
+        centered: bool = False,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
@@ -70,37 +108,74 @@ class Adadelta(Optimizer):
 
     rule = "adadelta"
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1.0, rho: float = 0.9, eps: float = 1e-6,
-                 weight_decay: float = 0, foreach: bool | None = None, *, capturable: bool = False, maximize: bool = False,
-                 differentiable: bool = False, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        capturable: bool = False,
+        maximize: bool = False,
+        differentiable: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
 class Adam(Optimizer):
-    """Adaptive moments (Kingma & Ba 2015, arXiv:1412.6980), as torch.optim.Adam: weight decay enters the gradient unless
-    decoupled_weight_decay. State: exp_avg, exp_avg_sq and with amsgrad max_exp_avg_sq, shaped as the parameter."""
+    """Adaptive moments (Kingma & Ba 2015, arXiv:1412.6980), as torch.optim.Adam: weight decay enters the gradient
+    unless decoupled_weight_decay. State: exp_avg, exp_avg_sq and with amsgrad max_exp_avg_sq, shaped as the
+    parameter."""
 
     rule = "adam"
     tuples = BETAS
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-                 eps: float = 1e-8, weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None,
-                 maximize: bool = False, capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
-                 decoupled_weight_decay: bool = False, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
 class AdamW(Optimizer):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101), as torch.optim.AdamW. State: exp_avg,
-    exp_avg_sq and with amsgrad max_exp_avg_sq, shaped as the parameter."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101), as torch.optim.AdamW. State:
+    exp_avg, exp_avg_sq and with amsgrad max_exp_avg_sq, shaped as the parameter."""
 
     rule = "adamw"
     tuples = BETAS
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-                 eps: float = 1e-8, weight_decay: float = 1e-2, amsgrad: bool = False, *, maximize: bool = False,
-                 foreach: bool | None = None, capturable: bool = False, differentiable: bool = False,
-                 fused: bool | None = None, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
@@ -111,9 +186,18 @@ class AMSGrad(Optimizer):
     rule = "amsgrad"
     tuples = BETAS
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-                 eps: float = 1e-8, weight_decay: float = 0, amsgrad: bool = True, *, maximize: bool = False,
-                 **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = True,
+        *,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
@@ -124,9 +208,20 @@ class Adamax(Optimizer):
     rule = "adamax"
     tuples = BETAS
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
-                 eps: float = 1e-8, weight_decay: float = 0, foreach: bool | None = None, *, maximize: bool = False,
-                 differentiable: bool = False, capturable: bool = False, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
@@ -137,10 +232,22 @@ class NAdam(Optimizer):
     rule = "nadam"
     tuples = BETAS
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 2e-3, betas: tuple[float, float] = (0.9, 0.999),
-                 eps: float = 1e-8, weight_decay: float = 0, momentum_decay: float = 4e-3,
-                 decoupled_weight_decay: bool = False, *, foreach: bool | None = None, maximize: bool = False,
-                 capturable: bool = False, differentiable: bool = False, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        momentum_decay: float = 4e-3,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
@@ -151,10 +258,21 @@ class RAdam(Optimizer):
     rule = "radam"
     tuples = BETAS
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-                 eps: float = 1e-8, weight_decay: float = 0, decoupled_weight_decay: bool = False, *,
-                 foreach: bool | None = None, maximize: bool = False, capturable: bool = False,
-                 differentiable: bool = False, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        decoupled_weight_decay: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
@@ -164,9 +282,20 @@ class ASGD(Optimizer):
 
     rule = "asgd"
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-2, lambd: float = 1e-4, alpha: float = 0.75,
-                 t0: float = 1e6, weight_decay: float = 0, foreach: bool | None = None, maximize: bool = False,
-                 differentiable: bool = False, capturable: bool = False, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-2,
+        lambd: float = 1e-4,
+        alpha: float = 0.75,
+        t0: float = 1e6,
+        weight_decay: float = 0,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
@@ -177,10 +306,20 @@ class Rprop(Optimizer):
     rule = "rprop"
     tuples = {"etas": ("etaminus", "etaplus"), "step_sizes": ("step_size_min", "step_size_max")}
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-2, etas: tuple[float, float] = (0.5, 1.2),
-                 step_sizes: tuple[float, float] = (1e-6, 50), *, weight_decay: float = 0, capturable: bool = False,
-                 foreach: bool | None = None, maximize: bool = False, differentiable: bool = False,
-                 **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-2,
+        etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50),
+        *,
+        weight_decay: float = 0,
+        capturable: bool = False,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        differentiable: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
@@ -189,8 +328,15 @@ class SignSGD(Optimizer):
 
     rule = "signsgd"
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-4, weight_decay: float = 0, *, maximize: bool = False,
-                 **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-4,
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
     def takes_sparse(self, group: Mapping[str, Any], role: str) -> bool:
@@ -202,8 +348,16 @@ class Signum(Optimizer):
 
     rule = "signum"
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-4, beta: float = 0.9, weight_decay: float = 0, *,
-                 maximize: bool = False, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-4,
+        beta: float = 0.9,
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
@@ -213,8 +367,16 @@ class Lion(Optimizer):
     rule = "lion"
     tuples = BETAS
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-4, betas: tuple[float, float] = (0.9, 0.99),
-                 weight_decay: float = 0, *, maximize: bool = False, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
@@ -225,10 +387,22 @@ class Tiger(Optimizer):
 
     rule = "tiger"
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, beta: float = 0.965, weight_decay: float = 0.01, *,
-                 gamma: float = 1, scale: str = "rms", rms_floor: float = 1e-3, bias_lr: float = 0.5,
-                 embedding_rms: str = "table", embedding_update: str = "lazy", maximize: bool = False,
-                 **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-3,
+        beta: float = 0.965,
+        weight_decay: float = 0.01,
+        *,
+        gamma: float = 1,
+        scale: str = "rms",
+        rms_floor: float = 1e-3,
+        bias_lr: float = 0.5,
+        embedding_rms: str = "table",
+        embedding_update: str = "lazy",
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
     def takes_sparse(self, group: Mapping[str, Any], role: str) -> bool:
@@ -236,39 +410,68 @@ class Tiger(Optimizer):
 
 
 class LARS(Optimizer):
-    """Momentum whose steps are as long as each tensor's norm allows (You, Gitman & Ginsburg 2017, arXiv:1708.03888); biases
-    and gains move as with SGD. State: momentum_buffer, shaped as the parameter."""
+    """Momentum whose steps are as long as each tensor's norm allows (You, Gitman & Ginsburg 2017, arXiv:1708.03888);
+    biases and gains move as with SGD. State: momentum_buffer, shaped as the parameter."""
 
     rule = "lars"
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 0.1, momentum: float = 0.9, weight_decay: float = 0,
-                 trust_coefficient: float = 1e-3, eps: float = 1e-8, *, maximize: bool = False, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 0.1,
+        momentum: float = 0.9,
+        weight_decay: float = 0,
+        trust_coefficient: float = 1e-3,
+        eps: float = 1e-8,
+        *,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
 class LAMB(Optimizer):
-    """Adam's direction, as long as each tensor's weights (You et al. 2020, arXiv:1904.00962); biases and gains move as with
-    Adam. State: exp_avg, exp_avg_sq, shaped as the parameter."""
+    """Adam's direction, as long as each tensor's weights (You et al. 2020, arXiv:1904.00962); biases and gains move as
+    with Adam. State: exp_avg, exp_avg_sq, shaped as the parameter."""
 
     rule = "lamb"
     tuples = BETAS
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-                 eps: float = 1e-6, weight_decay: float = 0, *, maximize: bool = False, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
 class Adafactor(Optimizer):
-    """Adaptive rates from row and column means (Shazeer & Stern 2018, arXiv:1804.04235), as torch.optim.Adafactor. eps: its
-    first value must be None (2^-23), the second is the least RMS of weights that steps are relative to. Kernels of more than
-    two dimensions are matrices (first dimension, all else); PyTorch factors their last two. State: row_var (rows) and col_var
-    (columns) of matrices, variance of vectors."""
+    """Adaptive rates from row and column means (Shazeer & Stern 2018, arXiv:1804.04235), as torch.optim.Adafactor.
+    eps: its first value must be None (2^-23), the second is the least RMS of weights that steps are relative to.
+    Kernels of more than two dimensions are matrices (first dimension, all else); PyTorch factors their last two.
+    State: row_var (rows) and col_var (columns) of matrices, variance of vectors."""
 
     rule = "adafactor"
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-2, beta2_decay: float = -0.8,
-                 eps: tuple[float | None, float] = (None, 1e-3), d: float = 1.0, weight_decay: float = 0.0, *,
-                 foreach: bool | None = None, maximize: bool = False, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-2,
+        beta2_decay: float = -0.8,
+        eps: tuple[float | None, float] = (None, 1e-3),
+        d: float = 1.0,
+        weight_decay: float = 0.0,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
     @classmethod
@@ -301,20 +504,31 @@ class Adafactor(Optimizer):
 
 
 class Amos(Optimizer):
-    """Weights decay adaptively towards a scale that the model's shape gives (Tian & Parikh 2022, arXiv:2210.11693). Roles
-    matter. State: exp_avg_sq and decay, a value for each row, and with momentum > 0 exp_avg, shaped as the parameter."""
+    """Weights decay adaptively towards a scale that the model's shape gives (Tian & Parikh 2022, arXiv:2210.11693).
+    Roles matter. State: exp_avg_sq and decay, a value for each row, and with momentum > 0 exp_avg, shaped as the
+    parameter."""
 
     rule = "amos"
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-2, beta: float = 0.999, zeta: float = 0.25,
-                 eta: float = 1.0, momentum: float = 0, weight_decay: float = 0, *, maximize: bool = False,
-                 **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-2,
+        beta: float = 0.999,
+        zeta: float = 0.25,
+        eta: float = 1.0,
+        momentum: float = 0,
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
 class Sophia(Optimizer):
-    """Momentum over the Hessian's diagonal, clipped (Liu et al. 2023, arXiv:2305.14342, Alg. 3). Without estimates, which
-    observe() takes, every step is a sign. State: exp_avg, hessian, shaped as the parameter.
+    """Momentum over the Hessian's diagonal, clipped (Liu et al. 2023, arXiv:2305.14342, Alg. 3). Without estimates,
+    which observe() takes, every step is a sign. State: exp_avg, hessian, shaped as the parameter.
 
         if optimizer.due:                                  # every `interval` updates
             logits = model(x)
@@ -327,9 +541,20 @@ class Sophia(Optimizer):
     rule = "sophia"
     tuples = BETAS
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 4e-4, betas: tuple[float, float] = (0.965, 0.99),
-                 rho: float = 0.04, eps: float = 1e-12, weight_decay: float = 0.1, *, interval: int = 10,
-                 hessian: str = "gnb", maximize: bool = False, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 4e-4,
+        betas: tuple[float, float] = (0.965, 0.99),
+        rho: float = 0.04,
+        eps: float = 1e-12,
+        weight_decay: float = 0.1,
+        *,
+        interval: int = 10,
+        hessian: str = "gnb",
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
     @property
@@ -338,9 +563,9 @@ class Sophia(Optimizer):
         return self._updates % int(self.param_groups[0]["interval"]) == 0
 
     def observe(self, scale: float = 1.0) -> None:
-        """Takes an estimate of the Hessian's diagonal from .grad into the states. With hessian="gnb" .grad is the gradient of
-        the mean loss over `scale` labels drawn from the model's own output; with "hutchinson" it is the estimate itself,
-        u (H u) with random signs u."""
+        """Takes an estimate of the Hessian's diagonal from .grad into the states. With hessian="gnb" .grad is the
+        gradient of the mean loss over `scale` labels drawn from the model's own output; with "hutchinson" it is the
+        estimate itself, u (H u) with random signs u."""
         if self._common["gradients"] != "auto":
             raise RuntimeError("estimates come from .grad: use gradients='auto'")
         for run in self._ready():
@@ -351,33 +576,73 @@ class Sophia(Optimizer):
 
 
 class AdamW8bit(Optimizer):
-    """AdamW with states of 8 bits, a scale for every 256 values (codes after Dettmers et al. 2022, arXiv:2110.02861). State:
-    exp_avg, exp_avg_sq as codes, shaped as the parameter, and their scales; values() decodes."""
+    """AdamW with states of 8 bits, a scale for every 256 values (codes after Dettmers et al. 2022, arXiv:2110.02861).
+    State: exp_avg, exp_avg_sq as codes, shaped as the parameter, and their scales; values() decodes."""
 
     rule = "adamw8bit"
     tuples = BETAS
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-3, betas: tuple[float, float] = (0.9, 0.999),
-                 eps: float = 1e-8, weight_decay: float = 1e-2, *, maximize: bool = False, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        *,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
 class Lion8bit(Optimizer):
-    """Lion with a momentum of 8 bits, a scale for every 256 values (codes after Dettmers et al. 2022, arXiv:2110.02861).
-    State: exp_avg as codes, shaped as the parameter, and its scales; values() decodes."""
+    """Lion with a momentum of 8 bits, a scale for every 256 values (codes after Dettmers et al. 2022,
+    arXiv:2110.02861). State: exp_avg as codes, shaped as the parameter, and its scales; values() decodes."""
 
     rule = "lion8bit"
     tuples = BETAS
 
-    def __init__(self, params: ParamsT, lr: float | torch.Tensor = 1e-4, betas: tuple[float, float] = (0.9, 0.99),
-                 weight_decay: float = 0, *, maximize: bool = False, **common: Unpack[Common]):
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0,
+        *,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
         super().__init__(params, locals(), common)
 
 
 CLASSES: dict[str, type[Optimizer]] = {
     cls.rule: cls
-    for cls in (SGD, Adagrad, RMSprop, Adadelta, Adam, AdamW, AMSGrad, Adamax, NAdam, RAdam, ASGD, Rprop, SignSGD, Signum, Lion,
-                Tiger, LARS, LAMB, Adafactor, Amos, Sophia, AdamW8bit, Lion8bit)
+    for cls in (
+        SGD,
+        Adagrad,
+        RMSprop,
+        Adadelta,
+        Adam,
+        AdamW,
+        AMSGrad,
+        Adamax,
+        NAdam,
+        RAdam,
+        ASGD,
+        Rprop,
+        SignSGD,
+        Signum,
+        Lion,
+        Tiger,
+        LARS,
+        LAMB,
+        Adafactor,
+        Amos,
+        Sophia,
+        AdamW8bit,
+        Lion8bit,
+    )
 }
 
 
@@ -389,7 +654,8 @@ def class_of(name: str) -> type[Optimizer]:
 
 
 def optimizer(name: str, params: ParamsT, **options: Any) -> Optimizer:
-    """The optimizer of that name in `tiger.rules()`. Options by the class's keywords, or by the table's names (beta1=...)."""
+    """The optimizer of that name in `tiger.rules()`. Options by the class's keywords, or by the table's names
+    (beta1=...)."""
     cls = class_of(name)
     for keyword, names in cls.tuples.items():
         given = {part: options.pop(part) for part in names if part in options}
@@ -397,5 +663,6 @@ def optimizer(name: str, params: ParamsT, **options: Any) -> Optimizer:
             values = options.get(keyword) or cls.defaults_of_rule()[keyword]
             options[keyword] = tuple(given.get(part, value) for part, value in zip(names, values))
     return cls(params, **options)  # type: ignore[arg-type, call-arg]
+
 
 __all__ = [cls.__name__ for cls in CLASSES.values()]

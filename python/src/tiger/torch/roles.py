@@ -1,10 +1,11 @@
 """What a model's tensors are to it: matrix, embedding, bias or gain. Rules may treat roles differently (Tiger does).
 
-    r = tiger.torch.roles(model)
-    print(r)                                # name, role, shape, and the module it was told from
-    r["transformer.wpe.weight"] = "matrix"  # override
-    Tiger(model.parameters(), roles=r)
+r = tiger.torch.roles(model)
+print(r)                                # name, role, shape, and the module it was told from
+r["transformer.wpe.weight"] = "matrix"  # override
+Tiger(model.parameters(), roles=r)
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
@@ -58,7 +59,9 @@ class Roles(Mapping[str, str]):
         for prefix, module in model.named_modules(remove_duplicate=False):
             for attribute, p in module.named_parameters(recurse=False, remove_duplicate=False):
                 params[id(p)] = p
-                uses.setdefault(id(p), []).append(_Use(f"{prefix}.{attribute}" if prefix else attribute, attribute, module))
+                uses.setdefault(id(p), []).append(
+                    _Use(f"{prefix}.{attribute}" if prefix else attribute, attribute, module)
+                )
         self._rows: dict[int, _Row] = {}
         self._ids: dict[str, int] = {}
         for key, where in uses.items():
@@ -66,7 +69,9 @@ class Roles(Mapping[str, str]):
             roles = {_role_in(use, p) for use in where}
             # Used as a kernel too, an embedding gets a gradient on every row.
             role = roles.pop() if len(roles) == 1 else "matrix" if p.dim() >= 2 else "bias"
-            self._rows[key] = _Row(where[0].name, role, p, " + ".join(dict.fromkeys(type(u.module).__name__ for u in where)))
+            self._rows[key] = _Row(
+                where[0].name, role, p, " + ".join(dict.fromkeys(type(u.module).__name__ for u in where))
+            )
             for use in where:
                 self._ids[use.name] = key
 
@@ -94,8 +99,10 @@ class Roles(Mapping[str, str]):
         return row.name if row is not None and row.param is p else None
 
     def __str__(self) -> str:
-        rows = [(row.name, row.role, "x".join(map(str, row.param.shape)) or "scalar", row.module)
-                for row in self._rows.values()]
+        rows = [
+            (row.name, row.role, "x".join(map(str, row.param.shape)) or "scalar", row.module)
+            for row in self._rows.values()
+        ]
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(3)]
         return "\n".join("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[3]]) for row in rows)
 
@@ -103,7 +110,7 @@ class Roles(Mapping[str, str]):
 
 
 def roles(model: nn.Module) -> Roles:
-    """Proposes a role for every parameter of `model`, from module types and shapes: weights of Embedding and EmbeddingBag
-    are embedding unless another kind of layer shares them (then matrix), one-dimensional weights of norm layers are gain,
-    vectors otherwise bias, and everything from two dimensions up matrix."""
+    """Proposes a role for every parameter of `model`, from module types and shapes: weights of Embedding and
+    EmbeddingBag are embedding unless another kind of layer shares them (then matrix), one-dimensional weights of norm
+    layers are gain, vectors otherwise bias, and everything from two dimensions up matrix."""
     return Roles(model)
