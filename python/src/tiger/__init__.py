@@ -6,7 +6,7 @@ Neither is imported from here: whoever has no PyTorch is not asked for it.
 from ._native import Diverged, Option, Rule, Slot, version as __version__
 from ._native import COMMON as _COMMON, RULES as _RULES
 
-__all__ = ["Diverged", "Option", "Rule", "Slot", "common_options", "rules"]
+__all__ = ["__version__", "Diverged", "Option", "Rule", "Slot", "common_options", "rules"]
 
 
 def rules() -> dict[str, Rule]:

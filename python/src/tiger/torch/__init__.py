@@ -7,8 +7,33 @@ they do there. CPU tensors in float32, bfloat16 or float16 are stepped where the
 """
 
 from ._optimizer import Common, Optimizer
-from ._rules import *
-from ._rules import CLASSES, optimizer
+from ._rules import (
+    CLASSES,
+    AMSGrad,
+    ASGD,
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    AdamW,
+    AdamW8bit,
+    Adamax,
+    Amos,
+    LAMB,
+    LARS,
+    Lion,
+    Lion8bit,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Rprop,
+    SGD,
+    SignSGD,
+    Signum,
+    Sophia,
+    Tiger,
+    optimizer,
+)
 from .offload import offload
 from .roles import Roles, roles
 
@@ -17,8 +42,30 @@ __all__ = [
     "Common",
     "Optimizer",
     "Roles",
+    "AMSGrad",
+    "ASGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "AdamW8bit",
+    "Adamax",
+    "Amos",
+    "LAMB",
+    "LARS",
+    "Lion",
+    "Lion8bit",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SGD",
+    "SignSGD",
+    "Signum",
+    "Sophia",
+    "Tiger",
     "offload",
     "optimizer",
     "roles",
-    *(cls.__name__ for cls in CLASSES.values()),
 ]

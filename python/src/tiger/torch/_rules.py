@@ -663,6 +663,3 @@ def optimizer(name: str, params: ParamsT, **options: Any) -> Optimizer:
             values = options.get(keyword) or cls.defaults_of_rule()[keyword]
             options[keyword] = tuple(given.get(part, value) for part, value in zip(names, values))
     return cls(params, **options)  # type: ignore[arg-type, call-arg]
-
-
-__all__ = [cls.__name__ for cls in CLASSES.values()]
