@@ -42,6 +42,7 @@ tg_status tb_add(tg_optim *o, const char *name, void *data, int32_t format, uint
                  int32_t group, uint64_t fan_in, int32_t frozen);
 tg_status tb_state_at(tb_state *out, const tg_optim *o, uint64_t index);
 tg_status tb_check(const tg_optim *o);
+uint64_t tb_allocator_bytes(void);
 uint64_t tb_step_bytes(const tg_optim *o);
 tg_status tb_step(tg_optim *o, void *room, const uint64_t *data, const int32_t *format, float scale);
 tg_status tb_observe(tg_optim *o, void *room, const uint64_t *data, const int32_t *format, int32_t squares,
@@ -125,6 +126,8 @@ tg_status tb_check(const tg_optim *o)
     tg_optim_bytes bytes;
     return tg_optim_measure(o, &bytes);
 }
+
+uint64_t tb_allocator_bytes(void) { return sizeof(tg_allocator); }
 
 uint64_t tb_step_bytes(const tg_optim *o) { return tg_optim_param_count(o) * sizeof(tg_grad); }
 

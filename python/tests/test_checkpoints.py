@@ -148,3 +148,21 @@ def test_roles_survive_a_checkpoint_without_them():
     del saved["param_groups"][0]["role"]
     a.load_state_dict(saved)
     assert a.role_of(p) == "embedding"
+
+
+def test_states_in_a_mapped_file(tmp_path):
+    """The file has no name once it is open: it can be made anew when a group joins, and nothing is left."""
+    results = []
+    for options in ({}, {"state_file": tmp_path / "states"}):
+        ours = tensors(SHAPES)
+        a = tt.AdamW(ours[:2], **options)
+        run(a, ours[:2], 2)
+        a.add_param_group({"params": ours[2:]})
+        run(a, ours, 2)
+        results.append([p.detach() for p in ours] + [a.state[p]["exp_avg_sq"].clone() for p in ours])
+    assert all(same_bits(p, q) for p, q in zip(*results))
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "taken").write_text("something")
+    a = tt.AdamW(ours, state_file=tmp_path / "taken")
+    with pytest.raises(OSError, match="already"):
+        run(a, ours, 1)

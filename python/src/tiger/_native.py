@@ -127,6 +127,9 @@ _slot_at = _declare("tb_slot_at", _INT, _POINTER, c.c_uint64, c.c_uint64)
 _option_test = _declare("tb_option_test", _INT, c.c_uint64, c.c_uint64, c.c_double)
 _create = _declare("tg_optim_create", _INT, _POINTER, _TEXT, _POINTER)
 _destroy = _declare("tg_optim_destroy", None, _POINTER)
+_allocator_bytes = _declare("tb_allocator_bytes", c.c_uint64)
+_paged_create = _declare("tg_paged_create", _INT, _POINTER, _TEXT)
+_paged_destroy = _declare("tg_paged_destroy", None, _POINTER)
 _add_group = _declare("tg_optim_add_group", _INT, _POINTER, _POINTER)
 _set_number = _declare("tg_optim_set_number", _INT, _POINTER, _INT, _TEXT, c.c_double)
 _add = _declare(
@@ -295,9 +298,15 @@ class State(NamedTuple):
 class Optimizer:
     """A tg_optim. One thread at a time; the interpreter's lock is released while the library works."""
 
-    def __init__(self, rule: str):
+    def __init__(self, rule: str, state_file: str | None = None):
+        """state_file: where the states lie instead of in memory, in a new file that goes with the optimizer."""
+        self._allocator: c.Array | None = None
+        if state_file is not None:
+            allocator = c.create_string_buffer(_allocator_bytes())
+            self._call(_paged_create(allocator, state_file.encode()))
+            self._allocator = allocator
         self._o: c.c_void_p | None = c.c_void_p()
-        self._call(_create(c.byref(self._o), rule.encode(), None))
+        self._call(_create(c.byref(self._o), rule.encode(), self._allocator))
         self.events: list[tuple[int, str, float]] = []  # (kind, parameter, value), until somebody takes them
         events = self.events  # not self: the listener must not keep the optimizer alive
         self._listener = _Listener(_Event(lambda kind, param, value: events.append((kind, param.decode(), value))))
@@ -310,6 +319,9 @@ class Optimizer:
         if getattr(self, "_o", None):
             _destroy(self._o)
             self._o = None
+        if getattr(self, "_allocator", None) is not None:
+            _paged_destroy(self._allocator)
+            self._allocator = None
 
     @staticmethod
     def _call(status: int) -> None:

@@ -50,7 +50,8 @@ class Optimizer:
     """An optimizer of `rule` over named arrays (or a sequence of arrays, named by their numbers).
 
     roles: name -> "matrix", "embedding", "bias" or "gain"; without one an array of two dimensions or more is a matrix,
-    any other a bias. options: those of the rule and of `tiger.common_options()`.
+    any other a bias. state_file: states lie in a mapped file of that name, not in memory. options: those of the rule
+    and of `tiger.common_options()`.
     """
 
     def __init__(
@@ -59,9 +60,10 @@ class Optimizer:
         params: Mapping[str, numpy.ndarray] | Iterable[numpy.ndarray],
         *,
         roles: Mapping[str, str] | None = None,
+        state_file: str | os.PathLike[str] | None = None,
         **options: Any,
     ):
-        self._engine = _native.Optimizer(rule)
+        self._engine = _native.Optimizer(rule, None if state_file is None else os.fspath(state_file))
         self.rule = RULES[rule]
         self.params = dict(params) if isinstance(params, Mapping) else {str(i): p for i, p in enumerate(params)}
         self.options: dict[str, Any] = {name: option.value for name, option in {**COMMON, **self.rule.options}.items()}

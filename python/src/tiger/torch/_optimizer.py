@@ -8,6 +8,7 @@ cannot take while running: parameters added or moved, a switch flipped, states l
 from __future__ import annotations
 
 import difflib
+import os
 import threading
 import warnings
 import weakref
@@ -57,6 +58,9 @@ class Common(TypedDict, total=False):
     nan_budget: int
     seed: int
     threads: int  # 0: as many as torch.set_num_threads allows
+    state_file: (
+        str | os.PathLike[str]
+    )  # states in a mapped file of that name, larger than memory; it goes with the process
     accumulate: int  # backward passes in one update, with folded or buffered gradients
     roles: Roles | Mapping[str, str]
 
@@ -95,6 +99,9 @@ class Optimizer(torch.optim.Optimizer):
         given: dict[str, Any] = dict(common)
         self._rule = RULES[self.rule]
         self._roles_given = given.pop("roles", None)
+        self._state_file: str | None = given.pop("state_file", None)
+        if self._state_file is not None:
+            self._state_file = os.fspath(self._state_file)
         self._accumulate = int(given.pop("accumulate", 1))
         self._offload = bool(given.pop("_offload", False))  # these two come from offload()
         self._weights: torch.dtype | None = given.pop("_weights", None)
@@ -138,7 +145,7 @@ class Optimizer(torch.optim.Optimizer):
     # ---- options ---------------------------------------------------------------------------------------------------
 
     def _known(self, name: str) -> None:
-        mine = [*self.defaults_of_rule(), *COMMON, "roles", "accumulate", *HINTS]
+        mine = [*self.defaults_of_rule(), *COMMON, "roles", "accumulate", "state_file", *HINTS]
         if name in mine:
             return
         near = difflib.get_close_matches(name, mine, 1)
@@ -272,7 +279,7 @@ class Optimizer(torch.optim.Optimizer):
             key = tuple(numbers[name] for name in SHARED)
             run = runs.get(key)
             if run is None:
-                run = runs[key] = Run(_native.Optimizer(self.rule), key)
+                run = runs[key] = Run(_native.Optimizer(self.rule, self._state_file), key)
                 at = 0
             else:
                 at = run.engine.add_group()
@@ -751,7 +758,10 @@ class Optimizer(torch.optim.Optimizer):
         if self._window:
             raise RuntimeError("gradients of an update are being gathered: copy the optimizer after step()")
         params = [p for group in self.param_groups for p in group["params"]]
-        kept = {name: self.__dict__[name] for name in ("_common", "_accumulate", "_offload", "_weights", "_updates")}
+        kept = {
+            name: self.__dict__[name]
+            for name in ("_common", "_accumulate", "_state_file", "_offload", "_weights", "_updates")
+        }
         kept["_each"] = [(self._names[id(p)], self._roles[id(p)]) for p in params]
         return {**super().__getstate__(), "tiger": kept}
 
