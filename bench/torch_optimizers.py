@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """step() of tiger.torch.AdamW beside torch.optim.AdamW's three ways, in turn in one process, medians.
 
-    pip install ./python torch==2.13.0 && python bench/torch_optimizers.py [--threads N] [--repeats N] [--ways tiger,...]
+    pip install ./python torch==2.13.0 && python bench/torch_optimizers.py [--threads N] [--repeats N] [--ways W,W]
 
 Two cases: one tensor list of 124M parameters in GPT-2's shapes, and 2,000 tensors of 1,000 values. fp32, gradients in
-.grad. `guard off` is tiger without the look for NaN and Inf, which PyTorch does not do either. The table gives
+.grad. `tiger unguarded` is without the look for NaN and Inf, which PyTorch does not do either. The table gives
 milliseconds, and for the large case GB/s of the 28 bytes an update must move per parameter (weights and two states read
 and written, the gradient read).
 """
@@ -40,7 +40,7 @@ def gpt2_shapes():
 
 WAYS = {
     "tiger": lambda p: tiger.torch.AdamW(p),
-    "tiger, guard off": lambda p: tiger.torch.AdamW(p, nan_guard="off"),
+    "tiger unguarded": lambda p: tiger.torch.AdamW(p, nan_guard="off"),
     "torch fused": lambda p: torch.optim.AdamW(p, fused=True),
     "torch foreach": lambda p: torch.optim.AdamW(p, foreach=True),
     "torch for-loop": lambda p: torch.optim.AdamW(p, foreach=False, fused=False),
