@@ -236,7 +236,9 @@ typedef struct tg_optim_bytes {
 tg_status tg_optim_measure(const tg_optim *optim, tg_optim_bytes *bytes);
 
 /* States as named arrays: "PARAM/exp_avg", "PARAM/updates", ...; enough to go on exactly. NULL past the end. The data
- * may be read between updates. */
+ * may be read between updates, and written, in place of a file, by who keeps copies of his own; tg_optim_refresh is due
+ * then. "row_updates" must not exceed the tensor's "tensor_updates". An fp16 state is stored times 2^exponent; beside it
+ * "PARAM/SLOT_range" has {exponent, bits of the fp32 value of the largest magnitude before scaling, 0, 0}. */
 size_t tg_optim_state_count(const tg_optim *optim);
 const tg_named_tensor *tg_optim_state(const tg_optim *optim, size_t index);
 
@@ -250,6 +252,9 @@ tg_status tg_optim_state_values(const tg_optim *optim, size_t index, float *valu
 tg_status tg_optim_save(const tg_optim *optim, const char *path);
 tg_status tg_optim_load(tg_optim *optim, const char *path);
 tg_status tg_optim_refresh(tg_optim *optim);
+
+/* Goes on after `updates` updates, when the caller has written the states himself: randomness is keyed by their number. */
+tg_status tg_optim_set_updates(tg_optim *optim, uint64_t updates);
 
 #ifdef __cplusplus
 }

@@ -235,6 +235,14 @@ tg_status tg_optim_refresh(tg_optim *o)
     return TG_OK;
 }
 
+tg_status tg_optim_set_updates(tg_optim *o, uint64_t updates)
+{
+    const tg_status status = check_between_updates(o);
+    if (status == TG_OK)
+        o->update = updates;
+    return status;
+}
+
 tg_status tg_optim_rms(const tg_optim *o, size_t param, double *rms)
 {
     if (!o->started || param >= o->entries)

@@ -88,8 +88,8 @@ def check_public(root):
 
 
 def check_command(root):
-    """The command and the examples use public headers only."""
-    for folder in ("cli", "examples"):
+    """The command, the examples and the Python package use public headers only."""
+    for folder in ("cli", "examples", "python"):
         for path in sorted((root / folder).glob("*.[ch]")):
             shown = path.relative_to(root).as_posix()
             for bracket, name in INCLUDE.findall(path.read_text(encoding="utf-8")):

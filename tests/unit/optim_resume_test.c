@@ -10,7 +10,8 @@ static int make_path(void **state)
 {
     (void)state;
     const char *directory = getenv("TMPDIR");
-    snprintf(path, sizeof path, "%s/tiger-resume-%ld.safetensors", directory == NULL ? "/tmp" : directory, (long)getpid());
+    snprintf(path, sizeof path, "%s/tiger-resume-%ld.safetensors", directory == NULL ? "/tmp" : directory,
+             (long)getpid());
     return 0;
 }
 
@@ -60,8 +61,8 @@ static void check_resume(const char *rule, const work_option *options, tg_format
         work_update(&rest, u, micro, way);
     }
     if (work_hash(&rest) != work_hash(&whole))
-        fail_msg("%s%s, weights %s, way %d: other bits after a stop", rule, options_text(options), tg_format_name(format),
-                 (int)way);
+        fail_msg("%s%s, weights %s, way %d: other bits after a stop", rule, options_text(options),
+                 tg_format_name(format), (int)way);
     work_destroy(&whole);
     work_destroy(&rest);
 }
@@ -86,6 +87,44 @@ static void check_variant(const char *rule, work_option *options, size_t count)
 }
 
 static void test_resume(void **state) { (void)state, for_each_variant(check_variant); }
+
+/* What a caller does who keeps the states himself: they are written where they lie, and the count of updates is set. */
+static void check_written(tg_format format)
+{
+    work whole, rest;
+    const work_option none[] = {{0}};
+    create(&whole, "tiger", none, format);
+    work_start(&whole);
+    for (size_t u = 0; u < 5; u++)
+        work_update(&whole, u, 1, WORK_ARRAYS);
+    create(&rest, "tiger", none, format);
+    assert_int_equal(tg_optim_set_updates(rest.o, 5), TG_ESTATE);
+    take_weights(&rest, &whole);
+    work_start(&rest);
+    for (size_t i = 0; i < tg_optim_state_count(whole.o); i++)
+        memcpy((void *)tg_optim_state(rest.o, i)->data, tg_optim_state(whole.o, i)->data,
+               tg_optim_state(whole.o, i)->bytes);
+    must(tg_optim_set_updates(rest.o, 5));
+    must(tg_optim_refresh(rest.o));
+    assert_int_equal(tg_optim_updates(rest.o), 5);
+    for (size_t u = 5; u < 9; u++) {
+        work_update(&whole, u, 1, WORK_ARRAYS);
+        work_update(&rest, u, 1, WORK_ARRAYS);
+    }
+    assert_true(work_hash(&rest) == work_hash(&whole));
+    must(tg_optim_begin(rest.o, 1));
+    assert_int_equal(tg_optim_set_updates(rest.o, 9), TG_ESTATE);
+    work_destroy(&whole);
+    work_destroy(&rest);
+}
+
+static void test_written(void **state)
+{
+    (void)state;
+    check_written(TG_F32);
+    check_written(TG_BF16);
+    check_written(TG_F16);
+}
 
 static void test_resume_folded(void **state)
 {
@@ -200,8 +239,8 @@ static void test_refresh(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_resume), cmocka_unit_test(test_resume_folded),
-                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_truncated),
-                                       cmocka_unit_test(test_refresh)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_resume),        cmocka_unit_test(test_written),
+                                       cmocka_unit_test(test_resume_folded), cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_truncated),     cmocka_unit_test(test_refresh)};
     return cmocka_run_group_tests(tests, make_path, remove_path);
 }

@@ -1,0 +1,428 @@
+"""The C library: found beside this file, called through ctypes.
+
+Structs of C are repeated here only where bridge.c declares them. A status other than ok becomes the exception that
+Python has for it, with the library's one-line message.
+"""
+
+from __future__ import annotations
+
+import ctypes as c
+import importlib.util
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).parent
+
+
+class Diverged(RuntimeError):
+    """A gradient was not finite in too many updates in a row (option nan_budget), or once with nan_guard="error"."""
+
+
+# tg_status, in its order
+ERRORS: tuple[type[Exception], ...] = (
+    AssertionError,
+    ValueError,
+    MemoryError,
+    OSError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    NotImplementedError,
+    Diverged,
+)
+
+SHAPES = ("full", "row", "column", "scalar")  # tg_slot_shape
+ROLES = ("matrix", "embedding", "bias", "gain")
+REAL, INTEGER, SWITCH, CHOICE = range(4)
+BAD_GRADIENT, FROZEN_SHARE = range(2)
+
+
+class _Option(c.Structure):
+    _fields_ = [
+        ("name", c.c_char_p),
+        ("choices", c.c_char_p),
+        ("help", c.c_char_p),
+        ("value", c.c_double),
+        ("least", c.c_double),
+        ("most", c.c_double),
+        ("kind", c.c_int32),
+        ("above", c.c_int32),
+    ]
+
+
+class _Slot(c.Structure):
+    _fields_ = [("name", c.c_char_p), ("when", c.c_char_p), ("shape", c.c_int32), ("codes", c.c_int32)]
+
+
+class _Rule(c.Structure):
+    _fields_ = [
+        ("name", c.c_char_p),
+        ("title", c.c_char_p),
+        ("source", c.c_char_p),
+        ("equations", c.c_char_p),
+        ("when_to_use", c.c_char_p),
+        ("options", c.c_uint64),
+        ("slots", c.c_uint64),
+        ("folds", c.c_int32),
+    ]
+
+
+class _State(c.Structure):
+    _fields_ = [
+        ("name", c.c_char_p),
+        ("format", c.c_char_p),
+        ("data", c.c_void_p),
+        ("bytes", c.c_uint64),
+        ("rank", c.c_uint64),
+        ("shape", c.c_uint64 * 8),
+    ]
+
+
+_Event = c.CFUNCTYPE(None, c.c_int32, c.c_char_p, c.c_double)
+
+
+class _Listener(c.Structure):
+    _fields_ = [("event", _Event)]
+
+
+def _load() -> c.CDLL:
+    names = [HERE / name for name in ("libtiger.so", "libtiger.dylib", "tiger.dll")]
+    path = next((name for name in names if name.exists()), None)
+    if path is None:
+        raise ImportError(f"{HERE} holds no libtiger: build and install the package (pip install ./python)")
+    try:
+        return c.CDLL(str(path))
+    except OSError as error:
+        # A system without a compiler may lack its OpenMP runtime. PyTorch brings one, which both then use.
+        if "libgomp" not in str(error):
+            raise
+        spec = importlib.util.find_spec("torch")
+        runtimes = sorted((Path(spec.origin).parent / "lib").glob("libgomp*.so*")) if spec and spec.origin else []
+        if not runtimes:
+            raise ImportError(
+                f"{error}: install the package libgomp1, or PyTorch, which has the same library"
+            ) from error
+        c.CDLL(str(runtimes[0]), mode=c.RTLD_GLOBAL)
+        return c.CDLL(str(path))
+
+
+_lib = _load()
+_POINTER, _SIZE, _TEXT, _INT = c.c_void_p, c.c_size_t, c.c_char_p, c.c_int
+
+
+def _declare(name: str, result: type | None, *arguments: type):
+    function = getattr(_lib, name)
+    function.restype, function.argtypes = result, arguments
+    return function
+
+
+_version = _declare("tg_version", _TEXT)
+_message = _declare("tg_message", _TEXT)
+_format_parse = _declare("tg_format_parse", _INT, _TEXT)
+_rule_at = _declare("tb_rule_at", _INT, _POINTER, c.c_uint64)
+_option_at = _declare("tb_option_at", _INT, _POINTER, c.c_uint64, c.c_uint64)
+_slot_at = _declare("tb_slot_at", _INT, _POINTER, c.c_uint64, c.c_uint64)
+_option_test = _declare("tb_option_test", _INT, c.c_uint64, c.c_uint64, c.c_double)
+_create = _declare("tg_optim_create", _INT, _POINTER, _TEXT, _POINTER)
+_destroy = _declare("tg_optim_destroy", None, _POINTER)
+_allocator_bytes = _declare("tb_allocator_bytes", c.c_uint64)
+_paged_create = _declare("tg_paged_create", _INT, _POINTER, _TEXT)
+_paged_destroy = _declare("tg_paged_destroy", None, _POINTER)
+_add_group = _declare("tg_optim_add_group", _INT, _POINTER, _POINTER)
+_set_number = _declare("tg_optim_set_number", _INT, _POINTER, _INT, _TEXT, c.c_double)
+_add = _declare(
+    "tb_add",
+    _INT,
+    _POINTER,
+    _TEXT,
+    _POINTER,
+    c.c_int32,
+    c.c_uint64,
+    c.c_uint64,
+    c.c_int32,
+    c.c_int32,
+    c.c_uint64,
+    c.c_int32,
+)
+_check = _declare("tb_check", _INT, _POINTER)
+_start = _declare("tg_optim_start", _INT, _POINTER)
+_step_bytes = _declare("tb_step_bytes", c.c_uint64, _POINTER)
+_step = _declare("tb_step", _INT, _POINTER, _POINTER, _POINTER, _POINTER, c.c_float)
+_observe = _declare("tb_observe", _INT, _POINTER, _POINTER, _POINTER, _POINTER, c.c_int32, c.c_double)
+_set_gradient_scale = _declare("tg_optim_set_gradient_scale", _INT, _POINTER, c.c_double)
+_state_values = _declare("tg_optim_state_values", _INT, _POINTER, _SIZE, _POINTER)
+_begin = _declare("tg_optim_begin", _INT, _POINTER, c.c_uint32)
+_accumulate = _declare("tg_optim_accumulate", _INT, _POINTER, _SIZE, _SIZE, _SIZE, _POINTER)
+_accumulate_rows = _declare("tg_optim_accumulate_rows", _INT, _POINTER, _SIZE, _POINTER, _SIZE, _POINTER)
+_complete = _declare("tg_optim_complete", _INT, _POINTER, _SIZE)
+_micro_end = _declare("tg_optim_micro_end", _INT, _POINTER)
+_end = _declare("tg_optim_end", _INT, _POINTER)
+_place = _declare("tg_optim_gradient_place", _INT, _POINTER)
+_updates = _declare("tg_optim_updates", c.c_uint64, _POINTER)
+_set_updates = _declare("tg_optim_set_updates", _INT, _POINTER, c.c_uint64)
+_refresh = _declare("tg_optim_refresh", _INT, _POINTER)
+_state_count = _declare("tg_optim_state_count", _SIZE, _POINTER)
+_state_at = _declare("tb_state_at", _INT, _POINTER, _POINTER, c.c_uint64)
+_save = _declare("tg_optim_save", _INT, _POINTER, _TEXT)
+_load_states = _declare("tg_optim_load", _INT, _POINTER, _TEXT)
+_listen = _declare("tb_listen", None, _POINTER, _POINTER)
+
+
+def _raise(status: int) -> None:
+    raise ERRORS[status](_message().decode())
+
+
+version: str = _version().decode()
+
+
+def format_number(tag: str) -> int:
+    """tg_format of a tag or common name: "F32", "bf16", ..."""
+    return _format_parse(tag.encode())
+
+
+class Option(NamedTuple):
+    """A row of an option table. `value` is the default as Python has it: float, int, bool, or the choice's name."""
+
+    name: str
+    kind: int
+    value: float | int | bool | str
+    least: float
+    most: float
+    above: bool
+    choices: tuple[str, ...]
+    help: str
+    table: int  # where the library has it
+    row: int
+
+    def number(self, value: object) -> float:
+        """`value` as the library's number, checked against kind and range: ValueError or TypeError if it is not
+        legal."""
+        if self.kind == CHOICE:
+            if value not in self.choices:
+                raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
+            return float(self.choices.index(value))
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            raise TypeError(f"{self.name} must be a number, not {value!r}") from None
+        status = _option_test(self.table, self.row, number)
+        if status:
+            _raise(status)
+        return number
+
+
+class Slot(NamedTuple):
+    """A state of a rule: a value for every weight ("full"), row or column, or one for the tensor ("scalar"). `when`
+    names the option that must be non-zero for it to exist. `coded`: 8 bits a value, with a scale for every 256."""
+
+    name: str
+    when: str | None
+    shape: str
+    coded: bool
+
+
+class Rule(NamedTuple):
+    """What the library says of an optimizer."""
+
+    name: str
+    title: str
+    source: str
+    equations: str
+    when_to_use: str
+    options: dict[str, Option]
+    slots: tuple[Slot, ...]
+    folds: bool
+
+
+def _option_table(table: int, count: int | None = None) -> dict[str, Option]:
+    found: dict[str, Option] = {}
+    raw = _Option()
+    while (count is None or len(found) < count) and _option_at(c.byref(raw), table, len(found)) == 0:
+        choices = tuple(raw.choices.decode().split("|")) if raw.choices else ()
+        value: float | int | bool | str = raw.value
+        if raw.kind == CHOICE:
+            value = choices[int(raw.value)]
+        elif raw.kind == SWITCH:
+            value = bool(raw.value)
+        elif raw.kind == INTEGER:
+            value = int(raw.value)
+        name = raw.name.decode()
+        found[name] = Option(
+            name, raw.kind, value, raw.least, raw.most, bool(raw.above), choices, raw.help.decode(), table, len(found)
+        )
+    return found
+
+
+def _read_rules() -> Iterator[Rule]:
+    raw, slot = _Rule(), _Slot()
+    index = 0
+    while _rule_at(c.byref(raw), index) == 0:
+        slots = []
+        for at in range(raw.slots):
+            _slot_at(c.byref(slot), index, at)
+            slots.append(
+                Slot(
+                    slot.name.decode(), slot.when.decode() if slot.when else None, SHAPES[slot.shape], bool(slot.codes)
+                )
+            )
+        yield Rule(
+            raw.name.decode(),
+            raw.title.decode(),
+            raw.source.decode(),
+            raw.equations.decode(),
+            raw.when_to_use.decode(),
+            _option_table(index, raw.options),
+            tuple(slots),
+            bool(raw.folds),
+        )
+        index += 1
+
+
+RULES: dict[str, Rule] = {rule.name: rule for rule in _read_rules()}
+COMMON: dict[str, Option] = _option_table(len(RULES))
+
+
+class State(NamedTuple):
+    """A state array of the library's: owner's name ("" for bookkeeping of all), slot, format tag, shape, and its
+    memory."""
+
+    param: str
+    slot: str
+    format: str
+    shape: tuple[int, ...]
+    memory: c.Array | None  # of bytes; keeps the optimizer alive; None: it has none
+
+
+class Optimizer:
+    """A tg_optim. One thread at a time; the interpreter's lock is released while the library works."""
+
+    def __init__(self, rule: str, state_file: str | None = None):
+        """state_file: where the states lie instead of in memory, in a new file that goes with the optimizer."""
+        self._allocator: c.Array | None = None
+        if state_file is not None:
+            allocator = c.create_string_buffer(_allocator_bytes())
+            self._call(_paged_create(allocator, state_file.encode()))
+            self._allocator = allocator
+        self._o: c.c_void_p | None = c.c_void_p()
+        self._call(_create(c.byref(self._o), rule.encode(), self._allocator))
+        self.events: list[tuple[int, str, float]] = []  # (kind, parameter, value), until somebody takes them
+        events = self.events  # not self: the listener must not keep the optimizer alive
+        self._listener = _Listener(_Event(lambda kind, param, value: events.append((kind, param.decode(), value))))
+        _listen(self._o, c.byref(self._listener))
+        self.count = 0
+        self.groups = 1
+        self._room: c.Array | None = None
+
+    def __del__(self) -> None:
+        if getattr(self, "_o", None):
+            _destroy(self._o)
+            self._o = None
+        if getattr(self, "_allocator", None) is not None:
+            _paged_destroy(self._allocator)
+            self._allocator = None
+
+    @staticmethod
+    def _call(status: int) -> None:
+        if status:
+            _raise(status)
+
+    def set(self, group: int, option: str, number: float) -> None:
+        self._call(_set_number(self._o, group, option.encode(), number))
+
+    def add_group(self) -> int:
+        group = c.c_int()
+        self._call(_add_group(self._o, c.byref(group)))
+        self.groups += 1
+        return group.value
+
+    def add(
+        self,
+        name: str,
+        address: int,
+        format: int,
+        rows: int,
+        cols: int,
+        role: int,
+        group: int,
+        fan_in: int = 0,
+        frozen: bool = False,
+    ) -> int:
+        self._call(_add(self._o, name.encode(), address, format, rows, cols, role, group, fan_in, frozen))
+        self.count += 1
+        return self.count - 1
+
+    def check(self) -> None:
+        self._call(_check(self._o))
+
+    def start(self) -> None:
+        self._call(_start(self._o))
+        self._room = c.create_string_buffer(max(1, _step_bytes(self._o)))
+
+    def step(self, addresses: Sequence[int], formats: array, scale: float) -> None:
+        """One update. addresses[i]: parameter i's gradient, 0 for none; formats: array("i") of tg_format."""
+        data = array("Q", addresses)
+        self._call(_step(self._o, self._room, data.buffer_info()[0], formats.buffer_info()[0], scale))
+
+    def observe(self, addresses: Sequence[int], formats: array, squares: bool, scale: float) -> None:
+        """An estimate of the Hessian's diagonal: `scale` times the squares of these gradients, or these arrays."""
+        data = array("Q", addresses)
+        self._call(_observe(self._o, self._room, data.buffer_info()[0], formats.buffer_info()[0], squares, scale))
+
+    def set_gradient_scale(self, scale: float) -> None:
+        self._call(_set_gradient_scale(self._o, scale))
+
+    def state_values(self, index: int, address: int) -> None:
+        """The true values of states()[index], as fp32, to `address`."""
+        self._call(_state_values(self._o, index, address))
+
+    def begin(self, micro_steps: int) -> None:
+        self._call(_begin(self._o, micro_steps))
+
+    def accumulate(self, param: int, row: int, rows: int, address: int) -> None:
+        self._call(_accumulate(self._o, param, row, rows, address))
+
+    def accumulate_rows(self, param: int, index: int, rows: int, address: int) -> None:
+        self._call(_accumulate_rows(self._o, param, index, rows, address))
+
+    def complete(self, param: int) -> None:
+        self._call(_complete(self._o, param))
+
+    def micro_end(self) -> None:
+        self._call(_micro_end(self._o))
+
+    def end(self) -> None:
+        self._call(_end(self._o))
+
+    @property
+    def place(self) -> str:
+        return ("arrays", "folded", "buffered", "released")[_place(self._o)]
+
+    @property
+    def updates(self) -> int:
+        return _updates(self._o)
+
+    @updates.setter
+    def updates(self, made: int) -> None:
+        self._call(_set_updates(self._o, made))
+
+    def refresh(self) -> None:
+        self._call(_refresh(self._o))
+
+    def save(self, path: str) -> None:
+        self._call(_save(self._o, path.encode()))
+
+    def load(self, path: str) -> None:
+        self._call(_load_states(self._o, path.encode()))
+
+    def states(self) -> Iterator[State]:
+        raw = _State()
+        for index in range(_state_count(self._o)):
+            self._call(_state_at(c.byref(raw), self._o, index))
+            param, _, slot = raw.name.decode().rpartition("/")
+            memory = None
+            if raw.bytes:
+                memory = (c.c_char * raw.bytes).from_address(raw.data)
+                memory.owner = self
+            yield State(param, slot, raw.format.decode(), tuple(raw.shape[: raw.rank]), memory)

@@ -1,0 +1,71 @@
+"""libtiger's optimizers under PyTorch: change one line.
+
+    optimizer = tiger.torch.AdamW(model.parameters(), lr=1e-3)
+
+Each class is a torch.optim.Optimizer: parameter groups, schedulers, closures, hooks, GradScaler and checkpoints work as
+they do there. CPU tensors in float32, bfloat16 or float16 are stepped where they lie.
+"""
+
+from ._optimizer import Common, Optimizer
+from ._rules import (
+    CLASSES,
+    AMSGrad,
+    ASGD,
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    AdamW,
+    AdamW8bit,
+    Adamax,
+    Amos,
+    LAMB,
+    LARS,
+    Lion,
+    Lion8bit,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Rprop,
+    SGD,
+    SignSGD,
+    Signum,
+    Sophia,
+    Tiger,
+    optimizer,
+)
+from .offload import offload
+from .roles import Roles, roles
+
+__all__ = [
+    "CLASSES",
+    "Common",
+    "Optimizer",
+    "Roles",
+    "AMSGrad",
+    "ASGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "AdamW8bit",
+    "Adamax",
+    "Amos",
+    "LAMB",
+    "LARS",
+    "Lion",
+    "Lion8bit",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SGD",
+    "SignSGD",
+    "Signum",
+    "Sophia",
+    "Tiger",
+    "offload",
+    "optimizer",
+    "roles",
+]

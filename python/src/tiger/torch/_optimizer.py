@@ -1,0 +1,793 @@
+"""What all of tiger.torch's optimizers share: a torch.optim.Optimizer whose step is one call of the C library.
+
+A parameter's memory is stepped where it lies. The library's states are seen through `state[p]` as tensors over its own
+memory. The C optimizer is made at the first update, and made anew, states carried over, when something changes that it
+cannot take while running: parameters added or moved, a switch flipped, states loaded.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import threading
+import warnings
+import weakref
+from array import array
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
+
+import torch
+
+from .. import _native
+from .._native import COMMON, RULES
+from ._tensors import (
+    FORMATS,
+    Place,
+    check,
+    copy_of_gradient,
+    dense_order,
+    in_place_order,
+    shape_for_c,
+    state_view,
+    true_states,
+    write_state,
+)
+from ._run import Run
+from .roles import Roles, propose
+
+if TYPE_CHECKING:
+    from torch.optim.optimizer import ParamsT
+else:
+    ParamsT = Iterable
+
+
+class Common(TypedDict, total=False):
+    """Keywords every optimizer takes. `tiger.common_options()` has the ranges and the defaults."""
+
+    decay: str  # "auto" | "coupled" | "decoupled"
+    rounding: str  # "stochastic" | "nearest" | "kahan": of 16-bit weights and states
+    state_format: str  # "auto" | "fp32" | "bf16" | "fp16"
+    gradients: str  # "auto": in .grad; "folded" | "buffered" | "released": taken from .grad in backward
+    gradient_format: str  # of buffered gradients
+    clip_norm: float
+    clip_value: float
+    nan_guard: str  # "auto" | "shrink" | "skip" | "error" | "off"
+    shrink: float
+    shrink_noise: float
+    nan_budget: int
+    seed: int
+    threads: int  # 0: as many as torch.set_num_threads allows
+    state_file: (
+        str | os.PathLike[str]
+    )  # states in a mapped file of that name, larger than memory; it goes with the process
+    accumulate: int  # backward passes in one update, with folded or buffered gradients
+    roles: Roles | Mapping[str, str]
+
+
+# Keywords of torch.optim that say how PyTorch should go about its work: there is one way here.
+HINTS = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
+# Options of the whole C optimizer that a parameter group may have of its own: each kind is a C optimizer.
+SHARED = ("maximize", "decay")
+
+_VERSION = attrgetter("_version")
+
+
+def _is_frozen(p: torch.Tensor) -> bool:
+    return not p.requires_grad and p.grad is None
+
+
+class _Held:
+    """A tensor on its way through torch's load_state_dict, which would cast it to its parameter's format."""
+
+    def __init__(self, value: torch.Tensor):
+        self.value = value
+
+
+class Optimizer(torch.optim.Optimizer):
+    """Base of the optimizers. A subclass names its `rule`, says which options torch.optim has as tuples, and has an
+    __init__ whose keywords are the rule's options."""
+
+    rule: ClassVar[str]
+    tuples: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # "betas": ("beta1", "beta2")
+
+    _step_supports_amp_scaling = True  # GradScaler then brings grad_scale and found_inf
+
+    def __init__(self, params: ParamsT, options: Mapping[str, Any], common: Mapping[str, Any]):
+        """`options`: the subclass's keywords, as its locals() have them; `common`: see Common."""
+        options = {k: v for k, v in options.items() if k not in ("self", "params", "common", "__class__")}
+        given: dict[str, Any] = dict(common)
+        self._rule = RULES[self.rule]
+        self._roles_given = given.pop("roles", None)
+        self._state_file: str | None = given.pop("state_file", None)
+        if self._state_file is not None:
+            self._state_file = os.fspath(self._state_file)
+        self._accumulate = int(given.pop("accumulate", 1))
+        self._offload = bool(given.pop("_offload", False))  # these two come from offload()
+        self._weights: torch.dtype | None = given.pop("_weights", None)
+        for name in given:
+            self._known(name)
+        for name in SHARED:
+            options.setdefault(name, given.pop(name, COMMON[name].value))
+        self._common = {name: given.get(name, option.value) for name, option in COMMON.items() if name not in SHARED}
+        self._common_numbers = {name: COMMON[name].number(value) for name, value in self._common.items()}
+        self._start_empty()
+        self._roles: dict[int, str] = {}
+        self._names: dict[int, str] = {}
+        self._updates = 0
+        if self._accumulate < 1:
+            raise ValueError(f"accumulate must be at least 1, not {self._accumulate}")
+        if self._accumulate > 1 and self._common["gradients"] not in ("folded", "buffered"):
+            raise ValueError(
+                "accumulate needs gradients='folded' or 'buffered': .grad already sums what is not stepped"
+            )
+        super().__init__(params, options)
+        if self._roles_given is not None and not isinstance(self._roles_given, Roles):
+            unknown = set(self._roles_given) - set(self._names.values())
+            if unknown:
+                raise ValueError(
+                    f"roles for parameters that are not there: {', '.join(sorted(unknown))} (names come with "
+                    "model.named_parameters())"
+                )
+
+    def _start_empty(self) -> None:
+        self._runs: list[Run] | None = None
+        self._seen_state: object = None
+        self._seen_count = 0
+        self._ids: list[int] = []
+        self._versions: list[int] = []
+        self._window = False
+        self._micro_step = 0
+        self._lock = threading.RLock()
+        self._hooks: list[Any] = []
+        self._where: dict[int, tuple[Run, int]] = {}
+
+    # ---- options ---------------------------------------------------------------------------------------------------
+
+    def _known(self, name: str) -> None:
+        mine = [*self.defaults_of_rule(), *COMMON, "roles", "accumulate", "state_file", *HINTS]
+        if name in mine:
+            return
+        near = difflib.get_close_matches(name, mine, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise TypeError(f"{type(self).__name__} has no option '{name}'{hint}")
+
+    @classmethod
+    def defaults_of_rule(cls) -> dict[str, Any]:
+        """The C table's defaults under the keywords of this class."""
+        values: dict[str, Any] = {name: option.value for name, option in RULES[cls.rule].options.items()}
+        for keyword, names in cls.tuples.items():
+            values[keyword] = tuple(values.pop(name) for name in names)
+        return values
+
+    def _numbers(self, group: Mapping[str, Any]) -> dict[str, float]:
+        """A group's options as the C library has them, each checked."""
+        numbers = {}
+        for name, option in self._rule.options.items():
+            numbers[name] = option.number(self._value(group, name))
+        for name in SHARED:
+            numbers[name] = COMMON[name].number(group[name])
+        if group.get("decoupled_weight_decay"):  # PyTorch's switch for the same
+            numbers["decay"] = COMMON["decay"].number("decoupled")
+        return numbers
+
+    def _value(self, group: Mapping[str, Any], name: str) -> Any:
+        for keyword, names in self.tuples.items():
+            if name in names:
+                values = group[keyword]
+                if not isinstance(values, (tuple, list)) or len(values) != len(names):
+                    raise ValueError(f"{keyword} must be {len(names)} numbers ({', '.join(names)}), not {values!r}")
+                return values[names.index(name)]
+        return group[name]
+
+    def _snapshot(self, group: Mapping[str, Any]) -> tuple:
+        """What the group's options are now, cheap to compare. Tensors (a learning rate may be one) count by value."""
+        values = []
+        for keyword in self._keywords:
+            value = group.get(keyword)
+            if type(value) is tuple or type(value) is list:
+                value = tuple(float(v) if isinstance(v, torch.Tensor) else v for v in value)
+            elif isinstance(value, torch.Tensor):
+                value = float(value)
+            values.append(value)
+        return tuple(values)
+
+    @property
+    def _keywords(self) -> tuple[str, ...]:
+        cached = self.__dict__.get("_keywords_cached")
+        if cached is None:
+            cached = self._keywords_cached = (*self.defaults_of_rule(), *SHARED, "decoupled_weight_decay")
+        return cached
+
+    def _check_group(self, group: Mapping[str, Any]) -> None:
+        for hint in ("capturable", "differentiable"):
+            if group.get(hint):
+                raise ValueError(
+                    f"{hint}=True: the update runs in a C library, which CUDA graphs and autograd cannot follow"
+                )
+        trial = _native.Optimizer(self.rule)
+        self._configure(trial, 0, self._numbers(group))
+        trial.check()
+
+    def _configure(self, engine: _native.Optimizer, group: int, numbers: Mapping[str, float]) -> None:
+        for name, number in numbers.items():
+            if name in SHARED:
+                engine.set(-1, name, number)
+            else:
+                engine.set(group, name, number)
+        for name, number in self._common_numbers.items():
+            engine.set(-1, name, number)
+
+    # ---- parameters ------------------------------------------------------------------------------------------------
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Adds a group, at any time between updates. Besides the options it may have "role": what its tensors are to
+        the model (matrix, embedding, bias or gain), for rules that treat them differently."""
+        if self._window:
+            raise RuntimeError("gradients of an update are being gathered: add parameters after step()")
+        for name in param_group:
+            if name in COMMON and name not in SHARED:
+                raise ValueError(f"{name} belongs to the whole optimizer, not to a group")
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        try:
+            self._check_group(group)
+            for at, p in enumerate(group["params"]):
+                self._admit(group, at, p)
+        except BaseException:
+            self.param_groups.pop()
+            raise
+        self._runs = None
+
+    def _admit(self, group: Mapping[str, Any], at: int, p: torch.Tensor) -> None:
+        named = group.get("param_names")
+        name = named[at] if named else f"param_groups[{len(self.param_groups) - 1}].params[{at}]"
+        check(p, name, self._offload)
+        role = group.get("role")
+        given = self._roles_given
+        if isinstance(given, Roles):
+            name = given.name_of(p) or name
+            role = role or given.role_of(p)
+        elif given is not None:
+            role = role or given.get(name)
+        if role is None:
+            role = propose(p)
+        if role not in _native.ROLES:
+            raise ValueError(f"{name}: a role is one of {', '.join(_native.ROLES)}, not {role!r}")
+        self._names[id(p)], self._roles[id(p)] = name, role
+        if self._common["gradients"] != "auto":
+            self._hook(p)
+
+    def role_of(self, p: torch.Tensor) -> str:
+        """The role `p` is updated in."""
+        return self._roles[id(p)]
+
+    # ---- making the C optimizers -----------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        """Makes the C optimizers for the parameters and options as they are, and moves the states into them."""
+        runs: dict[tuple, Run] = {}
+        for group in self.param_groups:
+            for at, p in enumerate(group["params"]):
+                if id(p) not in self._roles:  # put into the list by hand
+                    self._admit(group, at, p)
+        names = self._unique_names()
+        masters = {id(place.param): place for run in self._runs or [] for place in run.staged}
+        for number, group in enumerate(self.param_groups):
+            self._check_group(group)
+            numbers = self._numbers(group)
+            key = tuple(numbers[name] for name in SHARED)
+            run = runs.get(key)
+            if run is None:
+                run = runs[key] = Run(_native.Optimizer(self.rule, self._state_file), key)
+                at = 0
+            else:
+                at = run.engine.add_group()
+            self._configure(run.engine, at, numbers)
+            run.groups.append(number)
+            run.sent.append(self._snapshot(group))
+            for p in group["params"]:
+                self._add(run, at, p, names[id(p)], masters.get(id(p)))
+        if len(runs) > 1 and self._common_numbers["clip_norm"] > 0:
+            raise ValueError(
+                "clip_norm is over all gradients, which groups that differ in maximize or decay do not share"
+            )
+        for run in runs.values():
+            run.engine.start()
+        for run in runs.values():
+            self._move_states(run)
+            run.engine.updates = self._updates
+            run.engine.refresh()
+        self._runs = list(runs.values())
+        self._ids = [id(p) for group in self.param_groups for p in group["params"]]
+        self._where = {id(p): (run, i) for run in self._runs for i, p in enumerate(run.params)}
+        self._seen_state, self._seen_count = self.state, len(self.state)
+        self._note_versions()
+
+    def _unique_names(self) -> dict[int, str]:
+        names, taken = {}, set()
+        for group in self.param_groups:
+            for p in group["params"]:
+                name = base = self._names[id(p)]
+                again = 1
+                while name in taken:
+                    again += 1
+                    name = f"{base}#{again}"
+                taken.add(name)
+                names[id(p)] = name
+        return names
+
+    @property
+    def _rows_matter(self) -> bool:
+        """Whether memory must be in the order of the shape, because a state belongs to rows, columns or runs of
+        values."""
+        return any(slot.shape in ("row", "column") or slot.coded for slot in self._rule.slots)
+
+    def _add(self, run: Run, group: int, p: torch.Tensor, name: str, old: Place | None) -> None:
+        check(p, name, self._offload)
+        role = self._roles[id(p)]
+        order = None if self._offload else dense_order(p)
+        in_order = order is not None and order == tuple(range(p.dim()))
+        master = None
+        if order is None or (not in_order and (self._rows_matter or role == "embedding")):
+            if old is not None and old.version == p._version and old.address == p.data_ptr():
+                master = old.master
+            else:
+                master = p.detach().to("cpu", self._weights or p.dtype, copy=True).contiguous()
+            order = tuple(range(p.dim()))
+        memory = (master if master is not None else p.detach()).permute(order)
+        place = Place(p, memory, order, master, _is_frozen(p))
+        rows, cols = shape_for_c(memory)
+        fan_in = 0 if p.dim() < 2 or p.numel() == 0 else p.numel() // p.shape[0]
+        run.engine.add(
+            name,
+            memory.data_ptr(),
+            FORMATS[memory.dtype],
+            rows,
+            cols,
+            _native.ROLES.index(role),
+            group,
+            fan_in,
+            place.frozen,
+        )
+        run.append(place, name)
+
+    def _move_states(self, run: Run) -> None:
+        """state[p] becomes views of the C states; what was there before is copied into them."""
+        slots = {slot.name: slot.shape for slot in self._rule.slots}
+        slots |= {f"{name}{beside}": "row" for name in slots for beside in ("_range", "_scale")}
+        slots |= {"compensation": "full", "row_updates": "row", "step": "scalar"}
+        views: dict[str, dict[str, torch.Tensor]] = {name: {} for name in run.names}
+        by_name = dict(zip(run.names, run.places))
+        counts = None
+        for raw in run.engine.states():
+            if raw.param:
+                views[raw.param][raw.slot] = state_view(raw, slots[raw.slot], by_name[raw.param])
+            elif raw.slot == "tensor_updates":
+                counts = raw.memory
+        for at, place in enumerate(run.places):
+            mine = views[run.names[at]]
+            mine["step"] = torch.frombuffer(counts, dtype=torch.int64, count=1, offset=8 * at).reshape(())
+            before = self.state.get(place.param, {})
+            if place.frozen:  # it has no states in C; what it had is kept for when it thaws
+                if before:
+                    self.state[place.param] = {
+                        k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in before.items()
+                    }
+                continue
+            if before:
+                self._carry_over(place, mine, before)
+            self.state[place.param] = {**{k: v for k, v in before.items() if k not in slots}, **mine}
+
+    def _carry_over(self, place: Place, views: dict[str, torch.Tensor], before: Mapping[str, Any]) -> None:
+        before = self._from_torch(place.param, true_states(before))
+        held = {key: value for key, value in before.items() if key in views and isinstance(value, torch.Tensor)}
+        step = before.get("step")
+        if step is None:  # rules that PyTorch does not count: a state is there, so there was an update
+            step = 1 if held else 0
+        for key, value in held.items():
+            if key == "step" or key.endswith("_range"):
+                continue
+            if value.numel() != views[key].numel():
+                raise ValueError(
+                    f"{self._names[id(place.param)]}: state {key} has shape {tuple(value.shape)}, not "
+                    f"{tuple(views[key].shape)}"
+                )
+            write_state(views, key, value.detach().reshape(views[key].shape), held.get(f"{key}_range"))
+        views["step"].fill_(int(step))
+        if "row_updates" in views:
+            views["row_updates"].clamp_(max=int(step))
+
+    def _from_torch(self, p: torch.Tensor, state: dict[str, Any]) -> dict[str, Any]:
+        """A parameter's entry of a state_dict, as PyTorch's optimizer writes it, in the C library's terms."""
+        return state
+
+    def _to_torch(self, p: torch.Tensor, state: dict[str, Any]) -> dict[str, Any]:
+        """And back."""
+        return state
+
+    # ---- keeping up with the user ----------------------------------------------------------------------------------
+
+    def _ready(self) -> list[Run]:
+        """The C optimizers, up to date with param_groups, state and the parameters' memory."""
+        if self._runs is not None and (self.state is not self._seen_state or len(self.state) != self._seen_count):
+            self._runs = None
+        if self._runs is not None and not self._same_params():
+            self._runs = None
+        if any(not _is_frozen(place.param) for run in self._runs or [] for place in run.frozen):
+            self._runs = None
+        if self._runs is None or not all(self._send(run) for run in self._runs):
+            self._build()
+        elif self._versions != self._versions_now():
+            self._reread()
+        for run in self._runs:  # type: ignore[union-attr]
+            for place in run.staged:
+                if not self._offload:  # a view with gaps: its copy is only for the update
+                    place.read()
+        return self._runs  # type: ignore[return-value]
+
+    def _same_params(self) -> bool:
+        runs = self._runs or []
+        if sum(len(run.groups) for run in runs) != len(self.param_groups):
+            return False
+        if [id(p) for group in self.param_groups for p in group["params"]] != self._ids:
+            return False
+        return not any(run.moved() for run in runs)
+
+    def _send(self, run: Run) -> bool:
+        """Hands changed options over; False when the C optimizer has to be made anew for them."""
+        for at, number in enumerate(run.groups):
+            group = self.param_groups[number]
+            now = self._snapshot(group)
+            if now == run.sent[at]:
+                continue
+            numbers = self._numbers(group)
+            if tuple(numbers[name] for name in SHARED) != run.shared:
+                return False
+            for name, number_now in numbers.items():
+                if name in SHARED:
+                    continue
+                try:
+                    run.engine.set(at, name, number_now)
+                except RuntimeError:  # fixed once the C optimizer has started
+                    return False
+            run.sent[at] = now
+        return True
+
+    def _versions_now(self) -> list[int]:
+        return [v for run in self._runs or [] for v in map(_VERSION, run.params)]
+
+    def _note_versions(self) -> None:
+        self._versions = self._versions_now()
+        for run in self._runs or []:
+            for place in run.staged:
+                place.version = place.param._version
+
+    def _reread(self) -> None:
+        """Somebody has changed weights: copies of them are made anew, and what is remembered of them."""
+        with torch.no_grad():
+            for run in self._runs or []:
+                for place in run.staged:
+                    if place.version != place.param._version:
+                        place.read()
+                run.engine.refresh()
+        self._note_versions()
+
+    def refresh(self) -> None:
+        """For after weights were changed through `.data`, which PyTorch does not count as a change."""
+        if self._runs is not None:
+            for run in self._runs:
+                for place in run.staged:
+                    place.version = -1
+            self._reread()
+
+    def _after_update(self, changed: list[torch.Tensor]) -> None:
+        with torch.no_grad():
+            for run in self._runs or []:
+                for place in run.staged:
+                    place.write()
+        torch.autograd.graph.increment_version(changed)
+        self._note_versions()
+
+    def _warn(self) -> None:
+        for run in self._runs or []:
+            events, run.engine.events[:] = list(run.engine.events), []
+            for kind, param, value in events:
+                if kind == _native.BAD_GRADIENT:
+                    warnings.warn(
+                        f"the gradient of {param} holds NaN or Inf: the tensor is guarded (option nan_guard)",
+                        RuntimeWarning,
+                        stacklevel=4,
+                    )
+                elif kind == _native.FROZEN_SHARE and value > 0.01:
+                    warnings.warn(
+                        f"rounding=nearest lost {100 * value:.0f} % of the first update's moves: use "
+                        "rounding=stochastic or kahan",
+                        RuntimeWarning,
+                        stacklevel=4,
+                    )
+
+    # ---- updating --------------------------------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One update of every parameter that has a gradient; with gradients="folded", "buffered" or "released", the
+        end of a backward pass. `closure` computes the loss and its gradients first; its value is returned."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        if self._common["gradients"] == "auto":
+            self._update()
+        else:
+            self._end_pass()
+        return loss
+
+    def _update(self) -> None:
+        found_inf, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
+        if found_inf is not None and float(found_inf) != 0:
+            return
+        factor = 1.0 if scale is None else float(scale)
+        if all(p.grad is None for group in self.param_groups for p in group["params"]):
+            return
+        runs = self._ready()
+        work = [self._gather(run) for run in runs]
+        try:
+            for run, (addresses, formats, _, sparse) in zip(runs, work):
+                if sparse:
+                    self._tiles(run, factor)
+                else:
+                    run.engine.step(addresses, formats, factor)
+        finally:
+            self._updates = max(run.engine.updates for run in runs)
+            self._after_update([p for run in runs for p in run.params if p.grad is not None])
+            self._warn()
+
+    def _gather(self, run: Run) -> tuple[list[int], array, list[torch.Tensor], bool]:
+        """Addresses and formats of the gradients, and the copies that had to be made of some."""
+        addresses: list[int] = []
+        append = addresses.append
+        formats, copies, sparse, strided = run.formats, [], False, torch.strided
+        tiles = run.engine.place != "arrays"
+        for p, stride, dtype in zip(run.params, run.strides, run.dtypes):
+            g = p.grad
+            if g is None:
+                append(0)
+            elif g.dtype is dtype and g.layout is strided and g.stride() == stride:
+                append(g.data_ptr())
+            elif g.layout is not strided and tiles:
+                self._check_sparse(p, g)
+                sparse = True
+                append(0)
+            else:
+                if g.layout is not strided:  # a row of zeros counts as a row without a gradient
+                    self._check_sparse(p, g)
+                    g = g.to_dense()
+                at = len(addresses)
+                copy = copy_of_gradient(g, run.places[at])
+                if FORMATS[copy.dtype] != formats[at]:
+                    formats = formats[:]
+                    formats[at] = FORMATS[copy.dtype]
+                copies.append(copy)
+                append(copy.data_ptr())
+        return addresses, formats, copies, sparse
+
+    def takes_sparse(self, group: Mapping[str, Any], role: str) -> bool:
+        """Whether a row without a gradient is left as it is, so that a sparse gradient says all there is to say."""
+        return False
+
+    def _check_sparse(self, p: torch.Tensor, g: torch.Tensor) -> None:
+        name, role = self._names[id(p)], self._roles[id(p)]
+        group = next(group for group in self.param_groups if any(q is p for q in group["params"]))
+        if g.layout is not torch.sparse_coo or g.sparse_dim() != 1:
+            raise TypeError(
+                f"{name}: the gradient's layout is {g.layout}: only strided and, by rows, sparse_coo are known"
+            )
+        if not self.takes_sparse(group, role):
+            raise RuntimeError(
+                f"{name}: {type(self).__name__} with these options moves every row of a {role}, so it needs "
+                "the gradient dense (sparse=False in the embedding)"
+            )
+
+    def _tiles(self, run: Run, factor: float) -> None:
+        """An update in which some gradients are sparse: all go in as tiles."""
+        run.engine.begin(1)
+        run.engine.set_gradient_scale(factor)
+        for at, p in enumerate(run.params):
+            if p.grad is not None:
+                self._feed(run, at, p.grad)
+        run.engine.micro_end()
+        run.engine.end()
+        run.engine.set_gradient_scale(1.0)
+
+    def _feed(self, run: Run, at: int, g: torch.Tensor) -> None:
+        """Hands a gradient over in panels of rows, fp32, of a few MiB each."""
+        place = run.places[at]
+        if place.param.numel() == 0:
+            return
+        rows, cols = shape_for_c(place.memory)
+        if g.layout is not torch.strided:
+            g = g.coalesce()
+            index = g.indices()[0].to("cpu", torch.int32).contiguous()
+            values = g.values().to("cpu", torch.float32).reshape(len(index), -1).contiguous()
+            if len(index):
+                run.engine.accumulate_rows(at, index.data_ptr(), len(index), values.data_ptr())
+            return
+        g = copy_of_gradient(g, place).reshape(rows, cols)
+        panel = rows if g.dtype is torch.float32 else max(1, (1 << 20) // cols)
+        for row in range(0, rows, panel):
+            tile = g[row : row + panel].to(torch.float32)
+            run.engine.accumulate(at, row, tile.shape[0], tile.data_ptr())
+
+    def values(self, p: torch.Tensor, name: str) -> torch.Tensor:
+        """The true values of a state of `p`, as a float32 tensor of their own: 8-bit codes decoded, fp16 states
+        without their power of two. state[p][name] has them as they are stored."""
+        run, at = self._where[id(p)]
+        place, shapes = run.places[at], {slot.name: slot.shape for slot in self._rule.slots}
+        stored = self.state[p][name]
+        if name not in shapes:
+            return stored.to(torch.float32)
+        flat = torch.empty(stored.numel(), dtype=torch.float32)
+        index = next(i for i, raw in enumerate(run.engine.states()) if raw.slot == name and raw.param == run.names[at])
+        run.engine.state_values(index, flat.data_ptr())
+        return in_place_order(flat, place) if shapes[name] == "full" else flat.reshape(stored.shape)
+
+    # ---- gradients taken in backward -------------------------------------------------------------------------------
+
+    def _hook(self, p: torch.Tensor) -> None:
+        me = weakref.ref(self)
+
+        def take(param: torch.Tensor) -> None:
+            optimizer = me()
+            if optimizer is not None:
+                optimizer._take(param)
+
+        frozen = not p.requires_grad
+        if frozen:  # it may thaw, but takes hooks only when it is
+            p.requires_grad_(True)
+        self._hooks.append(p.register_post_accumulate_grad_hook(take))
+        p.requires_grad_(not frozen)
+
+    def remove_hooks(self) -> None:
+        """Lets gradients stay in .grad again; for an optimizer that is no longer needed."""
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks.clear()
+
+    def _take(self, p: torch.Tensor) -> None:
+        """A gradient is complete: it goes into the C library, and its memory is free."""
+        g, p.grad = p.grad, None
+        if g is None:
+            return
+        with self._lock, torch.no_grad():
+            if not self._window:
+                for run in self._ready():
+                    run.engine.begin(self._accumulate)
+                self._window, self._micro_step = True, 0
+            if id(p) not in self._where or self._where[id(p)][0].places[self._where[id(p)][1]].frozen:
+                raise RuntimeError(f"{self._names.get(id(p), 'a tensor')} joined while an update was under way")
+            run, at = self._where[id(p)]
+            if g.layout is not torch.strided:
+                self._check_sparse(p, g)
+            self._feed(run, at, g)
+            if run.engine.place == "released":
+                run.engine.complete(at)
+                place = run.places[at]
+                if place.master is not None:
+                    place.write()
+                torch.autograd.graph.increment_version([p])
+
+    def _end_pass(self) -> None:
+        if getattr(self, "grad_scale", None) is not None:
+            raise RuntimeError(
+                "a GradScaler cannot unscale gradients that were taken in backward: use gradients='auto'"
+            )
+        if not self._window:
+            return
+        runs = self._runs or []
+        with self._lock:
+            self._micro_step += 1
+            last = self._micro_step == self._accumulate
+            try:
+                for run in runs:
+                    run.engine.micro_end()
+                if last:
+                    for run in runs:
+                        run.engine.end()
+            finally:
+                if last:
+                    self._window = False
+                    self._updates = max(run.engine.updates for run in runs)
+                    self._after_update(
+                        [p for run in runs for p, place in zip(run.params, run.places) if not place.frozen]
+                    )
+                self._warn()
+
+    # ---- checkpoints -----------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """As PyTorch's: param_groups, and the states of every parameter that was updated, under PyTorch's names and,
+        where the rule is PyTorch's, with PyTorch's meaning. "tiger" holds what an exact continuation needs besides."""
+        if self._window:
+            raise RuntimeError("gradients of an update are being gathered: save after the step() that ends it")
+        handle = self.register_state_dict_post_hook(lambda _, found: self._export(found), prepend=True)
+        try:
+            return super().state_dict()
+        finally:
+            handle.remove()
+
+    def _export(self, state_dict: dict[str, Any]) -> dict[str, Any]:
+        params = [p for group in self.param_groups for p in group["params"]]
+        states = {}
+        for key, state in state_dict["state"].items():
+            step = state.get("step")
+            if step is not None and int(step) == 0:
+                continue
+            state = true_states(state)
+            if isinstance(step, torch.Tensor):
+                state["step"] = step.to(torch.float32)
+            states[key] = self._to_torch(params[key], state) if isinstance(key, int) else state
+        return {**state_dict, "state": states, "tiger": {"rule": self.rule, "updates": self._updates}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes a state_dict of this class, or of torch.optim's of the same name."""
+        if self._window:
+            raise RuntimeError("gradients of an update are being gathered: load after the step() that ends it")
+        own: dict[str, Any] = {}
+
+        def hold(optimizer: torch.optim.Optimizer, given: dict[str, Any]) -> dict[str, Any]:
+            own.update(given.get("tiger", {}))
+            if own.get("rule", self.rule) != self.rule:
+                raise ValueError(f"these are states of {own['rule']}, not of {self.rule}")
+            held = {
+                key: {name: _Held(value) if isinstance(value, torch.Tensor) else value for name, value in state.items()}
+                if isinstance(state, dict)
+                else state
+                for key, state in given["state"].items()
+            }
+            return {**given, "state": held}
+
+        handle = self.register_load_state_dict_pre_hook(hold)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            handle.remove()
+        steps = [int(state["step"]) for state in self.state.values() if state.get("step") is not None]
+        self._updates = int(own.get("updates", max(steps, default=0)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._window:
+            raise RuntimeError("gradients of an update are being gathered: copy the optimizer after step()")
+        params = [p for group in self.param_groups for p in group["params"]]
+        kept = {
+            name: self.__dict__[name]
+            for name in ("_common", "_accumulate", "_state_file", "_offload", "_weights", "_updates")
+        }
+        kept["_each"] = [(self._names[id(p)], self._roles[id(p)]) for p in params]
+        return {**super().__getstate__(), "tiger": kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        kept = state.pop("tiger", None)
+        if kept is not None:  # a copy of a whole optimizer
+            each = kept.pop("_each")
+            self.__dict__.update(kept)
+            self._rule = RULES[self.rule]
+            self._roles_given = None
+            self._common_numbers = {name: COMMON[name].number(value) for name, value in self._common.items()}
+            self._start_empty()
+        super().__setstate__(state)
+        for param_state in self.state.values():
+            for name, value in list(param_state.items()) if isinstance(param_state, dict) else ():
+                if isinstance(value, _Held):
+                    param_state[name] = value.value.detach().clone()
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+        if kept is not None:
+            params = [p for group in self.param_groups for p in group["params"]]
+            self._names = {id(p): name for p, (name, _) in zip(params, each)}
+            self._roles = {id(p): role for p, (_, role) in zip(params, each)}
+            if self._common["gradients"] != "auto":
+                for p in params:
+                    self._hook(p)
+        self._runs = None
