@@ -16,29 +16,30 @@
 
 #define TG_CODES ((size_t)256)
 
-/* What the arithmetic below gives for the largest code: 1 + 7 * 127/128 and 1 + 7 * 63/64. */
-#define TG_CODE_TOP_UNSIGNED 7.9453125f
-#define TG_CODE_TOP_SIGNED 7.890625f
+/* What tg_code_magnitude gives for the largest code: 128^2 (255 + 6 * 127) and 64^2 (127 + 6 * 63). */
+#define TG_CODE_TOP_UNSIGNED 16662528.0f
+#define TG_CODE_TOP_SIGNED 2068480.0f
 
-/* 8^(e-E) (1 + 7 f) of a magnitude code. */
-static inline float tg_code_magnitude(uint32_t code, int is_signed)
+/* 8^e (1 + 7 f) of a magnitude code x = 2^e (1 + f): with p = 2^e it is p^2 (x + 6 (x - p)), and no operation rounds. */
+static inline float tg_code_magnitude(float x)
 {
-    const uint32_t bits = tg_bits_from_float((float)(int32_t)code);
-    const float mantissa = tg_float_from_bits((bits & 0x7fffffu) | 0x3f800000u);
-    const uint32_t power = (3 * (bits >> 23) - 3 * 127 - (is_signed ? 18u : 21u) + 127) << 23;
-    const float magnitude = (7.0f * mantissa - 6.0f) * tg_float_from_bits(power);
-    return code == 0 ? 0.0f : magnitude;
+    const float p = tg_float_from_bits(tg_bits_from_float(x) & 0xff800000u);
+    return p * p * (x + 6.0f * (x - p));
 }
 
-/* The other way: a real-valued code of v = 8^(e-E) (1 + 7 f), v >= 0. */
-static inline float tg_code_real(float v, int is_signed)
+/* The other way, in 256ths of a code, rounded to nearest even: of w = 4 * 8^e (1 + 7 f), 0 <= w <= 4 * 8^8.
+ *
+ * Four times the code lies on the line 2^e 24/7 + w 4^-e / 7 of its range; below 1 it is w itself, which lies under every
+ * line there. A third of w's bits has e + 43 for an exponent, but for a few units in w's last 8 places: so near the end of
+ * a range its line and the next differ by less than a 1000th of a code. The factors are put together as bits. */
+static inline uint16_t tg_code_real(float w)
 {
-    const int32_t exponent = (int32_t)(tg_bits_from_float(v) >> 23) - 127 + (is_signed ? 18 : 21);
-    const int32_t e = ((exponent < 0 ? 0 : exponent) * 43) >> 7; /* by 3, for all that can be */
-    const float up = tg_float_from_bits((uint32_t)((is_signed ? 18 : 21) - 3 * e + 127) << 23);
-    const float step = tg_float_from_bits((uint32_t)(e + 127) << 23);
-    const float z = v * up; /* 1 .. 8, below 1 in the lowest range */
-    return exponent < 0 ? z : step * ((z + 6.0f) * (1.0f / 7.0f));
+    const float third = (float)(int32_t)tg_bits_from_float(w) * (1.0f / 3.0f);
+    const uint32_t range = (uint32_t)(int32_t)third & 0xff800000u, zero = 43u << 23;
+    const float start = tg_float_from_bits(range + (0x405b6db7u - zero));       /* 2^e 24/7 */
+    const float slope = tg_float_from_bits(0x3e124925u + 2 * zero - 2 * range); /* 4^-e 1/7 */
+    const float line = start + w * slope, real = line < w ? line : w;
+    return (uint16_t)tg_bits_from_float(real + 0x1.8p17f); /* of that sum's bits the last is a 256th of a code */
 }
 
 #endif

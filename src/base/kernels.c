@@ -40,13 +40,6 @@ static void narrow(void *restrict dst, const float *restrict src, tg_format form
 #define DRAWS 32
 #define GROUP (2 * DRAWS)
 
-static uint16_t narrow_one(float f, tg_format format, tg_key key, uint32_t element)
-{
-    const uint32_t place = element % GROUP, draw = tg_random(key, element / GROUP * DRAWS + place % DRAWS);
-    const uint32_t random = place < DRAWS ? draw & 0xffffu : draw >> 16;
-    return format == TG_BF16 ? tg_f32_to_bf16_stochastic(f, random) : tg_half_narrow_stochastic(f, random);
-}
-
 /* Magnitudes from here on need care: adding to their bits could carry into Inf, or NaN's bits away. */
 #define CARE 0x7f7f0000u
 
@@ -110,21 +103,38 @@ static float max_abs(const float *restrict x, size_t n)
     return tg_float_from_bits(most > 0x7f800000u ? 0x7f800000u : most);
 }
 
+static void narrow_groups(uint16_t *restrict h, const float *restrict src, tg_format format, size_t groups, tg_key key,
+                          uint32_t draw)
+{
+    if (format == TG_BF16)
+        narrow_groups_bf16(h, src, groups, key, draw);
+    else
+        narrow_groups_fp16(h, src, groups, key, draw);
+}
+
+/* n values of the group of value `first`: as a whole one, of which they are a part. */
+static void narrow_in_group(uint16_t *restrict h, const float *restrict src, tg_format format, size_t n, tg_key key,
+                            uint32_t first)
+{
+    const uint32_t place = first % GROUP;
+    float wide[GROUP] = {0};
+    uint16_t narrowed[GROUP];
+    memcpy(wide + place, src, n * sizeof *src);
+    narrow_groups(narrowed, wide, format, 1, key, first / GROUP * DRAWS);
+    memcpy(h, narrowed + place, n * sizeof *h);
+}
+
 /* n values of one 2^32-long part of the tensor. */
 static void narrow_part(uint16_t *restrict h, const float *restrict src, tg_format format, size_t n, tg_key key,
                         uint32_t first)
 {
-    size_t i = 0;
-    for (; i < n && (first + (uint32_t)i) % GROUP != 0; i++)
-        h[i] = narrow_one(src[i], format, key, first + (uint32_t)i);
-    const size_t groups = (n - i) / GROUP;
-    const uint32_t draw = (first + (uint32_t)i) / GROUP * DRAWS;
-    if (format == TG_BF16)
-        narrow_groups_bf16(h + i, src + i, groups, key, draw);
-    else
-        narrow_groups_fp16(h + i, src + i, groups, key, draw);
-    for (i += groups * GROUP; i < n; i++)
-        h[i] = narrow_one(src[i], format, key, first + (uint32_t)i);
+    const size_t missing = (GROUP - first % GROUP) % GROUP, head = n < missing ? n : missing;
+    const size_t groups = (n - head) / GROUP, tail = head + groups * GROUP;
+    if (head > 0)
+        narrow_in_group(h, src, format, head, key, first);
+    narrow_groups(h + head, src + head, format, groups, key, (first + (uint32_t)head) / GROUP * DRAWS);
+    if (tail < n)
+        narrow_in_group(h + tail, src + tail, format, n - tail, key, first + (uint32_t)tail);
 }
 
 static void narrow_stochastic(void *restrict dst, const float *restrict src, tg_format format, size_t n, tg_key key,
@@ -178,15 +188,20 @@ static double fold_lanes(double *lane)
     return (lane[0] + lane[2]) + (lane[1] + lane[3]);
 }
 
-static double sum_squares(const float *restrict x, size_t n)
+static inline void add_squares(double *restrict lane, const float *restrict x, size_t n)
 {
-    double lane[LANES] = {0};
     size_t i = 0;
     for (; i + LANES <= n; i += LANES)
         for (size_t l = 0; l < LANES; l++)
             lane[l] += (double)x[i + l] * (double)x[i + l];
     for (size_t l = 0; i + l < n; l++)
         lane[l] += (double)x[i + l] * (double)x[i + l];
+}
+
+static double sum_squares(const float *restrict x, size_t n)
+{
+    double lane[LANES] = {0};
+    add_squares(lane, x, n);
     return fold_lanes(lane);
 }
 
@@ -212,8 +227,7 @@ static double sum_squares_quick(const float *restrict x, size_t n)
                 part[l] += x[j + l] * x[j + l] + x[j + l + DRAWS] * x[j + l + DRAWS];
         quick_add(lane, part);
     }
-    for (size_t l = 0; i < n; i++, l = (l + 1) % LANES)
-        lane[l] += (double)x[i] * (double)x[i];
+    add_squares(lane, x + i, n - i);
     return fold_lanes(lane);
 }
 
@@ -246,8 +260,20 @@ static double squares_of_stored(const void *stored, tg_format format, size_t n)
         quick_add(lane, part);
     }
     widen(copy, (const char *)stored + i * tg_format_bytes(format), format, n - i);
-    for (size_t l = 0; i + l < n; l++)
-        lane[l % LANES] += (double)copy[l] * (double)copy[l];
+    add_squares(lane, copy, n - i);
+    return fold_lanes(lane);
+}
+
+/* What is left, fewer than QUICK values. */
+static double finish_squares(const double *restrict so_far, uint16_t *restrict h, const float *restrict src, size_t n,
+                             tg_key key, uint32_t first)
+{
+    float rest[QUICK];
+    double lane[LANES];
+    memcpy(lane, so_far, sizeof lane);
+    narrow_part(h, src, TG_BF16, n, key, first);
+    widen(rest, h, TG_BF16, n);
+    add_squares(lane, rest, n);
     return fold_lanes(lane);
 }
 
@@ -269,12 +295,7 @@ static double narrow_stochastic_squares(void *restrict dst, const float *restric
         narrow_quick(h + i, src + i, part_key, draw + (uint32_t)(i / 2), part);
         quick_add(lane, part);
     }
-    narrow_part(h + i, src + i, format, n - i, part_key, (uint32_t)(first + i));
-    for (size_t l = 0; i + l < n; l++) {
-        const float x = tg_bf16_to_f32(h[i + l]);
-        lane[l % LANES] += (double)x * (double)x;
-    }
-    const double sum = fold_lanes(lane);
+    const double sum = i == n ? fold_lanes(lane) : finish_squares(lane, h + i, src + i, n - i, part_key, (uint32_t)(first + i));
     if (sum < HUGE_VAL)
         return sum;
     narrow_stochastic(dst, src, format, n, key, first);
@@ -309,26 +330,22 @@ static void fold_f32(float *restrict m, const float *restrict g, float decay, fl
 
 #define FOLD_AT_ONCE ((size_t)1024)
 
-/* Groups of bf16; false, with h as it was, when a result needs care. */
-static bool fold_groups_bf16(uint16_t *restrict h, const float *restrict g, float decay, float scale, size_t groups,
+/* Where the sum needs care it is cut: arithmetic makes no NaN whose bits that would take away. */
+static inline uint16_t fold_one(uint16_t h, float g, float decay, float scale, uint32_t chance)
+{
+    const uint32_t bits = tg_bits_from_float(decay * tg_bf16_to_f32(h) + scale * g);
+    return (uint16_t)((bits + ((bits & 0x7fffffffu) < CARE ? chance : 0u)) >> 16);
+}
+
+static void fold_groups_bf16(uint16_t *restrict h, const float *restrict g, float decay, float scale, size_t groups,
                              tg_key key, uint32_t draw)
 {
-    uint16_t result[FOLD_AT_ONCE];
-    uint32_t most[DRAWS] = {0};
     for (size_t j = 0; j < groups * GROUP; j += GROUP, draw += DRAWS)
         for (uint32_t l = 0; l < DRAWS; l++) {
             const uint32_t random = tg_random(key, draw + l);
-            const float low = decay * tg_bf16_to_f32(h[j + l]) + scale * g[j + l];
-            const float high = decay * tg_bf16_to_f32(h[j + l + DRAWS]) + scale * g[j + l + DRAWS];
-            result[j + l] = (uint16_t)(add_chance(low, random) >> 16);
-            result[j + l + DRAWS] = (uint16_t)(add_chance(high, random >> 16) >> 16);
-            const uint32_t a = magnitude_of(low), b = magnitude_of(high), larger = a > b ? a : b;
-            most[l] = larger > most[l] ? larger : most[l];
+            h[j + l] = fold_one(h[j + l], g[j + l], decay, scale, random & 0xffffu);
+            h[j + l + DRAWS] = fold_one(h[j + l + DRAWS], g[j + l + DRAWS], decay, scale, random >> 16);
         }
-    if (any_needs_care(most))
-        return false;
-    memcpy(h, result, groups * GROUP * sizeof *h);
-    return true;
 }
 
 static void fold_slow(void *restrict m, tg_format format, const float *restrict g, float decay, float scale, size_t n,
@@ -364,12 +381,7 @@ static void fold(void *restrict m, tg_format format, const float *restrict g, fl
     uint16_t *h = m;
     const tg_key part = tg_key_part(*key, first >> 32);
     fold_slow(h, format, g, decay, scale, head, key, first);
-    for (size_t at = head; at < tail; at += FOLD_AT_ONCE) {
-        const size_t now = tail - at < FOLD_AT_ONCE ? tail - at : FOLD_AT_ONCE;
-        const uint32_t draw = (uint32_t)(first + at) / GROUP * DRAWS;
-        if (!fold_groups_bf16(h + at, g + at, decay, scale, now / GROUP, part, draw))
-            fold_slow(h + at, format, g + at, decay, scale, now, key, first + at);
-    }
+    fold_groups_bf16(h + head, g + head, decay, scale, groups, part, (uint32_t)(first + head) / GROUP * DRAWS);
     fold_slow(h + tail, format, g + tail, decay, scale, n - tail, key, first + tail);
 }
 
@@ -378,7 +390,7 @@ static void fold(void *restrict m, tg_format format, const float *restrict g, fl
 static inline void decode_signed(float *restrict dst, const uint8_t *restrict codes, float unit, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        const float magnitude = tg_code_magnitude(codes[i] & 127u, 1) * unit;
+        const float magnitude = tg_code_magnitude((float)(codes[i] & 127u)) * unit;
         dst[i] = tg_float_from_bits(tg_bits_from_float(magnitude) | (uint32_t)(codes[i] & 128u) << 24);
     }
 }
@@ -386,7 +398,7 @@ static inline void decode_signed(float *restrict dst, const uint8_t *restrict co
 static inline void decode_unsigned(float *restrict dst, const uint8_t *restrict codes, float unit, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        dst[i] = tg_code_magnitude(codes[i], 0) * unit;
+        dst[i] = tg_code_magnitude((float)codes[i]) * unit;
 }
 
 static void decode(float *restrict dst, const uint8_t *restrict codes, const float *restrict scale, bool is_signed, size_t n)
@@ -400,52 +412,57 @@ static void decode(float *restrict dst, const uint8_t *restrict codes, const flo
     }
 }
 
-/* A byte of chance for each of four values CODE_DRAWS apart. */
-#define CODE_DRAWS (TG_CODES / 4)
-
-/* Fractions of a code, 0 .. 1, to be added before the code is cut to a whole one. */
-static void code_chances(float *restrict chance, const tg_key *key, uint64_t first)
+/* Signs and codes in 256ths. */
+static inline void codes_signed(uint16_t *restrict real, const float *restrict src, float unit, size_t n)
 {
-    const tg_key part = tg_key_part(*key, first >> 32);
-    const uint32_t draw = (uint32_t)(first & 0xffffffffu) / 4;
-    for (uint32_t l = 0; l < CODE_DRAWS; l++) {
-        const uint32_t random = tg_random(part, draw + l);
-        for (uint32_t q = 0; q < 4; q++)
-            chance[q * CODE_DRAWS + l] = (float)(int32_t)(random >> 8 * q & 255u) * 0x1p-8f + 0x1p-9f;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t bits = tg_bits_from_float(src[i]);
+        real[i] = (uint16_t)(tg_code_real(tg_float_from_bits(bits & 0x7fffffffu) * unit) | (bits >> 16 & 0x8000u));
     }
 }
 
-static inline void encode_block(uint8_t *restrict codes, const float *restrict src, const float *restrict chance, float unit,
-                                int is_signed, size_t n)
+static inline void codes_unsigned(uint16_t *restrict real, const float *restrict src, float unit, size_t n)
 {
-    const float most = is_signed ? 127.0f : 255.0f;
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t bits = tg_bits_from_float(src[i]);
-        const float real = tg_code_real(tg_float_from_bits(bits & 0x7fffffffu) * unit, is_signed) + chance[i];
-        const uint32_t code = (uint32_t)(int32_t)(real < most ? real : most);
-        codes[i] = (uint8_t)(is_signed ? code | (bits >> 24 & 128u) : code);
-    }
+    for (size_t i = 0; i < n; i++)
+        real[i] = tg_code_real(tg_float_from_bits(tg_bits_from_float(src[i]) & 0x7fffffffu) * unit);
+}
+
+/* One draw serves four neighbouring values, a byte of it each: 256ths of a code, added before codes are cut to whole ones.
+ * No sum passes the largest code. */
+static inline void codes_cut(uint8_t *restrict codes, const uint16_t *restrict real, const uint8_t *restrict chance, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        codes[i] = (uint8_t)((uint16_t)(real[i] + chance[i]) >> 8);
+}
+
+static void draw_chances(uint32_t *restrict draws, tg_key key, uint32_t first)
+{
+    for (uint32_t l = 0; l < TG_CODES / 4; l++)
+        draws[l] = tg_random(key, first + l);
 }
 
 static void encode(uint8_t *restrict codes, float *restrict scale, const float *restrict src, bool is_signed, size_t n,
                    const tg_key *key, uint64_t first)
 {
-    _Alignas(64) float chance[TG_CODES];
-    for (size_t i = 0; key == NULL && i < TG_CODES; i++)
-        chance[i] = 0.5f;
+    _Alignas(64) uint32_t draws[TG_CODES / 4];
+    _Alignas(64) uint16_t real[TG_CODES];
+    memset(draws, 128, sizeof draws); /* to nearest */
     for (size_t at = 0; at < n; at += TG_CODES) {
         const size_t now = n - at < TG_CODES ? n - at : TG_CODES;
-        const float most = max_abs(src + at, now), top = is_signed ? TG_CODE_TOP_SIGNED : TG_CODE_TOP_UNSIGNED;
+        const float most = max_abs(src + at, now);
         const bool good = most >= 0x1p-100f && most < 0x1p126f; /* below, a state is as good as zero */
         scale[at / TG_CODES] = good ? most : most < 1.0f ? 0.0f : tg_float_from_bits(0x7fc00000u);
-        if (key != NULL)
-            code_chances(chance, key, first + at);
-        if (!good)
+        if (!good) {
             memset(codes + at, 0, now);
-        else if (is_signed)
-            encode_block(codes + at, src + at, chance, top / most, 1, now);
+            continue;
+        }
+        if (is_signed)
+            codes_signed(real, src + at, 4.0f * TG_CODE_TOP_SIGNED / most, now);
         else
-            encode_block(codes + at, src + at, chance, top / most, 0, now);
+            codes_unsigned(real, src + at, 4.0f * TG_CODE_TOP_UNSIGNED / most, now);
+        if (key != NULL)
+            draw_chances(draws, tg_key_part(*key, (first + at) >> 32), (uint32_t)(first + at) / 4);
+        codes_cut(codes + at, real, (const uint8_t *)draws, now);
     }
 }
 
