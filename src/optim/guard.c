@@ -34,10 +34,10 @@ static void shrink(tg_optim *o, size_t entry)
     tg_entry_map(o, entry, shrink_block, &s, tg_key_make(seed, TG_STREAM_NOISE, when, 2 * entry + 1));
 }
 
-tg_status tg_optim_guard_micro(tg_optim *o)
+tg_status tg_optim_guard_micro(tg_optim *o, size_t first, size_t end)
 {
     tg_status status = TG_OK;
-    for (size_t i = 0; i < o->entries; i++) {
+    for (size_t i = first; i < end; i++) {
         tg_entry *e = &o->entry[i];
         if (e->bad && !e->param.frozen) {
             tg_optim_tell(o, TG_EVENT_BAD_GRADIENT, e->param.name, *e->bad_updates + 1.0);

@@ -22,10 +22,10 @@ static double look_at(const tg_optim *o, const tg_grad *grad, size_t first, size
     return sum / (scale * scale);
 }
 
-static void inspect_piece(const tg_optim *o, const tg_grad *grads, size_t piece, bool squares_wanted)
+static void inspect_piece(const tg_optim *o, const tg_grad *grads, size_t first, size_t end, size_t piece,
+                          bool squares_wanted)
 {
-    size_t first = 0, end = o->entries; /* the tensor that holds it */
-    while (end - first > 1) {
+    while (end - first > 1) { /* the tensor that holds it */
         const size_t middle = first + (end - first) / 2;
         if (o->entry[middle].first_piece <= piece)
             first = middle;
@@ -39,16 +39,17 @@ static void inspect_piece(const tg_optim *o, const tg_grad *grads, size_t piece,
     e->piece_squares[index] = look_at(o, &grads[first], at, left < TG_PIECE ? left : TG_PIECE, squares_wanted);
 }
 
-void tg_inspect(tg_optim *o, const tg_grad *grads, double *norm)
+double tg_inspect(tg_optim *o, const tg_grad *grads, size_t first, size_t end)
 {
     const bool squares_wanted = o->common[TG_COMMON_CLIP_NORM] > 0;
-    if (squares_wanted || o->guard != TG_GUARD_OFF) {
+    if (first < end && (squares_wanted || o->guard != TG_GUARD_OFF)) {
+        const size_t start = o->entry[first].first_piece, stop = o->entry[end - 1].first_piece + o->entry[end - 1].pieces;
 #pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(dynamic, 4) if (o->values > TG_SERIAL_VALUES)
-        for (size_t piece = 0; piece < o->pieces; piece++)
-            inspect_piece(o, grads, piece, squares_wanted);
+        for (size_t piece = start; piece < stop; piece++)
+            inspect_piece(o, grads, first, end, piece, squares_wanted);
     }
     double squares = 0;
-    for (size_t i = 0; i < o->entries; i++) {
+    for (size_t i = first; i < end; i++) {
         tg_entry *e = &o->entry[i];
         if (grads[i].data == NULL || e->param.frozen || e->n == 0)
             continue;
@@ -57,5 +58,5 @@ void tg_inspect(tg_optim *o, const tg_grad *grads, double *norm)
         e->seen = true;
         squares += e->bad ? 0 : sum;
     }
-    *norm = sqrt(squares);
+    return sqrt(squares);
 }

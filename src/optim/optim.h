@@ -192,8 +192,8 @@ void tg_entry_measure(tg_optim *o, tg_entry *e);       /* recomputes block_squar
 void tg_entry_map(tg_optim *o, size_t entry, void (*map)(float *x, size_t n, size_t first, const void *ctx), const void *ctx,
                   tg_key key);
 
-/* inspect.c: before whole gradients are used. Marks tensors bad; *norm is the global norm of the good ones. */
-void tg_inspect(tg_optim *o, const tg_grad *grads, double *norm);
+/* inspect.c: before whole gradients of tensors first..end-1 are used. Marks tensors bad; the norm of the good ones. */
+double tg_inspect(tg_optim *o, const tg_grad *grads, size_t first, size_t end);
 
 /* observe.c */
 void tg_observe_entry(tg_optim *o, size_t entry, const void *gradient, tg_format format, double unscale,
@@ -211,7 +211,7 @@ void *tg_tiles_gradient(const tg_optim *o, const tg_entry *e);
 tg_status tg_optim_describe_states(tg_optim *o);
 
 /* guard.c */
-tg_status tg_optim_guard_micro(tg_optim *o);           /* at the end of a micro-step */
+tg_status tg_optim_guard_micro(tg_optim *o, size_t first, size_t end); /* at the end of a micro-step, tensors first..end-1 */
 tg_status tg_optim_guard_window(tg_optim *o);          /* after the update */
 
 static inline int tg_optim_threads(const tg_optim *o) { return o->threads > 0 ? o->threads : omp_get_max_threads(); }

@@ -5,6 +5,8 @@
 #include "base/fail.h"
 #include "optim/optim.h"
 
+#define GROUP_BYTES ((size_t)8 << 20) /* of gradients inspected before they are used; last-level caches hold them */
+
 void tg_optim_tell(const tg_optim *o, tg_event_kind kind, const char *param, double value)
 {
     if (o->event == NULL)
@@ -119,7 +121,7 @@ tg_status tg_optim_micro_end(tg_optim *o)
         return tg_fail(TG_ESTATE, "no micro-step is under way");
     if (o->place == TG_RELEASED)
         release_rest(o);
-    const tg_status status = tg_optim_guard_micro(o);
+    const tg_status status = tg_optim_guard_micro(o, 0, o->entries);
     o->micro_step++;
     return status;
 }
@@ -159,6 +161,31 @@ static tg_status check_grads(const tg_optim *o, const tg_grad *grads)
     return TG_OK;
 }
 
+/* Where the group of tensors that begins with `first` ends. What inspection has read of a group is still in the last-level
+ * cache when its update reads it again. Clipping by the global norm must have seen all gradients first. */
+static size_t group_end(const tg_optim *o, const tg_grad *grads, size_t first)
+{
+    size_t bytes = 0, end = first;
+    if (o->guard == TG_GUARD_OFF || o->common[TG_COMMON_CLIP_NORM] > 0)
+        return o->entries;
+    do
+        bytes += grads[end].data == NULL ? 0 : o->entry[end].n * tg_format_bytes(grads[end].format);
+    while (++end < o->entries && bytes < GROUP_BYTES);
+    return end;
+}
+
+static tg_status step_group(tg_optim *o, const tg_grad *grads, size_t first, size_t end)
+{
+    const double scale = clip_factor(o, tg_inspect(o, grads, first, end));
+    const tg_status status = tg_optim_guard_micro(o, first, end);
+    for (size_t i = first; i < end; i++)
+        if (o->entry[i].accepted > 0)
+            tg_pass_prepare(o, i, grads[i].data, grads[i].format,
+                            grads[i].scale > 0 ? scale / (double)grads[i].scale : scale, true);
+    tg_pass_run(o, first, end);
+    return status;
+}
+
 tg_status tg_optim_step(tg_optim *o, const tg_grad *grads)
 {
     tg_status status = check_idle(o);
@@ -168,15 +195,11 @@ tg_status tg_optim_step(tg_optim *o, const tg_grad *grads)
         return status;
     tg_optim_schedule_groups(o);
     o->window = 1;
-    double norm;
-    tg_inspect(o, grads, &norm);
-    status = tg_optim_guard_micro(o);
-    const double scale = clip_factor(o, norm);
-    for (size_t i = 0; i < o->entries; i++)
-        if (o->entry[i].accepted > 0)
-            tg_pass_prepare(o, i, grads[i].data, grads[i].format,
-                            grads[i].scale > 0 ? scale / (double)grads[i].scale : scale, true);
-    tg_pass_run(o, 0, o->entries);
+    for (size_t first = 0, end; first < o->entries; first = end) {
+        end = group_end(o, grads, first);
+        const tg_status group = step_group(o, grads, first, end);
+        status = status == TG_OK ? group : status;
+    }
     const tg_status finished = finish(o);
     return status != TG_OK ? status : finished;
 }
@@ -204,12 +227,11 @@ tg_status tg_optim_observe(tg_optim *o, const tg_grad *grads, tg_estimate estima
     tg_status status = check_observing(o, grads, scale);
     if (status != TG_OK)
         return status;
-    double norm;
     tg_optim_schedule_groups(o);
     if (grads != NULL) {
         o->window = 1;
-        tg_inspect(o, grads, &norm);
-        status = tg_optim_guard_micro(o);
+        tg_inspect(o, grads, 0, o->entries);
+        status = tg_optim_guard_micro(o, 0, o->entries);
     }
     for (size_t i = 0; i < o->entries; i++) {
         tg_entry *e = &o->entry[i];
