@@ -69,7 +69,12 @@ static bool add_run(const tg_optim *o, tg_entry *e, const target *t, size_t row,
     const tg_key key = tile_key(o, e, count);
     const bool guarded = o->guard != TG_GUARD_OFF;
     int bad = 0;
-#pragma omp parallel num_threads(tg_optim_threads(o)) if (n > TG_SERIAL_VALUES)
+    if (n <= TG_SERIAL_VALUES) { /* even a team of one thread costs more than a small tile */
+        bad = guarded && !o->kernels->all_finite(tile, TG_F32, n);
+        if (!bad)
+            fold_span(o, t, first, tile, n, decay, key);
+    } else
+#pragma omp parallel num_threads(tg_optim_threads(o))
     {
         if (guarded) {
 #pragma omp for schedule(static) reduction(| : bad)
