@@ -179,6 +179,12 @@ static void narrow_pair(void *restrict x, void *restrict c, const float *restric
         }
 }
 
+static void multiply(float *restrict x, float by, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        x[i] *= by;
+}
+
 static double fold_lanes(double *lane)
 {
     for (size_t l = 0; l < 8; l++)
@@ -473,6 +479,7 @@ const tg_kernels TG_PER_ISA(tg_kernels) = {
     .narrow_stochastic_squares = narrow_stochastic_squares,
     .widen_pair = widen_pair,
     .narrow_pair = narrow_pair,
+    .multiply = multiply,
     .sum_squares = sum_squares,
     .sum_squares_quick = sum_squares_quick,
     .squares_of_stored = squares_of_stored,

@@ -26,6 +26,7 @@ typedef struct tg_kernels {
     /* Kahan pair: x (n) and its rest c (n), both in `format`; src (n) is x + c to fp32's precision. */
     void (*widen_pair)(float *dst, const void *x, const void *c, tg_format format, size_t n);
     void (*narrow_pair)(void *x, void *c, const float *src, tg_format format, size_t n);
+    void (*multiply)(float *x, float by, size_t n);          /* x (n) <- by x */
     double (*sum_squares)(const float *x, size_t n);       /* for any magnitudes */
     double (*sum_squares_quick)(const float *x, size_t n); /* to 1e-7; for magnitudes in 1e-18 .. 1e18, as weights have */
     double (*squares_of_stored)(const void *x, tg_format format, size_t n); /* sum_squares_quick of any format */

@@ -41,8 +41,7 @@ const float *tg_block_gradient(const tg_optim *o, const tg_pass *p, tg_workspace
     if (source != g)
         memcpy(g, source, n * sizeof *g);
     if (p->gradient_scale != 1.0f)
-        for (size_t i = 0; i < n; i++)
-            g[i] *= p->gradient_scale;
+        o->kernels->multiply(g, p->gradient_scale, n);
     if (limit > 0)
         for (size_t i = 0; i < n; i++)
             g[i] = g[i] > limit ? limit : g[i] < -limit ? -limit : g[i];
@@ -61,12 +60,6 @@ float *tg_block_weights(const tg_optim *o, const tg_entry *e, tg_workspace *w, c
     return w->x;
 }
 
-static void multiply(float *restrict v, float by, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        v[i] *= by;
-}
-
 static float *full_state(const tg_optim *o, const tg_state *state, float *copy, const tg_place *at)
 {
     if (state->format == TG_U8) {
@@ -77,7 +70,7 @@ static float *full_state(const tg_optim *o, const tg_state *state, float *copy, 
     }
     float *values = (float *)widened(o, copy, state->data, state->format, at->first, at->n);
     if (state->range != NULL && state->range->exponent != 0)
-        multiply(values, ldexpf(1, -state->range->exponent), at->n);
+        o->kernels->multiply(values, ldexpf(1, -state->range->exponent), at->n);
     return values;
 }
 
@@ -159,7 +152,7 @@ static void store_state(const tg_optim *o, const tg_state *state, float *values,
     if (state->range != NULL) {
         tg_range_see(state->range, o->kernels->max_abs(values, at->n));
         if (state->range->exponent != 0)
-            multiply(values, ldexpf(1, state->range->exponent), at->n);
+            o->kernels->multiply(values, ldexpf(1, state->range->exponent), at->n);
     }
     narrow(o, target, values, state->format, at->n, key, at->first);
 }

@@ -167,8 +167,7 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, tg_works
     if (b.g != NULL && e->lazy)
         catch_up(e, p, at.row, &b);
     if (p->keep != 1)
-        for (size_t i = 0; i < at.n; i++)
-            b.x[i] *= p->keep;
+        o->kernels->multiply(b.x, p->keep, at.n);
 
     o->rule->block(&b, k);
 
