@@ -309,10 +309,31 @@ static void check_fused(void)
             }
 }
 
+/* Sums that chance could carry into Inf, Inf and NaN, fold as they round. */
+static void check_fold_of_odd_values(void)
+{
+    enum { N = 64 };
+    static const float odd[] = {8.1e37f, -8.1e37f, INFINITY, -INFINITY, NAN, 2.385f};
+    uint16_t h[N], want[N];
+    float g[N], sum[N];
+    const tg_key key = tg_key_make(2, 3, 8, 5);
+    for (size_t i = 0; i < N; i++) {
+        g[i] = odd[i % 6];
+        h[i] = i % 6 == 1 ? 0xff7f : 0x7f7f; /* the largest finite */
+    }
+    tg_kernels_get()->widen(sum, h, TG_BF16, N);
+    tg_kernels_get()->fold(sum, TG_F32, g, 1.0f, 0.0117f, N, NULL, 0);
+    tg_kernels_get()->narrow_stochastic(want, sum, TG_BF16, N, key, 0);
+    tg_kernels_get()->fold(h, TG_BF16, g, 1.0f, 0.0117f, N, &key, 0);
+    assert_memory_equal(h, want, sizeof h);
+    assert_int_equal(h[0], 0x7f7f);
+}
+
 static void test_fused(void **state)
 {
     (void)state;
     for_each_isa(check_fused);
+    for_each_isa(check_fold_of_odd_values);
 }
 
 /* ---- 8-bit codes ---- */
@@ -334,6 +355,33 @@ static void check_codes(void)
         assert_true(values[1] > 0 && values[1] < 4e-6f * scale);
         tg_kernels_get()->encode(again, &scale, values, is_signed, TG_CODES, NULL, 0);
         assert_memory_equal(codes, again, sizeof codes);
+    }
+}
+
+/* To nearest, no value is farther from its code than half the gap around it and 1/100 of the gap for arithmetic. */
+static void check_codes_nearest(void)
+{
+    enum { STEPS = 70001 };
+    for (int is_signed = 0; is_signed < 2; is_signed++) {
+        uint8_t codes[TG_CODES];
+        float map[TG_CODES], values[TG_CODES], back[TG_CODES], scale = 2.385f;
+        const size_t top = is_signed ? 127 : 255;
+        for (size_t i = 0; i < TG_CODES; i++)
+            codes[i] = (uint8_t)(i <= top ? i : 0);
+        tg_kernels_get()->decode(map, codes, &scale, is_signed, TG_CODES);
+        for (size_t s = 0; s < STEPS; s += TG_CODES - 1) {
+            values[0] = scale;
+            for (size_t i = 1; i < TG_CODES; i++) /* from the largest down to a third of the smallest code */
+                values[i] = scale * powf(map[1] / scale / 3, (float)(s + i - 1) / (float)(STEPS + TG_CODES));
+            tg_kernels_get()->encode(codes, &scale, values, is_signed, TG_CODES, NULL, 0);
+            tg_kernels_get()->decode(back, codes, &scale, is_signed, TG_CODES);
+            for (size_t i = 1; i < TG_CODES; i++) {
+                const size_t c = codes[i];
+                const float gap = values[i] > map[c] && c < top ? map[c + 1] - map[c] : map[c] - map[c > 0 ? c - 1 : 0];
+                if (!(fabsf(values[i] - back[i]) <= 0.51f * gap + 1e-6f * values[i]))
+                    fail_msg("signed %d: %a became code %zu, %a", is_signed, (double)values[i], c, (double)back[i]);
+            }
+        }
     }
 }
 
@@ -382,6 +430,7 @@ static void test_codes(void **state)
 {
     (void)state;
     for_each_isa(check_codes);
+    for_each_isa(check_codes_nearest);
     for_each_isa(check_codes_unbiased);
     for_each_isa(check_codes_of_odd_values);
 }

@@ -285,12 +285,44 @@ static void test_noise(void **state)
     }
 }
 
+/* More gradients than are looked at in one go: the tensor with a NaN stays, all others move as without a guard. */
+static void test_many_groups(void **state)
+{
+    (void)state;
+    enum { TENSORS = 5, VALUES = 600000, BAD = 3 };
+    float *g = malloc(VALUES * sizeof *g), *bad = malloc(VALUES * sizeof *bad);
+    assert_true(g != NULL && bad != NULL);
+    for (size_t i = 0; i < VALUES; i++)
+        bad[i] = g[i] = 1e-3f * ((float)(i % 977) - 488.3f);
+    bad[VALUES - 2] = NAN;
+    work w[2];
+    for (int guarded = 0; guarded < 2; guarded++) {
+        tg_grad grads[TENSORS];
+        work_create(&w[guarded], "adamw", (work_option[]){{"nan_guard", guarded ? "skip" : "off"}, {NULL, NULL}});
+        for (size_t k = 0; k < TENSORS; k++) {
+            work_add(&w[guarded], 1, VALUES, TG_MATRIX, (uint32_t)(3 + k), TG_F32);
+            grads[k] = (tg_grad){.data = guarded && k == BAD ? bad : g, .format = TG_F32};
+        }
+        work_start(&w[guarded]);
+        must(tg_optim_step(w[guarded].o, grads));
+    }
+    for (size_t k = 0; k < TENSORS; k++)
+        if (k != BAD)
+            assert_memory_equal(w[0].t[k].data, w[1].t[k].data, VALUES * sizeof(float));
+    for (size_t i = 0; i < VALUES; i++)
+        assert_true(((float *)w[1].t[BAD].data)[i] == input_weight(3 + BAD, i, TG_MATRIX));
+    work_destroy(&w[0]);
+    work_destroy(&w[1]);
+    free(g);
+    free(bad);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patterns),   cmocka_unit_test(test_found_anywhere), cmocka_unit_test(test_bad_tile_among_good),
         cmocka_unit_test(test_budget),     cmocka_unit_test(test_events),         cmocka_unit_test(test_error_mode),
-        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_noise),      cmocka_unit_test(test_many_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
