@@ -170,7 +170,7 @@ static size_t group_end(const tg_optim *o, const tg_grad *grads, size_t first)
         return o->entries;
     do
         bytes += grads[end].data == NULL ? 0 : o->entry[end].n * tg_format_bytes(grads[end].format);
-    while (++end < o->entries && bytes < GROUP_BYTES);
+    while (++end < o->entries && bytes < GROUP_BYTES * (1 + (size_t)tg_optim_threads(o) / 8));
     return end;
 }
 
