@@ -25,16 +25,16 @@ static void all_kinds_and_shapes(void **state)
 {
     (void)state;
     static const size_t shape[][3] = {{1, 1, 1}, {1, 7, 17}, {3, 5, 65}, {2, 9, 129}};
-    for (int half = 0; half < 2; half++)
+    for (int f = 0; f < REFERENCE_FORMATS; f++)
         for (int kind = 0; kind < TG_ACTIVATION_COUNT; kind++)
             for (size_t s = 0; s < 4; s++)
                 for (int twice = 0; twice < 2; twice++) { /* twice: backward must add */
                     harness h;
                     kind_now = (tg_activation_kind)kind;
-                    harness_begin(&h, TG_TRAIN, half ? TG_BF16 : TG_F32, shape[s][0], shape[s][1]);
+                    harness_begin(&h, TG_TRAIN, reference_formats[f].format, shape[s][0], shape[s][1]);
                     const int x = harness_input(&h, "x", shape[s][2]);
                     harness_probe(&h, tg_activation(h.graph, "act", x, kind_now), twice ? x : TG_NONE);
-                    reference_check(&h, &(reference){forward, half ? BF16_TOLERANCE : FP32_TOLERANCE});
+                    reference_check(&h, &(reference){forward, reference_formats[f].tolerance});
                     harness_end(&h);
                 }
 }

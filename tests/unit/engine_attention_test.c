@@ -164,6 +164,16 @@ static void bf16_matches_reference(void **state)
     }
 }
 
+static void fp16_matches_reference(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        attention_case c = cases[i];
+        c.activations = TG_F16;
+        compare(&c, 0.004, 0.008); /* 11 bits */
+    }
+}
+
 static void gradients_match_differences(void **state)
 {
     (void)state;
@@ -231,6 +241,8 @@ static void threads_change_nothing(void **state)
         attention_case c = cases[i];
         check_threads(&c);
         c.activations = TG_BF16;
+        check_threads(&c);
+        c.activations = TG_F16;
         check_threads(&c);
     }
     omp_set_num_threads(most);
@@ -335,6 +347,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fp32_matches_reference),
         cmocka_unit_test(bf16_matches_reference),
+        cmocka_unit_test(fp16_matches_reference),
         cmocka_unit_test(long_bf16_matches_reference),
         cmocka_unit_test(gradients_match_differences),
         cmocka_unit_test(gradients_are_added),

@@ -15,16 +15,16 @@ static void drops_and_scales(void **state)
 {
     (void)state;
     static const double rates[] = {0.07, 0.31, 0.9};
-    for (int half = 0; half < 2; half++)
+    for (int f = 0; f < REFERENCE_FORMATS; f++)
         for (size_t r = 0; r < 3; r++)
             for (int twice = 0; twice < 2; twice++) {
                 harness h;
-                harness_begin(&h, TG_TRAIN, half ? TG_BF16 : TG_F32, 3, 67);
+                harness_begin(&h, TG_TRAIN, reference_formats[f].format, 3, 67);
                 const int x = harness_input(&h, "x", 131);
                 harness_probe(&h, tg_dropout(h.graph, "drop", x, rates[r]), twice ? x : TG_NONE);
                 masked = &h;
                 rate_now = rates[r];
-                reference_check(&h, &(reference){forward, half ? BF16_TOLERANCE : FP32_TOLERANCE});
+                reference_check(&h, &(reference){forward, reference_formats[f].tolerance});
                 size_t dropped = 0;
                 for (size_t i = 0; i < h.output_values[0]; i++)
                     dropped += h.output[0][i] == 0;

@@ -30,15 +30,15 @@ static void all_shapes(void **state)
     (void)state;
     static const size_t shape[][3] = {{1, 1, 1}, {1, 7, 17}, {3, 5, 65}, {4, 33, 3}, {2, 70, 5003}};
     static const size_t vocab[] = {1, 13, 300, 70001, 260};
-    for (int half = 0; half < 2; half++)
-        for (int weights = 0; weights < 2; weights++)
+    for (int f = 0; f < REFERENCE_FORMATS; f++)
+        for (int w = 0; w < REFERENCE_FORMATS; w++)
             for (size_t s = 0; s < 5; s++)
                 for (int positions = 0; positions < 2; positions++) {
                     harness h;
-                    const int y = build(&h, half ? TG_BF16 : TG_F32, weights ? TG_BF16 : TG_F32, shape[s], vocab[s],
+                    const int y = build(&h, reference_formats[f].format, reference_formats[w].format, shape[s], vocab[s],
                                         positions ? shape[s][1] + 2 : 0);
                     harness_probe(&h, y, TG_NONE);
-                    reference_check(&h, &(reference){forward, half ? BF16_TOLERANCE : FP32_TOLERANCE});
+                    reference_check(&h, &(reference){forward, reference_formats[f].tolerance});
                     if (s == 4)
                         assert_true(h.tiles[0] > 1 && (!positions || h.tiles[1] > 1));
                     const size_t unseen = shape[s][1] * shape[s][2];
@@ -99,10 +99,10 @@ static void bad_gradients_are_rejected(void **state)
 {
     (void)state;
     static const float bad[] = {NAN, INFINITY, -INFINITY};
-    for (int half = 0; half < 2; half++)
+    for (int f = 0; f < REFERENCE_FORMATS; f++)
         for (size_t b = 0; b < 3; b++) {
             harness h;
-            const int y = build(&h, half ? TG_BF16 : TG_F32, TG_F32, (const size_t[]){2, 5, 700}, 11, 5);
+            const int y = build(&h, reference_formats[f].format, TG_F32, (const size_t[]){2, 5, 700}, 11, 5);
             harness_probe(&h, reference_poison(&h, y, bad[b]), TG_NONE);
             harness_run(&h);
             for (size_t w = 0; w < 2; w++) {

@@ -17,14 +17,14 @@ static void all_shapes(void **state)
 {
     (void)state;
     static const size_t shape[][3] = {{1, 1, 1}, {1, 7, 17}, {3, 5, 65}, {2, 9, 129}};
-    for (int half = 0; half < 2; half++)
+    for (int f = 0; f < REFERENCE_FORMATS; f++)
         for (size_t s = 0; s < 4; s++)
             for (int twice = 0; twice < 2; twice++) {
                 harness h;
-                harness_begin(&h, TG_TRAIN, half ? TG_BF16 : TG_F32, shape[s][0], shape[s][1]);
+                harness_begin(&h, TG_TRAIN, reference_formats[f].format, shape[s][0], shape[s][1]);
                 const int a = harness_input(&h, "a", shape[s][2]), b = harness_input(&h, "b", shape[s][2]);
                 harness_probe(&h, tg_gated(h.graph, "gate", a, b), twice ? a : TG_NONE);
-                reference_check(&h, &(reference){forward, half ? BF16_TOLERANCE : FP32_TOLERANCE});
+                reference_check(&h, &(reference){forward, reference_formats[f].tolerance});
                 harness_end(&h);
             }
 }

@@ -140,6 +140,16 @@ static void bf16_widened_matches_reference(void **state)
     unsetenv("TIGER_PRODUCTS");
 }
 
+#define FP16_TOLERANCE (BF16_TOLERANCE / 8)
+
+static void fp16_matches_reference(void **state)
+{
+    (void)state;
+    every_case(TG_F16, TG_F16, 1e-5, FP16_TOLERANCE);
+    every_case(TG_F16, TG_F32, 1e-5, FP16_TOLERANCE);
+    every_case(TG_F16, TG_BF16, 1e-5, FP16_TOLERANCE);
+}
+
 static void bf16_native_matches_reference(void **state)
 {
     (void)state;
@@ -273,8 +283,9 @@ static void unknown_target_is_refused(void **state)
 static void generation_gives_the_last_logits(void **state)
 {
     (void)state;
-    const tg_format formats[][2] = {{TG_F32, TG_F32}, {TG_F32, TG_BF16}, {TG_BF16, TG_BF16}, {TG_BF16, TG_F32}};
-    for (size_t f = 0; f < 4; f++) {
+    const tg_format formats[][2] = {{TG_F32, TG_F32}, {TG_F32, TG_BF16}, {TG_BF16, TG_BF16}, {TG_BF16, TG_F32},
+                                   {TG_F16, TG_F16}};
+    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
         const head_case c = {.batch = 1, .time = 4, .width = 3001, .vocab = 700, .activations = formats[f][0],
                              .weights = formats[f][1]};
         harness h;
@@ -299,6 +310,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fp32_matches_reference),
         cmocka_unit_test(bf16_widened_matches_reference),
+        cmocka_unit_test(fp16_matches_reference),
         cmocka_unit_test(bf16_native_matches_reference),
         cmocka_unit_test(chunks_match_reference),
         cmocka_unit_test(gradients_match_differences),

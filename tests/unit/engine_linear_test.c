@@ -120,6 +120,17 @@ static void bf16_widened_matches_reference(void **state)
     unsetenv("TIGER_PRODUCTS");
 }
 
+/* 11 bits; the largest value is about four times the rms. */
+#define FP16_TOLERANCE 0.004
+
+static void fp16_matches_reference(void **state)
+{
+    (void)state;
+    every_case(TG_F16, TG_F16, FP16_TOLERANCE);
+    every_case(TG_F16, TG_F32, FP16_TOLERANCE);
+    every_case(TG_F16, TG_BF16, FP16_TOLERANCE);
+}
+
 static void bf16_native_matches_reference(void **state)
 {
     (void)state;
@@ -228,9 +239,10 @@ static void threads_agree(void **state)
 static void few_tokens_give_the_same(void **state)
 {
     (void)state;
-    static const tg_format formats[][2] = {{TG_F32, TG_F32}, {TG_F32, TG_BF16}, {TG_BF16, TG_BF16}, {TG_BF16, TG_F16}};
+    static const tg_format formats[][2] = {{TG_F32, TG_F32}, {TG_F32, TG_BF16}, {TG_BF16, TG_BF16}, {TG_BF16, TG_F16},
+                                           {TG_F16, TG_F16}, {TG_F16, TG_F32}};
     setenv("TIGER_PRODUCTS", "widen", 1);
-    for (size_t f = 0; f < 4; f++)
+    for (size_t f = 0; f < sizeof formats / sizeof *formats; f++)
         for (size_t time = 1; time <= 5; time++)
             for (int swap = 0; swap < 2; swap++) {
                 const linear_case c = {.batch = 1, .time = time, .in = 700, .out = 1037, .in_by_out = swap != 0,
@@ -242,7 +254,9 @@ static void few_tokens_give_the_same(void **state)
                 build_in_mode(&generated, &c, TG_GENERATE);
                 generated.run.logits = &logits;
                 harness_run(&generated);
-                const float tolerance = c.activations == TG_F32 ? 2e-4f : 0.13f; /* half a last place of 32 */
+                const float tolerance = c.activations == TG_F32    ? 2e-4f
+                                        : c.activations == TG_BF16 ? 0.13f /* half a last place of 32 */
+                                                                   : 0.017f;
                 for (size_t i = 0; i < time * c.out; i++)
                     assert_true(fabsf(trained.output[0][i] - generated.output[0][i]) <= tolerance);
                 harness_end(&trained);
@@ -270,6 +284,7 @@ int main(void)
         cmocka_unit_test(fp32_matches_reference),
         cmocka_unit_test(other_weights_match_reference),
         cmocka_unit_test(bf16_widened_matches_reference),
+        cmocka_unit_test(fp16_matches_reference),
         cmocka_unit_test(bf16_native_matches_reference),
         cmocka_unit_test(mixed_native_matches_reference),
         cmocka_unit_test(unknown_arithmetic_is_refused),

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/kernels.h"
 #include "base/memory.h"
 #include "graph/run.h"
 #include "model/model.h"
@@ -60,11 +61,11 @@ static tg_model *model_of(const tg_model_config *config, tg_format format)
     for (size_t w = 0; w < tg_model_weight_count(model); w++) {
         const tg_param *param = tg_model_weight(model, w);
         for (size_t i = 0; i < param->rows * param->cols; i++) {
-            const float change = 0.19f * tg_random_normal(tg_key_make(11, w, 0, 0), (uint32_t)i);
-            if (format == TG_F32)
-                ((float *)param->data)[i] += change;
-            else
-                ((uint16_t *)param->data)[i] = tg_f32_to_bf16(tg_bf16_to_f32(((uint16_t *)param->data)[i]) + change);
+            char *value = (char *)param->data + i * tg_format_bytes(format);
+            float x;
+            tg_kernels_get()->widen(&x, value, format, 1);
+            x += 0.19f * tg_random_normal(tg_key_make(11, w, 0, 0), (uint32_t)i);
+            tg_kernels_get()->narrow(value, &x, format, 1);
         }
     }
     return model;
@@ -194,8 +195,8 @@ static void recomputation_gives_the_same_bits(void **state)
 {
     (void)state;
     for (size_t s = 0; s < SHAPES; s++)
-        for (int half = 0; half < 2; half++) {
-            const tg_format format = half ? TG_BF16 : TG_F32;
+        for (size_t f = 0; f < 3; f++) {
+            const tg_format format = (const tg_format[]){TG_F32, TG_BF16, TG_F16}[f];
             const tg_model_config config = config_of(&shapes[s]);
             tg_model *model = model_of(&config, format);
             gradients plain, again;
@@ -229,31 +230,43 @@ static void every_weight_is_completed_once(void **state)
     }
 }
 
-/* bf16 weights and activations: the gradient is that of fp32, up to the 8 digits of what passes. */
+/* 16-bit weights and activations: the gradient is that of fp32, up to the digits of what passes. */
+static void check_near_fp32(const shape *s, tg_format format, double loss_tolerance, double tolerance)
+{
+    const tg_model_config config = config_of(s);
+    tg_model *half = model_of(&config, format), *full = model_of(&config, TG_F32);
+    gradients g_half, g_full;
+    for (size_t w = 0; w < tg_model_weight_count(full); w++) /* the same values in both */
+        tg_kernels_get()->widen(full->weight[w].param.data, half->weight[w].param.data, format,
+                                full->weight[w].param.rows * full->weight[w].param.cols);
+    const double loss = train_once(&g_full, full, TG_F32, TG_RECOMPUTE_NONE);
+    assert_true(fabs(train_once(&g_half, half, format, TG_RECOMPUTE_NONE) - loss) < loss_tolerance * loss);
+    double difference = 0, size = 0;
+    for (size_t w = 0; w < tg_model_weight_count(full); w++)
+        for (size_t i = 0; i < full->weight[w].param.rows * full->weight[w].param.cols; i++) {
+            difference += pow(g_half.sum[w][i] - g_full.sum[w][i], 2);
+            size += pow(g_full.sum[w][i], 2);
+        }
+    if (!(difference < tolerance * tolerance * size))
+        fail_msg("%s: the gradient in %s is off by %g", s->options, tg_format_name(format), sqrt(difference / size));
+    release(&g_half);
+    release(&g_full);
+    tg_model_destroy(half);
+    tg_model_destroy(full);
+}
+
 static void bf16_is_near_fp32(void **state)
 {
     (void)state;
-    for (size_t s = 0; s < SHAPES; s++) {
-        const tg_model_config config = config_of(&shapes[s]);
-        tg_model *half = model_of(&config, TG_BF16), *full = model_of(&config, TG_F32);
-        gradients g_half, g_full;
-        for (size_t w = 0; w < tg_model_weight_count(full); w++) /* the same values in both */
-            for (size_t i = 0; i < full->weight[w].param.rows * full->weight[w].param.cols; i++)
-                ((float *)full->weight[w].param.data)[i] = tg_bf16_to_f32(((uint16_t *)half->weight[w].param.data)[i]);
-        const double loss = train_once(&g_full, full, TG_F32, TG_RECOMPUTE_NONE);
-        assert_true(fabs(train_once(&g_half, half, TG_BF16, TG_RECOMPUTE_NONE) - loss) < 0.02 * loss);
-        double difference = 0, size = 0;
-        for (size_t w = 0; w < tg_model_weight_count(full); w++)
-            for (size_t i = 0; i < full->weight[w].param.rows * full->weight[w].param.cols; i++) {
-                difference += pow(g_half.sum[w][i] - g_full.sum[w][i], 2);
-                size += pow(g_full.sum[w][i], 2);
-            }
-        assert_true(difference < 0.03 * 0.03 * size);
-        release(&g_half);
-        release(&g_full);
-        tg_model_destroy(half);
-        tg_model_destroy(full);
-    }
+    for (size_t s = 0; s < SHAPES; s++)
+        check_near_fp32(&shapes[s], TG_BF16, 0.02, 0.03);
+}
+
+static void fp16_is_near_fp32(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < SHAPES; s++)
+        check_near_fp32(&shapes[s], TG_F16, 0.0025, 0.004);
 }
 
 /* ---- the cache ---- */
@@ -368,6 +381,7 @@ int main(void)
         cmocka_unit_test(recomputation_gives_the_same_bits),
         cmocka_unit_test(every_weight_is_completed_once),
         cmocka_unit_test(bf16_is_near_fp32),
+        cmocka_unit_test(fp16_is_near_fp32),
         cmocka_unit_test(cache_equals_full_forward),
         cmocka_unit_test(long_input_keeps_its_end),
         cmocka_unit_test(generator_survives_lack_of_memory),

@@ -29,15 +29,15 @@ static void all_shapes(void **state)
 {
     (void)state;
     static const size_t shape[][3] = {{1, 1, 1}, {1, 7, 17}, {3, 5, 65}, {5, 29, 17}, {1, 3, 1025}};
-    for (int half = 0; half < 2; half++)
-        for (int weights = 0; weights < 2; weights++)
+    for (int f = 0; f < REFERENCE_FORMATS; f++)
+        for (int w = 0; w < REFERENCE_FORMATS; w++)
             for (size_t s = 0; s < 5; s++)
                 for (int way = 0; way < 2; way++) {
                     harness h;
                     const int y =
-                        build(&h, half ? TG_BF16 : TG_F32, weights ? TG_BF16 : TG_F32, shape[s]);
+                        build(&h, reference_formats[f].format, reference_formats[w].format, shape[s]);
                     harness_probe(&h, y, way == 1 ? h.graph->op[0].output[0] : TG_NONE);
-                    reference_check(&h, &(reference){forward, half ? BF16_TOLERANCE : FP32_TOLERANCE});
+                    reference_check(&h, &(reference){forward, reference_formats[f].tolerance});
                     harness_end(&h);
                 }
 }
@@ -46,10 +46,10 @@ static void bad_gradients_are_rejected(void **state)
 {
     (void)state;
     static const float bad[] = {NAN, INFINITY, -INFINITY};
-    for (int half = 0; half < 2; half++)
+    for (int f = 0; f < REFERENCE_FORMATS; f++)
         for (size_t b = 0; b < 3; b++) {
             harness h;
-            const int y = build(&h, half ? TG_BF16 : TG_F32, TG_F32, (const size_t[]){2, 11, 17});
+            const int y = build(&h, reference_formats[f].format, TG_F32, (const size_t[]){2, 11, 17});
             harness_probe(&h, reference_poison(&h, y, bad[b]), TG_NONE);
             harness_run(&h);
             for (size_t w = 1; w < 2; w++) {

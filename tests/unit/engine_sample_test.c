@@ -180,8 +180,9 @@ static void samples_in_other_ways(void **state)
 {
     (void)state;
     static collected a;
-    const tg_precision precisions[] = {TG_PRECISION_FP32, TG_PRECISION_MIXED, TG_PRECISION_BF16};
-    for (size_t p = 0; p < 3; p++) {
+    const tg_precision precisions[] = {TG_PRECISION_FP32, TG_PRECISION_MIXED, TG_PRECISION_BF16,
+                                       TG_PRECISION_FP16};
+    for (size_t p = 0; p < sizeof precisions / sizeof *precisions; p++) {
         a.bytes = 0;
         const tg_sample_config config = {.directory = directory, .prompt = "", .tokens = 30, .precision = precisions[p]};
         ok(tg_sample(&config, collect, &a));
@@ -212,6 +213,8 @@ static void evaluation_counts_every_target_once(void **state)
     assert_true(fabs(loss - other) < 1e-6);
     ok(tg_evaluate(&other, NULL, directory, text_file, 5, TG_PRECISION_BF16));
     assert_true(fabs(loss - other) < 0.02);
+    ok(tg_evaluate(&other, NULL, directory, text_file, 5, TG_PRECISION_FP16));
+    assert_true(fabs(loss - other) < 0.0025);
     assert_int_equal(tg_evaluate(&other, NULL, directory, text_file, 0, TG_PRECISION_FP32), TG_EINVAL);
     assert_int_not_equal(tg_evaluate(&other, NULL, directory, "/nonexistent/text", 1, TG_PRECISION_FP32), TG_OK);
 }

@@ -201,6 +201,11 @@ static inline int harness_weight(harness *h, const char *name, size_t rows, size
     return w;
 }
 
+static inline float harness_rounded(float x, tg_format format)
+{
+    return format == TG_BF16 ? tg_bf16_to_f32(tg_f32_to_bf16(x)) : format == TG_F16 ? tg_f16_to_f32(tg_f32_to_f16(x)) : x;
+}
+
 /* An activation (batch * time, cols) whose gradient is wanted; its values are those of weight h->model.weights - 1. */
 static inline int harness_input(harness *h, const char *name, size_t cols)
 {
@@ -208,8 +213,8 @@ static inline int harness_input(harness *h, const char *name, size_t cols)
     const int w = harness_weight(h, name, rows, cols, TG_F32, 1.0);
     h->is_input[w] = true;
     float *values = h->weight[w].param.data;
-    for (size_t i = 0; i < rows * cols && h->graph->format == TG_BF16; i++) /* what the layer will see */
-        values[i] = tg_bf16_to_f32(tg_f32_to_bf16(values[i]));
+    for (size_t i = 0; i < rows * cols; i++) /* what the layer will see */
+        values[i] = harness_rounded(values[i], h->graph->format);
     const int x = tg_graph_tensor(h->graph, h->graph->format, rows, cols);
     tg_op *op = tg_graph_op(h->graph, &harness_source, name);
     assert_non_null(op);
