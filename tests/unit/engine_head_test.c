@@ -280,6 +280,194 @@ static void unknown_target_is_refused(void **state)
     harness_end(&h);
 }
 
+/* ---- labels drawn from the model's own output ---- */
+
+#define CODE 1000 /* a label is 1000 high + low */
+
+/* x (M,3) is (a, 0, 0) and W (V,3) is (logit, high, low): dx tells mean - drawn of both parts of each row's label. */
+static void build_labels(harness *h, const head_case *c)
+{
+    build(h, c, TG_TRAIN, 1.0);
+    float *x = h->weight[0].param.data, *w = h->weight[1].param.data;
+    for (size_t t = 0; t < c->batch * c->time; t++) {
+        x[3 * t] = 1.5f;
+        x[3 * t + 1] = x[3 * t + 2] = 0;
+    }
+    for (size_t j = 0; j < c->vocab; j++) {
+        w[3 * j] = tg_random_normal(tg_key_make(31, 0, 0, 0), (uint32_t)j);
+        w[3 * j + 1] = (float)(j / CODE);
+        w[3 * j + 2] = (float)(j % CODE);
+    }
+}
+
+/* share (V) <- the softmax, the same for every row. */
+static void softmax(double *share, const harness *h, size_t vocab)
+{
+    const float *w = h->weight[1].param.data;
+    double sum = 0;
+    for (size_t j = 0; j < vocab; j++)
+        sum += share[j] = exp(1.5 * (double)w[3 * j]);
+    for (size_t j = 0; j < vocab; j++)
+        share[j] /= sum;
+}
+
+/* The labels that the last run drew, out of dx; those of ignored targets are -1. */
+static void read_labels(int32_t *label, const harness *h, const head_case *c, const double *share)
+{
+    double high = 0, low = 0;
+    for (size_t j = 0; j < c->vocab; j++) {
+        high += share[j] * (double)(j / CODE);
+        low += share[j] * (double)(j % CODE);
+    }
+    for (size_t t = 0; t < c->batch * c->time; t++) {
+        const double n = (double)h->run.targets_counted, scale = h->run.loss_scale > 0 ? h->run.loss_scale : 1;
+        const double a = high - n * (double)h->grad[0][3 * t + 1] / scale, b = low - n * (double)h->grad[0][3 * t + 2] / scale;
+        label[t] = -1;
+        if (h->targets[t] < 0) {
+            assert_true(h->grad[0][3 * t] == 0 && h->grad[0][3 * t + 1] == 0 && h->grad[0][3 * t + 2] == 0);
+            continue;
+        }
+        if (!(fabs(a - round(a)) < 0.25 && fabs(b - round(b)) < 0.25))
+            fail_msg("row %zu: the label's parts are %g and %g", t, a, b);
+        label[t] = (int32_t)(CODE * round(a) + round(b));
+        assert_true(label[t] >= 0 && (size_t)label[t] < c->vocab);
+    }
+}
+
+#define BUCKETS 11 /* of labels; chi^2 of 10 degrees is above 35.6 once in 10000 tries */
+#define CHI_SQUARE_MOST 35.6
+
+/* `updates` runs' draws, all rows', against the shares of each bucket. */
+static void check_distribution(const head_case *c, uint64_t updates)
+{
+    const size_t m = c->batch * c->time;
+    double seen[BUCKETS] = {0}, wanted[BUCKETS] = {0}, chi_square = 0, draws = 0;
+    double *share = calloc(c->vocab, sizeof *share);
+    int32_t *label = calloc(m, sizeof *label);
+    harness h;
+    build_labels(&h, c);
+    softmax(share, &h, c->vocab);
+    h.run.draws_labels = true;
+    for (h.run.update = 0; h.run.update < updates; h.run.update++) {
+        harness_run(&h);
+        read_labels(label, &h, c, share);
+        for (size_t t = 0; t < m; t++)
+            if (label[t] >= 0)
+                draws++, seen[(size_t)label[t] * BUCKETS / c->vocab]++;
+    }
+    for (size_t j = 0; j < c->vocab; j++)
+        wanted[j * BUCKETS / c->vocab] += draws * share[j];
+    for (size_t b = 0; b < BUCKETS; b++)
+        chi_square += (seen[b] - wanted[b]) * (seen[b] - wanted[b]) / wanted[b];
+    if (!(chi_square < CHI_SQUARE_MOST))
+        fail_msg("chi^2 of %g draws is %g", draws, chi_square);
+    free(share);
+    free(label);
+    harness_end(&h);
+}
+
+static const head_case few_labels = {.batch = 3, .time = 100, .width = 3, .vocab = BUCKETS};
+static const head_case many_labels = {.batch = 2, .time = 45, .width = 3, .vocab = 400003}; /* two panels, two chunks */
+
+static void drawn_labels_follow_the_softmax(void **state)
+{
+    (void)state;
+    static const tg_format formats[] = {TG_F32, TG_BF16, TG_F16};
+    for (size_t f = 0; f < 3; f++) {
+        head_case c = few_labels;
+        c.activations = formats[f];
+        check_distribution(&c, 40); /* 9600 draws */
+    }
+    check_distribution(&many_labels, 7); /* 504 */
+}
+
+/* Gradients with drawn labels are those of the same labels as targets, and the loss is that of the true targets. */
+static void drawn_labels_are_targets(void **state)
+{
+    (void)state;
+    const head_case *const all[] = {&few_labels, &many_labels};
+    for (size_t i = 0; i < 2; i++) {
+        const head_case *c = all[i];
+        const size_t m = c->batch * c->time;
+        double *share = calloc(c->vocab, sizeof *share);
+        int32_t *label = calloc(m, sizeof *label);
+        harness drawn, given;
+        build_labels(&drawn, c);
+        build_labels(&given, c);
+        softmax(share, &drawn, c->vocab);
+        const double loss = harness_run(&given);
+        drawn.run.draws_labels = true;
+        assert_true(harness_run(&drawn) == loss);
+        read_labels(label, &drawn, c, share);
+        size_t moved = 0;
+        for (size_t t = 0; t < m; t++)
+            moved += label[t] != given.targets[t] && label[t] >= 0;
+        assert_true(moved > m / 2);
+        for (size_t t = 0; t < m; t++)
+            given.targets[t] = label[t];
+        assert_true(harness_run(&given) != loss);
+        for (int w = 0; w < 2; w++)
+            assert_memory_equal(drawn.grad[w], given.grad[w], harness_values(&given, w) * sizeof(float));
+        free(share);
+        free(label);
+        harness_end(&drawn);
+        harness_end(&given);
+    }
+}
+
+/* Draws are a function of seed, update, micro-step and place: not of threads, and others with each of them. */
+static void draws_follow_their_key(void **state)
+{
+    (void)state;
+    const size_t m = 300;
+    const int most = omp_get_max_threads();
+    double share[BUCKETS];
+    int32_t first[300], label[300];
+    for (int way = 0; way < 6; way++) {
+        harness h;
+        omp_set_num_threads(way < 3 ? way + 1 : most);
+        build_labels(&h, &few_labels);
+        softmax(share, &h, BUCKETS);
+        h.run.draws_labels = true;
+        h.run.update += way == 3;
+        h.run.micro_step += way == 4;
+        h.run.seed += way == 5;
+        harness_run(&h);
+        read_labels(way == 0 ? first : label, &h, &few_labels, share);
+        size_t differ = 0;
+        for (size_t t = 0; t < m && way > 0; t++)
+            differ += label[t] != first[t];
+        if (way > 0 && way < 3)
+            assert_int_equal(differ, 0);
+        if (way >= 3)
+            assert_true(differ > m / 3);
+        harness_end(&h);
+    }
+    omp_set_num_threads(most);
+}
+
+/* ---- loss scaling ---- */
+
+/* A power of two passes through sums and products exactly; the loss does not have it. */
+static void loss_scale_multiplies_gradients_exactly(void **state)
+{
+    (void)state;
+    const head_case c = {.batch = 3, .time = 5, .width = 24, .vocab = 65, .smoothing = 0.137};
+    harness plain, scaled;
+    build(&plain, &c, TG_TRAIN, 1.7);
+    const double loss = harness_run(&plain);
+    for (double scale = 0.25; scale <= 0x1p24; scale *= 64) {
+        build(&scaled, &c, TG_TRAIN, 1.7);
+        scaled.run.loss_scale = scale;
+        assert_true(harness_run(&scaled) == loss);
+        for (int w = 0; w < 2; w++)
+            for (size_t i = 0; i < harness_values(&plain, w); i++)
+                assert_true(scaled.grad[w][i] == (float)scale * plain.grad[w][i]);
+        harness_end(&scaled);
+    }
+    harness_end(&plain);
+}
+
 static void generation_gives_the_last_logits(void **state)
 {
     (void)state;
@@ -319,6 +507,10 @@ int main(void)
         cmocka_unit_test(bad_values_of_later_chunks_are_caught),
         cmocka_unit_test(all_targets_ignored_is_a_loss_of_zero),
         cmocka_unit_test(unknown_target_is_refused),
+        cmocka_unit_test(drawn_labels_follow_the_softmax),
+        cmocka_unit_test(drawn_labels_are_targets),
+        cmocka_unit_test(draws_follow_their_key),
+        cmocka_unit_test(loss_scale_multiplies_gradients_exactly),
         cmocka_unit_test(generation_gives_the_last_logits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

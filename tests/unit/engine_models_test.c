@@ -112,7 +112,9 @@ static void check_refuses_nonsense(void **state)
 typedef struct gradients {
     const tg_model *model;
     float *sum[64];
-    size_t completed[64];
+    size_t completed[64], rejected[64], tiles[64], bad_tiles[64];
+    double loss_scale; /* what the run is given */
+    bool draws_labels;
 } gradients;
 
 static tg_status take_tile(void *ctx, size_t weight, size_t row, size_t rows, const float *tile)
@@ -121,6 +123,11 @@ static tg_status take_tile(void *ctx, size_t weight, size_t row, size_t rows, co
     const tg_param *param = tg_model_weight(g->model, weight);
     assert_true(row + rows <= param->rows);
     assert_int_equal(g->completed[weight], 0);
+    g->tiles[weight]++;
+    if (!tg_kernels_get()->all_finite(tile, TG_F32, rows * param->cols)) { /* as the optimizer does: dropped as a whole */
+        g->bad_tiles[weight]++;
+        return TG_OK;
+    }
     for (size_t i = 0; i < rows * param->cols; i++)
         g->sum[weight][row * param->cols + i] += tile[i];
     return TG_OK;
@@ -138,9 +145,8 @@ static tg_status take_rows(void *ctx, size_t weight, const uint32_t *index, size
 
 static tg_status take_reject(void *ctx, size_t weight)
 {
-    (void)ctx;
-    (void)weight;
-    fail_msg("a gradient was rejected");
+    assert_true(weight < 64); /* not all of them: the loss is good */
+    ((gradients *)ctx)->rejected[weight]++;
     return TG_OK;
 }
 
@@ -161,13 +167,14 @@ static void fill_batch(uint32_t *tokens, int32_t *targets)
     }
 }
 
-static double train_once(gradients *g, tg_model *model, tg_format activations, tg_recompute recompute)
+/* One run into g, whose loss_scale and draws_labels are set. */
+static double train_into(gradients *g, tg_model *model, tg_format activations, tg_recompute recompute)
 {
     uint32_t tokens[BATCH * TIME];
     int32_t targets[BATCH * TIME];
     tg_graph *graph;
     fill_batch(tokens, targets);
-    *g = (gradients){.model = model};
+    *g = (gradients){.model = model, .loss_scale = g->loss_scale, .draws_labels = g->draws_labels};
     assert_true(tg_model_weight_count(model) <= 64);
     for (size_t w = 0; w < tg_model_weight_count(model); w++)
         g->sum[w] = tg_heap_alloc(tg_model_weight(model, w)->rows * tg_model_weight(model, w)->cols, sizeof(float));
@@ -179,10 +186,22 @@ static double train_once(gradients *g, tg_model *model, tg_format activations, t
                   .seed = 21,
                   .update = 4,
                   .micro_step = 2,
+                  .loss_scale = g->loss_scale,
+                  .draws_labels = g->draws_labels,
                   .sink = {take_tile, take_rows, take_reject, take_complete, g}};
     ok(tg_graph_run(graph, &run));
     tg_graph_destroy(graph);
     return run.loss;
+}
+
+static double train_once(gradients *g, tg_model *model, tg_format activations, tg_recompute recompute)
+{
+    g->loss_scale = 0;
+    g->draws_labels = false;
+    const double loss = train_into(g, model, activations, recompute);
+    for (size_t w = 0; w < tg_model_weight_count(model); w++)
+        assert_int_equal(g->rejected[w], 0);
+    return loss;
 }
 
 static void release(gradients *g)
@@ -191,28 +210,34 @@ static void release(gradients *g)
         tg_heap_free(g->sum[w]);
 }
 
+static void check_recomputation(const shape *s, tg_format format, bool draws_labels)
+{
+    const tg_model_config config = config_of(s);
+    tg_model *model = model_of(&config, format);
+    gradients plain = {.draws_labels = draws_labels}, again = plain;
+    const double loss = train_into(&plain, model, format, TG_RECOMPUTE_NONE);
+    for (int r = TG_RECOMPUTE_BLOCK; r <= TG_RECOMPUTE_SQRT; r++) {
+        const double other = train_into(&again, model, format, (tg_recompute)r);
+        assert_memory_equal(&loss, &other, sizeof loss);
+        for (size_t w = 0; w < tg_model_weight_count(model); w++) {
+            const tg_param *param = tg_model_weight(model, w);
+            assert_memory_equal(plain.sum[w], again.sum[w], param->rows * param->cols * sizeof(float));
+            assert_int_equal(plain.rejected[w] + again.rejected[w], 0);
+        }
+        release(&again);
+    }
+    release(&plain);
+    tg_model_destroy(model);
+}
+
 static void recomputation_gives_the_same_bits(void **state)
 {
     (void)state;
+    static const tg_format formats[] = {TG_F32, TG_BF16, TG_F16};
     for (size_t s = 0; s < SHAPES; s++)
-        for (size_t f = 0; f < 3; f++) {
-            const tg_format format = (const tg_format[]){TG_F32, TG_BF16, TG_F16}[f];
-            const tg_model_config config = config_of(&shapes[s]);
-            tg_model *model = model_of(&config, format);
-            gradients plain, again;
-            const double loss = train_once(&plain, model, format, TG_RECOMPUTE_NONE);
-            for (int r = TG_RECOMPUTE_BLOCK; r <= TG_RECOMPUTE_SQRT; r++) {
-                const double other = train_once(&again, model, format, (tg_recompute)r);
-                assert_memory_equal(&loss, &other, sizeof loss);
-                for (size_t w = 0; w < tg_model_weight_count(model); w++) {
-                    const tg_param *param = tg_model_weight(model, w);
-                    assert_memory_equal(plain.sum[w], again.sum[w], param->rows * param->cols * sizeof(float));
-                }
-                release(&again);
-            }
-            release(&plain);
-            tg_model_destroy(model);
-        }
+        for (size_t f = 0; f < 3; f++)
+            for (int draws = 0; draws < 2; draws++)
+                check_recomputation(&shapes[s], formats[f], draws != 0);
 }
 
 static void every_weight_is_completed_once(void **state)
@@ -267,6 +292,55 @@ static void fp16_is_near_fp32(void **state)
     (void)state;
     for (size_t s = 0; s < SHAPES; s++)
         check_near_fp32(&shapes[s], TG_F16, 0.0025, 0.004);
+}
+
+/* ---- loss scaling ---- */
+
+/* fp32: every gradient of a model is the power of two times what it was. Attention's and the norms' sums too. */
+static void loss_scale_multiplies_every_gradient_exactly(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < SHAPES; s++) {
+        const tg_model_config config = config_of(&shapes[s]);
+        tg_model *model = model_of(&config, TG_F32);
+        gradients plain, scaled = {.loss_scale = 4096};
+        const double loss = train_once(&plain, model, TG_F32, TG_RECOMPUTE_NONE);
+        assert_true(train_into(&scaled, model, TG_F32, TG_RECOMPUTE_NONE) == loss);
+        for (size_t w = 0; w < tg_model_weight_count(model); w++)
+            for (size_t i = 0; i < model->weight[w].param.rows * model->weight[w].param.cols; i++)
+                assert_true(scaled.sum[w][i] == 4096 * plain.sum[w][i]);
+        release(&plain);
+        release(&scaled);
+        tg_model_destroy(model);
+    }
+}
+
+/* A scale under which gradients overflow fp16 on their way back: the loss stays good, and a weight whose gradient is bad
+ * is rejected or gets it as one tile, which the sink drops: never a part of it. */
+static void overflow_never_leaves_a_part(void **state)
+{
+    (void)state;
+    for (size_t s = 0; s < SHAPES; s++) {
+        const tg_model_config config = config_of(&shapes[s]);
+        tg_model *model = model_of(&config, TG_F16);
+        gradients plain, scaled = {.loss_scale = 0x1p24};
+        const double loss = train_once(&plain, model, TG_F16, TG_RECOMPUTE_NONE);
+        assert_true(train_into(&scaled, model, TG_F16, TG_RECOMPUTE_NONE) == loss);
+        size_t bad = 0;
+        for (size_t w = 0; w < tg_model_weight_count(model); w++) {
+            bad += scaled.rejected[w] + scaled.bad_tiles[w];
+            assert_int_equal(scaled.completed[w], 1);
+            assert_int_equal(plain.bad_tiles[w], 0);
+            if (scaled.bad_tiles[w] > 0)
+                assert_int_equal(scaled.tiles[w], 1);
+            else if (scaled.rejected[w] > 0 && !model->weight[w].param.many_uses)
+                assert_int_equal(scaled.tiles[w], 0);
+        }
+        assert_true(bad > tg_model_weight_count(model) / 2);
+        release(&plain);
+        release(&scaled);
+        tg_model_destroy(model);
+    }
 }
 
 /* ---- the cache ---- */
@@ -382,6 +456,8 @@ int main(void)
         cmocka_unit_test(every_weight_is_completed_once),
         cmocka_unit_test(bf16_is_near_fp32),
         cmocka_unit_test(fp16_is_near_fp32),
+        cmocka_unit_test(loss_scale_multiplies_every_gradient_exactly),
+        cmocka_unit_test(overflow_never_leaves_a_part),
         cmocka_unit_test(cache_equals_full_forward),
         cmocka_unit_test(long_input_keeps_its_end),
         cmocka_unit_test(generator_survives_lack_of_memory),
