@@ -235,7 +235,7 @@ tg_status tg_optim_observe(tg_optim *o, const tg_grad *grads, tg_estimate estima
     }
     for (size_t i = 0; i < o->entries; i++) {
         tg_entry *e = &o->entry[i];
-        if (e->accepted == 0)
+        if (e->accepted < o->window) /* a part would be no estimate: of a difference, one side */
             continue;
         const double unscale = grads == NULL || grads[i].scale <= 0 ? 1 : 1 / (double)grads[i].scale;
         if (grads == NULL)

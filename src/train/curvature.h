@@ -4,6 +4,9 @@
 
 #include "train/session.h"
 
+/* Whether the optimizer's options, and the format of the weights, let it observe at all. */
+tg_status tg_curvature_check(const tg_session *session);
+
 /* Bytes beside the plan of the graph: a copy of the weights, for Hutchinson's estimate. */
 size_t tg_curvature_bytes(const tg_session *session);
 tg_status tg_curvature_allocate(tg_session *session);

@@ -86,7 +86,7 @@ class Training(Case):
 
     def test_loss_falls_with_every_model_and_precision(self):
         for model in ("gpt2", "llama"):
-            for precision in ("fp32", "mixed", "bf16"):
+            for precision in ("fp32", "mixed", "bf16", "fp16"):
                 with self.subTest(model=model, precision=precision):
                     out = self.train(f"{model}-{precision}", "--model", model, "--precision", precision, "--updates",
                                      150, "--lr", "1e-2", "--schedule", "warmup:10 > cosine:min=0.1").stdout
@@ -160,6 +160,122 @@ class Stopping(Case):
         trainer.write_text(re.sub(r'"stage": 2', '"stage": 1', trainer.read_text()))
         done = self.tiger("train", "--out", "run", "--resume", "--updates", 401, status=1)
         self.assertIn("trainer.json: the schedule of lr has no stage 1 that watches evaluations", done.stderr)
+
+
+class GoingOn(Case):
+    """Runs with a checkpoint in the middle, taken up again from there."""
+    FLAGS = ["--data", "text.txt", "--threads", "1", "--layers", "1", "--heads", "2", "--width", "16", "--context", "8",
+             "--batch", "2", "--schedule", "constant", "--updates", "6", "--save-every", "3"]
+
+    def whole_and_resumed(self, name, *flags, resume=()):
+        """The run's output, after a check that going on from its third update ends in the same bits."""
+        done = self.tiger("train", "--out", name, *self.FLAGS, *flags)
+        whole = digest(self.model_of(done.stdout))
+        losses = [float(x) for x in re.findall(r"loss ([-\w.]+)", done.stdout)]
+        self.assertTrue(losses and all(math.isfinite(x) for x in losses), done.stdout)
+        shutil.rmtree(self.at / name / "checkpoint-00000006")
+        again = self.tiger("train", "--out", name, "--resume", *resume)
+        self.assertIn("resuming after update 3", again.stdout)
+        self.assertEqual(digest(self.model_of(again.stdout)), whole)
+        return done
+
+    def test_every_optimizer(self):
+        names = re.findall(r"^  (\w+) ", self.tiger("list", "optimizers").stdout, re.MULTILINE)
+        self.assertGreater(len(names), 20)
+        for name in names:
+            for precision in ("fp32", "bf16"):
+                with self.subTest(optimizer=name, precision=precision):
+                    self.whole_and_resumed(f"{name}-{precision}", "--optimizer", name, "--precision", precision)
+
+    def test_sophia_with_every_estimate(self):
+        for hessian, precision in (("gnb", "fp32"), ("gnb", "bf16"), ("gnb", "fp16"), ("hutchinson", "fp32"),
+                                   ("hutchinson", "mixed")):
+            with self.subTest(hessian=hessian, precision=precision):
+                self.whole_and_resumed(f"{hessian}-{precision}", "--optimizer", "sophia", "--hessian", hessian,
+                                       "--interval", 2, "--precision", precision, "--accumulate", 2)
+
+    def test_fp16(self):
+        for optimizer in ("tiger", "adamw"):
+            with self.subTest(optimizer=optimizer):
+                self.whole_and_resumed(optimizer, "--precision", "fp16", "--optimizer", optimizer, "--dropout", "0.1",
+                                       "--accumulate", 2)
+
+    def test_state_file(self):
+        for optimizer in ("tiger", "adamw"):
+            flags = ["--optimizer", optimizer]
+            plain = self.tiger("train", "--out", f"{optimizer}-plain", *self.FLAGS, *flags)
+            whole = digest(self.model_of(plain.stdout))
+            done = self.whole_and_resumed(optimizer, *flags, "--state-file", "states", resume=("--state-file", "states"))
+            self.assertFalse((self.at / "states").exists())
+            self.assertEqual(digest(self.model_of(done.stdout)), whole)  # the resumed run's, by the same name
+
+    def test_state_file_is_refused(self):
+        (self.at / "taken").write_text("mine")
+        for name, message in (("taken", "taken: there is a file of that name already"),
+                              ("nowhere/states", "nowhere/states: No such file or directory")):
+            done = self.tiger("train", "--out", "run", *self.FLAGS, "--state-file", name, status=1)
+            self.assertEqual(done.stderr, f"tiger train: {message}\n")
+            self.assertFalse((self.at / "run").exists())
+        self.assertEqual((self.at / "taken").read_text(), "mine")
+
+    def test_what_cannot_be_estimated_is_refused_before_anything_is_written(self):
+        for flags, message in ((["--gradients", "released"], "it needs gradients=buffered"),
+                               (["--hessian", "hutchinson", "--precision", "bf16"], "or hessian=gnb"),
+                               (["--hessian", "hutchinson", "--precision", "fp16"], "or hessian=gnb")):
+            done = self.tiger("train", "--out", "run", *self.FLAGS, "--optimizer", "sophia", *flags, status=1)
+            self.assertEqual(len(done.stderr.splitlines()), 1)
+            self.assertIn(message, done.stderr)
+            self.assertFalse((self.at / "run").exists())
+
+
+class LossScale(Case):
+    def setUp(self):
+        super().setUp()
+        out = self.train("run", "--precision", "fp16", "--updates", 20, "--schedule", "constant").stdout
+        self.trainer = self.model_of(out) / "trainer.json"
+
+    def edit(self, pattern, to):
+        text, count = re.subn(pattern, to, self.trainer.read_text())
+        self.assertEqual(count, 1)
+        self.trainer.write_text(text)
+
+    def test_is_kept(self):
+        self.assertEqual(json.loads(self.trainer.read_text())["loss_scale"], {"scale": 65536.0, "good": 20})
+        plain = self.train("plain", "--updates", 2).stdout
+        self.assertNotIn("loss_scale", json.loads((self.model_of(plain) / "trainer.json").read_text()))
+
+    def test_overflows_halve_it_and_training_goes_on(self):
+        self.edit(r'"scale": 65536.0', '"scale": 1099511627776.0')
+        done = self.tiger("train", "--out", "run", "--resume", "--updates", 80)
+        scales = re.findall(r"^update (\d+): gradients overflowed fp16 and were left out: the loss scale is (\S+) now$",
+                            done.stdout, re.MULTILINE)
+        self.assertGreater(len(scales), 5)
+        for i, (update, scale) in enumerate(scales):
+            self.assertEqual((int(update), float(scale)), (21 + i, float(f"{2.0 ** (39 - i):g}")))
+        self.assertNotIn("nan", done.stdout)
+        losses = [float(x) for x in re.findall(r"^update \d+/80 loss (\S+)", done.stdout, re.MULTILINE)]
+        self.assertLess(losses[-1], losses[0])
+        rows = [json.loads(line) for line in (self.at / "run/metrics.jsonl").read_text().splitlines()]
+        self.assertEqual([row["loss_scale"] for row in rows if "loss_scale" in row],
+                         [2.0 ** (39 - i) for i in range(len(scales))])
+        self.assertFalse([row for row in rows if "event" in row])
+
+    def test_nothing_helps_against_a_bad_model(self):
+        done = self.train("bad", "--precision", "fp16", "--optimizer", "sgd", "--lr", "1e6", "--updates", 40,
+                          "--schedule", "constant", status=1)
+        self.assertIn("the loss scale is 1 now", done.stdout)
+        self.assertEqual(done.stderr, "tiger train: gradients are not finite in fp16 even without loss scaling: lower the "
+                                      "learning rate, or train with precision bf16\n")
+
+    def test_damage_is_refused(self):
+        whole = self.trainer.read_text()
+        for to in ('{"scale": 3.0, "good": 4}', '{"scale": 0.5, "good": 4}', '{"scale": -65536.0, "good": 4}',
+                   '{"scale": 65536.0}', '{"good": 4}', '{"scale": 65536.0, "good": -1}', '{"scale": "8", "good": 4}',
+                   '{"scale": 1e300, "good": 4}', '7'):
+            self.trainer.write_text(whole)
+            self.edit(r'"loss_scale": \{[^}]*\}', f'"loss_scale": {to}')
+            done = self.tiger("train", "--out", "run", "--resume", "--updates", 21, status=1)
+            self.assertIn('trainer.json: "loss_scale" is missing or not what it should be', done.stderr, to)
 
 
 class Scheduling(Case):

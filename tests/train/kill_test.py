@@ -13,7 +13,8 @@ import support
 OPTIONS = dict(layers=2, heads=2, width=32, context=16, batch=4, updates=600, eval_every=50, save_every=10, keep=2,
                log_every=5, threads=2, lr="5e-3", schedule="warmup:20 > cosine:min=0.1", dropout=0.1)
 VARIANTS = [dict(optimizer="tiger", precision="bf16", accumulate=2), dict(optimizer="adamw", precision="fp32"),
-            dict(optimizer="tiger", precision="bf16", rounding="kahan", recompute="block", model="llama", dropout=0)]
+            dict(optimizer="tiger", precision="bf16", rounding="kahan", recompute="block", model="llama", dropout=0),
+            dict(optimizer="adamw", precision="fp16", accumulate=2)]
 
 
 def killed_run(tiger, words, kills, seconds, rng):

@@ -34,6 +34,8 @@ static void all_shapes(void **state)
         for (int w = 0; w < REFERENCE_FORMATS; w++)
             for (size_t s = 0; s < 5; s++)
                 for (int positions = 0; positions < 2; positions++) {
+                    if (s == 4 && w != 0 && w != f) /* slow: no mixes of 16 bits */
+                        continue;
                     harness h;
                     const int y = build(&h, reference_formats[f].format, reference_formats[w].format, shape[s], vocab[s],
                                         positions ? shape[s][1] + 2 : 0);

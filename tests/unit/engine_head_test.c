@@ -147,7 +147,6 @@ static void fp16_matches_reference(void **state)
     (void)state;
     every_case(TG_F16, TG_F16, 1e-5, FP16_TOLERANCE);
     every_case(TG_F16, TG_F32, 1e-5, FP16_TOLERANCE);
-    every_case(TG_F16, TG_BF16, 1e-5, FP16_TOLERANCE);
 }
 
 static void bf16_native_matches_reference(void **state)
