@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 cp -r "$root/CMakeLists.txt" "$root/cmake" "$root/include" "$root/src" "$root/tests" "$root/bench" "$root/docs" "$work/"
 export OMP_WAIT_POLICY=passive
 tests=(optim_golden_test optim_rules_test optim_tiger_test optim_guard_test optim_edge_test optim_misuse_test
-    optim_format_test optim_bits_test optim_resume_test optim_memory_test format_test schedule_test)
+    optim_format_test optim_bits_test optim_resume_test optim_memory_test optim_observe_test format_test schedule_test)
 
 mutations() {
     cat <<'M'
@@ -131,6 +131,7 @@ optim/tiles.c s/o->update + 1) << 32/(uint64_t)1) << 32/
 optim/pass.c s/TG_STREAM_WEIGHT, o->update + 1, entry/TG_STREAM_WEIGHT, 1, entry/
 optim/pass.c s/TG_STREAM_WEIGHT, o->update + 1, entry/TG_STREAM_WEIGHT, o->update + 1, 0/
 optim/update.c s/most \/ (norm + 1e-6)/most \/ (norm * norm + 1e-6)/
+optim/update.c s/e->accepted < o->window/e->accepted == 0/
 optim/inspect.c s/sum \/ (scale \* scale)/sum/
 schedule/plateau.c s/loss < state->best \* (1 - stage->option\[THRESHOLD\])/loss < state->best/
 schedule/plateau.c s/        state->best = loss;/;/

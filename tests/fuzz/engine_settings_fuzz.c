@@ -1,4 +1,5 @@
 /* Any bytes as trainer.json are settings or are refused with a message; what was read can be merged with a wish. */
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -15,6 +16,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         return 0;
     }
+    int exponent;
+    if (!(run.loss_scale >= 1) || frexp(run.loss_scale, &exponent) != 0.5)
+        abort();
     tg_train_config wish, merged;
     tg_train_config_default(&wish);
     wish.given[TG_TRAIN_UPDATES] = true;

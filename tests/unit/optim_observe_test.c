@@ -68,6 +68,33 @@ static void test_tiles(void **state)
     work_destroy(&w);
 }
 
+/* A difference with a bad side is no estimate: the state stays, and the next window is whole again. */
+static void test_one_bad_side(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        work w;
+        make(&w, "buffered");
+        must(tg_optim_begin(w.o, 2));
+        for (int micro = 0; micro < 2; micro++) {
+            work_fill(&w, (size_t)micro);
+            w.t[0].bad = micro == side;
+            work_micro(&w, (size_t)micro, WORK_PANELS);
+        }
+        w.t[0].bad = false;
+        must(tg_optim_observe(w.o, NULL, TG_ESTIMATE_PLAIN, 1));
+        for (size_t i = 0; i < N; i++)
+            assert_true(hessian(&w)[i] == 0);
+        must(tg_optim_begin(w.o, 1));
+        work_fill(&w, 4);
+        work_micro(&w, 4, WORK_PANELS);
+        must(tg_optim_observe(w.o, NULL, TG_ESTIMATE_PLAIN, 1));
+        for (size_t i = 0; i < N; i++)
+            check_near((double)hessian(&w)[i], (1 - b2) * (double)w.t[0].g[i], 1);
+        work_destroy(&w);
+    }
+}
+
 /* One update by hand: m / max(rho h, eps), clipped to 1. */
 static void test_step(void **state)
 {
@@ -158,6 +185,7 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_arrays), cmocka_unit_test(test_tiles),
+                                       cmocka_unit_test(test_one_bad_side),
                                        cmocka_unit_test(test_step), cmocka_unit_test(test_probe),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
