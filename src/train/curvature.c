@@ -27,8 +27,9 @@ tg_status tg_curvature_check(const tg_session *s)
                        s->rule->name);
     for (size_t i = 0; wanted(s) == HUTCHINSON && i < tg_model_weight_count(s->model); i++)
         if (tg_model_weight(s->model, i)->format != TG_F32)
-            return tg_fail(TG_EINVAL, "hessian=hutchinson moves weights by less than 16 bits show: take precision fp32 or "
-                                      "mixed, or hessian=gnb");
+            return tg_fail(TG_EINVAL,
+                           "hessian=hutchinson moves weights by less than 16 bits show: take precision fp32 or "
+                           "mixed, or hessian=gnb");
     return TG_OK;
 }
 
@@ -62,8 +63,13 @@ static void copy_weights(const tg_session *s, bool back)
 static tg_status run_batch(tg_session *s, uint64_t update, bool draws, tg_run *run)
 {
     const uint64_t seed = (uint64_t)s->config->option[TG_TRAIN_SEED];
-    *run = (tg_run){.tokens = s->tokens, .targets = s->targets, .seed = seed, .update = update,
-                    .loss_scale = s->loss_scale.scale, .sink = s->sink, .draws_labels = draws};
+    *run = (tg_run){.tokens = s->tokens,
+                    .targets = s->targets,
+                    .seed = seed,
+                    .update = update,
+                    .loss_scale = s->loss_scale.scale,
+                    .sink = s->sink,
+                    .draws_labels = draws};
     tg_status status = tg_graph_run(s->train, run);
     return status == TG_OK ? tg_optim_micro_end(s->optim) : status;
 }

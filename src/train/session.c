@@ -83,9 +83,10 @@ static tg_status open_model(tg_session *s, const char *checkpoint)
 static tg_status set_options(tg_optim *o, const tg_train_config *c)
 {
     tg_status status = tg_optim_set_number(o, TG_ALL_GROUPS, "seed", c->option[TG_TRAIN_SEED]);
-    if (status == TG_OK && precision_of(c) == TG_PRECISION_FP16) /* overflows belong to loss scaling: weights stay put, */
+    const bool scales = precision_of(c) == TG_PRECISION_FP16; /* overflows belong to loss scaling: weights stay put, */
+    if (status == TG_OK && scales)
         status = tg_optim_set(o, TG_ALL_GROUPS, "nan_guard", "skip");
-    if (status == TG_OK && precision_of(c) == TG_PRECISION_FP16) /* and it says when they are too many */
+    if (status == TG_OK && scales) /* and it says when they are too many */
         status = tg_optim_set_number(o, TG_ALL_GROUPS, "nan_budget", 0);
     for (size_t i = 0; status == TG_OK && i < c->settings; i++)
         status = tg_optim_set(o, TG_ALL_GROUPS, c->setting[i].name, c->setting[i].value);

@@ -205,7 +205,8 @@ class GoingOn(Case):
             flags = ["--optimizer", optimizer]
             plain = self.tiger("train", "--out", f"{optimizer}-plain", *self.FLAGS, *flags)
             whole = digest(self.model_of(plain.stdout))
-            done = self.whole_and_resumed(optimizer, *flags, "--state-file", "states", resume=("--state-file", "states"))
+            file = ("--state-file", "states")
+            done = self.whole_and_resumed(optimizer, *flags, *file, resume=file)
             self.assertFalse((self.at / "states").exists())
             self.assertEqual(digest(self.model_of(done.stdout)), whole)  # the resumed run's, by the same name
 
@@ -264,8 +265,8 @@ class LossScale(Case):
         done = self.train("bad", "--precision", "fp16", "--optimizer", "sgd", "--lr", "1e6", "--updates", 40,
                           "--schedule", "constant", status=1)
         self.assertIn("the loss scale is 1 now", done.stdout)
-        self.assertEqual(done.stderr, "tiger train: gradients are not finite in fp16 even without loss scaling: lower the "
-                                      "learning rate, or train with precision bf16\n")
+        self.assertEqual(done.stderr, "tiger train: gradients are not finite in fp16 even without loss scaling: lower "
+                                      "the learning rate, or train with precision bf16\n")
 
     def test_damage_is_refused(self):
         whole = self.trainer.read_text()

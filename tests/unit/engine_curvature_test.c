@@ -1,5 +1,5 @@
-/* engine_curvature_test.c -- sophia's estimates in the loop: Hutchinson's against the Hessian's diagonal by differences of
- * gradients, Gauss-Newton-Bartlett's against gradients with the same labels; neither leaves a trace in the weights. */
+/* Sophia's estimates in the loop: Hutchinson's against the Hessian's diagonal by differences of gradients,
+ * Gauss-Newton-Bartlett's against gradients with the same labels; neither leaves a trace in the weights. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -193,9 +193,9 @@ static void release(gradients *all)
 /* ---- Hutchinson ---- */
 
 #define PROBES 600
-#define STEP 2e-3          /* of the reference's differences */
-#define SIGMAS 5.0         /* of the mean of PROBES estimates; over some hundred values */
-#define ROUNDING 2e-3      /* of differences of fp32 gradients over 2 STEP, and over the loop's probe length */
+#define STEP 2e-3            /* of the reference's differences */
+#define SIGMAS 5.0           /* of the mean of PROBES estimates; over some hundred values */
+#define ROUNDING 2e-3        /* of differences of fp32 gradients over 2 STEP, and over the loop's probe length */
 #define WHOLE_TOLERANCE 0.15 /* of the diagonal's norm */
 
 /* An update without gradients, which moves nothing: the next probe has other signs. */

@@ -37,8 +37,8 @@ static void all_shapes(void **state)
                     if (s == 4 && w != 0 && w != f) /* slow: no mixes of 16 bits */
                         continue;
                     harness h;
-                    const int y = build(&h, reference_formats[f].format, reference_formats[w].format, shape[s], vocab[s],
-                                        positions ? shape[s][1] + 2 : 0);
+                    const int y = build(&h, reference_formats[f].format, reference_formats[w].format, shape[s],
+                                        vocab[s], positions ? shape[s][1] + 2 : 0);
                     harness_probe(&h, y, TG_NONE);
                     reference_check(&h, &(reference){forward, reference_formats[f].tolerance});
                     if (s == 4)

@@ -320,7 +320,8 @@ static void read_labels(int32_t *label, const harness *h, const head_case *c, co
     }
     for (size_t t = 0; t < c->batch * c->time; t++) {
         const double n = (double)h->run.targets_counted, scale = h->run.loss_scale > 0 ? h->run.loss_scale : 1;
-        const double a = high - n * (double)h->grad[0][3 * t + 1] / scale, b = low - n * (double)h->grad[0][3 * t + 2] / scale;
+        const double a = high - n * (double)h->grad[0][3 * t + 1] / scale,
+                     b = low - n * (double)h->grad[0][3 * t + 2] / scale;
         label[t] = -1;
         if (h->targets[t] < 0) {
             assert_true(h->grad[0][3 * t] == 0 && h->grad[0][3 * t + 1] == 0 && h->grad[0][3 * t + 2] == 0);
@@ -470,8 +471,8 @@ static void loss_scale_multiplies_gradients_exactly(void **state)
 static void generation_gives_the_last_logits(void **state)
 {
     (void)state;
-    const tg_format formats[][2] = {{TG_F32, TG_F32}, {TG_F32, TG_BF16}, {TG_BF16, TG_BF16}, {TG_BF16, TG_F32},
-                                   {TG_F16, TG_F16}};
+    const tg_format formats[][2] = {
+        {TG_F32, TG_F32}, {TG_F32, TG_BF16}, {TG_BF16, TG_BF16}, {TG_BF16, TG_F32}, {TG_F16, TG_F16}};
     for (size_t f = 0; f < sizeof formats / sizeof *formats; f++) {
         const head_case c = {.batch = 1, .time = 4, .width = 3001, .vocab = 700, .activations = formats[f][0],
                              .weights = formats[f][1]};

@@ -238,8 +238,8 @@ static void threads_agree(void **state)
 static void few_tokens_give_the_same(void **state)
 {
     (void)state;
-    static const tg_format formats[][2] = {{TG_F32, TG_F32}, {TG_F32, TG_BF16}, {TG_BF16, TG_BF16}, {TG_BF16, TG_F16},
-                                           {TG_F16, TG_F16}, {TG_F16, TG_F32}};
+    static const tg_format formats[][2] = {{TG_F32, TG_F32},  {TG_F32, TG_BF16}, {TG_BF16, TG_BF16},
+                                           {TG_BF16, TG_F16}, {TG_F16, TG_F16},  {TG_F16, TG_F32}};
     setenv("TIGER_PRODUCTS", "widen", 1);
     for (size_t f = 0; f < sizeof formats / sizeof *formats; f++)
         for (size_t time = 1; time <= 5; time++)

@@ -1,4 +1,4 @@
-/* engine_loss_scale_test.c -- the loss scale: halved by overflows, doubled by patience, never under 1 nor over its cap. */
+/* The loss scale: halved by overflows, doubled by patience, never under 1 nor over its cap. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

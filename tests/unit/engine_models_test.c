@@ -124,7 +124,8 @@ static tg_status take_tile(void *ctx, size_t weight, size_t row, size_t rows, co
     assert_true(row + rows <= param->rows);
     assert_int_equal(g->completed[weight], 0);
     g->tiles[weight]++;
-    if (!tg_kernels_get()->all_finite(tile, TG_F32, rows * param->cols)) { /* as the optimizer does: dropped as a whole */
+    if (!tg_kernels_get()->all_finite(tile, TG_F32,
+                                      rows * param->cols)) { /* as the optimizer does: dropped as a whole */
         g->bad_tiles[weight]++;
         return TG_OK;
     }
@@ -315,8 +316,8 @@ static void loss_scale_multiplies_every_gradient_exactly(void **state)
     }
 }
 
-/* A scale under which gradients overflow fp16 on their way back: the loss stays good, and a weight whose gradient is bad
- * is rejected or gets it as one tile, which the sink drops: never a part of it. */
+/* A scale under which gradients overflow fp16 on their way back: the loss stays good, and a weight whose gradient is
+ * bad is rejected or gets it as one tile, which the sink drops: never a part of it. */
 static void overflow_never_leaves_a_part(void **state)
 {
     (void)state;

@@ -203,7 +203,9 @@ static inline int harness_weight(harness *h, const char *name, size_t rows, size
 
 static inline float harness_rounded(float x, tg_format format)
 {
-    return format == TG_BF16 ? tg_bf16_to_f32(tg_f32_to_bf16(x)) : format == TG_F16 ? tg_f16_to_f32(tg_f32_to_f16(x)) : x;
+    return format == TG_BF16  ? tg_bf16_to_f32(tg_f32_to_bf16(x))
+           : format == TG_F16 ? tg_f16_to_f32(tg_f32_to_f16(x))
+                              : x;
 }
 
 /* An activation (batch * time, cols) whose gradient is wanted; its values are those of weight h->model.weights - 1. */
