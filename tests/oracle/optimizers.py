@@ -223,6 +223,7 @@ def adafactor_cases():
     yield from element_wise(0.0231, [
         ("beta2_decay", {"beta2_decay": -0.55}),
         ("clip", {"d": 0.37}),
+        ("fast", {"lr": 0.29, "weight_decay": 0.0}),
         ("floor", {"eps2": 0.91})])
     yield case("roles", {"lr": 0.0231, "weight_decay": 0.21}, FEW, roles=ROLES)
     yield case("big", {"lr": 0.0231, "weight_decay": 0.0}, [(65, 1031)])

@@ -54,6 +54,177 @@ static void test_beside_fp32(void **state)
     }
 }
 
+/* ---- single updates, by hand ---- */
+
+enum { STEPS = 21 };
+
+/* lr, its decay and the averages' as make() and the rules' defaults have them. */
+static const double lr = 0.0031, wd = 0.113, eps = 1e-8, tolerance = 4e-6;
+
+/* From code to code around `value` where codes end at `most`: base/code8.h's map. */
+static double code_step(double value, double most, bool is_signed)
+{
+    const int lowest = is_signed ? 6 : 7;
+    const double top = is_signed ? 7.890625 : 7.9453125, v = fabs(value) / most * top;
+    int e = lowest;
+    while (e > 0 && v < pow(8, e - lowest))
+        e--;
+    return (v < pow(8, -lowest) ? pow(8, -lowest) : 7 * pow(8, e - lowest) / pow(2, e)) * most / top;
+}
+
+typedef struct moments {
+    double beta1, beta2;
+    bool squares; /* a second state: of squared gradients */
+    const char *name[2];
+} moments;
+
+static const moments of[] = {{0.9, 0.999, true, {"exp_avg", "exp_avg_sq"}}, {0.9, 0.99, false, {"exp_avg", NULL}}};
+
+static void read_state(const work *w, size_t k, const char *name, float *values)
+{
+    size_t i = 0;
+    while (tg_optim_state(w->o, i) != work_state(w, k, name))
+        i++;
+    must(tg_optim_state_values(w->o, i, values));
+}
+
+/* What the states must come to, and the weights, from states m, v and gradient g at update t. */
+static double adamw_by_hand(const moments *a, double t, double x, double g, double *m, double *v)
+{
+    *m = a->beta1 * *m + (1 - a->beta1) * g;
+    *v = a->beta2 * *v + (1 - a->beta2) * g * g;
+    return x * (1 - lr * wd) - lr * (*m / (1 - pow(a->beta1, t))) / (sqrt(*v / (1 - pow(a->beta2, t))) + eps);
+}
+
+static double lion_by_hand(const moments *a, double x, double g, double *m)
+{
+    const double u = a->beta1 * *m + (1 - a->beta1) * g;
+    *m = a->beta2 * *m + (1 - a->beta2) * g;
+    return x - lr * ((u > 0) - (u < 0) + wd * x);
+}
+
+/* Every code is one of the two around the exact value, the nearer one without chance; in the mean nothing is lost. */
+static void check_codes(const double *exact, const float *stored, size_t n, bool is_signed, bool nearest, const char *what)
+{
+    double bias = 0, spread = 0;
+    for (size_t at = 0; at < n; at += 256) {
+        const size_t end = n - at < 256 ? n : at + 256;
+        double most = 0;
+        for (size_t i = at; i < end; i++)
+            most = fmax(most, fabs(exact[i]));
+        for (size_t i = at; i < end; i++) {
+            const double step = code_step(exact[i], most, is_signed), off = (fabs((double)stored[i]) - fabs(exact[i])) / step;
+            if (!(fabs(off) <= (nearest ? 0.5 : 1) + 1e-3) || (double)stored[i] * exact[i] < 0)
+                fail_msg("%s: value %zu is %.9g, stored as %.9g", what, i, exact[i], (double)stored[i]);
+            bias += off;
+            spread += off * off;
+        }
+    }
+    if (!nearest && fabs(bias) > 6 * sqrt(spread))
+        fail_msg("%s: %g codes off in the mean", what, bias / (double)n);
+}
+
+static void check_tensor(const work *w, size_t k, const moments *a, double t, bool nearest, const float *old_m,
+                         const float *old_v, const float *old_x)
+{
+    enum { N = ROWS * COLS };
+    static double m[N], v[N];
+    static float stored[N];
+    const size_t n = w->t[k].n;
+    for (size_t i = 0; i < n; i++) {
+        const double x = (double)old_x[i], g = (double)w->t[k].g[i];
+        m[i] = (double)old_m[i], v[i] = (double)old_v[i];
+        const double want = a->squares ? adamw_by_hand(a, t, x, g, &m[i], &v[i]) : lion_by_hand(a, x, g, &m[i]);
+        const double got = (double)((float *)w->t[k].data)[i];
+        /* The sign of what is zero but for rounding is anyone's. */
+        const double unsure = a->squares || fabs(a->beta1 * (double)old_m[i] + (1 - a->beta1) * g) > 1e-7 ? 0 : 2 * lr;
+        if (!(fabs(got - want) <= tolerance * fmax(1, fabs(want)) + unsure))
+            fail_msg("update %g, tensor %zu: weight %zu is %.9g, not %.9g", t, k, i, got, want);
+    }
+    read_state(w, k, a->name[0], stored);
+    check_codes(m, stored, n, true, nearest, a->name[0]);
+    if (!a->squares)
+        return;
+    read_state(w, k, a->name[1], stored);
+    check_codes(v, stored, n, false, nearest, a->name[1]);
+}
+
+static void check_by_hand(const char *rule, const moments *a, const char *rounding)
+{
+    static float x[2][ROWS * COLS], m[2][ROWS * COLS], v[2][ROWS * COLS];
+    work w;
+    make(&w, rule, rounding);
+    for (size_t u = 0; u < STEPS; u++) {
+        for (size_t k = 0; k < 2; k++) {
+            memcpy(x[k], w.t[k].data, w.t[k].n * sizeof(float));
+            read_state(&w, k, a->name[0], m[k]);
+            if (a->squares)
+                read_state(&w, k, a->name[1], v[k]);
+        }
+        work_update(&w, u, 1, WORK_ARRAYS);
+        for (size_t k = 0; k < 2; k++)
+            check_tensor(&w, k, a, (double)u + 1, strcmp(rounding, "nearest") == 0, m[k], v[k], x[k]);
+    }
+    work_destroy(&w);
+}
+
+static void test_by_hand(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (rule_wanted(pairs[i].rule)) {
+            check_by_hand(pairs[i].rule, &of[i], "stochastic");
+            check_by_hand(pairs[i].rule, &of[i], "nearest");
+        }
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        const tg_option_table *coded = &tg_rule_find(pairs[i].rule)->options, *full = &tg_rule_find(pairs[i].fp32)->options;
+        for (size_t j = 0; j < coded->count; j++) {
+            const size_t same = tg_option_find(full, coded->at[j].name);
+            assert_true(same < full->count && coded->at[j].value == full->at[same].value);
+        }
+    }
+}
+
+/* ---- chance ---- */
+
+/* Codes of 1024 equal values halfway between two codes, as a block of a tensor that begins at `first`. */
+static void toss(uint8_t *codes, tg_key key, uint64_t first)
+{
+    enum { BLOCK = 1024 };
+    float src[BLOCK], scale[BLOCK / 256];
+    const double half = (1 + 7 * 20.5 / 64) / 7.890625; /* of the largest, which is the first of 256 */
+    for (size_t i = 0; i < BLOCK; i++)
+        src[i] = i % 256 == 0 ? 1.0f : (float)half;
+    tg_kernels_get()->encode(codes, scale, src, true, BLOCK, &key, first);
+}
+
+/* Two tosses agree half of the time, wherever in a tensor, in whichever tensor they are made. */
+static void test_chances_are_apart(void **state)
+{
+    (void)state;
+    enum { BLOCK = 1024, BLOCKS = 5 };
+    static uint8_t codes[BLOCKS][BLOCK];
+    const uint64_t first[] = {0, BLOCK, UINT64_C(9) << 32, (UINT64_C(9) << 32) + BLOCK};
+    for (size_t b = 0; b < 4; b++)
+        toss(codes[b], tg_key_make(3, 17, 5, 0), first[b]);
+    toss(codes[4], tg_key_make(3, 17, 5, 1), 0);
+    const double spread = 0.5 * sqrt(BLOCK);
+    for (size_t a = 0; a < BLOCKS; a++)
+        for (size_t b = a; b < BLOCKS; b++)
+            for (size_t apart = a == b ? 1 : 0; apart < 256; apart++) {
+                size_t same = 0;
+                for (size_t i = 0; i < BLOCK; i++)
+                    same += codes[a][i] == codes[b][(i + apart) % BLOCK];
+                if (fabs((double)same - BLOCK / 2) > 7 * spread)
+                    fail_msg("blocks %zu and %zu, %zu values apart: %zu of %d codes agree", a, b, apart, same, (int)BLOCK);
+            }
+}
+
 static void test_size(void **state)
 {
     (void)state;
@@ -115,7 +286,9 @@ static void test_formats_are_fixed(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_beside_fp32), cmocka_unit_test(test_size),
-                                       cmocka_unit_test(test_paged), cmocka_unit_test(test_formats_are_fixed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_beside_fp32), cmocka_unit_test(test_by_hand),
+                                       cmocka_unit_test(test_defaults), cmocka_unit_test(test_chances_are_apart),
+                                       cmocka_unit_test(test_size), cmocka_unit_test(test_paged),
+                                       cmocka_unit_test(test_formats_are_fixed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -95,28 +95,38 @@ static void test_one_bad_side(void **state)
     }
 }
 
-/* One update by hand: m / max(rho h, eps), clipped to 1. */
-static void test_step(void **state)
+/* One update by hand: m / max(rho h, eps), clipped to 1. Estimates that are not squares are negative at times, and then
+ * eps stands in. */
+static void check_step(tg_estimate kind, double scale)
 {
-    (void)state;
     work w;
     float old[N];
     make(&w, "auto");
-    work_fill(&w, 0);
+    work_fill(&w, 1);
     const tg_grad estimate[] = {{w.t[0].g, TG_F32, 0}};
-    must(tg_optim_observe(w.o, estimate, TG_ESTIMATE_SQUARES, 100));
+    must(tg_optim_observe(w.o, estimate, kind, scale));
     memcpy(old, w.t[0].data, sizeof old);
     work_update(&w, 0, 1, WORK_ARRAYS);
-    size_t clipped = 0, free_steps = 0;
+    size_t clipped = 0, free_steps = 0, negative = 0;
     for (size_t i = 0; i < N; i++) {
-        const double m = (1 - 0.965) * (double)w.t[0].g[i], curved = fmax(0.04 * (double)hessian(&w)[i], 1e-12);
+        const double h = (double)hessian(&w)[i];
+        const double m = (1 - 0.965) * (double)w.t[0].g[i], curved = fmax(0.04 * h, 1e-12);
         const double step = fmax(-1, fmin(1, m / curved)), x = (double)old[i] * (1 - 0.0071 * 0.1) - 0.0071 * step;
         check_near((double)((float *)w.t[0].data)[i], x, 1);
         clipped += fabs(m / curved) > 1;
         free_steps += fabs(m / curved) <= 1 && m != 0;
+        negative += h < 0;
     }
-    assert_true(clipped > 20 && free_steps > 20);
+    assert_true(clipped > 20 && (free_steps > 20) == (kind == TG_ESTIMATE_SQUARES));
+    assert_true((negative > 20) == (kind == TG_ESTIMATE_PLAIN));
     work_destroy(&w);
+}
+
+static void test_step(void **state)
+{
+    (void)state;
+    check_step(TG_ESTIMATE_SQUARES, 100);
+    check_step(TG_ESTIMATE_PLAIN, 1);
 }
 
 /* L = sum_i a_i x_i^2 / 2 + c (sum_i x_i)^2 / 2: gradients a_i x_i + c sum x, diagonal a_i + c. */

@@ -165,6 +165,41 @@ static void test_rmsprop_constant(void **state)
     work_destroy(&w);
 }
 
+/* ---- lars and lamb: tensors without a length ---- */
+
+/* Weights of zeros would never move at a length relative to their own, and a step of zeros has no length: the trust is 1. */
+static void check_lengthless(const char *rule, bool zero_weights)
+{
+    work w;
+    work_create(&w, rule, (work_option[]){{"lr", "0.0137"}, {NULL, NULL}});
+    work_add(&w, 5, 13, TG_MATRIX, 37, TG_F32);
+    if (zero_weights)
+        memset(w.t[0].data, 0, N * sizeof(float));
+    work_start(&w);
+    work_fill(&w, 1);
+    for (size_t i = 0; i < N && !zero_weights; i++)
+        w.t[0].g[i] = 0;
+    must(work_arrays(&w));
+    for (size_t i = 0; i < N; i++) {
+        const double g = (double)w.t[0].g[i], x = zero_weights ? 0 : (double)input_weight(37, i, TG_MATRIX);
+        /* lamb's first step is g / (|g| + eps), eps 1e-6 */
+        const double want = x - 0.0137 * (strcmp(rule, "lars") == 0 ? g : g / (fabs(g) + 1e-6));
+        if (!(fabs((double)weights(&w, 0)[i] - want) < 0x1p-24))
+            fail_msg("%s, %s: x[%zu] is %.9g, not %.9g", rule, zero_weights ? "weights 0" : "gradient 0", i,
+                     (double)weights(&w, 0)[i], want);
+    }
+    work_destroy(&w);
+}
+
+static void test_lengthless(void **state)
+{
+    (void)state;
+    check_lengthless("lars", true);
+    check_lengthless("lars", false);
+    check_lengthless("lamb", true);
+    check_lengthless("lamb", false);
+}
+
 /* ---- asgd: what the average is ---- */
 
 /* With t0 = 2 it is the mean of the weights from the fourth update on, and until then the weights themselves. */
@@ -194,6 +229,7 @@ int main(void)
         cmocka_unit_test(test_classic_momentum), cmocka_unit_test(test_look_ahead),
         cmocka_unit_test(test_contained),        cmocka_unit_test(test_adagrad_rows),
         cmocka_unit_test(test_rmsprop_constant), cmocka_unit_test(test_asgd_average),
+        cmocka_unit_test(test_lengthless),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
