@@ -47,8 +47,8 @@ static void test_beside_fp32(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         const double stochastic = distance(&pairs[i], "stochastic"), nearest = distance(&pairs[i], "nearest");
-        print_message("%s: %.4f of the way from %s, rounded to nearest %.4f\n", pairs[i].rule, stochastic, pairs[i].fp32,
-                      nearest);
+        print_message("%s: %.4f of the way from %s, rounded to nearest %.4f\n", pairs[i].rule, stochastic,
+                      pairs[i].fp32, nearest);
         assert_true(stochastic > 0 && stochastic < pairs[i].farthest);
         assert_true(nearest > 0 && nearest < 2 * pairs[i].farthest);
     }
@@ -104,7 +104,8 @@ static double lion_by_hand(const moments *a, double x, double g, double *m)
 }
 
 /* Every code is one of the two around the exact value, the nearer one without chance; in the mean nothing is lost. */
-static void check_codes(const double *exact, const float *stored, size_t n, bool is_signed, bool nearest, const char *what)
+static void check_codes(const double *exact, const float *stored, size_t n, bool is_signed, bool nearest,
+                        const char *what)
 {
     double bias = 0, spread = 0;
     for (size_t at = 0; at < n; at += 256) {
@@ -113,7 +114,8 @@ static void check_codes(const double *exact, const float *stored, size_t n, bool
         for (size_t i = at; i < end; i++)
             most = fmax(most, fabs(exact[i]));
         for (size_t i = at; i < end; i++) {
-            const double step = code_step(exact[i], most, is_signed), off = (fabs((double)stored[i]) - fabs(exact[i])) / step;
+            const double step = code_step(exact[i], most, is_signed),
+                         off = (fabs((double)stored[i]) - fabs(exact[i])) / step;
             if (!(fabs(off) <= (nearest ? 0.5 : 1) + 1e-3) || (double)stored[i] * exact[i] < 0)
                 fail_msg("%s: value %zu is %.9g, stored as %.9g", what, i, exact[i], (double)stored[i]);
             bias += off;
@@ -182,7 +184,8 @@ static void test_defaults(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-        const tg_option_table *coded = &tg_rule_find(pairs[i].rule)->options, *full = &tg_rule_find(pairs[i].fp32)->options;
+        const tg_option_table *coded = &tg_rule_find(pairs[i].rule)->options,
+                              *full = &tg_rule_find(pairs[i].fp32)->options;
         for (size_t j = 0; j < coded->count; j++) {
             const size_t same = tg_option_find(full, coded->at[j].name);
             assert_true(same < full->count && coded->at[j].value == full->at[same].value);
@@ -221,7 +224,8 @@ static void test_chances_are_apart(void **state)
                 for (size_t i = 0; i < BLOCK; i++)
                     same += codes[a][i] == codes[b][(i + apart) % BLOCK];
                 if (fabs((double)same - BLOCK / 2) > 7 * spread)
-                    fail_msg("blocks %zu and %zu, %zu values apart: %zu of %d codes agree", a, b, apart, same, (int)BLOCK);
+                    fail_msg("blocks %zu and %zu, %zu values apart: %zu of %d codes agree", a, b, apart, same,
+                             (int)BLOCK);
             }
 }
 
@@ -286,9 +290,9 @@ static void test_formats_are_fixed(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_beside_fp32), cmocka_unit_test(test_by_hand),
-                                       cmocka_unit_test(test_defaults), cmocka_unit_test(test_chances_are_apart),
-                                       cmocka_unit_test(test_size), cmocka_unit_test(test_paged),
-                                       cmocka_unit_test(test_formats_are_fixed)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_beside_fp32),       cmocka_unit_test(test_by_hand), cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_chances_are_apart), cmocka_unit_test(test_size),    cmocka_unit_test(test_paged),
+        cmocka_unit_test(test_formats_are_fixed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

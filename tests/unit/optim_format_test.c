@@ -360,6 +360,41 @@ static void test_tile_streams(void **state)
     work_destroy(&w);
 }
 
+/* Tiles of a row are counted to 255 and then from 1 again: the micro-step keeps the roundings apart. And the decay comes
+ * with the first tile only. */
+static void test_many_tiles(void **state)
+{
+    (void)state;
+    enum { MICRO = 512 };
+    static streams s;
+    work w;
+    s.count = 0;
+    work_create(&w, "signum", (work_option[]){{"beta", "0"}, {"gradients", "folded"}, {"lr", "0"}, {NULL, NULL}});
+    work_add(&w, 64, 64, TG_MATRIX, 1, TG_BF16);
+    work_start(&w);
+    const tg_named_tensor *m = work_state(&w, 0, "momentum_buffer");
+    must(tg_optim_begin(w.o, MICRO));
+    for (size_t j = 0; j < MICRO; j++) {
+        const bool counts = j % 255 >= 1 && j % 255 <= 4 && j < 300;
+        double before[STREAM_N];
+        for (size_t i = 0; i < STREAM_N; i++) {
+            before[i] = work_value(m->data, TG_BF16, i);
+            w.t[0].g[i] = j == 0 ? 64.0f : counts ? 0.25f : 0.0f; /* 1/8, and half a last place of it */
+        }
+        must(tg_optim_accumulate(w.o, 0, 0, 64, w.t[0].g));
+        must(tg_optim_micro_end(w.o));
+        for (size_t i = 0; i < STREAM_N && counts; i++)
+            s.up[s.count][i] = work_value(m->data, TG_BF16, i) > before[i];
+        s.count += counts;
+    }
+    must(tg_optim_end(w.o));
+    assert_int_equal(s.count, 8);
+    check_streams(&s, "tiles 255 apart");
+    for (size_t i = 0; i < STREAM_N; i++)
+        assert_true(work_value(m->data, TG_BF16, i) >= 0.125);
+    work_destroy(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,7 +402,7 @@ int main(void)
         cmocka_unit_test(test_folded_trajectories),
         cmocka_unit_test(test_unbiased_over_seeds), cmocka_unit_test(test_state_streams),
         cmocka_unit_test(test_update_streams), cmocka_unit_test(test_fold_streams),
-        cmocka_unit_test(test_tile_streams),
+        cmocka_unit_test(test_tile_streams),   cmocka_unit_test(test_many_tiles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

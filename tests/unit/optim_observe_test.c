@@ -143,10 +143,11 @@ static void test_probe(void **state)
 {
     (void)state;
     const double c = 0.01, length = 0.03125;
+    static const size_t at[] = {5, N - 3}; /* in the first block, in the last */
     static float kept[N], g[N], other[N];
     work w;
     make(&w, "auto");
-    double mean = 0; /* of element 5; each estimate is a_5 + c + c u_5 (the other signs' sum) */
+    double mean[2] = {0}; /* of elements at[]; each estimate is a_i + c + c u_i (the other signs' sum) */
     const size_t tries = 200;
     for (size_t t = 0; t < tries; t++) {
         memcpy(kept, w.t[0].data, sizeof kept);
@@ -159,14 +160,59 @@ static void test_probe(void **state)
         memcpy(w.t[0].data, kept, sizeof kept);
         for (size_t i = 0; i < N; i++)
             g[i] = (g[i] - other[i]) / 2;
-        const double before = (double)hessian(&w)[5];
+        const double before[] = {(double)hessian(&w)[at[0]], (double)hessian(&w)[at[1]]};
         const tg_grad grads[] = {{g, TG_F32, 0}};
         must(tg_optim_observe(w.o, grads, TG_ESTIMATE_PROBE, 1 / length));
-        mean += (((double)hessian(&w)[5] - b2 * before) / (1 - b2)) / (double)tries;
+        for (size_t j = 0; j < 2; j++)
+            mean[j] += (((double)hessian(&w)[at[j]] - b2 * before[j]) / (1 - b2)) / (double)tries;
         work_update(&w, t, 1, WORK_ARRAYS); /* other signs next time */
     }
     const double spread = c * sqrt(N) / sqrt((double)tries);
-    assert_true(fabs(mean - ((double)(5 % 7) - 2 + c)) < 5 * spread);
+    for (size_t j = 0; j < 2; j++)
+        assert_true(fabs(mean[j] - ((double)(at[j] % 7) - 2 + c)) < 5 * spread);
+    work_destroy(&w);
+}
+
+/* The signs of two tensors, and those of two blocks of one, have nothing to do with each other. */
+static void test_signs_are_apart(void **state)
+{
+    (void)state;
+    enum { BLOCK = 1024 };
+    work w;
+    work_create(&w, "sophia", NULL);
+    for (size_t k = 0; k < 2; k++) {
+        work_add(&w, ROWS, COLS, TG_MATRIX, 11, TG_F32);
+        memset(w.t[k].data, 0, N * sizeof(float));
+    }
+    work_start(&w);
+    must(tg_optim_probe(w.o, 1));
+    const float *a = w.t[0].data, *b = w.t[1].data;
+    int tensors = 0, blocks = 0;
+    for (size_t i = 0; i < BLOCK; i++) {
+        tensors += a[i] == b[i];
+        blocks += a[i] == a[i + BLOCK];
+    }
+    assert_true(abs(tensors - BLOCK / 2) < 5 * 16 && abs(blocks - BLOCK / 2) < 5 * 16);
+    work_destroy(&w);
+}
+
+/* Estimates reach a state that is not worked in place. */
+static void test_half(void **state)
+{
+    (void)state;
+    work w;
+    static float h[N];
+    work_create(&w, "sophia", (work_option[]){{"state_format", "bf16"}, {NULL, NULL}});
+    work_add(&w, ROWS, COLS, TG_MATRIX, 11, TG_F32);
+    work_start(&w);
+    work_fill(&w, 1);
+    const tg_grad grads[] = {{w.t[0].g, TG_F32, 0}};
+    must(tg_optim_observe(w.o, grads, TG_ESTIMATE_SQUARES, 100));
+    tg_kernels_get()->widen(h, work_state(&w, 0, "hessian")->data, TG_BF16, N);
+    for (size_t i = 0; i < N; i++) {
+        const double want = (1 - b2) * 100 * pow((double)w.t[0].g[i], 2);
+        assert_true(fabs((double)h[i] - want) <= want * 0x1p-7);
+    }
     work_destroy(&w);
 }
 
@@ -194,8 +240,13 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_arrays),       cmocka_unit_test(test_tiles),
-                                       cmocka_unit_test(test_one_bad_side), cmocka_unit_test(test_step),
-                                       cmocka_unit_test(test_probe),        cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_arrays),
+                                       cmocka_unit_test(test_tiles),
+                                       cmocka_unit_test(test_one_bad_side),
+                                       cmocka_unit_test(test_step),
+                                       cmocka_unit_test(test_probe),
+                                       cmocka_unit_test(test_signs_are_apart),
+                                       cmocka_unit_test(test_half),
+                                       cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

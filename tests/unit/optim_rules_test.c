@@ -167,7 +167,7 @@ static void test_rmsprop_constant(void **state)
 
 /* ---- lars and lamb: tensors without a length ---- */
 
-/* Weights of zeros would never move at a length relative to their own, and a step of zeros has no length: the trust is 1. */
+/* Weights of zeros would never move by a length relative to theirs, and a step of zeros has no length: the trust is 1. */
 static void check_lengthless(const char *rule, bool zero_weights)
 {
     work w;
