@@ -39,7 +39,8 @@ static const float *estimate_block(const observation *what, tg_workspace *w, con
     }
 }
 
-static void observe_block(tg_optim *o, size_t entry, size_t index, tg_workspace *w, const observation *what)
+/* Without `store` only sees what fp16 states would have to hold: those are copies. */
+static void observe_block(tg_optim *o, size_t entry, size_t index, tg_workspace *w, const observation *what, bool store)
 {
     const tg_entry *e = &o->entry[entry];
     const tg_pass *p = &o->pass[entry];
@@ -48,7 +49,32 @@ static void observe_block(tg_optim *o, size_t entry, size_t index, tg_workspace 
     tg_block_states(o, e, w, &at, &b);
     b.g = estimate_block(what, w, tg_block_gradient(o, p, w, b.x, &at), &at);
     o->rule->observe(&b, p->k);
-    tg_block_store_states(o, entry, &b, &at, 0);
+    if (store)
+        tg_block_store_states(o, entry, &b, &at, 0);
+    for (size_t s = 0; !store && s < o->rule->info.slot_count; s++)
+        if (e->state[s].range != NULL)
+            tg_range_see(e->state[s].range, o->kernels->max_abs(b.slot[s], at.n));
+}
+
+static void observe_blocks(tg_optim *o, size_t entry, const observation *what, bool store)
+{
+    const size_t blocks = o->entry[entry].blocks;
+#pragma omp parallel num_threads(tg_optim_threads(o)) if (o->entry[entry].n > TG_SERIAL_VALUES)
+    {
+        tg_workspace w;
+#pragma omp for schedule(static)
+        for (size_t index = 0; index < blocks; index++)
+            observe_block(o, entry, index, &w, what, store);
+    }
+}
+
+/* Whether all states are fp16: a trial must not touch those that are worked in place. */
+static bool all_ranged(const tg_optim *o, const tg_entry *e)
+{
+    bool all = true;
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        all = all && (e->state[s].data == NULL || e->state[s].range != NULL);
+    return all;
 }
 
 void tg_observe_entry(tg_optim *o, size_t entry, const void *gradient, tg_format format, double unscale,
@@ -59,13 +85,12 @@ void tg_observe_entry(tg_optim *o, size_t entry, const void *gradient, tg_format
     const tg_view view = tg_entry_view(o, e);
     o->pass[entry] = (tg_pass){.gradient = gradient, .gradient_format = format, .gradient_scale = (float)unscale};
     o->rule->prepare(o->pass[entry].k, &view);
-#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->n > TG_SERIAL_VALUES)
-    {
-        tg_workspace w;
-#pragma omp for schedule(static)
-        for (size_t index = 0; index < e->blocks; index++)
-            observe_block(o, entry, index, &w, &what);
+    if (all_ranged(o, e)) {
+        observe_blocks(o, entry, &what, false);
+        tg_range_fit(o, entry);
     }
+    observe_blocks(o, entry, &what, true);
+    tg_range_after(o, entry);
 }
 
 typedef struct probe {

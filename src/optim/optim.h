@@ -172,6 +172,7 @@ void tg_look(tg_optim *o, size_t entry, tg_view *view);
 
 /* range.c: the powers of two of fp16 states. */
 void tg_range_choose(tg_optim *o, size_t entry);    /* before an update: those that are free */
+void tg_range_fit(tg_optim *o, size_t entry);       /* makes room for what was seen while nothing was stored */
 void tg_range_after(tg_optim *o, size_t entry);     /* after an update: moves those that near an end */
 /* Before a tile is folded: makes room for it. The tile has n values; with it `tiles` lie on each other at most. */
 void tg_range_of_tile(tg_optim *o, size_t entry, const float *tile, size_t n, double scale, unsigned tiles);

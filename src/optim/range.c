@@ -104,6 +104,21 @@ static void try_update(const tg_optim *o, size_t entry)
     }
 }
 
+void tg_range_fit(tg_optim *o, size_t entry)
+{
+    const tg_entry *e = &o->entry[entry];
+    for (size_t s = 0; s < o->rule->info.slot_count; s++) {
+        tg_range *r = e->state[s].range;
+        if (r == NULL)
+            continue;
+        if (r->most == 0 && r->next > 0)
+            r->exponent = exponent_for(r->next);
+        else if (ldexpf(r->next, r->exponent) > 0x1p15f)
+            move(o, e, &e->state[s], exponent_for(r->next));
+        r->next = 0;
+    }
+}
+
 void tg_range_choose(tg_optim *o, size_t entry)
 {
     const tg_entry *e = &o->entry[entry];
@@ -121,17 +136,10 @@ void tg_range_choose(tg_optim *o, size_t entry)
     const bool jumps = most > JUMP * range[0]->gradient_most;
     if (any_free || jumps)
         try_update(o, entry);
-    for (size_t s = 0; s < o->rule->info.slot_count; s++) {
-        tg_range *r = e->state[s].range;
-        if (r == NULL)
-            continue;
-        r->gradient_most = most;
-        if (r->most == 0 && r->next > 0)
-            r->exponent = exponent_for(r->next);
-        else if (ldexpf(r->next, r->exponent) > 0x1p15f)
-            move(o, e, &e->state[s], exponent_for(r->next));
-        r->next = 0;
-    }
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        if (e->state[s].range != NULL)
+            e->state[s].range->gradient_most = most;
+    tg_range_fit(o, entry);
 }
 
 void tg_range_after(tg_optim *o, size_t entry)

@@ -327,6 +327,63 @@ static void test_buffered_norm(void **state)
     }
 }
 
+/* How far tensor k went from `old`. */
+static double way_of(const work *w, size_t k, const float *old)
+{
+    double squares = 0;
+    for (size_t i = 0; i < w->t[k].n; i++)
+        squares += pow((double)((float *)w->t[k].data)[i] - (double)old[i], 2);
+    return sqrt(squares);
+}
+
+/* The norm is of what is used: not of a tensor that got no tile in this window, nor of one with NaN. */
+static void test_norm_of_the_used(void **state)
+{
+    (void)state;
+    for (int buffered = 0; buffered < 2; buffered++) {
+        const work_option options[] = {
+            {"lr", "1"}, {"clip_norm", "0.731"}, {"gradients", buffered ? "buffered" : "auto"}, {NULL, NULL}};
+        work w;
+        float old[65];
+        work_create(&w, "sgd", options);
+        work_add(&w, 5, 13, TG_MATRIX, 80, TG_F32);
+        work_add(&w, 5, 13, TG_MATRIX, 81, TG_F32);
+        work_start(&w);
+        work_update(&w, 0, 1, buffered ? WORK_TILE : WORK_ARRAYS);
+        memcpy(old, w.t[0].data, sizeof old);
+        if (buffered) {
+            w.t[1].absent = true;
+            work_update(&w, 1, 1, WORK_TILE);
+        } else {
+            work_fill(&w, 1);
+            w.t[1].g[7] = NAN;
+            must(work_arrays(&w));
+        }
+        assert_true(fabs(way_of(&w, 0, old) - 0.731) < 1e-5);
+        work_destroy(&w);
+    }
+}
+
+/* A frozen tensor's gradient may be given: nothing is done with it. */
+static void test_frozen_gradient(void **state)
+{
+    (void)state;
+    const work_option options[] = {{"lr", "1"}, {"clip_norm", "0.731"}, {NULL, NULL}};
+    work w;
+    float old[65], frozen[65];
+    work_create(&w, "sgd", options);
+    work_add(&w, 5, 13, TG_MATRIX, 80, TG_F32);
+    work_add(&w, 5, 13, TG_MATRIX, 81, TG_F32)->frozen = true;
+    work_start(&w);
+    work_fill(&w, 0);
+    memcpy(old, w.t[0].data, sizeof old);
+    memcpy(frozen, w.t[1].data, sizeof frozen);
+    must(tg_optim_step(w.o, (tg_grad[]){{.data = w.t[0].g, .format = TG_F32}, {.data = w.t[1].g, .format = TG_F32}}));
+    assert_true(fabs(way_of(&w, 0, old) - 0.731) < 1e-5);
+    assert_memory_equal(w.t[1].data, frozen, sizeof frozen);
+    work_destroy(&w);
+}
+
 /* bf16 and fp16 gradient arrays are what their values are. */
 static void check_half_gradients(const char *rule, work_option *options, size_t count)
 {
@@ -361,6 +418,7 @@ int main(void)
         cmocka_unit_test(test_shapes),     cmocka_unit_test(test_nothing_at_all), cmocka_unit_test(test_groups),
         cmocka_unit_test(test_bad_values), cmocka_unit_test(test_subnormal),      cmocka_unit_test(test_read_only),
         cmocka_unit_test(test_factors),    cmocka_unit_test(test_buffered_norm),  cmocka_unit_test(test_half_gradients),
+        cmocka_unit_test(test_norm_of_the_used), cmocka_unit_test(test_frozen_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

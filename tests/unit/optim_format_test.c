@@ -259,6 +259,27 @@ static void test_state_streams(void **state)
     check_streams(&s, "states");
 }
 
+/* Adam without memory: m is g, v is g^2. That v goes up with probability 1/2 and m with 1/4 agree half of the time. */
+static void test_slot_streams(void **state)
+{
+    (void)state;
+    static streams s;
+    work w;
+    s.count = 0;
+    work_create(&w, "adam", (work_option[]){{"beta1", "0"}, {"beta2", "0"}, {"state_format", "bf16"}, {NULL, NULL}});
+    work_add(&w, 64, 64, TG_MATRIX, 1, TG_F32);
+    work_start(&w);
+    for (size_t i = 0; i < STREAM_N; i++)
+        w.t[0].g[i] = sqrtf(1 + 0x1p-8f);
+    must(work_arrays(&w));
+    static const char *const name[] = {"exp_avg", "exp_avg_sq"};
+    for (; s.count < 2; s.count++)
+        for (size_t i = 0; i < STREAM_N; i++)
+            s.up[s.count][i] = work_value(work_state(&w, 0, name[s.count])->data, TG_BF16, i) > 1;
+    check_streams(&s, "states of one tensor");
+    work_destroy(&w);
+}
+
 /* sgd without state: weights at 1, steps of half a last place. */
 static void test_update_streams(void **state)
 {
@@ -403,6 +424,7 @@ int main(void)
         cmocka_unit_test(test_unbiased_over_seeds), cmocka_unit_test(test_state_streams),
         cmocka_unit_test(test_update_streams), cmocka_unit_test(test_fold_streams),
         cmocka_unit_test(test_tile_streams),   cmocka_unit_test(test_many_tiles),
+        cmocka_unit_test(test_slot_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

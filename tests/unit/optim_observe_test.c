@@ -196,24 +196,64 @@ static void test_signs_are_apart(void **state)
     work_destroy(&w);
 }
 
-/* Estimates reach a state that is not worked in place. */
-static void test_half(void **state)
+/* Frozen tensors are not probed, whatever their format. */
+static void test_frozen(void **state)
 {
     (void)state;
     work w;
-    static float h[N];
-    work_create(&w, "sophia", (work_option[]){{"state_format", "bf16"}, {NULL, NULL}});
-    work_add(&w, ROWS, COLS, TG_MATRIX, 11, TG_F32);
+    work_create(&w, "sophia", NULL);
+    for (size_t k = 0; k < 3; k++) {
+        work_add(&w, 3, 5, TG_MATRIX, 11, k == 2 ? TG_BF16 : TG_F32);
+        w.t[k].frozen = k > 0;
+    }
     work_start(&w);
-    work_fill(&w, 1);
-    const tg_grad grads[] = {{w.t[0].g, TG_F32, 0}};
-    must(tg_optim_observe(w.o, grads, TG_ESTIMATE_SQUARES, 100));
-    tg_kernels_get()->widen(h, work_state(&w, 0, "hessian")->data, TG_BF16, N);
-    for (size_t i = 0; i < N; i++) {
-        const double want = (1 - b2) * 100 * pow((double)w.t[0].g[i], 2);
-        assert_true(fabs((double)h[i] - want) <= want * 0x1p-7);
+    must(tg_optim_probe(w.o, 0.25));
+    for (size_t i = 0; i < 15; i++) {
+        assert_true(((float *)w.t[0].data)[i] != input_weight(11, i, TG_MATRIX));
+        assert_true(((float *)w.t[1].data)[i] == input_weight(11, i, TG_MATRIX));
+        assert_true(((uint16_t *)w.t[2].data)[i] == tg_f32_to_bf16(input_weight(11, i, TG_MATRIX)));
     }
     work_destroy(&w);
+}
+
+/* Estimates reach a state of 16 bits, and lie in fp16's range whatever their size. */
+static void check_half(const char *format, float size)
+{
+    work w;
+    static float got[N], want[N];
+    size_t index = 0;
+    double squares = 0;
+    work_create(&w, "sophia", (work_option[]){{"state_format", format}, {NULL, NULL}});
+    work_add(&w, ROWS, COLS, TG_MATRIX, 11, TG_F32);
+    work_start(&w);
+    while (strcmp(tg_optim_state(w.o, index)->name, "t0/hessian") != 0)
+        index++;
+    memset(want, 0, sizeof want);
+    for (size_t u = 0; u < 5; u++) {
+        work_fill(&w, u);
+        for (size_t i = 0; i < N; i++) {
+            w.t[0].g[i] *= size;
+            want[i] = (float)(b2 * (double)want[i] + (1 - b2) * 100 * pow((double)w.t[0].g[i], 2));
+            squares += pow((double)want[i], 2) / N;
+        }
+        must(tg_optim_observe(w.o, (tg_grad[]){{w.t[0].g, TG_F32, 0}}, TG_ESTIMATE_SQUARES, 100));
+        must(tg_optim_state_values(w.o, index, got));
+        for (size_t i = 0; i < N; i++) /* an error of a unit in the last place each time, of the largest values */
+            if (!(fabs((double)got[i] - (double)want[i]) <= 0x1p-5 * fmax((double)want[i], sqrt(squares))))
+                fail_msg("%s, gradients of %g: h[%zu] is %.9g, not %.9g", format, (double)size, i, (double)got[i],
+                         (double)want[i]);
+        must(work_arrays(&w));
+    }
+    work_destroy(&w);
+}
+
+static void test_half(void **state)
+{
+    (void)state;
+    check_half("bf16", 1);
+    check_half("fp16", 1);
+    check_half("fp16", 1e-6f);
+    check_half("fp16", 3e4f);
 }
 
 static void test_refusals(void **state)
@@ -247,6 +287,7 @@ int main(void)
                                        cmocka_unit_test(test_probe),
                                        cmocka_unit_test(test_signs_are_apart),
                                        cmocka_unit_test(test_half),
+                                       cmocka_unit_test(test_frozen)};
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
