@@ -483,6 +483,111 @@ static void test_cuts_and_checks(void **state)
     for_each_isa(check_finite);
 }
 
+/* ---- values that need care: the largest, Inf, NaN of every kind, where whole groups go at once ---- */
+
+enum { CARE_N = 777 };
+
+/* Of NaN the sign and the payload do not matter. */
+static bool same_half(uint16_t a, uint16_t b, float value) { return isnan(value) ? isnan(tg_bf16_to_f32(a)) : a == b; }
+
+static void fill_care(float *f, size_t every)
+{
+    const float special[] = {tg_float_from_bits(0x7f7fffffu), -tg_float_from_bits(0x7f7fffffu), INFINITY, -INFINITY,
+                             tg_float_from_bits(0x7fffffffu), tg_float_from_bits(0xffffffffu), tg_float_from_bits(0x7f800001u)};
+    for (size_t i = 0; i < CARE_N; i++)
+        f[i] = i % every == 11 ? special[i / every % 7] : 0.731f + (float)i * 0x1p-12f;
+}
+
+/* One by one, values take no way for groups. */
+static void check_care(const tg_kernels *kernel, size_t every, uint64_t first)
+{
+    static float f[CARE_N];
+    static uint16_t one[CARE_N], all[CARE_N], squares[CARE_N];
+    const tg_key key = tg_key_make(3, 1, 4, 1);
+    fill_care(f, every);
+    for (size_t i = 0; i < CARE_N; i++)
+        kernel->narrow_stochastic(&one[i], &f[i], TG_BF16, 1, key, first + i);
+    kernel->narrow_stochastic(all, f, TG_BF16, CARE_N, key, first);
+    kernel->narrow_stochastic_squares(squares, f, TG_BF16, CARE_N, key, first);
+    for (size_t i = 0; i < CARE_N; i++) {
+        assert_true(same_half(all[i], one[i], f[i]) && same_half(squares[i], one[i], f[i]));
+        assert_true(isfinite(tg_bf16_to_f32(all[i])) == isfinite(f[i]));
+        assert_true(isnan(tg_bf16_to_f32(all[i])) == isnan(f[i]));
+    }
+}
+
+/* Folded with decay 1/2 into a momentum that holds the special values; and with decay 0, which forgets them. */
+static void check_fold_care(const tg_kernels *kernel, uint64_t first)
+{
+    static float f[CARE_N], g[CARE_N], m[CARE_N];
+    static uint16_t h[CARE_N], one[CARE_N];
+    const tg_key key = tg_key_make(3, 1, 4, 1);
+    fill_care(f, 97);
+    for (int forget = 0; forget < 2; forget++) {
+        const float decay = forget ? 0 : 0.5f;
+        for (size_t i = 0; i < CARE_N; i++) {
+            m[i] = f[i];
+            g[i] = forget || fabsf(f[i]) < 1e38f ? 1.93f : f[i]; /* half of the largest twice is the largest */
+        }
+        kernel->narrow(h, m, TG_BF16, CARE_N);
+        memcpy(one, h, sizeof h);
+        kernel->fold(h, TG_BF16, g, decay, 0.5f, CARE_N, &key, first);
+        kernel->fold(m, TG_F32, g, decay, 0.5f, CARE_N, NULL, 0);
+        for (size_t i = 0; i < CARE_N; i++) {
+            kernel->fold(&one[i], TG_BF16, &g[i], decay, 0.5f, 1, &key, first + i);
+            const float result = tg_bf16_to_f32(h[i]);
+            assert_true(same_half(h[i], one[i], result));
+            assert_true(!forget || (isfinite(result) && m[i] == 0.5f * g[i]));
+            assert_true(isnan(result) == isnan(m[i]));
+        }
+    }
+}
+
+/* Parts of 2^32 values have chances of their own. */
+static void check_parts(const tg_kernels *kernel)
+{
+    static float f[CARE_N];
+    static uint16_t a[2][CARE_N], b[2][CARE_N];
+    const tg_key key = tg_key_make(3, 1, 4, 1);
+    int same[2] = {0};
+    for (size_t i = 0; i < CARE_N; i++)
+        f[i] = 1 + 0x1p-8f; /* halfway */
+    for (uint64_t part = 0; part < 2; part++) {
+        kernel->narrow_stochastic(a[part], f, TG_BF16, CARE_N, key, part << 32);
+        kernel->narrow_stochastic_squares(b[part], f, TG_BF16, CARE_N, key, part << 32);
+    }
+    for (size_t i = 0; i < CARE_N; i++) {
+        same[0] += a[0][i] == a[1][i];
+        same[1] += b[0][i] == b[1][i];
+    }
+    for (int k = 0; k < 2; k++)
+        assert_true(abs(same[k] - CARE_N / 2) < 6 * 14);
+}
+
+static const tg_kernels *kernels_of(tg_isa isa)
+{
+    tg_isa_force(isa);
+    return tg_kernels_get();
+}
+
+static void test_care(void **state)
+{
+    (void)state;
+    const tg_isa best = tg_isa_chosen();
+    const uint64_t firsts[] = {0, 192, 37, UINT64_C(5) << 32};
+    for (int isa = 0; isa < TG_ISA_COUNT; isa++)
+        if (tg_isa_usable((tg_isa)isa)) {
+            const tg_kernels *kernel = kernels_of((tg_isa)isa);
+            for (size_t i = 0; i < 4; i++) {
+                check_care(kernel, 97, firsts[i]);
+                check_care(kernel, 768, firsts[i]); /* one value, the largest, in all */
+                check_fold_care(kernel, firsts[i]);
+            }
+            check_parts(kernel);
+        }
+    tg_isa_force(best);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -506,6 +611,7 @@ int main(void)
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_fused), cmocka_unit_test(test_codes), cmocka_unit_test(test_cuts_and_checks),
+        cmocka_unit_test(test_care),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
