@@ -89,6 +89,26 @@ static void test_contained(void **state)
     check_same("signsgd", common, "signum", no_average, NULL);
 }
 
+/* Roles are for rules that ask for them: elsewhere biases decay as matrices do. */
+static void test_biases_decay(void **state)
+{
+    (void)state;
+    static const char *const rules[] = {"sgd", "adam", "adamw", "lion", "adamw8bit", "lion8bit"};
+    for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
+        work w[2];
+        for (int bias = 0; bias < 2; bias++) {
+            work_create(&w[bias], rules[r], (work_option[]){{"lr", "0.0071"}, {"weight_decay", "0.113"}, {NULL, NULL}});
+            work_add(&w[bias], 5, 13, bias ? TG_BIAS : TG_MATRIX, 41, TG_F32);
+            work_start(&w[bias]);
+            for (size_t u = 0; u < 5; u++)
+                work_update(&w[bias], u, 1, WORK_ARRAYS);
+        }
+        assert_memory_equal(w[0].t[0].data, w[1].t[0].data, N * sizeof(float));
+        work_destroy(&w[0]);
+        work_destroy(&w[1]);
+    }
+}
+
 /* ---- adagrad: sleeping rows ---- */
 
 /* Rows 2 and 5 never have a gradient; the others at times. */
@@ -229,7 +249,7 @@ int main(void)
         cmocka_unit_test(test_classic_momentum), cmocka_unit_test(test_look_ahead),
         cmocka_unit_test(test_contained),        cmocka_unit_test(test_adagrad_rows),
         cmocka_unit_test(test_rmsprop_constant), cmocka_unit_test(test_asgd_average),
-        cmocka_unit_test(test_lengthless),
+        cmocka_unit_test(test_lengthless),       cmocka_unit_test(test_biases_decay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
