@@ -521,13 +521,15 @@ static void check_fold_care(const tg_kernels *kernel, uint64_t first)
 {
     static float f[CARE_N], g[CARE_N], m[CARE_N];
     static uint16_t h[CARE_N], one[CARE_N];
+    const float most = tg_bf16_to_f32(0x7f7f);
     const tg_key key = tg_key_make(3, 1, 4, 1);
     fill_care(f, 97);
     for (int forget = 0; forget < 2; forget++) {
         const float decay = forget ? 0 : 0.5f;
         for (size_t i = 0; i < CARE_N; i++) {
-            m[i] = f[i];
-            g[i] = forget || fabsf(f[i]) < 1e38f ? 1.93f : f[i]; /* half of the largest twice is the largest */
+            const float kept = isnan(f[i]) ? 1.93f : fmaxf(-most, fminf(most, f[i])); /* what goes wrong comes from g */
+            m[i] = forget ? f[i] : kept;
+            g[i] = forget || fabsf(f[i]) < 1e38f ? 1.93f : f[i]; /* the largest stays as large */
         }
         kernel->narrow(h, m, TG_BF16, CARE_N);
         memcpy(one, h, sizeof h);

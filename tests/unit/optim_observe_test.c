@@ -229,7 +229,7 @@ static void check_half(const char *format, float size)
     while (strcmp(tg_optim_state(w.o, index)->name, "t0/hessian") != 0)
         index++;
     memset(want, 0, sizeof want);
-    for (size_t u = 0; u < 5; u++) {
+    for (size_t u = 3; u < 8; u++) { /* the second gradient is 22 times the first */
         work_fill(&w, u);
         for (size_t i = 0; i < N; i++) {
             w.t[0].g[i] *= size;
@@ -242,7 +242,8 @@ static void check_half(const char *format, float size)
             if (!(fabs((double)got[i] - (double)want[i]) <= 0x1p-5 * fmax((double)want[i], sqrt(squares))))
                 fail_msg("%s, gradients of %g: h[%zu] is %.9g, not %.9g", format, (double)size, i, (double)got[i],
                          (double)want[i]);
-        must(work_arrays(&w));
+        if (u > 3)
+            must(work_arrays(&w));
     }
     work_destroy(&w);
 }
