@@ -61,6 +61,9 @@ enum { STEPS = 21 };
 /* lr, its decay and the averages' as make() and the rules' defaults have them. */
 static const double lr = 0.0031, wd = 0.113, eps = 1e-8, tolerance = 4e-6;
 
+/* Of a code: they are rounded to 256ths before they are cut to whole ones. */
+static const double slack = 1.0 / 128;
+
 /* From code to code around `value` where codes end at `most`: base/code8.h's map. */
 static double code_step(double value, double most, bool is_signed)
 {
@@ -116,7 +119,7 @@ static void check_codes(const double *exact, const float *stored, size_t n, bool
         for (size_t i = at; i < end; i++) {
             const double step = code_step(exact[i], most, is_signed),
                          off = (fabs((double)stored[i]) - fabs(exact[i])) / step;
-            if (!(fabs(off) <= (nearest ? 0.5 : 1) + 1e-3) || (double)stored[i] * exact[i] < 0)
+            if (!(fabs(off) <= (nearest ? 0.5 : 1) + slack) || (double)stored[i] * exact[i] < 0)
                 fail_msg("%s: value %zu is %.9g, stored as %.9g", what, i, exact[i], (double)stored[i]);
             bias += off;
             spread += off * off;
