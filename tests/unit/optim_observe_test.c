@@ -281,14 +281,16 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_arrays),
-                                       cmocka_unit_test(test_tiles),
-                                       cmocka_unit_test(test_one_bad_side),
-                                       cmocka_unit_test(test_step),
-                                       cmocka_unit_test(test_probe),
-                                       cmocka_unit_test(test_signs_are_apart),
-                                       cmocka_unit_test(test_half),
-                                       cmocka_unit_test(test_frozen)};
-                                       cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_arrays),
+        cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_one_bad_side),
+        cmocka_unit_test(test_step),
+        cmocka_unit_test(test_probe),
+        cmocka_unit_test(test_signs_are_apart),
+        cmocka_unit_test(test_half),
+        cmocka_unit_test(test_frozen),
+        cmocka_unit_test(test_refusals),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
