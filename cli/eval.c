@@ -16,6 +16,8 @@ static const tg_option options[] = {
      .help = "windows worked on at once"},
     {.name = "precision", .kind = TG_CHOICE, .value = TG_PRECISION_FP32, .most = TG_PRECISION_COUNT - 1, .choices = "fp32|mixed|bf16|fp16",
      .help = "number format of the activations"},
+    {.name = "format", .kind = TG_CHOICE, .value = TG_FORMAT_TEXT, .most = TG_FORMATS - 1, .choices = "text|lines|jsonl",
+     .help = "of the data: one text, a document a line, or JSON with \"text\" or \"prompt\" and \"response\""},
 };
 
 static int arrange(cli_args *args)
@@ -27,21 +29,17 @@ static int arrange(cli_args *args)
 
 static int run(const cli_args *args)
 {
-    const char *data = cli_text_of(args, "data"), *text;
-    double loss;
-    size_t tokens, bytes;
+    const char *data = cli_text_of(args, "data");
+    tg_evaluation result;
     if (data == NULL)
         return cli_usage(args, "--data FILE is missing: the text to evaluate on");
-    if (tg_text_open(&text, &bytes, data) != TG_OK)
+    if (tg_evaluate(&result, args->positional[0], data, (tg_data_format)(int)cli_number_of(args, "format"),
+                    (size_t)cli_number_of(args, "batch"), (tg_precision)cli_number_of(args, "precision")) != TG_OK)
         return cli_failed(args);
-    tg_text_close(text, bytes);
-    if (tg_evaluate(&loss, &tokens, args->positional[0], data, (size_t)cli_number_of(args, "batch"),
-                    (tg_precision)cli_number_of(args, "precision")) != TG_OK)
-        return cli_failed(args);
-    printf("loss           %.4f nats a token\n", loss);
-    printf("perplexity     %.4f\n", exp(loss));
-    printf("bits per byte  %.4f\n", loss / log(2.0) * (double)(tokens + 1) / (double)bytes);
-    printf("tokens         %zu\n", tokens);
+    printf("loss           %.4f nats a token\n", result.loss);
+    printf("perplexity     %.4f\n", exp(result.loss));
+    printf("bits per byte  %.4f\n", result.bits_per_byte);
+    printf("tokens         %zu\n", result.targets);
     return CLI_OK;
 }
 

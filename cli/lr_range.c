@@ -37,7 +37,7 @@ static const tg_option options[] = {
 
 /* The options of a training that a trial has too. */
 static const size_t shared[] = {TG_TRAIN_UPDATES,   TG_TRAIN_BATCH, TG_TRAIN_ACCUMULATE, TG_TRAIN_PRECISION,
-                                TG_TRAIN_RECOMPUTE, TG_TRAIN_SEED,  TG_TRAIN_THREADS};
+                                TG_TRAIN_RECOMPUTE, TG_TRAIN_SEED,  TG_TRAIN_THREADS, TG_TRAIN_FORMAT};
 
 /* As a person would write it. */
 static double two_digits(double value)

@@ -11,8 +11,9 @@
 #define CLI_TEXT_INIT                                                                                                  \
     {"init", "DIR", NULL, "start from this model directory (Hugging Face layout) instead of fresh weights"}
 #define CLI_TEXT_TOKENIZER                                                                                             \
-    {"tokenizer", "byte|char", NULL,                                                                                   \
-     "what a token is: a byte, or a Unicode character (default char, or what --init has)"}
+    {"tokenizer", "byte|char|PATH", NULL,                                                                              \
+     "what a token is: a byte, a Unicode character, or what a tokenizer.json or a directory with one says (default " \
+     "char, or what --init has)"}
 #define CLI_TEXT_OPTIMIZER {"optimizer", "NAME", "tiger", "the optimizer (see: tiger list optimizers)"}
 #define CLI_OPTION_VOCAB                                                                                               \
     {.name = "vocab", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1 << 24,                                     \

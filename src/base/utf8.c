@@ -37,11 +37,3 @@ size_t tg_utf8_encode(char text[static TG_UTF8_BYTES], uint32_t code_point)
     text[0] = (char)((0xf00u >> length & 0xf0u) | rest);
     return length;
 }
-
-size_t tg_utf8_count(const char *text, size_t bytes)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < bytes; i++)
-        count += !is_tail((unsigned char)text[i]);
-    return count;
-}

@@ -16,9 +16,6 @@ size_t tg_utf8_decode_long(uint32_t *code_point, const char *text, size_t bytes)
 /* `text` <- the character; the number of its bytes. The code point must be legal. */
 size_t tg_utf8_encode(char text[static TG_UTF8_BYTES], uint32_t code_point);
 
-/* The number of characters of legal UTF-8; of other bytes, an upper bound of the legal characters in them. */
-size_t tg_utf8_count(const char *text, size_t bytes);
-
 static inline size_t tg_utf8_decode(uint32_t *code_point, const char *text, size_t bytes)
 {
     if (bytes == 0 || (unsigned char)*text >= 0x80)

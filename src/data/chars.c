@@ -167,8 +167,9 @@ static tg_status read_pair(char_table *table, size_t count, const char *key, con
     return TG_OK;
 }
 
-static tg_status read_vocab(tg_tokenizer *tokenizer, const json_t *vocab, const char *name)
+static tg_status read(tg_tokenizer *tokenizer, const json_t *document, const char *name)
 {
+    const json_t *const vocab = json_object_get(json_object_get(document, "model"), "vocab");
     const size_t count = json_object_size(vocab);
     if (count == 0 || count > TG_CODE_POINTS)
         return tg_fail(TG_EFORMAT, "'%s': a vocabulary of %zu characters", name, count);
@@ -187,12 +188,12 @@ static tg_status read_vocab(tg_tokenizer *tokenizer, const json_t *vocab, const 
     return TG_OK;
 }
 
-static tg_status encode(const tg_tokenizer *tokenizer, uint32_t *ids, size_t room, size_t *count, const char *text,
-                        size_t bytes, size_t *offset)
+/* At most TG_TOKENS_AT_ONCE of the characters from *offset on. */
+static tg_status encode_some(const char_table *table, uint32_t *ids, size_t *count, const char *text, size_t bytes,
+                             size_t *offset)
 {
-    const char_table *const table = tokenizer->own;
     size_t made = 0, at = *offset;
-    while (made < room && at < bytes) {
+    while (made < TG_TOKENS_AT_ONCE && at < bytes) {
         uint32_t code_point;
         const size_t length = tg_utf8_decode(&code_point, text + at, bytes - at);
         if (length == 0)
@@ -208,6 +209,33 @@ static tg_status encode(const tg_tokenizer *tokenizer, uint32_t *ids, size_t roo
     return TG_OK;
 }
 
+static tg_status encode(const tg_tokenizer *tokenizer, void *work, const char *text, size_t bytes,
+                        const tg_token_sink *sink)
+{
+    (void)work;
+    uint32_t ids[TG_TOKENS_AT_ONCE];
+    size_t at = 0, count = 0;
+    tg_status status = TG_OK;
+    while (status == TG_OK && at < bytes) {
+        const size_t from = at;
+        status = encode_some(tokenizer->own, ids, &count, text, bytes, &at);
+        if (status == TG_OK)
+            status = sink->put(sink->ctx, ids, count);
+        if (sink->passed != NULL)
+            sink->passed(sink->ctx, text + from, text + at);
+    }
+    return status;
+}
+
+static size_t own_bytes(const void *own)
+{
+    const char_table *const table = own;
+    size_t bytes = sizeof *table;
+    for (size_t i = 0; i < PAGES; i++)
+        bytes += table->page[i] == NULL ? 0 : PAGE * sizeof **table->page;
+    return bytes;
+}
+
 const tg_tokenizer_type tg_tokenizer_type_char = {
     .name = "char",
     .layout = "{'version': '1.0', 'truncation': null, 'padding': null, 'added_tokens': [], 'normalizer': null,"
@@ -219,9 +247,9 @@ const tg_tokenizer_type tg_tokenizer_type_char = {
         " 'pre_tokenizer': {'type': 'Split', 'pattern': {'Regex': '[\\\\s\\\\S]'}, 'behavior': 'Isolated',"
         " 'invert': false}, 'post_processor': null, 'decoder': {'type': 'Fuse'}, 'model': {'type': 'WordLevel'}}",
     .vocab_json = vocab_json,
-    .read_vocab = read_vocab,
-    .most_tokens = tg_utf8_count,
+    .read = read,
     .encode = encode,
     .token = token,
+    .own_bytes = own_bytes,
     .destroy = destroy,
 };

@@ -1,32 +1,44 @@
 /* data/corpus.c -- a text as tokens, and batches of it.
  *
- * Tokens lie one behind the other in 1, 2 or 4 bytes each: those of the byte tokenizer in the mapped file itself,
- * others in memory of their own. The first part is for training, the rest for validation; no batch crosses the border.
- */
+ * Tokens are kept in 1, 2 or 4 bytes each: those of a text and the byte tokenizer in the mapped file itself, others in
+ * chunks, so that nothing is moved or counted beforehand. Where some tokens do not count, a bit for each says so. The first
+ * part is for training, the rest for validation; no batch crosses the border. */
 #include <stdatomic.h>
 #include <string.h>
 
 #include "base/fail.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/text.h"
+#include "data/documents.h"
 #include "data/tokenizer.h"
 
 #define PURPOSE 0x62617463u             /* "batc": keeps this stream apart from others of the same seed */
-#define PIECE 4096                      /* tokens encoded at a time */
+#define PIECE 4096                      /* tokens looked at at a time */
+#define CHUNK ((size_t)1 << 19)         /* tokens; small enough not to be laid on huge pages, which fill as a whole */
+#define TRIES 64                        /* places drawn for a row in which a token counts */
 #define FORGET_EVERY ((size_t)16 << 20) /* bytes of the file kept in memory while encoding */
+#define UNCOUNTED 0x80000000u           /* on a token, in the hash: above every id */
+
+typedef struct chunk {
+    void *tokens;
+    uint64_t *counted; /* (CHUNK / 64) bits; NULL: all do */
+} chunk;
 
 struct tg_corpus {
-    const void *tokens;
     size_t width;        /* bytes a token */
     size_t count, train; /* tokens in all, and of them in the training split */
     const char *text;    /* the mapping the tokens lie in, or NULL */
     size_t text_bytes;
-    size_t room; /* tokens there is memory for, when it is our own */
+    chunk *chunks;
+    size_t chunk_count;
+    bool masked; /* some tokens do not count: every chunk has bits */
+    size_t predicted_bytes;
     char *path;
     _Atomic uint64_t *hash; /* 0: not asked for yet; behind a pointer, for a corpus is constant to its users */
 };
 
-/* ---- opening ------------------------------------------------------------------------------------------------- */
+/* ---- storing ------------------------------------------------------------------------------------------------- */
 
 static size_t width_of(size_t vocab) { return vocab <= 1u << 8 ? 1 : vocab <= 1u << 16 ? 2 : 4; }
 
@@ -43,66 +55,156 @@ static void pack(void *to, size_t width, size_t at, const uint32_t *ids, size_t 
         memcpy(narrow, ids, count * sizeof *ids);
 }
 
-/* The most tokens the text can become, letting its pages go behind itself. */
-static size_t most_tokens(const tg_tokenizer_type *type, const char *text, size_t bytes)
+static tg_status add_bits(chunk *c)
 {
-    size_t most = 0;
-    for (size_t at = 0, end; at < bytes; at = end) {
-        end = bytes - at > FORGET_EVERY ? at + FORGET_EVERY : bytes;
-        most += type->most_tokens(text + at, end - at);
-        tg_text_forget(text, at, end);
-    }
-    return most;
-}
-
-static tg_status encode(tg_corpus *corpus, const tg_tokenizer *tokenizer, const char *text, size_t bytes)
-{
-    const size_t room = most_tokens(tokenizer->type, text, bytes), width = width_of(tokenizer->vocab);
-    size_t offset = 0, forgotten = 0, made = 0;
-    uint32_t piece[PIECE];
-    void *const tokens = tg_alloc(NULL, room, width);
-    if (tokens == NULL)
-        return tg_no_memory("the tokens of the text", room * width);
-    corpus->tokens = tokens;
-    corpus->width = width;
-    corpus->room = room;
-    while (offset < bytes) {
-        size_t count = 0;
-        const tg_status status = tokenizer->type->encode(tokenizer, piece, PIECE, &count, text, bytes, &offset);
-        if (status != TG_OK)
-            return tg_fail(status, "'%s': %s", corpus->path, tg_message());
-        pack(tokens, width, made, piece, count);
-        made += count;
-        if (offset - forgotten >= FORGET_EVERY) {
-            tg_text_forget(text, forgotten, offset);
-            forgotten = offset;
-        }
-    }
-    corpus->count = made;
+    c->counted = tg_alloc(NULL, CHUNK / 64, sizeof *c->counted);
+    if (c->counted == NULL)
+        return tg_no_memory("which tokens count", CHUNK / 8);
+    memset(c->counted, 0xff, CHUNK / 8);
     return TG_OK;
 }
 
-static tg_status fill(tg_corpus *corpus, const tg_tokenizer *tokenizer)
+static tg_status add_chunk(tg_corpus *corpus)
+{
+    chunk *const more =
+        tg_heap_resize(corpus->chunks, corpus->chunk_count, corpus->chunk_count + 1, sizeof *corpus->chunks);
+    if (more == NULL)
+        return tg_no_memory("the tokens of the text", (corpus->chunk_count + 1) * sizeof *more);
+    corpus->chunks = more;
+    chunk *const added = &more[corpus->chunk_count];
+    *added = (chunk){.tokens = tg_alloc(NULL, CHUNK, corpus->width)};
+    if (added->tokens == NULL)
+        return tg_no_memory("the tokens of the text", CHUNK * corpus->width);
+    corpus->chunk_count++;
+    return corpus->masked ? add_bits(added) : TG_OK;
+}
+
+/* From now on tokens may be such that do not count. */
+static tg_status add_mask(tg_corpus *corpus)
+{
+    tg_status status = TG_OK;
+    for (size_t i = 0; status == TG_OK && !corpus->masked && i < corpus->chunk_count; i++)
+        status = add_bits(&corpus->chunks[i]);
+    corpus->masked = true;
+    return status;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------- */
+
+typedef struct filling {
+    tg_corpus *corpus;
+    const tg_tokenizer *tokenizer;
+    tg_encoder encoder;
+    bool counts;                 /* do the tokens that come now? */
+    const char *text;            /* the mapped file */
+    const char *passed, *passed_end;
+    size_t forgotten;
+} filling;
+
+static tg_status put(void *ctx, const uint32_t *ids, size_t count)
+{
+    const filling *const f = ctx;
+    tg_corpus *const corpus = f->corpus;
+    while (count > 0) {
+        const size_t at = corpus->count % CHUNK, room = CHUNK - at, n = count < room ? count : room;
+        if (at == 0) {
+            const tg_status status = add_chunk(corpus);
+            if (status != TG_OK)
+                return status;
+        }
+        chunk *const last = &corpus->chunks[corpus->chunk_count - 1];
+        pack(last->tokens, corpus->width, at, ids, n);
+        for (size_t i = at; !f->counts && i < at + n; i++)
+            last->counted[i / 64] &= ~((uint64_t)1 << i % 64);
+        corpus->count += n;
+        ids += n;
+        count -= n;
+    }
+    return TG_OK;
+}
+
+static void passed(void *ctx, const char *from, const char *to)
+{
+    filling *const f = ctx;
+    if (from != f->passed_end)
+        f->passed = from;
+    f->passed_end = to;
+    if ((size_t)(to - f->passed) < FORGET_EVERY)
+        return;
+    tg_text_forget(f->text, (size_t)(f->passed - f->text), (size_t)(to - f->text));
+    f->passed = to;
+}
+
+static tg_status put_text(void *ctx, const tg_document *document)
+{
+    filling *const f = ctx;
+    const tg_token_sink sink = {.put = put, .passed = passed, .ctx = f};
+    f->corpus->predicted_bytes = document->text_bytes;
+    return tg_encoder_run(&f->encoder, document->text, document->text_bytes, &sink);
+}
+
+/* The prompt, which does not count; the text; what ends it. */
+static tg_status put_document(void *ctx, const tg_document *document)
+{
+    filling *const f = ctx;
+    const tg_token_sink sink = {.put = put, .ctx = f};
+    uint32_t end;
+    tg_status status = TG_OK;
+    if (document->prompt != NULL && !f->corpus->masked)
+        status = add_mask(f->corpus);
+    f->counts = false;
+    if (status == TG_OK && document->prompt != NULL)
+        status = tg_encoder_run(&f->encoder, document->prompt, document->prompt_bytes, &sink);
+    f->counts = true;
+    if (status == TG_OK)
+        status = tg_encoder_run(&f->encoder, document->text, document->text_bytes, &sink);
+    if (status == TG_OK)
+        status = tg_tokenizer_end(f->tokenizer, &end) ? put(f, &end, 1) : tg_encoder_run(&f->encoder, "\n", 1, &sink);
+    f->corpus->predicted_bytes += document->text_bytes;
+    if (document->end - f->forgotten >= FORGET_EVERY) {
+        tg_text_forget(f->text, f->forgotten, document->end);
+        f->forgotten = document->end;
+    }
+    return status;
+}
+
+static tg_status encode(tg_corpus *corpus, const tg_tokenizer *tokenizer, tg_data_format format, const char *text,
+                        size_t bytes)
+{
+    filling f = {.corpus = corpus, .tokenizer = tokenizer, .counts = true, .text = text};
+    tg_status status = tg_encoder_open(&f.encoder, tokenizer);
+    corpus->width = width_of(tokenizer->vocab);
+    if (status == TG_OK)
+        status = tg_documents_run(format, text, bytes, corpus->path,
+                                  format == TG_FORMAT_TEXT ? put_text : put_document, &f);
+    tg_encoder_close(&f.encoder);
+    return status;
+}
+
+static tg_status fill(tg_corpus *corpus, const tg_tokenizer *tokenizer, tg_data_format format)
 {
     const char *text;
     size_t bytes;
     tg_status status = tg_text_open(&text, &bytes, corpus->path);
     if (status != TG_OK)
         return status;
-    if (tokenizer->type->bytes_are_tokens) {
-        corpus->tokens = corpus->text = text;
+    if (tokenizer->type->bytes_are_tokens && format == TG_FORMAT_TEXT) {
+        corpus->text = text;
         corpus->width = 1;
-        corpus->count = corpus->text_bytes = bytes;
+        corpus->count = corpus->text_bytes = corpus->predicted_bytes = bytes;
     } else {
-        status = encode(corpus, tokenizer, text, bytes);
+        status = encode(corpus, tokenizer, format, text, bytes);
         tg_text_close(text, bytes);
     }
+    if (status == TG_OK && corpus->count == 0)
+        status = tg_fail(TG_EINVAL, "'%s' has no document", corpus->path);
     if (status == TG_OK && corpus->count < 2)
         status = tg_fail(TG_EINVAL, "'%s' has only one token: there is nothing to predict", corpus->path);
     return status;
 }
 
-tg_status tg_corpus_open(tg_corpus **out, const char *path, const tg_tokenizer *tokenizer, double validation)
+tg_status tg_corpus_open(tg_corpus **out, const char *path, const tg_tokenizer *tokenizer, tg_data_format format,
+                         double validation)
 {
     if (!(validation >= 0 && validation < 1))
         return tg_fail(TG_EINVAL, "the validation share must be a number, 0 <= share < 1, not %g", validation);
@@ -112,7 +214,7 @@ tg_status tg_corpus_open(tg_corpus **out, const char *path, const tg_tokenizer *
     corpus->path = tg_heap_text(path);
     corpus->hash = tg_heap_alloc(1, sizeof *corpus->hash);
     const tg_status status = corpus->path == NULL || corpus->hash == NULL ? tg_no_memory("a corpus", sizeof *corpus)
-                                                                          : fill(corpus, tokenizer);
+                                                                          : fill(corpus, tokenizer, format);
     if (status != TG_OK) {
         tg_corpus_destroy(corpus);
         return status;
@@ -126,13 +228,46 @@ void tg_corpus_destroy(tg_corpus *corpus)
 {
     if (corpus == NULL)
         return;
-    if (corpus->text != NULL)
-        tg_text_close(corpus->text, corpus->text_bytes);
-    else
-        tg_free(NULL, (void *)(uintptr_t)corpus->tokens, corpus->room, corpus->width);
+    tg_text_close(corpus->text, corpus->text_bytes);
+    for (size_t i = 0; i < corpus->chunk_count; i++) {
+        tg_free(NULL, corpus->chunks[i].tokens, CHUNK, corpus->width);
+        tg_free(NULL, corpus->chunks[i].counted, CHUNK / 64, sizeof *corpus->chunks[i].counted);
+    }
+    tg_heap_free(corpus->chunks);
     tg_heap_free(corpus->hash);
     tg_heap_free(corpus->path);
     tg_heap_free(corpus);
+}
+
+/* ---- characters of documents --------------------------------------------------------------------------------- */
+
+static tg_status gather(void *ctx, const tg_document *document)
+{
+    tg_text *const all = ctx;
+    tg_text_append(all, document->prompt, document->prompt_bytes);
+    tg_text_append(all, document->text, document->text_bytes);
+    tg_text_append(all, "\n", 1);
+    return all->failed ? tg_no_memory("the text of the documents", all->used) : TG_OK;
+}
+
+tg_status tg_tokenizer_char_from(tg_tokenizer **out, const char *path, tg_data_format format)
+{
+    const char *text;
+    size_t bytes;
+    tg_text all = {0};
+    tg_status status = tg_text_open(&text, &bytes, path);
+    if (status != TG_OK)
+        return status;
+    if (format != TG_FORMAT_TEXT)
+        status = tg_documents_run(format, text, bytes, path, gather, &all);
+    if (status == TG_OK) {
+        status = format == TG_FORMAT_TEXT ? tg_tokenizer_char(out, text, bytes) : tg_tokenizer_char(out, all.at, all.used);
+        if (status == TG_EFORMAT)
+            status = tg_fail(status, "%s: %s", path, tg_message());
+    }
+    tg_text_free(&all);
+    tg_text_close(text, bytes);
+    return status;
 }
 
 /* ---- looking ------------------------------------------------------------------------------------------------- */
@@ -144,23 +279,43 @@ size_t tg_corpus_tokens(const tg_corpus *corpus, tg_split split)
 
 size_t tg_corpus_bytes(const tg_corpus *corpus)
 {
-    return corpus->text != NULL ? corpus->text_bytes : corpus->room * corpus->width;
+    return corpus->text != NULL ? corpus->text_bytes : corpus->count * corpus->width + (corpus->masked ? corpus->count / 8 : 0);
+}
+
+size_t tg_corpus_text_bytes(const tg_corpus *corpus) { return corpus->predicted_bytes; }
+
+static void unpack(uint32_t *restrict to, const void *tokens, size_t width, size_t at, size_t count)
+{
+    if (width == 1) {
+        const uint8_t *restrict from = (const uint8_t *)tokens + at;
+        for (size_t i = 0; i < count; i++)
+            to[i] = from[i];
+    } else if (width == 2) {
+        const uint16_t *restrict from = (const uint16_t *)tokens + at;
+        for (size_t i = 0; i < count; i++)
+            to[i] = from[i];
+    } else {
+        memcpy(to, (const uint32_t *)tokens + at, count * sizeof *to);
+    }
 }
 
 /* to (count) <- the tokens from `at` on. */
 static void read_tokens(uint32_t *restrict to, const tg_corpus *corpus, size_t at, size_t count)
 {
-    if (corpus->width == 1) {
-        const uint8_t *restrict from = (const uint8_t *)corpus->tokens + at;
-        for (size_t i = 0; i < count; i++)
-            to[i] = from[i];
-    } else if (corpus->width == 2) {
-        const uint16_t *restrict from = (const uint16_t *)corpus->tokens + at;
-        for (size_t i = 0; i < count; i++)
-            to[i] = from[i];
-    } else {
-        memcpy(to, (const uint32_t *)corpus->tokens + at, count * sizeof *to);
+    if (corpus->text != NULL) {
+        unpack(to, corpus->text, 1, at, count);
+        return;
     }
+    for (size_t done = 0, n; done < count; done += n) {
+        const size_t first = (at + done) % CHUNK, room = CHUNK - first, left = count - done;
+        n = left < room ? left : room;
+        unpack(to + done, corpus->chunks[(at + done) / CHUNK].tokens, corpus->width, first, n);
+    }
+}
+
+static bool counts(const tg_corpus *corpus, size_t at)
+{
+    return !corpus->masked || (corpus->chunks[at / CHUNK].counted[at % CHUNK / 64] >> at % 64 & 1) != 0;
 }
 
 /* Four lanes of multiply and mix over pairs of tokens; the width they are kept in does not show. */
@@ -173,6 +328,8 @@ static uint64_t hash_tokens(const tg_corpus *corpus)
     for (size_t at = 0; at < corpus->count; at += PIECE) {
         const size_t left = corpus->count - at, count = left < PIECE ? left : PIECE;
         read_tokens(piece, corpus, at, count);
+        for (size_t i = 0; corpus->masked && i < count; i++)
+            piece[i] |= counts(corpus, at + i) ? 0 : UNCOUNTED;
         memset(piece + count, 0, (PIECE - count) * sizeof *piece);
         for (size_t i = 0; i < count; i += 2 * LANES)
             for (size_t l = 0; l < LANES; l++) {
@@ -214,11 +371,35 @@ static void read_row(const tg_corpus *corpus, uint32_t *tokens, int32_t *targets
         for (size_t t = 0; t + 1 < count; t++)
             targets[t] = (int32_t)tokens[t + 1];
         targets[count - 1] = (int32_t)last;
+        for (size_t t = 0; corpus->masked && t < count; t++)
+            if (!counts(corpus, at + t + 1))
+                targets[t] = -1;
     }
     for (size_t t = count; t < time; t++) {
         tokens[t] = 0;
         targets[t] = -1;
     }
+}
+
+/* Whether one of the `count` tokens behind `at` counts. */
+static bool any_counts(const tg_corpus *corpus, size_t at, size_t count)
+{
+    size_t i = 1;
+    while (i <= count && !counts(corpus, at + i))
+        i++;
+    return i <= count;
+}
+
+/* Where row b begins; drawn again while nothing in it counts. */
+static size_t draw(const tg_corpus *corpus, tg_key key, size_t b, size_t batch, size_t time)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < TRIES; i++) {
+        at = (size_t)tg_random_below(key, (uint32_t)(b + i * batch), corpus->train - time);
+        if (any_counts(corpus, at, time))
+            break;
+    }
+    return at;
 }
 
 tg_status tg_corpus_batch(const tg_corpus *corpus, uint32_t *tokens, int32_t *targets, size_t batch, size_t time,
@@ -229,7 +410,7 @@ tg_status tg_corpus_batch(const tg_corpus *corpus, uint32_t *tokens, int32_t *ta
                        corpus->train, time, time + 1);
     const tg_key key = tg_key_make(seed, PURPOSE, update, micro_step);
     for (size_t b = 0; b < batch; b++) {
-        const size_t at = (size_t)tg_random_below(key, (uint32_t)b, corpus->train - time);
+        const size_t at = draw(corpus, key, b, batch, time);
         read_row(corpus, tokens + b * time, targets + b * time, time, at, time);
     }
     return TG_OK;

@@ -11,10 +11,9 @@
 #include "base/memory.h"
 #include "data/tokenizer.h"
 
-#define FILE_NAME "tokenizer.json"
-#define CONFIG_NAME "tokenizer_config.json"
+#define FILE_NAME TG_TOKENIZER_FILE
+#define CONFIG_NAME TG_TOKENIZER_CONFIG
 #define CONFIG_TEXT "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n"
-#define MAX_FILE ((size_t)256 << 20) /* a vocabulary of all of Unicode has 30 MiB */
 #define MAX_LAYOUT 1024
 
 static const tg_tokenizer_type *const types[] = {
@@ -58,81 +57,94 @@ static bool lacks(const json_t *value, const json_t *wanted, char *path, size_t 
     return false;
 }
 
-/* The kind with the same type of model; the place where the file is not that kind's goes into the message. */
-static tg_status find_type(const tg_tokenizer_type **type, const json_t *document, const char *name)
+/* Whether the file has what a kind needs; *same when its type of model at least is that kind's. */
+static tg_status fits(bool *same, const tg_tokenizer_type *type, const json_t *document, const char *name)
+{
+    const json_t *const model = json_object_get(document, "model");
+    json_t *const essential = from_layout(type->essential);
+    if (essential == NULL)
+        return tg_no_memory("reading a tokenizer", MAX_LAYOUT);
+    const char *const known = json_string_value(json_object_get(json_object_get(essential, "model"), "type"));
+    char path[MAX_LAYOUT] = "";
+    *same = strcmp(json_string_value(json_object_get(model, "type")), known) == 0;
+    const bool differs = *same && lacks(document, essential, path, sizeof path, 0);
+    json_decref(essential);
+    if (differs)
+        return tg_fail(TG_EUNSUPPORTED, "'%s': %s is not that of a plain %s tokenizer, and others are not known", name,
+                       path, type->name);
+    return TG_OK;
+}
+
+static tg_status read_as(tg_tokenizer **out, const tg_tokenizer_type *type, const json_t *document, const char *name)
+{
+    tg_tokenizer *const tokenizer = tg_tokenizer_new(type);
+    if (tokenizer == NULL)
+        return TG_ENOMEM;
+    const tg_status status = type->read(tokenizer, document, name);
+    if (status != TG_OK)
+        tg_tokenizer_destroy(tokenizer);
+    else
+        *out = tokenizer;
+    return status;
+}
+
+/* The first kind that knows the file; the message is the last one's with the file's type of model. */
+tg_status tg_tokenizer_from_document(tg_tokenizer **out, const json_t *document, const char *name)
 {
     const json_t *const model = json_object_get(document, "model");
     const char *const model_type = json_string_value(json_object_get(model, "type"));
+    bool any = false;
+    tg_status status = TG_OK;
     if (model_type == NULL)
         return tg_fail(TG_EFORMAT, "'%s': model.type is missing; this is no " FILE_NAME " of Hugging Face tokenizers",
                        name);
     for (size_t i = 0; i < TYPES; i++) {
-        json_t *const essential = from_layout(types[i]->essential);
-        if (essential == NULL)
-            return tg_no_memory("reading a tokenizer", MAX_LAYOUT);
-        const char *const known = json_string_value(json_object_get(json_object_get(essential, "model"), "type"));
-        char path[MAX_LAYOUT] = "";
-        const bool same_model = strcmp(model_type, known) == 0;
-        const bool differs = same_model && lacks(document, essential, path, sizeof path, 0);
-        json_decref(essential);
-        if (same_model && !differs) {
-            *type = types[i];
-            return TG_OK;
-        }
-        if (differs)
-            return tg_fail(TG_EUNSUPPORTED, "'%s': %s is not that of a plain %s tokenizer, and others are not known",
-                           name, path, types[i]->name);
+        bool same = false;
+        status = fits(&same, types[i], document, name);
+        if (!same && status == TG_OK)
+            continue;
+        any = true;
+        if (status == TG_OK && !json_is_object(json_object_get(model, "vocab")))
+            status = tg_fail(TG_EFORMAT, "'%s': model.vocab is no object", name);
+        if (status == TG_OK)
+            status = read_as(out, types[i], document, name);
+        if (status != TG_EUNSUPPORTED)
+            return status;
     }
-    return tg_fail(TG_EUNSUPPORTED, "'%s': a tokenizer of type '%.40s' is not known, only byte and char are", name,
+    if (any)
+        return TG_EUNSUPPORTED;
+    return tg_fail(TG_EUNSUPPORTED, "'%s': a tokenizer of type '%.40s' is not known, only byte, char and BPE are", name,
                    model_type);
 }
 
-static tg_status read_document(tg_tokenizer **out, const json_t *document, const char *name)
+/* A kind without a layout is written as it was read. */
+static tg_status keep_text(tg_tokenizer *tokenizer, const char *text, size_t bytes)
 {
-    const tg_tokenizer_type *type = NULL;
-    tg_status status = find_type(&type, document, name);
-    if (status != TG_OK)
-        return status;
-    const json_t *const vocab = json_object_get(json_object_get(document, "model"), "vocab");
-    if (!json_is_object(vocab))
-        return tg_fail(TG_EFORMAT, "'%s': model.vocab is no object", name);
-    tg_tokenizer *const tokenizer = tg_tokenizer_new(type);
-    if (tokenizer == NULL)
-        return TG_ENOMEM;
-    status = type->read_vocab(tokenizer, vocab, name);
-    if (status != TG_OK) {
-        tg_tokenizer_destroy(tokenizer);
-        return status;
-    }
-    *out = tokenizer;
+    if (tokenizer->type->layout != NULL)
+        return TG_OK;
+    tokenizer->text = tg_heap_alloc(bytes, 1);
+    if (tokenizer->text == NULL)
+        return tg_no_memory("a tokenizer's text", bytes);
+    memcpy(tokenizer->text, text, bytes);
+    tokenizer->text_bytes = bytes;
     return TG_OK;
 }
 
 tg_status tg_tokenizer_parse(tg_tokenizer **out, const char *json, size_t bytes, const char *name)
 {
     json_error_t error;
+    tg_tokenizer *tokenizer = NULL;
     json_t *const document = json_loadb(json, bytes, JSON_REJECT_DUPLICATES, &error);
     if (document == NULL)
         return tg_fail(TG_EFORMAT, "'%s' line %d column %d: %s", name, error.line, error.column, error.text);
-    const tg_status status = read_document(out, document, name);
+    tg_status status = tg_tokenizer_from_document(&tokenizer, document, name);
     json_decref(document);
-    return status;
-}
-
-tg_status tg_tokenizer_read(tg_tokenizer **out, const char *directory)
-{
-    const char *text;
-    size_t bytes;
-    char *const path = tg_file_join(directory, FILE_NAME);
-    if (path == NULL)
-        return tg_no_memory("a path", strlen(directory));
-    tg_status status = tg_text_open(&text, &bytes, path);
-    if (status == TG_OK) {
-        status = bytes > MAX_FILE ? tg_fail(TG_EFORMAT, "'%s' is too large for a tokenizer (%zu bytes)", path, bytes)
-                                  : tg_tokenizer_parse(out, text, bytes, path);
-        tg_text_close(text, bytes);
-    }
-    tg_heap_free(path);
+    if (status == TG_OK)
+        status = keep_text(tokenizer, json, bytes);
+    if (status != TG_OK)
+        tg_tokenizer_destroy(tokenizer);
+    else
+        *out = tokenizer;
     return status;
 }
 
@@ -151,24 +163,26 @@ static char *to_text(const tg_tokenizer *tokenizer)
     return text;
 }
 
-static tg_status write_in(const char *directory, const char *name, const char *text)
+static tg_status write_in(const char *directory, const char *name, const char *text, size_t bytes)
 {
     char *const path = tg_file_join(directory, name);
     if (path == NULL)
         return tg_no_memory("a path", strlen(directory));
-    const tg_status status = tg_file_write_whole(path, text, strlen(text));
+    const tg_status status = tg_file_write_whole(path, text, bytes);
     tg_heap_free(path);
     return status;
 }
 
 tg_status tg_tokenizer_write(const tg_tokenizer *tokenizer, const char *directory)
 {
-    char *const text = to_text(tokenizer);
+    char *const made = tokenizer->text == NULL ? to_text(tokenizer) : NULL;
+    const char *const text = tokenizer->text != NULL ? tokenizer->text : made;
     if (text == NULL)
         return tg_no_memory("writing a tokenizer", tokenizer->vocab);
-    tg_status status = write_in(directory, FILE_NAME, text);
+    const char *const config = tokenizer->config != NULL ? tokenizer->config : CONFIG_TEXT;
+    tg_status status = write_in(directory, FILE_NAME, text, made == NULL ? tokenizer->text_bytes : strlen(made));
     if (status == TG_OK)
-        status = write_in(directory, CONFIG_NAME, CONFIG_TEXT);
-    free(text);
+        status = write_in(directory, CONFIG_NAME, config, strlen(config));
+    free(made);
     return status;
 }

@@ -11,7 +11,8 @@
 
 static const char states_name[] = "optimizer.safetensors";
 /* What makes OUT itself a model's directory. */
-static const char *const model_files[] = {"config.json", "tokenizer.json", "model.safetensors"};
+static const char *const model_files[] = {"config.json", "tokenizer.json", "tokenizer_config.json",
+                                          "model.safetensors"};
 
 static tg_status in_directory(char **path, const char *directory, const char *name)
 {

@@ -1,6 +1,8 @@
 /* train/evaluate.c -- the mean loss of a model on text: of the training loop's validation split, or of a whole file. */
 #include "train/evaluate.h"
 
+#include <math.h>
+
 #include "base/fail.h"
 #include "base/memory.h"
 #include "graph/run.h"
@@ -68,18 +70,24 @@ static tg_status evaluate_corpus(double *loss, size_t *counted, const tg_loaded 
     return status;
 }
 
-tg_status tg_evaluate(double *loss, size_t *tokens, const char *directory, const char *data, size_t batch,
+tg_status tg_evaluate(tg_evaluation *out, const char *directory, const char *data, tg_data_format format, size_t batch,
                       tg_precision precision)
 {
+    tg_evaluation made = {0};
     if (batch == 0)
         return tg_fail(TG_EINVAL, "batch must be at least 1");
     tg_loaded opened = {0};
     tg_corpus *corpus = NULL;
     tg_status status = tg_loaded_open(&opened, directory, precision);
     if (status == TG_OK)
-        status = tg_corpus_open(&corpus, data, opened.tokenizer, 0.0);
+        status = tg_corpus_open(&corpus, data, opened.tokenizer, format, 0.0);
     if (status == TG_OK)
-        status = evaluate_corpus(loss, tokens, &opened, corpus, batch);
+        status = evaluate_corpus(&made.loss, &made.targets, &opened, corpus, batch);
+    if (status == TG_OK) {
+        const double tokens = (double)made.targets + (format == TG_FORMAT_TEXT ? 1 : 0);
+        made.bits_per_byte = made.loss / log(2.0) * tokens / (double)tg_corpus_text_bytes(corpus);
+        *out = made;
+    }
     tg_corpus_destroy(corpus);
     tg_loaded_close(&opened);
     return status;

@@ -24,6 +24,9 @@ static const tg_option options[TG_TRAIN_OPTIONS] = {
     [TG_TRAIN_SAVE_EVERY] = WHOLE("save_every", 500, 0, 4e9, "updates from one checkpoint to the next; 0: at the end"),
     [TG_TRAIN_KEEP] = WHOLE("keep", 2, 1, 1e6, "newest checkpoints that are kept"),
     [TG_TRAIN_LOG_EVERY] = WHOLE("log_every", 10, 1, 4e9, "updates from one line of metrics.jsonl to the next"),
+    [TG_TRAIN_FORMAT] = {.name = "format", .kind = TG_CHOICE, .most = TG_FORMATS - 1, .choices = "text|lines|jsonl",
+                         .help = "of the data: one text, a document a line, or JSON with \"text\" or \"prompt\" and "
+                                 "\"response\""},
 };
 
 static const struct {

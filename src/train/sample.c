@@ -20,16 +20,17 @@ static tg_status check(const tg_sample_config *config)
     return TG_OK;
 }
 
-/* The tokens to begin with: the prompt's; of an empty one a newline, or whatever token is the first. */
+/* The tokens to begin with: the prompt's; of an empty one what ends a document, a newline, or whatever token is the first. */
 static tg_status encode_prompt(uint32_t **ids, size_t *count, const tg_tokenizer *tokenizer, const char *prompt)
 {
     const size_t bytes = prompt == NULL ? 0 : strlen(prompt);
     if (bytes > 0)
         return tg_tokenizer_encode(tokenizer, ids, count, prompt, bytes);
-    if (tg_tokenizer_encode(tokenizer, ids, count, "\n", 1) == TG_OK)
+    uint32_t id = 0;
+    if (!tg_tokenizer_end(tokenizer, &id) && tg_tokenizer_encode(tokenizer, ids, count, "\n", 1) == TG_OK)
         return TG_OK;
     size_t first_bytes;
-    const char *first = tg_tokenizer_token(tokenizer, 0, &first_bytes);
+    const char *first = tg_tokenizer_token(tokenizer, id, &first_bytes);
     return tg_tokenizer_encode(tokenizer, ids, count, first, first_bytes);
 }
 

@@ -13,26 +13,23 @@
 
 static tg_precision precision_of(const tg_train_config *c) { return (tg_precision)(int)c->option[TG_TRAIN_PRECISION]; }
 
+static tg_data_format format_of(const tg_train_config *c) { return (tg_data_format)(int)c->option[TG_TRAIN_FORMAT]; }
+
 /* ---- text ---- */
 
-static tg_status make_tokenizer(tg_tokenizer **out, const char *kind, const char *data)
+static tg_status make_tokenizer(tg_tokenizer **out, const char *kind, const tg_train_config *c)
 {
     if (strcmp(kind, "byte") == 0)
         return tg_tokenizer_byte(out);
-    if (strcmp(kind, "char") != 0)
-        return tg_fail(TG_EINVAL, "there is no tokenizer '%s' (there are byte, char)", kind);
-    if (data == NULL)
-        return tg_fail(TG_EINVAL, "the char tokenizer is made from the text: name it with data");
-    const char *text;
-    size_t bytes;
-    tg_status status = tg_text_open(&text, &bytes, data);
-    if (status == TG_OK) {
-        status = tg_tokenizer_char(out, text, bytes);
-        tg_text_close(text, bytes);
-        if (status == TG_EFORMAT)
-            status = tg_fail(status, "%s: %s", data, tg_message());
+    if (strcmp(kind, "char") != 0) {
+        const tg_status status = tg_tokenizer_read(out, kind);
+        if (status != TG_ENOTFOUND || strchr(kind, '/') != NULL)
+            return status;
+        return tg_fail(TG_EINVAL, "there is no tokenizer '%s' (byte, char, or the path of one)", kind);
     }
-    return status;
+    if (c->data == NULL)
+        return tg_fail(TG_EINVAL, "the char tokenizer is made from the text: name it with data");
+    return tg_tokenizer_char_from(out, c->data, format_of(c));
 }
 
 static tg_status open_text(tg_session *s, const char *checkpoint)
@@ -43,10 +40,9 @@ static tg_status open_text(tg_session *s, const char *checkpoint)
     if (from != NULL)
         status = tg_tokenizer_read(&s->tokenizer, from);
     else if (c->data != NULL || c->vocab == 0)
-        status = make_tokenizer(&s->tokenizer, c->tokenizer != NULL ? c->tokenizer : c->data == NULL ? "byte" : "char",
-                                c->data);
+        status = make_tokenizer(&s->tokenizer, c->tokenizer != NULL ? c->tokenizer : c->data == NULL ? "byte" : "char", c);
     if (status == TG_OK && c->data != NULL)
-        status = tg_corpus_open(&s->corpus, c->data, s->tokenizer, c->option[TG_TRAIN_VALIDATION]);
+        status = tg_corpus_open(&s->corpus, c->data, s->tokenizer, format_of(c), c->option[TG_TRAIN_VALIDATION]);
     return status;
 }
 
@@ -174,8 +170,11 @@ tg_status tg_session_open(tg_session *session, const tg_train_config *config, co
     if (config->option[TG_TRAIN_THREADS] > 0)
         omp_set_num_threads((int)config->option[TG_TRAIN_THREADS]);
     tg_status status = tg_schedule_create(&s.schedule, config->schedule, (uint64_t)config->option[TG_TRAIN_UPDATES], NULL);
+    const size_t peak = tg_process_peak_bytes();
     if (status == TG_OK)
         status = open_text(&s, checkpoint);
+    if (tg_process_peak_bytes() > peak)
+        s.opening_bytes = tg_process_peak_bytes();
     if (status == TG_OK)
         status = open_model(&s, checkpoint);
     if (status == TG_OK)
@@ -236,12 +235,15 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
         .gradients_bytes = optim.gradients,
         .activations_bytes = s->train->arena_bytes - s->train->scratch_bytes,
         .scratch_bytes = s->train->scratch_bytes + s->train->library_bytes + tg_curvature_bytes(s),
-        .data_bytes = (s->corpus == NULL ? 0 : tg_corpus_bytes(s->corpus)) + s->places * 8,
+        .data_bytes = (s->corpus == NULL ? 0 : tg_corpus_bytes(s->corpus)) +
+                      (s->tokenizer == NULL ? 0 : tg_tokenizer_bytes(s->tokenizer)) + s->places * 8,
         .process_bytes = s->process_bytes + RUNTIME_BYTES,
         .parameters = tg_model_parameters(s->model),
     };
     plan->peak_bytes = plan->weights_bytes + plan->states_bytes + plan->gradients_bytes + plan->activations_bytes +
                        plan->scratch_bytes + plan->data_bytes + plan->process_bytes;
+    if (plan->peak_bytes < s->opening_bytes)
+        plan->peak_bytes = s->opening_bytes;
     plan->flops_per_update = s->train->flops * c->option[TG_TRAIN_ACCUMULATE];
     plan->tokens_per_update = (double)s->places * c->option[TG_TRAIN_ACCUMULATE];
     plan->bytes_per_parameter =

@@ -25,6 +25,7 @@ typedef struct tg_session {
     tg_allocator paged;            /* of the states, with config->state_file */
     size_t places;                 /* B * T */
     size_t process_bytes;          /* resident before any of it was made */
+    size_t opening_bytes;          /* resident at most while text and tokenizer were read; 0: less than ever before */
 } tg_session;
 
 /* Opens text and tokenizer, creates the model (weights untouched), adds its weights to the optimizer, plans the graphs.

@@ -100,6 +100,10 @@ CASES = {
     "bad_lr_range_updates": ["lr-range", "--data", "text.txt", "--updates", "9"],
     "fail_lr_range_out": ["lr-range", "--data", "text.txt", "--out", "nowhere/deeper"],
     "fail_tokenizer": ["train", "--data", "text.txt", "--out", "run", "--tokenizer", "word"],
+    "fail_tokenizer_file": ["train", "--data", "text.txt", "--out", "run", "--tokenizer", "text.txt"],
+    "fail_tokenizer_nowhere": ["train", "--data", "text.txt", "--out", "run", "--tokenizer", "no/where"],
+    "fail_jsonl_line": ["train", "--data", "bad.jsonl", "--format", "jsonl", "--out", "run"],
+    "fail_lines_not_utf8": ["train", "--data", "latin1.txt", "--format", "lines", "--out", "run"],
     "fail_heads": ["plan", "--width", "100", "--heads", "7"],
     "fail_resume_nothing": ["train", "--out", "empty_folder", "--resume"],
     "fail_init_nowhere": ["train", "--data", "text.txt", "--out", "run", "--init", "nowhere"],
@@ -114,6 +118,7 @@ def make_files(folder):
     (folder / "empty.txt").write_text("")
     (folder / "short.txt").write_text("short")
     (folder / "latin1.txt").write_bytes(b"caf\xe9 noir, caf\xe9 cr\xe8me\n" * 200)
+    (folder / "bad.jsonl").write_text('{"text": "a line"}\n\n{"prompt": "a question"}\n')
     (folder / "folder").mkdir()
     (folder / "empty_folder").mkdir()
 

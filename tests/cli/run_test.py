@@ -361,6 +361,74 @@ class Using(Case):
             self.assertIn("model.safetensors", done.stderr)
 
 
+class Tokenizers(Case):
+    """Byte-level BPE, with a small vocabulary of tests/golden; documents as JSON Lines."""
+
+    def setUp(self):
+        super().setUp()
+        self.vocabulary = Path(__file__).resolve().parents[1] / "golden" / "bpe_llama3.json"
+
+    def make_jsonl(self):
+        chance = random.Random(77)
+        lines = []
+        for _ in range(300):
+            count = chance.randrange(1, 9)
+            lines.append(json.dumps({"prompt": f"Say tiger {count} times:", "response": " tiger" * count}))
+            lines.append(json.dumps({"text": "tiger, tiger " * count}))
+        (self.at / "text.jsonl").write_text("\n".join(lines) + "\n")
+
+    def test_train_resume_sample_eval(self):
+        flags = ["--tokenizer", self.vocabulary, "--lr", "1e-2", "--schedule", "constant"]
+        whole = self.model_of(self.train("whole", *flags, "--updates", 120).stdout)
+        self.model_of(self.train("part", *flags, "--updates", 50).stdout)
+        model = self.model_of(self.tiger("train", "--out", "part", "--resume", "--updates", 120).stdout)
+        self.assertEqual(digest(model), digest(whole))
+        for folder in (model, self.at / "part"):
+            self.assertEqual((folder / "tokenizer.json").read_bytes(), self.vocabulary.read_bytes())
+            self.assertTrue((folder / "tokenizer_config.json").exists())
+        out = self.tiger("sample", "part", "--prompt", "the tiger\u00e9", "--tokens", 30, "--temperature", "1.5").stdout
+        self.assertTrue(out.startswith("the tiger\u00e9"))
+        result = self.tiger("eval", "part", "--data", "text.txt").stdout
+        loss, perplexity, bits, tokens = (float(line.split()[-1] if "loss" not in line else line.split()[1])
+                                          for line in result.splitlines())
+        size = (self.at / "text.txt").stat().st_size
+        self.assertLess(tokens, size / 1.5)
+        self.assertLess(loss, 4.5)  # a uniform guess is ln 643 = 6.5
+        self.assertAlmostEqual(bits, loss / math.log(2) * (tokens + 1) / size, delta=2e-4)
+
+    def test_init_keeps_the_tokenizer_and_its_configuration(self):
+        first = self.model_of(self.train("first", "--tokenizer", self.vocabulary, "--updates", 5).stdout)
+        config = b'{"eos_token": "<|end|>", "model_max_length": 1000000000000000019884624838656}'
+        (first / "tokenizer_config.json").write_bytes(config)
+        tuned = self.model_of(self.tiger("train", "--init", first, "--data", "text.txt", "--out", "tuned", "--updates", 3,
+                                         "--batch", 2).stdout)
+        self.assertEqual((tuned / "tokenizer.json").read_bytes(), self.vocabulary.read_bytes())
+        self.assertEqual((tuned / "tokenizer_config.json").read_bytes(), config)
+
+    def test_jsonl(self):
+        self.make_jsonl()
+        for tokenizer in ("byte", "char", self.vocabulary):
+            with self.subTest(tokenizer=tokenizer):
+                out = f"run-{Path(str(tokenizer)).stem}"
+                flags = ["--data", "text.jsonl", "--format", "jsonl", "--tokenizer", tokenizer, *TINY]
+                self.tiger("train", "--out", out, *flags, "--updates", 30)
+                model = self.model_of(self.tiger("train", "--out", out, "--resume", "--updates", 60).stdout)
+                whole = self.model_of(self.tiger("train", "--out", out + "-whole", *flags, "--updates", 60).stdout)
+                self.assertEqual(digest(model), digest(whole))
+                done = self.tiger("eval", out, "--data", "text.jsonl", "--format", "jsonl")
+                self.assertRegex(done.stdout, r"bits per byte  [\d.]+\n")
+        rows = [json.loads(line) for line in (self.at / "text.jsonl").read_text().splitlines()]
+        counted = sum(len(row.get("text", row.get("response")).encode()) + 1 for row in rows)
+        tokens = int(self.tiger("eval", "run-byte", "--data", "text.jsonl", "--format", "jsonl").stdout.split()[-1])
+        self.assertEqual(tokens, counted)  # the first token of all is a prompt's
+
+    def test_resume_refuses_another_format(self):
+        self.make_jsonl()
+        self.tiger("train", "--data", "text.jsonl", "--format", "jsonl", "--out", "run", *TINY, "--updates", 3)
+        done = self.tiger("train", "--out", "run", "--resume", "--format", "lines", status=1)
+        self.assertIn("the run to resume has format jsonl, not lines", done.stderr)
+
+
 class Planning(Case):
     def test_plan(self):
         def peak(*flags):

@@ -277,12 +277,6 @@ static void test_parse(void **state)
     parse_fails("{\"model\":{\"type\":3}}", TG_EFORMAT, "'t.json': model.type is missing");
     parse_fails("{\"model\":{\"type\":\"Unigram\"}}", TG_EUNSUPPORTED,
                 "'t.json': a tokenizer of type 'Unigram' is not known");
-    parse_fails("{\"added_tokens\":[],\"model\":{\"type\":\"BPE\",\"merges\":[]}}", TG_EUNSUPPORTED,
-                "'t.json': pre_tokenizer is not that of a plain byte tokenizer");
-    parse_fails("{\"added_tokens\":[],\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_"
-                "regex\":false},"
-                "\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\",\"merges\":[\"a b\"]}}",
-                TG_EUNSUPPORTED, "'t.json': model.merges is not that of a plain byte tokenizer");
     parse_fails("{\"normalizer\":{\"type\":\"Lowercase\"}," CHAR_REST "{\"a\":0}}}", TG_EUNSUPPORTED,
                 "'t.json': normalizer is not that of a plain char tokenizer");
     parse_fails(CHAR_HEAD "{}}}", TG_EFORMAT, "'t.json': a vocabulary of 0 characters");
@@ -314,7 +308,7 @@ static void test_no_memory(void **state)
         if (status == TG_OK)
             status = tg_tokenizer_read(&again, directory);
         if (status == TG_OK)
-            status = tg_corpus_open(&corpus, path, again, 0.25);
+            status = tg_corpus_open(&corpus, path, again, TG_FORMAT_TEXT, 0.25);
         tg_memory_fail_at(0);
         tg_corpus_destroy(corpus);
         tg_tokenizer_destroy(again);
@@ -329,7 +323,7 @@ static void test_no_memory(void **state)
 static tg_corpus *opened(const tg_tokenizer *tokenizer, double validation)
 {
     tg_corpus *corpus = NULL;
-    if (tg_corpus_open(&corpus, path, tokenizer, validation) != TG_OK)
+    if (tg_corpus_open(&corpus, path, tokenizer, TG_FORMAT_TEXT, validation) != TG_OK)
         fail_msg("%s", tg_message());
     return corpus;
 }
@@ -338,7 +332,7 @@ static void open_fails(const char *name, const tg_tokenizer *tokenizer, double v
                        const char *message)
 {
     tg_corpus *corpus = NULL;
-    assert_int_equal(tg_corpus_open(&corpus, name, tokenizer, validation), status);
+    assert_int_equal(tg_corpus_open(&corpus, name, tokenizer, TG_FORMAT_TEXT, validation), status);
     assert_null(corpus);
     if (strstr(tg_message(), message) == NULL)
         fail_msg("'%s' where '%s' was expected", tg_message(), message);
@@ -594,7 +588,7 @@ static void test_shakespeare(void **state)
     tg_tokenizer *const tokenizer = chars_of(text, bytes);
     tg_corpus *corpus = NULL;
     assert_int_equal(tg_tokenizer_vocab(tokenizer), 65);
-    assert_int_equal(tg_corpus_open(&corpus, name, tokenizer, 0.1), TG_OK);
+    assert_int_equal(tg_corpus_open(&corpus, name, tokenizer, TG_FORMAT_TEXT, 0.1), TG_OK);
     assert_int_equal(tg_corpus_tokens(corpus, TG_SPLIT_TRAIN), 1003854);
     assert_int_equal(tg_corpus_tokens(corpus, TG_SPLIT_VALIDATION), 111540);
     encodes(tokenizer, text, bytes);

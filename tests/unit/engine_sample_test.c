@@ -203,20 +203,20 @@ static void samples_in_other_ways(void **state)
 static void evaluation_counts_every_target_once(void **state)
 {
     (void)state;
-    double loss = 0, other = 0;
-    size_t tokens = 0;
-    ok(tg_evaluate(&loss, &tokens, directory, text_file, 1, TG_PRECISION_FP32));
-    assert_int_equal(tokens, 330);
-    assert_true(loss > 3 && loss < 12);
-    ok(tg_evaluate(&other, &tokens, directory, text_file, 5, TG_PRECISION_FP32));
-    assert_int_equal(tokens, 330);
-    assert_true(fabs(loss - other) < 1e-6);
-    ok(tg_evaluate(&other, NULL, directory, text_file, 5, TG_PRECISION_BF16));
-    assert_true(fabs(loss - other) < 0.02);
-    ok(tg_evaluate(&other, NULL, directory, text_file, 5, TG_PRECISION_FP16));
-    assert_true(fabs(loss - other) < 0.0025);
-    assert_int_equal(tg_evaluate(&other, NULL, directory, text_file, 0, TG_PRECISION_FP32), TG_EINVAL);
-    assert_int_not_equal(tg_evaluate(&other, NULL, directory, "/nonexistent/text", 1, TG_PRECISION_FP32), TG_OK);
+    tg_evaluation one = {0}, other = {0};
+    ok(tg_evaluate(&one, directory, text_file, TG_FORMAT_TEXT, 1, TG_PRECISION_FP32));
+    assert_int_equal(one.targets, 330);
+    assert_true(one.loss > 3 && one.loss < 12);
+    assert_true(fabs(one.bits_per_byte - one.loss / log(2.0)) < 1e-9);
+    ok(tg_evaluate(&other, directory, text_file, TG_FORMAT_TEXT, 5, TG_PRECISION_FP32));
+    assert_int_equal(other.targets, 330);
+    assert_true(fabs(one.loss - other.loss) < 1e-6);
+    ok(tg_evaluate(&other, directory, text_file, TG_FORMAT_TEXT, 5, TG_PRECISION_BF16));
+    assert_true(fabs(one.loss - other.loss) < 0.02);
+    ok(tg_evaluate(&other, directory, text_file, TG_FORMAT_TEXT, 5, TG_PRECISION_FP16));
+    assert_true(fabs(one.loss - other.loss) < 0.0025);
+    assert_int_equal(tg_evaluate(&other, directory, text_file, TG_FORMAT_TEXT, 0, TG_PRECISION_FP32), TG_EINVAL);
+    assert_int_not_equal(tg_evaluate(&other, directory, "/nonexistent/text", TG_FORMAT_TEXT, 1, TG_PRECISION_FP32), TG_OK);
 }
 
 int main(void)

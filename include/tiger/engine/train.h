@@ -22,7 +22,7 @@ extern "C" {
 enum {
     TG_TRAIN_BATCH, TG_TRAIN_ACCUMULATE, TG_TRAIN_UPDATES, TG_TRAIN_PRECISION, TG_TRAIN_RECOMPUTE,
     TG_TRAIN_VALIDATION, TG_TRAIN_SEED, TG_TRAIN_THREADS, TG_TRAIN_EVAL_EVERY, TG_TRAIN_EVAL_BATCHES,
-    TG_TRAIN_SAVE_EVERY, TG_TRAIN_KEEP, TG_TRAIN_LOG_EVERY, TG_TRAIN_OPTIONS
+    TG_TRAIN_SAVE_EVERY, TG_TRAIN_KEEP, TG_TRAIN_LOG_EVERY, TG_TRAIN_FORMAT, TG_TRAIN_OPTIONS
 };
 const tg_option_table *tg_train_options(void);
 
@@ -48,7 +48,8 @@ typedef struct tg_train_config {
     const char *out;       /* run directory; NULL: nothing is written */
     const char *init;      /* directory of a model to start from; NULL: fresh weights of `model` */
     bool resume;           /* go on from the newest checkpoint in `out`, if there is one */
-    const char *tokenizer; /* "byte" or "char"; NULL: the directory's own with `init`, else "char" */
+    const char *tokenizer; /* "byte", "char", or a path as tg_tokenizer_read takes it; NULL: the directory's own with `init`,
+                              else "char" */
     size_t vocab;          /* pad the vocabulary to this size; 0: the tokenizer's */
     tg_model_config model; /* vocab is filled in from the tokenizer; with `init` it is what tg_model_config_read gives for
                               that directory, dropout changed perhaps */
@@ -68,7 +69,7 @@ void tg_train_config_default(tg_train_config *config);
 typedef struct tg_plan {
     size_t weights_bytes, states_bytes, gradients_bytes, activations_bytes, scratch_bytes, data_bytes,
         process_bytes; /* the process itself before training: code, libraries, compiled kernels */
-    size_t peak_bytes; /* resident memory at its highest */
+    size_t peak_bytes; /* resident memory at its highest: the sum, or what reading a large vocabulary took */
     double flops_per_update, tokens_per_update;
     size_t parameters;
     double bytes_per_parameter; /* of training state: weights + states + gradients */
@@ -132,8 +133,14 @@ void tg_lr_range_fini(tg_lr_range *range); /* fine on {0} */
 
 /* ---- afterwards -------------------------------------------------------------------------------------------------------- */
 
-/* Mean loss in nats of a model directory on a text file; *tokens is how many targets counted. */
-tg_status tg_evaluate(double *loss, size_t *tokens, const char *directory, const char *data, size_t batch,
+typedef struct tg_evaluation {
+    double loss, bits_per_byte; /* nats a token; loss / ln 2 * tokens of the text / its bytes */
+    size_t targets;             /* tokens that counted */
+} tg_evaluation;
+
+/* Of a model directory on a file of that format. The first token of a text has no prediction: for bits_per_byte it counts
+ * as much as the others do on average. */
+tg_status tg_evaluate(tg_evaluation *out, const char *directory, const char *data, tg_data_format format, size_t batch,
                       tg_precision precision);
 
 typedef struct tg_sample_config {
