@@ -101,23 +101,48 @@ static tg_status number(char_table *table, size_t count)
     return TG_OK;
 }
 
-tg_status tg_tokenizer_char(tg_tokenizer **out, const char *text, size_t bytes)
+tg_status tg_chars_begin(tg_tokenizer **out)
 {
     tg_tokenizer *const tokenizer = tg_tokenizer_new(&tg_tokenizer_type_char);
     if (tokenizer == NULL)
         return TG_ENOMEM;
-    char_table *const table = tokenizer->own = tg_heap_alloc(1, sizeof *table);
-    tg_status status = table == NULL ? no_memory() : collect(table, &tokenizer->vocab, text, bytes);
-    if (status == TG_OK && tokenizer->vocab == 0)
-        status = tg_fail(TG_EINVAL, "a char tokenizer needs a text with at least one character");
-    if (status == TG_OK)
-        status = number(table, tokenizer->vocab);
-    if (status != TG_OK) {
+    tokenizer->own = tg_heap_alloc(1, sizeof(char_table));
+    if (tokenizer->own == NULL) {
         tg_tokenizer_destroy(tokenizer);
-        return status;
+        return no_memory();
     }
     *out = tokenizer;
     return TG_OK;
+}
+
+tg_status tg_chars_add(tg_tokenizer *tokenizer, const char *text, size_t bytes)
+{
+    size_t more = 0;
+    const tg_status status = collect(tokenizer->own, &more, text, bytes);
+    tokenizer->vocab += more;
+    return status;
+}
+
+tg_status tg_chars_end(tg_tokenizer *tokenizer)
+{
+    if (tokenizer->vocab == 0)
+        return tg_fail(TG_EINVAL, "a char tokenizer needs a text with at least one character");
+    return number(tokenizer->own, tokenizer->vocab);
+}
+
+tg_status tg_tokenizer_char(tg_tokenizer **out, const char *text, size_t bytes)
+{
+    tg_tokenizer *tokenizer = NULL;
+    tg_status status = tg_chars_begin(&tokenizer);
+    if (status == TG_OK)
+        status = tg_chars_add(tokenizer, text, bytes);
+    if (status == TG_OK)
+        status = tg_chars_end(tokenizer);
+    if (status != TG_OK)
+        tg_tokenizer_destroy(tokenizer);
+    else
+        *out = tokenizer;
+    return status;
 }
 
 static const char *token(const tg_tokenizer *tokenizer, uint32_t id, size_t *bytes)

@@ -9,7 +9,6 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "base/random.h"
-#include "base/text.h"
 #include "data/documents.h"
 #include "data/tokenizer.h"
 
@@ -241,32 +240,37 @@ void tg_corpus_destroy(tg_corpus *corpus)
 
 /* ---- characters of documents --------------------------------------------------------------------------------- */
 
-static tg_status gather(void *ctx, const tg_document *document)
+static tg_status add_text(void *ctx, const tg_document *document)
 {
-    tg_text *const all = ctx;
-    tg_text_append(all, document->prompt, document->prompt_bytes);
-    tg_text_append(all, document->text, document->text_bytes);
-    tg_text_append(all, "\n", 1);
-    return all->failed ? tg_no_memory("the text of the documents", all->used) : TG_OK;
+    return tg_chars_add(ctx, document->text, document->text_bytes);
+}
+
+static tg_status add_document(void *ctx, const tg_document *document)
+{
+    tg_status status = tg_chars_add(ctx, document->prompt, document->prompt_bytes);
+    if (status == TG_OK)
+        status = add_text(ctx, document);
+    return status == TG_OK ? tg_chars_add(ctx, "\n", 1) : status;
 }
 
 tg_status tg_tokenizer_char_from(tg_tokenizer **out, const char *path, tg_data_format format)
 {
     const char *text;
     size_t bytes;
-    tg_text all = {0};
+    tg_tokenizer *tokenizer = NULL;
     tg_status status = tg_text_open(&text, &bytes, path);
     if (status != TG_OK)
         return status;
-    if (format != TG_FORMAT_TEXT)
-        status = tg_documents_run(format, text, bytes, path, gather, &all);
-    if (status == TG_OK) {
-        status = format == TG_FORMAT_TEXT ? tg_tokenizer_char(out, text, bytes) : tg_tokenizer_char(out, all.at, all.used);
-        if (status == TG_EFORMAT)
-            status = tg_fail(status, "%s: %s", path, tg_message());
-    }
-    tg_text_free(&all);
+    status = tg_chars_begin(&tokenizer);
+    if (status == TG_OK)
+        status = tg_documents_run(format, text, bytes, path, format == TG_FORMAT_TEXT ? add_text : add_document, tokenizer);
+    if (status == TG_OK)
+        status = tg_chars_end(tokenizer);
     tg_text_close(text, bytes);
+    if (status != TG_OK)
+        tg_tokenizer_destroy(tokenizer);
+    else
+        *out = tokenizer;
     return status;
 }
 

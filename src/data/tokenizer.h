@@ -75,6 +75,11 @@ tg_status tg_tokenizer_from_document(tg_tokenizer **out, const json_t *document,
  * reference it takes in any case; `name` is the merges'. */
 tg_status tg_merges_document(json_t **document, json_t *vocab, const char *merges, size_t bytes, const char *name);
 
+/* tg_tokenizer_char in parts: texts are added to a tokenizer that is not one before its end. */
+tg_status tg_chars_begin(tg_tokenizer **out);
+tg_status tg_chars_add(tg_tokenizer *tokenizer, const char *text, size_t bytes);
+tg_status tg_chars_end(tg_tokenizer *tokenizer);
+
 /* One encoder: working memory that is kept from text to text. */
 typedef struct tg_encoder {
     const tg_tokenizer *tokenizer;

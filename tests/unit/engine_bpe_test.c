@@ -489,6 +489,7 @@ static void test_lines(void **state)
     tg_corpus *corpus = corpus_of(text, sizeof text - 1, bpe, TG_FORMAT_LINES);
     shows(corpus, bpe, "ab|q<|end|cd|");
     assert_int_equal(tg_corpus_text_bytes(corpus), 11);
+    assert_int_equal(tg_corpus_bytes(corpus), 2 * tg_corpus_tokens(corpus, TG_SPLIT_TRAIN)); /* 643 ids: 16 bits */
     tg_corpus_destroy(corpus);
     corpus = corpus_of(text, sizeof text - 1, byte, TG_FORMAT_LINES);
     shows(corpus, byte, "ab\nq<|end\ncd\n");
