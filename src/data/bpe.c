@@ -1,8 +1,9 @@
 /* data/bpe.c -- the byte-level BPE tokenizer: special tokens, then words, then merges, with a cache of words seen.
  *
- * Any bytes are a text. Words are cut from legal UTF-8; a run of bytes that is none is a word of its own, and what is before
- * and behind it is cut as if the text ended there. So the tokens of a text give its bytes back, whatever they are, but for
- * the blanks that some special tokens take along (lstrip, rstrip) and the one that add_prefix_space adds. */
+ * Any bytes are a text. Words are cut from legal UTF-8; a run of bytes that is none is a word of its own, and what is
+ * before and behind it is cut as if the text ended there. So the tokens of a text give its bytes back, whatever they
+ * are, but for the blanks that some special tokens take along (lstrip, rstrip) and the one that add_prefix_space adds.
+ */
 #include "data/bpe.h"
 
 #include <string.h>

@@ -57,14 +57,15 @@ static json_t *frame(json_t *vocab, json_t *merges)
                                                "normalized", 0, "special", 1));
     static const char step[] = "{s:s, s:b, s:b, s:b}";
     json_t *const cut = json_pack(step, "type", "ByteLevel", "add_prefix_space", 0, "trim_offsets", 1, "use_regex", 1);
-    json_t *const after = json_pack(step, "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 0, "use_regex", 1);
+    json_t *const after =
+        json_pack(step, "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 0, "use_regex", 1);
     json_t *const back = json_pack(step, "type", "ByteLevel", "add_prefix_space", 1, "trim_offsets", 1, "use_regex", 1);
     json_t *const model = json_pack("{s:s, s:n, s:n, s:s, s:s, s:b, s:b, s:b, s:o, s:o}", "type", "BPE", "dropout",
-                                    "unk_token", "continuing_subword_prefix", "", "end_of_word_suffix", "", "fuse_unk", 0,
-                                    "byte_fallback", 0, "ignore_merges", 0, "vocab", vocab, "merges", merges);
+                                    "unk_token", "continuing_subword_prefix", "", "end_of_word_suffix", "", "fuse_unk",
+                                    0, "byte_fallback", 0, "ignore_merges", 0, "vocab", vocab, "merges", merges);
     return json_pack("{s:s, s:n, s:n, s:o, s:n, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding",
-                     "added_tokens", added, "normalizer", "pre_tokenizer", cut, "post_processor", after, "decoder", back,
-                     "model", model);
+                     "added_tokens", added, "normalizer", "pre_tokenizer", cut, "post_processor", after, "decoder",
+                     back, "model", model);
 }
 
 tg_status tg_merges_document(json_t **document, json_t *vocab, const char *merges, size_t bytes, const char *name)

@@ -1,9 +1,9 @@
 /* data/bpe_json.c -- a byte-level BPE from tokenizer.json.
  *
- * Read are: added_tokens; pre_tokenizer: ByteLevel, or a Sequence of Split, Digits and last ByteLevel; decoder: ByteLevel;
- * model: BPE with vocab, merges (texts or pairs) and ignore_merges. truncation, padding and post_processor say what a call
- * adds to the ids or takes away, not what they are: they are kept in the file and not looked at. Everything else that would
- * change ids is refused by its name. */
+ * Read are: added_tokens; pre_tokenizer: ByteLevel, or a Sequence of Split, Digits and last ByteLevel; decoder:
+ * ByteLevel; model: BPE with vocab, merges (texts or pairs) and ignore_merges. truncation, padding and post_processor
+ * say what a call adds to the ids or takes away, not what they are: they are kept in the file and not looked at.
+ * Everything else that would change ids is refused by its name. */
 #include <limits.h>
 #include <string.h>
 
@@ -19,8 +19,8 @@ typedef struct reader {
     tg_bpe *bpe;
     const json_t *document, *vocab;
     const char *name;
-    const char **key; /* (vocab) by id; NULL: no token */
-    bool *added;      /* (vocab) */
+    const char **key;         /* (vocab) by id; NULL: no token */
+    bool *added;              /* (vocab) */
     json_int_t highest_added; /* id so far; -1: none */
 } reader;
 
@@ -177,8 +177,8 @@ static tg_status measure(reader *r, size_t *count)
     return TG_OK;
 }
 
-/* The bytes that a token's name writes, into `out` unless it is NULL; a name with a character that is no byte's stands for
- * itself. */
+/* The bytes that a token's name writes, into `out` unless it is NULL; a name with a character that is no byte's stands
+ * for itself. */
 static size_t bytes_of_name(char *out, const char *name)
 {
     const size_t length = strlen(name);
@@ -208,7 +208,8 @@ static tg_status read_keys(reader *r)
     {
         const char **const place = &r->key[json_integer_value(value)];
         if (*place != NULL)
-            return tg_fail(TG_EFORMAT, "'%s': two tokens have the id %lld", r->name, (long long)json_integer_value(value));
+            return tg_fail(TG_EFORMAT, "'%s': two tokens have the id %lld", r->name,
+                           (long long)json_integer_value(value));
         *place = key;
     }
     return TG_OK;
@@ -233,8 +234,8 @@ static tg_status read_added(reader *r, const json_t *added)
         return tg_fail(TG_EFORMAT, "'%s': the added token with id %lld has no content", r->name, (long long)id);
     const char *const text = json_string_value(content);
     if (number_of(r, own) != id)
-        return tg_fail(TG_EUNSUPPORTED, "'%s': the added token '%.60s' has the id %lld, which must be %lld", r->name, text,
-                       (long long)id, (long long)number_of(r, own));
+        return tg_fail(TG_EUNSUPPORTED, "'%s': the added token '%.60s' has the id %lld, which must be %lld", r->name,
+                       text, (long long)id, (long long)number_of(r, own));
     if (own == NULL && r->key[id] != NULL)
         return tg_fail(TG_EFORMAT, "'%s': two tokens have the id %lld", r->name, (long long)id);
     if (is_on(added, "single_word"))
@@ -243,8 +244,11 @@ static tg_status read_added(reader *r, const json_t *added)
     r->key[id] = text;
     r->added[id] = true;
     const json_t *const normalized = json_object_get(added, "normalized");
-    const tg_special special = {.text = (char *)(uintptr_t)text, .bytes = strlen(text), .id = (uint32_t)id,
-                                .strips_left = is_on(added, "lstrip"), .strips_right = is_on(added, "rstrip"),
+    const tg_special special = {.text = (char *)(uintptr_t)text,
+                                .bytes = strlen(text),
+                                .id = (uint32_t)id,
+                                .strips_left = is_on(added, "lstrip"),
+                                .strips_right = is_on(added, "rstrip"),
                                 .late = is_null(normalized) ? !is_on(added, "special") : json_is_true(normalized)};
     return tg_specials_add(&r->bpe->specials, &special);
 }
@@ -308,8 +312,8 @@ static bool names_bytes(const char *name)
     return length > 0;
 }
 
-/* With ignore_merges a word that is a token needs no merges. Added tokens are found before there are words, and a name that
- * stands for itself is nobody's word. */
+/* With ignore_merges a word that is a token needs no merges. Added tokens are found before there are words, and a name
+ * that stands for itself is nobody's word. */
 static tg_status fill_whole(const reader *r)
 {
     tg_status status = tg_bpe_whole_reserve(r->bpe, json_object_size(r->vocab));
@@ -348,7 +352,8 @@ static tg_status read_merge(const reader *r, const json_t *value, uint32_t rank)
     if (!names_of(&left, &right, value, room, sizeof room))
         return tg_fail(TG_EFORMAT, "'%s': merge %u is no pair of tokens", r->name, (unsigned)rank);
     if (strlen(left) + strlen(right) >= sizeof both)
-        return tg_fail(TG_EUNSUPPORTED, "'%s': merge %u is longer than %d bytes", r->name, (unsigned)rank, LONGEST_MERGE);
+        return tg_fail(TG_EUNSUPPORTED, "'%s': merge %u is longer than %d bytes", r->name, (unsigned)rank,
+                       LONGEST_MERGE);
     memcpy(both, left, strlen(left));
     memcpy(both + strlen(left), right, strlen(right) + 1);
     const json_t *const a = json_object_get(r->vocab, left), *const b = json_object_get(r->vocab, right);
@@ -420,7 +425,10 @@ tg_status tg_bpe_read(tg_tokenizer *tokenizer, const json_t *document, const cha
     tg_bpe *const bpe = tokenizer->own = tg_heap_alloc(1, sizeof *bpe);
     if (bpe == NULL)
         return no_memory(sizeof *bpe);
-    reader r = {.bpe = bpe, .document = document, .name = name, .highest_added = -1,
+    reader r = {.bpe = bpe,
+                .document = document,
+                .name = name,
+                .highest_added = -1,
                 .vocab = json_object_get(json_object_get(document, "model"), "vocab")};
     const tg_status status = read_parts(&r);
     tg_heap_free(r.key);

@@ -1,9 +1,9 @@
-/* data/bpe_merge.c -- the merge loop: a word's bytes become tokens, the merge of the lowest rank first, of equal ones the
- * leftmost.
+/* data/bpe_merge.c -- the merge loop: a word's bytes become tokens, the merge of the lowest rank first, of equal ones
+ * the leftmost.
  *
- * Symbols are a linked list, pairs that can merge wait in a heap: n log n for a word of n bytes, whatever it is. A pair in
- * the heap may be out of date when its turn comes: it is done only if the symbols there still merge into the same token,
- * which is also how Hugging Face decides. */
+ * Symbols are a linked list, pairs that can merge wait in a heap: n log n for a word of n bytes, whatever it is. A pair
+ * in the heap may be out of date when its turn comes: it is done only if the symbols there still merge into the same
+ * token, which is also how Hugging Face decides. */
 #include "base/fail.h"
 #include "base/memory.h"
 #include "data/bpe.h"

@@ -1,5 +1,5 @@
-/* data/byte_name.h -- how byte-level vocabularies write bytes (GPT-2): every byte is one printable character, itself where it
- * is printable in Latin-1, otherwise the next unused one from U+0100 on. */
+/* data/byte_name.h -- how byte-level vocabularies write bytes (GPT-2): every byte is one printable character, itself
+ * where it is printable in Latin-1, otherwise the next unused one from U+0100 on. */
 #ifndef TG_DATA_BYTE_NAME_H
 #define TG_DATA_BYTE_NAME_H
 

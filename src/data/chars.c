@@ -6,8 +6,8 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
-#include "data/tokenizer.h"
 #include "base/utf8.h"
+#include "data/tokenizer.h"
 
 #define PAGE 256
 #define PAGES (TG_CODE_POINTS / PAGE)

@@ -1,8 +1,8 @@
 /* data/corpus.c -- a text as tokens, and batches of it.
  *
  * Tokens are kept in 1, 2 or 4 bytes each: those of a text and the byte tokenizer in the mapped file itself, others in
- * chunks, so that nothing is moved or counted beforehand. Where some tokens do not count, a bit for each says so. The first
- * part is for training, the rest for validation; no batch crosses the border. */
+ * chunks, so that nothing is moved or counted beforehand. Where some tokens do not count, a bit for each says so. The
+ * first part is for training, the rest for validation; no batch crosses the border. */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -94,8 +94,8 @@ typedef struct filling {
     tg_corpus *corpus;
     const tg_tokenizer *tokenizer;
     tg_encoder encoder;
-    bool counts;                 /* do the tokens that come now? */
-    const char *text;            /* the mapped file */
+    bool counts;      /* do the tokens that come now? */
+    const char *text; /* the mapped file */
     const char *passed, *passed_end;
     size_t forgotten;
 } filling;
@@ -174,8 +174,8 @@ static tg_status encode(tg_corpus *corpus, const tg_tokenizer *tokenizer, tg_dat
     tg_status status = tg_encoder_open(&f.encoder, tokenizer);
     corpus->width = width_of(tokenizer->vocab);
     if (status == TG_OK)
-        status = tg_documents_run(format, text, bytes, corpus->path,
-                                  format == TG_FORMAT_TEXT ? put_text : put_document, &f);
+        status =
+            tg_documents_run(format, text, bytes, corpus->path, format == TG_FORMAT_TEXT ? put_text : put_document, &f);
     tg_encoder_close(&f.encoder);
     return status;
 }
@@ -263,7 +263,8 @@ tg_status tg_tokenizer_char_from(tg_tokenizer **out, const char *path, tg_data_f
         return status;
     status = tg_chars_begin(&tokenizer);
     if (status == TG_OK)
-        status = tg_documents_run(format, text, bytes, path, format == TG_FORMAT_TEXT ? add_text : add_document, tokenizer);
+        status =
+            tg_documents_run(format, text, bytes, path, format == TG_FORMAT_TEXT ? add_text : add_document, tokenizer);
     if (status == TG_OK)
         status = tg_chars_end(tokenizer);
     tg_text_close(text, bytes);
@@ -283,7 +284,8 @@ size_t tg_corpus_tokens(const tg_corpus *corpus, tg_split split)
 
 size_t tg_corpus_bytes(const tg_corpus *corpus)
 {
-    return corpus->text != NULL ? corpus->text_bytes : corpus->count * corpus->width + (corpus->masked ? corpus->count / 8 : 0);
+    return corpus->text != NULL ? corpus->text_bytes
+                                : corpus->count * corpus->width + (corpus->masked ? corpus->count / 8 : 0);
 }
 
 size_t tg_corpus_text_bytes(const tg_corpus *corpus) { return corpus->predicted_bytes; }

@@ -15,8 +15,8 @@ typedef struct tg_document {
 
 typedef tg_status tg_document_function(void *ctx, const tg_document *document);
 
-/* Hands on every document, in order; blank lines are none. `name` is the file's: it stands in messages, with the number of
- * the line, in front of those of `each` too. */
+/* Hands on every document, in order; blank lines are none. `name` is the file's: it stands in messages, with the number
+ * of the line, in front of those of `each` too. */
 tg_status tg_documents_run(tg_data_format format, const char *text, size_t bytes, const char *name,
                            tg_document_function *each, void *ctx);
 

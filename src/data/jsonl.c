@@ -1,4 +1,5 @@
-/* data/jsonl.c -- one line of JSON Lines: {"text": ...} or {"prompt": ..., "response": ...}; other keys are not looked at. */
+/* data/jsonl.c -- one line of JSON Lines: {"text": ...} or {"prompt": ..., "response": ...}; other keys are not looked
+ * at. */
 #include <jansson.h>
 
 #include "base/fail.h"

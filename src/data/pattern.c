@@ -1,20 +1,18 @@
 /* data/pattern.c -- a regular expression of a tokenizer.json, written for Oniguruma's Ruby syntax, for PCRE2.
  *
- * What the two read alike passes as it stands. \s differs (PCRE2 counts U+180E as a blank) and is spelled out. Everything
- * else that could mean two things is refused: a word cut elsewhere is another token. */
+ * What the two read alike passes as it stands. \s differs (PCRE2 counts U+180E as a blank) and is spelled out.
+ * Everything else that could mean two things is refused: a word cut elsewhere is another token. */
 #include <stdbool.h>
 #include <string.h>
 
 #include "data/split.h"
 
 /* Unicode's White_Space. */
-#define BLANKS                                                                                                         \
-    "\\t-\\r\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define BLANKS "\\t-\\r\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 
-static const char *const categories[] = {"L",  "Ll", "Lm", "Lo", "Lt", "Lu", "M",  "Mc", "Me", "Mn",
-                                         "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd", "Pe", "Pf", "Pi",
-                                         "Po", "Ps", "S",  "Sc", "Sk", "Sm", "So", "Z",  "Zl", "Zp",
-                                         "Zs", "C",  "Cc", "Cf", "Co"};
+static const char *const categories[] = {"L",  "Ll", "Lm", "Lo", "Lt", "Lu", "M",  "Mc", "Me", "Mn", "N", "Nd",
+                                         "Nl", "No", "P",  "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc",
+                                         "Sk", "Sm", "So", "Z",  "Zl", "Zp", "Zs", "C",  "Cc", "Cf", "Co"};
 static const char *const groups[] = {"?:", "?=", "?!", "?<=", "?<!", "?>", "?i:"}; /* what may follow a "(" */
 
 typedef struct reader {
@@ -49,7 +47,7 @@ static tg_status read_property(reader *r)
 static tg_status read_blanks(reader *r)
 {
     const bool not = r->at[1] == 'S';
-    if (r->in_class && not)
+    if (r->in_class && not )
         return refuse("[...\\S...]", 10);
     tg_text_format(r->out, "%s", r->in_class ? "" : not ? "[^" : "[");
     tg_text_append(r->out, BLANKS, sizeof BLANKS - 1);

@@ -1,5 +1,5 @@
-/* data/special.c -- finding special tokens: at each place the longest, places from left to right. Few bytes begin one, and
- * only there is anything compared. */
+/* data/special.c -- finding special tokens: at each place the longest, places from left to right. Few bytes begin one,
+ * and only there is anything compared. */
 #include "data/special.h"
 
 #include <string.h>
@@ -10,8 +10,7 @@
 
 tg_status tg_specials_add(tg_specials *specials, const tg_special *special)
 {
-    tg_special *const more =
-        tg_heap_resize(specials->at, specials->count, specials->count + 1, sizeof *specials->at);
+    tg_special *const more = tg_heap_resize(specials->at, specials->count, specials->count + 1, sizeof *specials->at);
     if (more == NULL)
         return tg_no_memory("a special token", sizeof *specials->at);
     specials->at = more;
@@ -103,7 +102,8 @@ static size_t blank_before(const char *text, size_t from, size_t at)
     return 0;
 }
 
-void tg_special_strip(const tg_special *special, const char *text, size_t bytes, size_t from, size_t *begin, size_t *end)
+void tg_special_strip(const tg_special *special, const char *text, size_t bytes, size_t from, size_t *begin,
+                      size_t *end)
 {
     size_t more;
     uint32_t c;

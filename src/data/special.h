@@ -1,5 +1,5 @@
-/* data/special.h -- tokens that are found in the text itself before it is split into words: end of text, roles of a chat,
- * runs of blanks. */
+/* data/special.h -- tokens that are found in the text itself before it is split into words: end of text, roles of a
+ * chat, runs of blanks. */
 #ifndef TG_DATA_SPECIAL_H
 #define TG_DATA_SPECIAL_H
 
@@ -36,6 +36,7 @@ size_t tg_specials_bytes(const tg_specials *specials);
 const tg_special *tg_specials_find(const tg_specials *specials, bool late, const char *text, size_t bytes, size_t from,
                                    size_t to, size_t *place);
 /* text[*begin ... *end) is the token; the blanks it takes along join it, none in front of `from`. */
-void tg_special_strip(const tg_special *special, const char *text, size_t bytes, size_t from, size_t *begin, size_t *end);
+void tg_special_strip(const tg_special *special, const char *text, size_t bytes, size_t from, size_t *begin,
+                      size_t *end);
 
 #endif

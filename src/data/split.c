@@ -1,5 +1,5 @@
-/* data/split.c -- text into words. The steps of the chain nest: a piece goes through all of them before the next is cut, so
- * that nothing but the place in each is kept. */
+/* data/split.c -- text into words. The steps of the chain nest: a piece goes through all of them before the next is
+ * cut, so that nothing but the place in each is kept. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "data/split.h"
 
@@ -125,8 +125,8 @@ typedef struct cutting {
 } cutting;
 
 /* One match from `at` on; *found false when there is none. */
-static tg_status match(const cutting *c, size_t step, const char *text, size_t bytes, size_t at, size_t *begin, size_t *end,
-                       bool *found)
+static tg_status match(const cutting *c, size_t step, const char *text, size_t bytes, size_t at, size_t *begin,
+                       size_t *end, bool *found)
 {
     const int count = pcre2_match(c->splitter->code[step], (PCRE2_SPTR)text, bytes, at, PCRE2_NO_UTF_CHECK,
                                   c->work->match[step], c->work->context);

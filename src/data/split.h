@@ -1,5 +1,5 @@
-/* data/split.h -- text into words, by the rules of a pre_tokenizer: a chain of steps, each of which cuts the pieces of the
- * one before. Patterns are matched by PCRE2. */
+/* data/split.h -- text into words, by the rules of a pre_tokenizer: a chain of steps, each of which cuts the pieces of
+ * the one before. Patterns are matched by PCRE2. */
 #ifndef TG_DATA_SPLIT_H
 #define TG_DATA_SPLIT_H
 
@@ -18,8 +18,9 @@
 typedef struct tg_splitter {
     void *code[TG_MOST_STEPS]; /* compiled patterns */
     size_t steps;
-    bool adds_blank; /* in front of what comes to the last step without one; the pieces of no step, when there is none */
-    bool last_cuts;  /* the last step has a pattern: a blank is added in front of it */
+    bool
+        adds_blank; /* in front of what comes to the last step without one; the pieces of no step, when there is none */
+    bool last_cuts; /* the last step has a pattern: a blank is added in front of it */
     size_t bytes;
 } tg_splitter;
 

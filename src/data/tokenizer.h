@@ -15,7 +15,7 @@
 #define TG_TOKENIZER_FILE "tokenizer.json"
 #define TG_TOKENIZER_CONFIG "tokenizer_config.json"
 #define TG_TOKENIZER_MOST ((size_t)256 << 20) /* bytes of a file; a vocabulary of all of Unicode has 30 MiB */
-#define TG_TOKENS_AT_ONCE 4096         /* what an encoder hands on in one piece, at most */
+#define TG_TOKENS_AT_ONCE 4096                /* what an encoder hands on in one piece, at most */
 
 /* Where tokens go. */
 typedef struct tg_token_sink {
@@ -29,9 +29,9 @@ typedef struct tg_tokenizer_type {
     const char *name;
     bool bytes_are_tokens; /* a corpus can be read from the file itself */
 
-    /* tokenizer.json without the vocabulary, complete, in Hugging Face's order of keys (NULL: the kind keeps the text it
-     * was read from); and the part of it that a file must have for its ids to be this kind's: there null means null or
-     * absent. Both with ' for ". */
+    /* tokenizer.json without the vocabulary, complete, in Hugging Face's order of keys (NULL: the kind keeps the text
+     * it was read from); and the part of it that a file must have for its ids to be this kind's: there null means null
+     * or absent. Both with ' for ". */
     const char *layout, *essential;
     /* model.vocab of tokenizer.json, a new reference; NULL when there is no memory. */
     json_t *(*vocab_json)(const tg_tokenizer *tokenizer);
@@ -55,8 +55,8 @@ struct tg_tokenizer {
     size_t vocab;
     void *own; /* the kind's */
     bool has_end;
-    uint32_t end;         /* what ends a document */
-    char *text, *config;  /* tokenizer.json and tokenizer_config.json to be written; NULL: made from the layout */
+    uint32_t end;        /* what ends a document */
+    char *text, *config; /* tokenizer.json and tokenizer_config.json to be written; NULL: made from the layout */
     size_t text_bytes;
 };
 
@@ -71,8 +71,8 @@ tg_tokenizer *tg_tokenizer_new(const tg_tokenizer_type *type);
 tg_status tg_tokenizer_parse(tg_tokenizer **out, const char *json, size_t bytes, const char *name);
 tg_status tg_tokenizer_from_document(tg_tokenizer **out, const json_t *document, const char *name);
 
-/* *document <- tokenizer.json's of a byte-level BPE with GPT-2's words, from the text of merges.txt and a vocabulary, whose
- * reference it takes in any case; `name` is the merges'. */
+/* *document <- tokenizer.json's of a byte-level BPE with GPT-2's words, from the text of merges.txt and a vocabulary,
+ * whose reference it takes in any case; `name` is the merges'. */
 tg_status tg_merges_document(json_t **document, json_t *vocab, const char *merges, size_t bytes, const char *name);
 
 /* tg_tokenizer_char in parts: texts are added to a tokenizer that is not one before its end. */

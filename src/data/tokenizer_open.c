@@ -65,8 +65,8 @@ static void read_end(tg_tokenizer *tokenizer, const json_t *config)
     }
 }
 
-/* Kept as it stands, to be written beside checkpoints; a tokenizer of ours has its own. Its integers may be of any size:
- * model_max_length often is 10^30. */
+/* Kept as it stands, to be written beside checkpoints; a tokenizer of ours has its own. Its integers may be of any
+ * size: model_max_length often is 10^30. */
 static tg_status read_config(tg_tokenizer *tokenizer, const char *directory)
 {
     file f = {0};
@@ -143,9 +143,9 @@ static tg_status read_directory(tg_tokenizer **out, const char *directory)
 {
     char *const path = tg_file_join(directory, TG_TOKENIZER_FILE), *const pair = tg_file_join(directory, "merges.txt");
     struct stat about;
-    tg_status status = path == NULL || pair == NULL      ? tg_no_memory("a path", strlen(directory))
+    tg_status status = path == NULL || pair == NULL                         ? tg_no_memory("a path", strlen(directory))
                        : stat(path, &about) != 0 && stat(pair, &about) == 0 ? read_pair(out, directory)
-                                                                              : read_file(out, path);
+                                                                            : read_file(out, path);
     tg_heap_free(path);
     tg_heap_free(pair);
     return status;

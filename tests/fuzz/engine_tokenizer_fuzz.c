@@ -1,5 +1,5 @@
-/* Any bytes are a tokenizer.json or are refused; byte and char tokenizers give every one of their tokens back, and what a
- * bpe tokenizer encodes is made of tokens it has. */
+/* Any bytes are a tokenizer.json or are refused; byte and char tokenizers give every one of their tokens back, and what
+ * a bpe tokenizer encodes is made of tokens it has. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,8 @@ static void check_text(const tg_tokenizer *tokenizer)
     if (tg_tokenizer_encode(tokenizer, &ids, &count, text, sizeof text - 1) != TG_OK)
         return; /* it may lack bytes */
     for (size_t i = 0; i < count; i++)
-        if (ids[i] >= tg_tokenizer_vocab(tokenizer) || tg_tokenizer_token(tokenizer, ids[i], &bytes) == NULL || bytes == 0)
+        if (ids[i] >= tg_tokenizer_vocab(tokenizer) || tg_tokenizer_token(tokenizer, ids[i], &bytes) == NULL ||
+            bytes == 0)
             abort();
     tg_tokens_free(ids);
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Byte-level BPE: the ids of Hugging Face tokenizers.
 
-    bpe.py write DIR      trains a small vocabulary; writes DIR/bpe_NAME.json, and DIR/bpe_cases.json: texts and their ids
+    bpe.py write DIR      trains a small vocabulary; writes DIR/bpe_NAME.json, and DIR/bpe_cases.json: texts and ids
     bpe.py verify DIR     the ids of those files, computed anew
-    bpe.py PROGRAM [GPT2] holds tests/oracle/tokenize.c against tokenizers on 1 MB of mixed text, for every pre_tokenizer
-                          below; GPT2: a directory with GPT-2's vocab.json and merges.txt, tried too
+    bpe.py PROGRAM [GPT2] holds tests/oracle/tokenize.c against tokenizers on 1 MB of mixed text, for every
+                          pre_tokenizer below; GPT2: a directory with GPT-2's vocab.json and merges.txt, tried too
 """
 import json
 import os

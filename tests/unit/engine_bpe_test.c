@@ -103,8 +103,8 @@ static void test_golden_ids(void **state)
             const json_t *const expected = json_object_get(row, names[n]);
             uint32_t *ids;
             size_t count;
-            assert_int_equal(tg_tokenizer_encode(tokenizer, &ids, &count, json_string_value(text),
-                                                 json_string_length(text)), TG_OK);
+            assert_int_equal(
+                tg_tokenizer_encode(tokenizer, &ids, &count, json_string_value(text), json_string_length(text)), TG_OK);
             assert_int_equal(count, json_array_size(expected));
             for (size_t k = 0; k < count; k++)
                 assert_int_equal(ids[k], json_integer_value(json_array_get(expected, k)));
@@ -121,7 +121,8 @@ static void test_any_bytes(void **state)
 {
     (void)state;
     enum { MOST = 3000 };
-    static const char *const awkward[] = {"<|endoftext|>", "<|end", "\xf0\x9f\x99\x82", "\xe6\x95", "  \n", "'s", "\xc2\xa0", "9"};
+    static const char *const awkward[] = {"<|endoftext|>", "<|end", "\xf0\x9f\x99\x82", "\xe6\x95",
+                                          "  \n",          "'s",    "\xc2\xa0",         "9"};
     for (size_t n = 0; n < NAMES; n++) {
         tg_tokenizer *const tokenizer = golden(names[n]);
         for (uint32_t round = 0; round < 60; round++) {
@@ -186,14 +187,18 @@ static void test_long_word(void **state)
     free(text);
 }
 
-/* ---- files --------------------------------------------------------------------------------------------------------- */
+/* ---- files ---------------------------------------------------------------------------------------------------------
+ */
 
 /* All bytes, and "ab", "abc" by merges; %s stands where a case puts what it is about. */
 static char *small_json(const char *model_more, const char *merges, const char *frame)
 {
     static char json[1 << 14];
-    size_t used = (size_t)sprintf(json, "{%s,\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\"%s,\"vocab\":{\"ab\":256,"
-                                  "\"abc\":257,\"bc\":258", frame, model_more);
+    size_t used =
+        (size_t)sprintf(json,
+                        "{%s,\"decoder\":{\"type\":\"ByteLevel\"},\"model\":{\"type\":\"BPE\"%s,\"vocab\":{\"ab\":256,"
+                        "\"abc\":257,\"bc\":258",
+                        frame, model_more);
     for (uint32_t byte = 0; byte < TG_BYTES; byte++)
         used += (size_t)sprintf(json + used, ",\"\\u%04x\":%u", (unsigned)tg_byte_name(byte), (unsigned)byte);
     sprintf(json + used, "},\"merges\":%s}}", merges);
@@ -219,7 +224,8 @@ static void test_merges(void **state)
     tg_tokenizer *tokenizer = parsed(small_json("", MERGES, BYTE_LEVEL));
     expect(tokenizer, "abcbcab", 3, (const uint32_t[]){257, 258, 256});
     tg_tokenizer_destroy(tokenizer);
-    tokenizer = parsed(small_json("", "[\"b c\",\"a b\"]", BYTE_LEVEL)); /* abc is in the vocabulary, but no merge makes it */
+    tokenizer =
+        parsed(small_json("", "[\"b c\",\"a b\"]", BYTE_LEVEL)); /* abc is in the vocabulary, but no merge makes it */
     expect(tokenizer, "abc", 2, (const uint32_t[]){'a', 258});
     tg_tokenizer_destroy(tokenizer);
     tokenizer = parsed(small_json(",\"ignore_merges\":true", "[\"b c\",\"a b\"]", BYTE_LEVEL));
@@ -228,21 +234,25 @@ static void test_merges(void **state)
     tg_tokenizer_destroy(tokenizer);
 }
 
-#define TOKEN(id, text, more)                                                                                          \
-    "{\"id\":" id ",\"content\":\"" text "\",\"special\":true,\"normalized\":false" more "}"
+#define TOKEN(id, text, more) "{\"id\":" id ",\"content\":\"" text "\",\"special\":true,\"normalized\":false" more "}"
 
 static void test_special(void **state)
 {
     (void)state;
-    tg_tokenizer *const tokenizer =
-        parsed(small_json("", MERGES,
-                          "\"added_tokens\":[" TOKEN("259", "<a>", "") "," TOKEN("260", "<a>b", "") ","
-                          TOKEN("261", "<l>", ",\"lstrip\":true") "," TOKEN("262", "<r>", ",\"rstrip\":true")
-                          ",{\"id\":263,\"content\":\"<a\",\"special\":false,\"normalized\":true}]," BYTE_LEVEL));
+    tg_tokenizer *const tokenizer = parsed(
+        small_json("", MERGES,
+                   "\"added_tokens\":[" TOKEN("259", "<a>", "") "," TOKEN("260", "<a>b", "") "," TOKEN(
+                       "261", "<l>",
+                       ",\"lstrip\":true") "," TOKEN("262", "<r>",
+                                                     ",\"rstrip\":true") ",{\"id\":263,\"content\":\"<a\",\"special\":"
+                                                                         "false,\"normalized\":true}]," BYTE_LEVEL));
     uint32_t end = 7;
     expect(tokenizer, "<a><a>bc<a", 4, (const uint32_t[]){259, 260, 'c', 263});
     expect(tokenizer, "a \xe3\x80\x80\n<l> a", 4, (const uint32_t[]){'a', 261, ' ', 'a'});
-    expect(tokenizer, "<r>\t\xc2\xa0<l>\xe3\x80\x80" "a", 6, (const uint32_t[]){262, 261, 0xe3, 0x80, 0x80, 'a'});
+    expect(tokenizer,
+           "<r>\t\xc2\xa0<l>\xe3\x80\x80"
+           "a",
+           6, (const uint32_t[]){262, 261, 0xe3, 0x80, 0x80, 'a'});
     assert_false(tg_tokenizer_end(tokenizer, &end));
     tg_tokenizer_destroy(tokenizer);
 }
@@ -267,39 +277,53 @@ static void test_refused(void **state)
         {",\"byte_fallback\":true", MERGES, BYTE_LEVEL, TG_EUNSUPPORTED, "'t.json': model.byte_fallback 'true' is not"},
         {",\"dropout\":0.1", MERGES, BYTE_LEVEL, TG_EUNSUPPORTED, "'t.json': model.dropout 'other than null' is not"},
         {",\"end_of_word_suffix\":\"</w>\"", MERGES, BYTE_LEVEL, TG_EUNSUPPORTED, "'t.json': model.end_of_word_suffix"},
-        {",\"continuing_subword_prefix\":\"##\"", MERGES, BYTE_LEVEL, TG_EUNSUPPORTED, "'t.json': model.continuing_subword"},
+        {",\"continuing_subword_prefix\":\"##\"", MERGES, BYTE_LEVEL, TG_EUNSUPPORTED,
+         "'t.json': model.continuing_subword"},
         {"", "[\"a b c\"]", BYTE_LEVEL, TG_EFORMAT, "'t.json': merge 0 is no pair of tokens"},
         {"", "[\"a b\",[\"a\"]]", BYTE_LEVEL, TG_EFORMAT, "'t.json': merge 1 is no pair of tokens"},
         {"", "[\"a c\"]", BYTE_LEVEL, TG_EFORMAT, "'t.json': merge 0: token 'ac' is not in the vocabulary"},
         {"", "[\"xy c\"]", BYTE_LEVEL, TG_EFORMAT, "'t.json': merge 0: token 'xy' is not in the vocabulary"},
         {"", "{}", BYTE_LEVEL, TG_EFORMAT, "'t.json': model.merges is no list"},
-        {"", MERGES, "\"normalizer\":{\"type\":\"NFC\"}," BYTE_LEVEL, TG_EUNSUPPORTED, "'t.json': the normalizer 'NFC' is not"},
+        {"", MERGES, "\"normalizer\":{\"type\":\"NFC\"}," BYTE_LEVEL, TG_EUNSUPPORTED,
+         "'t.json': the normalizer 'NFC' is not"},
         {"", MERGES, "\"pre_tokenizer\":null", TG_EUNSUPPORTED, "'t.json': pre_tokenizer 'null' is not"},
-        {"", MERGES, "\"pre_tokenizer\":{\"type\":\"Metaspace\"}", TG_EUNSUPPORTED, "'t.json': pre_tokenizer 'Metaspace' is not"},
-        {"", MERGES, "\"pre_tokenizer\":{\"type\":\"Digits\"}", TG_EUNSUPPORTED, "'t.json': pre_tokenizer: ByteLevel must be"},
+        {"", MERGES, "\"pre_tokenizer\":{\"type\":\"Metaspace\"}", TG_EUNSUPPORTED,
+         "'t.json': pre_tokenizer 'Metaspace' is not"},
+        {"", MERGES, "\"pre_tokenizer\":{\"type\":\"Digits\"}", TG_EUNSUPPORTED,
+         "'t.json': pre_tokenizer: ByteLevel must be"},
         {"", MERGES,
-         "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},"
-         "\"behavior\":\"Removed\"},{\"type\":\"ByteLevel\"}]}", TG_EUNSUPPORTED, "'t.json': pre_tokenizer Split with behavior 'Removed'"},
+         "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"}"
+         ","
+         "\"behavior\":\"Removed\"},{\"type\":\"ByteLevel\"}]}",
+         TG_EUNSUPPORTED, "'t.json': pre_tokenizer Split with behavior 'Removed'"},
         {"", MERGES,
-         "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a$\"},"
-         "\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\"}]}", TG_EUNSUPPORTED, "'t.json': pre_tokenizer: '$' in a pattern"},
+         "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a$"
+         "\"},"
+         "\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\"}]}",
+         TG_EUNSUPPORTED, "'t.json': pre_tokenizer: '$' in a pattern"},
         {"", MERGES,
-         "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(a\"},"
-         "\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\"}]}", TG_EFORMAT, "'t.json': pre_tokenizer: a pattern is wrong at offset 2"},
+         "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"("
+         "a\"},"
+         "\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\"}]}",
+         TG_EFORMAT, "'t.json': pre_tokenizer: a pattern is wrong at offset 2"},
         {"", MERGES, "\"added_tokens\":[" TOKEN("300", "<a>", "") "]," BYTE_LEVEL, TG_EUNSUPPORTED,
          "'t.json': the added token '<a>' has the id 300, which must be 259"},
         {"", MERGES, "\"added_tokens\":[" TOKEN("255", "ab", "") "]," BYTE_LEVEL, TG_EUNSUPPORTED,
          "'t.json': the added token 'ab' has the id 255, which must be 256"},
-        {"", MERGES, "\"added_tokens\":[" TOKEN("259", "", "") "]," BYTE_LEVEL, TG_EFORMAT, "'t.json': the added token with id 259"},
+        {"", MERGES, "\"added_tokens\":[" TOKEN("259", "", "") "]," BYTE_LEVEL, TG_EFORMAT,
+         "'t.json': the added token with id 259"},
         {"", MERGES, "\"added_tokens\":[" TOKEN("259", "<a>", ",\"single_word\":true") "]," BYTE_LEVEL, TG_EUNSUPPORTED,
          "'t.json': single_word of added token '<a>' is not"},
-        {"", MERGES, "\"added_tokens\":[" TOKEN("-1", "<a>", "") "]," BYTE_LEVEL, TG_EFORMAT, "'t.json': added token 0 needs an id"},
+        {"", MERGES, "\"added_tokens\":[" TOKEN("-1", "<a>", "") "]," BYTE_LEVEL, TG_EFORMAT,
+         "'t.json': added token 0 needs an id"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         refused(small_json(cases[i].model, cases[i].merges, cases[i].frame), cases[i].status, cases[i].message);
-    refused("{\"decoder\":{\"type\":\"ByteLevel\"}," BYTE_LEVEL ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}",
+    refused("{\"decoder\":{\"type\":\"ByteLevel\"}," BYTE_LEVEL
+            ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}",
             TG_EFORMAT, "'t.json': two tokens have the id 0");
-    refused("{\"decoder\":{\"type\":\"Fuse\"}," BYTE_LEVEL ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}",
+    refused("{\"decoder\":{\"type\":\"Fuse\"}," BYTE_LEVEL
+            ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}",
             TG_EUNSUPPORTED, "'t.json': the decoder 'Fuse' is not");
 }
 
@@ -380,7 +404,8 @@ static void test_vocab_and_merges(void **state)
     fprintf(file, "#version: 0.2\r\n");
     for (size_t i = 0; i < json_array_size(merges); i++) {
         const json_t *const merge = json_array_get(merges, i);
-        fprintf(file, "%s %s\n", json_string_value(json_array_get(merge, 0)), json_string_value(json_array_get(merge, 1)));
+        fprintf(file, "%s %s\n", json_string_value(json_array_get(merge, 0)),
+                json_string_value(json_array_get(merge, 1)));
     }
     assert_int_equal(fclose(file), 0);
     json_decref(golden_json);
@@ -411,13 +436,15 @@ static void test_vocab_and_merges(void **state)
     assert_null(document);
 }
 
-/* ---- patterns ------------------------------------------------------------------------------------------------------- */
+/* ---- patterns -------------------------------------------------------------------------------------------------------
+ */
 
 static void test_patterns(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"^a", "a$", "\\w+", "\\bx", "[a[b]]", "[a&&b]", "\\p{Han}", "\\pL", "[^\\S]", "a{2}+", "a{,3}",
-                                      "(?m)a", "(?<n>a)", "[]a]", "[^]a]", "[a", "a\\", "\\p{L", "\\x41", "(*UCP)", "{", "\\v"};
+    static const char *const bad[] = {"^a",     "a$",    "\\w+",  "\\bx",   "[a[b]]",  "[a&&b]", "\\p{Han}", "\\pL",
+                                      "[^\\S]", "a{2}+", "a{,3}", "(?m)a",  "(?<n>a)", "[]a]",   "[^]a]",    "[a",
+                                      "a\\",    "\\p{L", "\\x41", "(*UCP)", "{",       "\\v"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         tg_text text = {0};
         if (tg_pattern_translate(&text, bad[i]) != TG_EUNSUPPORTED || text.at != NULL)
@@ -436,8 +463,10 @@ static void test_pattern_that_explodes(void **state)
     uint32_t *ids = NULL;
     size_t count;
     tg_tokenizer *const tokenizer =
-        parsed(small_json("", MERGES, "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\","
-                          "\"pattern\":{\"Regex\":\"(a|aa|a?)+c\"},\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\",\"use_regex\":false}]}"));
+        parsed(small_json("", MERGES,
+                          "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\","
+                          "\"pattern\":{\"Regex\":\"(a|aa|a?)+c\"},\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\","
+                          "\"use_regex\":false}]}"));
     char text[41] = "";
     memset(text, 'a', 40);
     memcpy(text + 38, "bc", 2); /* there is a c, but never behind an a */
@@ -446,7 +475,8 @@ static void test_pattern_that_explodes(void **state)
     tg_tokenizer_destroy(tokenizer);
 }
 
-/* ---- documents ------------------------------------------------------------------------------------------------------ */
+/* ---- documents ------------------------------------------------------------------------------------------------------
+ */
 
 static tg_corpus *corpus_of(const char *text, size_t bytes, tg_tokenizer *tokenizer, tg_data_format format)
 {
@@ -552,7 +582,8 @@ static void test_bad_lines(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[256], expected[256];
         tg_corpus *corpus = NULL;
-        put_file("text", text, (size_t)sprintf(text, "{\"text\":\"fine\"}\n\n%s\n{\"text\":\"fine\"}\n", cases[i].line));
+        put_file("text", text,
+                 (size_t)sprintf(text, "{\"text\":\"fine\"}\n\n%s\n{\"text\":\"fine\"}\n", cases[i].line));
         snprintf(expected, sizeof expected, "'%s' line 3: %s", path, cases[i].message);
         assert_int_equal(tg_corpus_open(&corpus, path, byte, TG_FORMAT_JSONL, 0), TG_EFORMAT);
         assert_null(corpus);
@@ -626,7 +657,8 @@ static void test_chunks(void **state)
     free(text);
 }
 
-/* ---- memory --------------------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------------------------------
+ */
 
 /* Every allocation of ours fails in turn: only where patterns are made machine code does the work go on without. */
 static void test_no_memory(void **state)

@@ -17,9 +17,9 @@ extern "C" {
 /* ---- tokenizers -------------------------------------------------------------------------------------------------- */
 
 /* byte: token = byte value, 256 of them, any file. char: a token for every Unicode character that occurs in the text,
- * in code point order; the text must be strict UTF-8 without U+0000. bpe: byte-level byte pair encoding, as GPT-2, Llama 3
- * and most models since have it; any file. All are kept as tokenizer.json in the layout of Hugging Face `tokenizers`, which
- * opens them, gives the same ids, and decodes them to the same text. */
+ * in code point order; the text must be strict UTF-8 without U+0000. bpe: byte-level byte pair encoding, as GPT-2,
+ * Llama 3 and most models since have it; any file. All are kept as tokenizer.json in the layout of Hugging Face `tokenizers`,
+ * which opens them, gives the same ids, and decodes them to the same text. */
 typedef struct tg_tokenizer tg_tokenizer;
 
 tg_status tg_tokenizer_byte(tg_tokenizer **out);
@@ -30,8 +30,8 @@ tg_status tg_tokenizer_char(tg_tokenizer **out, const char *text, size_t bytes);
  * TG_EUNSUPPORTED, naming the place, for one whose ids would not be the same here. Of a directory's
  * tokenizer_config.json the eos_token is read. */
 tg_status tg_tokenizer_read(tg_tokenizer **out, const char *path);
-/* Writes tokenizer.json, and tokenizer_config.json that makes transformers take it as it is; of a bpe tokenizer both are
- * byte for byte those that were read, where there were such. Each appears whole. */
+/* Writes tokenizer.json, and tokenizer_config.json that makes transformers take it as it is; of a bpe tokenizer both
+ * are byte for byte those that were read, where there were such. Each appears whole. */
 tg_status tg_tokenizer_write(const tg_tokenizer *tokenizer, const char *directory);
 void tg_tokenizer_destroy(tg_tokenizer *tokenizer);
 
@@ -48,7 +48,8 @@ tg_status tg_tokenizer_encode(const tg_tokenizer *tokenizer, uint32_t **ids, siz
                               size_t bytes);
 void tg_tokens_free(uint32_t *ids);
 
-/* The bytes of one token (no 0 behind); *bytes is their number, 0 for an id that has none. They may be part of a character. */
+/* The bytes of one token (no 0 behind); *bytes is their number, 0 for an id that has none. They may be part of a
+ * character. */
 const char *tg_tokenizer_token(const tg_tokenizer *tokenizer, uint32_t id, size_t *bytes);
 
 /* ---- corpus ------------------------------------------------------------------------------------------------------ */
@@ -63,10 +64,11 @@ typedef enum tg_data_format { TG_FORMAT_TEXT, TG_FORMAT_LINES, TG_FORMAT_JSONL, 
 /* As tg_tokenizer_char, from the documents of a file. */
 tg_status tg_tokenizer_char_from(tg_tokenizer **out, const char *path, tg_data_format format);
 
-/* Maps the file at `path` and encodes it; a byte tokenizer reads a text from the mapping itself, otherwise a token is kept in
- * 1, 2 or 4 bytes, by the vocabulary's size. A mapped file must not change while the corpus is open: one that is cut off ends the
- * process. The last `validation` share of the tokens (0 <= share < 1) is held out. The tokenizer is not kept. Fewer
- * than two tokens are refused, and lines that are not what the format says, by their number. */
+/* Maps the file at `path` and encodes it; a byte tokenizer reads a text from the mapping itself, otherwise a token
+ * is kept in 1, 2 or 4 bytes, by the vocabulary's size. A mapped file must not change while the corpus is open:
+ * one that is cut off ends the process. The last `validation` share of the tokens (0 <= share < 1) is held out.
+ * The tokenizer is not kept. Fewer than two tokens are refused, and lines that are not what the format says, by
+ * their number. */
 tg_status tg_corpus_open(tg_corpus **out, const char *path, const tg_tokenizer *tokenizer, tg_data_format format,
                          double validation);
 /* The whole file's bytes, to build a tokenizer from: mapped, released by tg_text_close. */
@@ -82,9 +84,9 @@ size_t tg_corpus_text_bytes(const tg_corpus *corpus);   /* of the text that is p
 /* Of all tokens, and which count: does a resumed run see the same text? The first call reads all of it. */
 uint64_t tg_corpus_hash(const tg_corpus *corpus);
 
-/* tokens (B,T) and targets (B,T), the tokens one further, from B random places of the training split; -1 where the token
- * does not count. A place without any that counts is drawn again, some times. TG_EINVAL when the split has fewer than T+1
- * tokens. */
+/* tokens (B,T) and targets (B,T), the tokens one further, from B random places of the training split; -1 where the
+ * token does not count. A place without any that counts is drawn again, some times. TG_EINVAL when the split has fewer
+ * than T+1 tokens. */
 tg_status tg_corpus_batch(const tg_corpus *corpus, uint32_t *tokens, int32_t *targets, size_t batch, size_t time,
                           uint64_t seed, uint64_t update, uint32_t micro_step);
 
