@@ -456,6 +456,29 @@ static void test_patterns(void **state)
     tg_text_free(&text);
 }
 
+static tg_status show_word(void *ctx, const char *word, size_t bytes)
+{
+    char *const shown = ctx;
+    sprintf(shown + strlen(shown), "%.*s|", (int)bytes, word);
+    return TG_OK;
+}
+
+/* Blanks are Unicode's White_Space: U+3000 is one, U+180E is not (PCRE2's own \s says it is). */
+static void test_words(void **state)
+{
+    (void)state;
+    static const char text[] = "a\u3000\u3000b\u180e\u180ec  d's\xc2\x85\xc2\x85\u00e9 12";
+    tg_splitter splitter = {0};
+    tg_split_work work = {0};
+    char shown[128] = "";
+    assert_int_equal(tg_splitter_add(&splitter, TG_GPT2_PATTERN, false), TG_OK);
+    assert_int_equal(tg_split_work_open(&work, &splitter), TG_OK);
+    assert_int_equal(tg_splitter_run(&splitter, &work, text, sizeof text - 1, show_word, shown), TG_OK);
+    assert_string_equal(shown, "a|\u3000|\u3000|b|\u180e\u180e|c| | d|'s|\xc2\x85|\xc2\x85|\u00e9| 12|");
+    tg_split_work_free(&work);
+    tg_splitter_free(&splitter);
+}
+
 /* A pattern that explodes is given up with a message. */
 static void test_pattern_that_explodes(void **state)
 {
@@ -697,6 +720,7 @@ int main(void)
         cmocka_unit_test(test_written_as_read),
         cmocka_unit_test(test_vocab_and_merges),
         cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_words),
         cmocka_unit_test(test_pattern_that_explodes),
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_jsonl),
