@@ -4,6 +4,7 @@
 
 #include "base/fail.h"
 #include "graph/graph.h"
+#include "store/tensors.h"
 #include "tiger/engine/model.h"
 
 typedef enum tg_init { TG_INIT_NORMAL, TG_INIT_RESIDUAL, TG_INIT_ZERO, TG_INIT_ONE } tg_init;
@@ -41,6 +42,7 @@ typedef struct tg_model_type {
     size_t constant_count;
     const char *prefix;   /* files may leave it off the names of weights: "transformer." */
     const char *head;     /* "lm_head.weight": the file of a tied model may hold it too, it is not read; may be NULL */
+    const char *positions; /* a table with a row for every place in the context: files may hold more rows; may be NULL */
     const char *const *ignored; /* ends with NULL: suffixes of tensors in files that are no weights, ".attn.bias" */
     /* Completes and checks the family's own fields. Before and after, each is checked against its option's range. */
     tg_status (*complete)(tg_model_config *config);
@@ -97,6 +99,9 @@ tg_status tg_model_declare(tg_model *model, int *index, const char *name, size_t
                            tg_init init, bool vector);
 /* The index of a declared weight, TG_NONE when there is none; names as in printf. */
 int tg_model_index(const tg_model *model, const char *format, ...) TG_PRINTF(2, 3);
+
+/* source[i] (zeroed before) <- the tensor of weight i in Hugging Face's files, for all of them, each checked. */
+tg_status tg_model_match(const tg_stored **source, const tg_model *model, const tg_tensors *tensors);
 
 /* The family that a configuration's info belongs to. */
 static inline const tg_model_type *tg_model_type_of(const tg_model_info *info)
