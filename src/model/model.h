@@ -100,6 +100,12 @@ tg_status tg_model_declare(tg_model *model, int *index, const char *name, size_t
 /* The index of a declared weight, TG_NONE when there is none; names as in printf. */
 int tg_model_index(const tg_model *model, const char *format, ...) TG_PRINTF(2, 3);
 
+/* A model whose weights are declared and have no memory. */
+tg_status tg_model_outline(tg_model **out, const tg_model_config *config, tg_format weights);
+
+/* shape (2) <- the shape of a weight in files; its rank. */
+unsigned tg_weight_shape(uint64_t *shape, const tg_weight *weight);
+
 /* source[i] (zeroed before) <- the tensor of weight i in Hugging Face's files, for all of them, each checked. */
 tg_status tg_model_match(const tg_stored **source, const tg_model *model, const tg_tensors *tensors);
 
@@ -111,6 +117,12 @@ static inline const tg_model_type *tg_model_type_of(const tg_model_info *info)
 
 /* As tg_model_config_read, from the text of a config.json; `name` is for messages. */
 tg_status tg_model_config_parse(tg_model_config *config, const char *text, size_t bytes, const char *name);
+
+/* As tg_model_config_write, with further keys, or other values for some, from `more`, a json_t object; may be NULL. */
+tg_status tg_model_config_write_more(const tg_model_config *config, tg_format weights, const char *directory,
+                                     const void *more);
+/* The config.json of one directory into another, for weights in another format: all else stays as it is. */
+tg_status tg_model_config_copy(const char *to, const char *from, tg_format weights);
 
 /* A graph of the whole model for one batch shape, built; next comes tg_graph_plan. */
 tg_status tg_model_graph(tg_graph **out, tg_model *model, tg_mode mode, tg_format activations, size_t batch,

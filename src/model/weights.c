@@ -106,7 +106,7 @@ static void print_shape(char *text, size_t room, const uint64_t *shape, unsigned
         snprintf(text + used, room - used, ")");
 }
 
-static unsigned shape_of(uint64_t *shape, const tg_weight *w)
+unsigned tg_weight_shape(uint64_t *shape, const tg_weight *w)
 {
     shape[0] = w->vector ? w->param.cols : w->param.rows;
     shape[1] = w->param.cols;
@@ -126,7 +126,7 @@ static tg_status check_tensor(const tg_model *m, const tg_weight *w, const tg_st
     const tg_tensor_info *t = &s->info;
     const tg_format format = s->encoding->format;
     uint64_t shape[2];
-    const unsigned rank = shape_of(shape, w);
+    const unsigned rank = tg_weight_shape(shape, w);
     if (format != TG_F32 && format != TG_BF16 && format != TG_F16 && format != TG_F64)
         return tg_fail(TG_EFORMAT, "'%s': tensor '%s' is %s; weights are F32, BF16, F16 or F64", t->file, t->name, t->type);
     if (is_shape(m, w, t, shape, rank))
@@ -191,7 +191,7 @@ tg_status tg_model_save(const tg_model *m, const char *directory)
         const tg_param *p = &m->weight[i].param;
         tensors[i] = (tg_named_tensor){.name = p->name, .format = p->format, .data = p->data,
                                        .bytes = p->rows * p->cols * tg_format_bytes(p->format)};
-        tensors[i].rank = shape_of(tensors[i].shape, &m->weight[i]);
+        tensors[i].rank = tg_weight_shape(tensors[i].shape, &m->weight[i]);
     }
     if (status == TG_OK)
         status = tg_model_config_write(&m->config, m->format, directory);
