@@ -33,7 +33,7 @@ static void print_name(const char *name, int width)
 
 static int name_width(const tg_tensors *tensors)
 {
-    size_t width = 0;
+    size_t width = strlen("tensor");
     for (size_t i = 0; i < tg_tensors_count(tensors); i++) {
         const size_t bytes = strlen(tg_tensors_at(tensors, i)->name);
         width = bytes > width ? bytes : width;
@@ -71,7 +71,12 @@ static void print_shape(const tg_tensor_info *t)
 static int print_statistics(const cli_args *args, const tg_tensors *tensors, size_t index)
 {
     tg_tensor_statistics s;
-    if (tg_tensors_statistics(&s, tensors, index) != TG_OK)
+    const tg_status status = tg_tensors_statistics(&s, tensors, index);
+    if (status == TG_EUNSUPPORTED) {
+        printf("  values of this type cannot be read");
+        return CLI_OK;
+    }
+    if (status != TG_OK)
         return cli_failed(args);
     const double share = s.values == 0 ? 0 : 100.0 * (double)s.zeros / (double)s.values;
     printf("  %11.4e %11.4e %11.4e %11.4e %6.2f %% %8llu", s.least, s.most, s.mean, s.rms, share,
@@ -96,10 +101,8 @@ static int print_tensors(const cli_args *args, const tg_tensors *tensors)
         printf(" %10s", size);
         if (statistics) {
             const int status = print_statistics(args, tensors, i);
-            if (status != CLI_OK) {
-                putchar('\n');
+            if (status != CLI_OK)
                 return status;
-            }
         }
         putchar('\n');
     }

@@ -13,6 +13,7 @@
 #include "tiger/safetensors.h"
 
 #define CHUNK 4096               /* values worked on at a time */
+#define STRIP ((size_t)1 << 22)  /* values of a file in memory at once */
 #define PURPOSE_INIT 0x696e6974u /* tg_key_make: "init" */
 
 /* ---- fresh values ---- */
@@ -53,25 +54,33 @@ tg_status tg_model_initialize(tg_model *m, uint64_t seed)
 
 /* ---- from files ---- */
 
-/* Tensor by tensor, and its pages go when it is done: there is never a second copy of the weights. */
-static void convert(const tg_weight *w, const tg_stored *t)
+/* Values first ... first + n of a weight. */
+static void convert_strip(const tg_weight *w, const tg_stored *t, size_t first, size_t n)
 {
     const tg_kernels *kernels = tg_kernels_get();
-    const size_t n = w->param.rows * w->param.cols, chunks = (n + CHUNK - 1) / CHUNK;
+    const size_t chunks = (n + CHUNK - 1) / CHUNK, from_bytes = t->encoding->block_bytes;
     const size_t to_bytes = tg_format_bytes(w->param.format);
-    char *dst = w->param.data;
 #pragma omp parallel for schedule(static) if (chunks > 1)
     for (size_t c = 0; c < chunks; c++) {
-        const size_t first = c * CHUNK, now = n - first < CHUNK ? n - first : CHUNK;
+        const size_t at = first + c * CHUNK, now = n - c * CHUNK < CHUNK ? n - c * CHUNK : CHUNK;
+        char *dst = (char *)w->param.data + at * to_bytes;
         float x[CHUNK];
         if (t->encoding->format == w->param.format)
-            memcpy(dst + first * to_bytes, t->data + first * to_bytes, now * to_bytes);
+            memcpy(dst, t->data + at * to_bytes, now * to_bytes);
         else {
-            tg_stored_read(x, t, first, now);
-            kernels->narrow(dst + first * to_bytes, x, w->param.format, now);
+            tg_stored_read(x, t, at, now);
+            kernels->narrow(dst, x, w->param.format, now);
         }
     }
-    tg_map_forget(t->data, t->info.bytes);
+    tg_map_forget(t->data + first * from_bytes, n * from_bytes);
+}
+
+/* Strip by strip, and the file's pages go when one is done: there is never a second copy of the weights. */
+static void convert(const tg_weight *w, const tg_stored *t)
+{
+    const size_t n = w->param.rows * w->param.cols;
+    for (size_t first = 0; first < n; first += STRIP)
+        convert_strip(w, t, first, n - first < STRIP ? n - first : STRIP);
 }
 
 static bool has_suffix(const char *name, const char *suffix)

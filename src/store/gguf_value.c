@@ -136,7 +136,9 @@ static void print_number(tg_text *out, const tg_gguf_value *value, uint64_t inde
         return;
     }
     tg_gguf_real(&real, value, index);
-    if (type == TG_GGUF_BOOL)
+    if (type == TG_GGUF_U64)
+        tg_text_format(out, "%llu", (unsigned long long)little(value->data + 8 * index, 8));
+    else if (type == TG_GGUF_BOOL)
         tg_text_format(out, real != 0 ? "true" : "false");
     else if (!isfinite(real))
         tg_text_format(out, isnan(real) ? "nan" : real > 0 ? "inf" : "-inf");

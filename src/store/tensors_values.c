@@ -37,7 +37,7 @@ static partial look(const tg_stored *s, uint64_t first, size_t n)
     partial p = {.least = INFINITY, .most = -INFINITY};
     tg_stored_read(x, s, first, n);
     for (size_t i = 0; i < n; i++) {
-        const double v = (double)x[i];
+        const double v = (double)x[i] + 0.0; /* -0 becomes 0 */
         if (!isfinite(v)) {
             p.non_finite++;
             continue;
