@@ -21,12 +21,13 @@ static int run(const cli_args *args)
 {
     tg_conversion made;
     char count[32], size[32];
-    if (tg_model_convert(&made, args->positional[0], args->positional[1], formats[(int)cli_number_of(args, "format")]) !=
-        TG_OK)
+    if (tg_model_convert(&made, args->positional[0], args->positional[1],
+                         formats[(int)cli_number_of(args, "format")]) != TG_OK)
         return cli_failed(args);
     cli_human_count(count, sizeof count, (double)made.parameters, "");
     cli_human_bytes(size, sizeof size, (double)made.bytes);
-    printf("%s: a %s of %s parameters in %zu tensors, %s\n", args->positional[1], made.model, count, made.tensors, size);
+    printf("%s: a %s of %s parameters in %zu tensors, %s\n", args->positional[1], made.model, count, made.tensors,
+           size);
     if (made.note[0] != '\0')
         printf("no tokenizer.json: %s\n", made.note);
     return CLI_OK;
@@ -36,9 +37,10 @@ const cli_command cli_convert = {
     .name = "convert",
     .summary = "writes a GGUF file's model, or a directory's, as a Hugging Face directory",
     .usage = "IN OUT_DIR [options]",
-    .details = "IN is a GGUF file of a llama or gpt2 architecture (F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to "
-               "Q6_K), or a Hugging Face directory, in one file or in shards. OUT_DIR must not exist; tiger train --init "
-               "and transformers open it. A byte-level BPE tokenizer comes along as tokenizer.json.",
+    .details =
+        "IN is a GGUF file of a llama or gpt2 architecture (F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to "
+        "Q6_K), or a Hugging Face directory, in one file or in shards. OUT_DIR must not exist; tiger train --init "
+        "and transformers open it. A byte-level BPE tokenizer comes along as tokenizer.json.",
     .positionals_least = 2,
     .positionals_most = 2,
     .arrange = arrange,

@@ -10,7 +10,8 @@
 #define TYPES 64 /* a file of more kinds of tensors is not known */
 
 static const cli_text texts[] = {
-    {"statistics", NULL, NULL, "also the least, the largest and the mean value of every tensor, the root of its mean square, "
+    {"statistics", NULL, NULL,
+     "also the least, the largest and the mean value of every tensor, the root of its mean square, "
      "the share of zeros and the number of NaN and infinite values; reads all of the files"},
 };
 
@@ -131,8 +132,8 @@ static void print_totals(const tg_tensors *tensors)
     cli_human_count(count, sizeof count, values, "");
     cli_human_bytes(size, sizeof size, bytes);
     printf("%s in %zu file%s: %zu tensor%s, %s values, %s", tg_tensors_layout(tensors), tg_tensors_files(tensors),
-           tg_tensors_files(tensors) == 1 ? "" : "s", tg_tensors_count(tensors), tg_tensors_count(tensors) == 1 ? "" : "s",
-           count, size);
+           tg_tensors_files(tensors) == 1 ? "" : "s", tg_tensors_count(tensors),
+           tg_tensors_count(tensors) == 1 ? "" : "s", count, size);
     if (values > 0)
         printf(", %.2f bits a value", 8 * bytes / values);
     for (size_t k = 0; k < kinds; k++)

@@ -16,8 +16,8 @@ typedef struct tg_map {
 tg_status tg_map_open(tg_map *map, const char *path);
 void tg_map_close(tg_map *map); /* fine on {0} */
 
-/* Tells the system that the pages that lie wholly within these bytes of a mapped file need not stay in memory; they come
- * back when they are read. */
+/* Tells the system that the pages that lie wholly within these bytes of a mapped file need not stay in memory; they
+ * come back when they are read. */
 void tg_map_forget(const void *at, size_t bytes);
 
 #endif

@@ -28,8 +28,8 @@ typedef struct job {
 
 /* What lies beside a model and is not made anew. */
 static const char *const companions[] = {
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt",
-    "tokenizer.model", "generation_config.json", "chat_template.jinja",
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "merges.txt", "tokenizer.model", "generation_config.json", "chat_template.jinja",
 };
 
 /* ---- values ---- */
@@ -133,7 +133,8 @@ static tg_status copy_companion(const char *to, const char *from, const char *na
 {
     tg_map map = {0};
     char *source = tg_file_join(from, name), *copy = tg_file_join(to, name);
-    tg_status status = source == NULL || copy == NULL ? tg_no_memory("a path", strlen(from)) : tg_map_open(&map, source);
+    tg_status status =
+        source == NULL || copy == NULL ? tg_no_memory("a path", strlen(from)) : tg_map_open(&map, source);
     if (status == TG_OK)
         status = tg_file_write_whole(copy, map.bytes == 0 ? "" : map.at, map.bytes);
     else if (status == TG_ENOTFOUND)

@@ -1,7 +1,7 @@
 /* model/gguf.c -- the configuration and the weights of a GGUF file of a llama or a gpt2.
  *
- * Keys begin with the architecture's name: "llama.block_count". The output product is the token table's when there is no
- * output.weight, or when it holds the same bytes. */
+ * Keys begin with the architecture's name: "llama.block_count". The output product is the token table's when there is
+ * no output.weight, or when it holds the same bytes. */
 #include "model/gguf.h"
 
 #include <stdio.h>
@@ -157,13 +157,14 @@ static tg_status number(double *out, const tg_gguf_value *value, const char *key
         return tg_fail(TG_EFORMAT, "'%s': metadata key '%s' is no number", path, key);
     for (uint64_t i = 1; i < value->count; i++)
         if (!tg_gguf_real(&other, value, i) || other != first)
-            return tg_fail(TG_EUNSUPPORTED, "'%s': metadata key '%s' differs from block to block; all are alike here", path,
-                           key);
+            return tg_fail(TG_EUNSUPPORTED, "'%s': metadata key '%s' differs from block to block; all are alike here",
+                           path, key);
     *out = first;
     return TG_OK;
 }
 
-static tg_status read_key(tg_model_config *config, const tg_gguf *file, const family *f, const field_key *k, const char *path)
+static tg_status read_key(tg_model_config *config, const tg_gguf *file, const family *f, const field_key *k,
+                          const char *path)
 {
     char full[NAME_BYTES];
     double value = 0;
@@ -189,7 +190,8 @@ static tg_status check_fixed(const tg_model_config *config, const tg_gguf *file,
 {
     char full[NAME_BYTES], wanted[TG_NUMBER_BYTES];
     double value = 0;
-    const double only = x->equals != 0 ? (double)*(const size_t *)(const void *)((const char *)config + x->equals) : x->value;
+    const double only =
+        x->equals != 0 ? (double)*(const size_t *)(const void *)((const char *)config + x->equals) : x->value;
     const tg_gguf_value *found = look_up(full, file, f, x->name);
     if (found == NULL)
         return TG_OK;
@@ -199,8 +201,8 @@ static tg_status check_fixed(const tg_model_config *config, const tg_gguf *file,
     if (x->text == NULL && number(&value, found, full, path) == TG_OK && value == only)
         return TG_OK;
     tg_number_print(wanted, only);
-    return tg_fail(TG_EUNSUPPORTED, "'%s': metadata key '%s' has a value that %s does not compute here; it must be %s", path,
-                   full, f->model, x->text != NULL ? x->text : wanted);
+    return tg_fail(TG_EUNSUPPORTED, "'%s': metadata key '%s' has a value that %s does not compute here; it must be %s",
+                   path, full, f->model, x->text != NULL ? x->text : wanted);
 }
 
 static bool is_tied(const tg_tensors *tensors)
@@ -263,7 +265,8 @@ static bool rename_by(char out[NAME_BYTES], const char *name, const char *from, 
         snprintf(out, NAME_BYTES, "%s", to);
         return strcmp(name, from) == 0;
     }
-    const size_t head = (size_t)(star - from), digits = strncmp(name, from, head) == 0 ? strspn(name + head, "0123456789") : 0;
+    const size_t head = (size_t)(star - from),
+                 digits = strncmp(name, from, head) == 0 ? strspn(name + head, "0123456789") : 0;
     if (digits == 0 || into == NULL || strcmp(name + head + digits, star + 1) != 0)
         return false;
     snprintf(out, NAME_BYTES, "%.*s%.*s%s", (int)(into - to), to, (int)digits, name + head, into + 1);
@@ -277,8 +280,8 @@ static tg_status check_shape(const tg_weight *w, const tg_tensor_info *t, tg_ggu
     const uint64_t cols = order == TG_GGUF_TURNED ? w->param.rows : w->param.cols;
     if (w->vector ? t->rank == 1 && t->shape[0] == cols : t->rank == 2 && t->shape[0] == rows && t->shape[1] == cols)
         return TG_OK;
-    return tg_fail(TG_EFORMAT, "'%s': tensor '%s' has another shape than (%llu, %llu), which the metadata says", t->file,
-                   tg_printable(word, t->name), (unsigned long long)rows, (unsigned long long)cols);
+    return tg_fail(TG_EFORMAT, "'%s': tensor '%s' has another shape than (%llu, %llu), which the metadata says",
+                   t->file, tg_printable(word, t->name), (unsigned long long)rows, (unsigned long long)cols);
 }
 
 static tg_status match_weight(const tg_stored **source, tg_gguf_order *order, const family *f, const tg_weight *w,
@@ -297,7 +300,8 @@ static tg_status match_weight(const tg_stored **source, tg_gguf_order *order, co
     return status != TG_OK ? status : tg_stored_check(*source);
 }
 
-/* A tensor that no weight took would be left out of the sum: biases of attention, factors of rotary positions, experts. */
+/* A tensor that no weight took would be left out of the sum: biases of attention, factors of rotary positions, experts.
+ */
 static tg_status find_stranger(const tg_stored *const *source, const tg_model *m, const tg_tensors *tensors)
 {
     char word[TG_PRINTABLE_BYTES];

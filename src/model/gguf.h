@@ -18,10 +18,12 @@ typedef enum tg_gguf_order {
 tg_status tg_gguf_config(tg_model_config *config, const tg_tensors *tensors);
 
 /* source[i] and order[i] (zeroed before) <- the tensor of weight i and its order, for all of them, each checked. */
-tg_status tg_gguf_match(const tg_stored **source, tg_gguf_order *order, const tg_model *model, const tg_tensors *tensors);
+tg_status tg_gguf_match(const tg_stored **source, tg_gguf_order *order, const tg_model *model,
+                        const tg_tensors *tensors);
 
-/* Writes tokenizer.json and tokenizer_config.json in Hugging Face's layout into `directory`. Of a file whose tokenizer is
- * none of byte-level BPE nothing is written and `note` says so; it is "" otherwise. */
-tg_status tg_gguf_tokenizer_write(char note[TG_CONVERSION_NOTE_BYTES], const tg_tensors *tensors, size_t vocab, const char *directory);
+/* Writes tokenizer.json and tokenizer_config.json in Hugging Face's layout into `directory`. Of a file whose tokenizer
+ * is none of byte-level BPE nothing is written and `note` says so; it is "" otherwise. */
+tg_status tg_gguf_tokenizer_write(char note[TG_CONVERSION_NOTE_BYTES], const tg_tensors *tensors, size_t vocab,
+                                  const char *directory);
 
 #endif

@@ -93,7 +93,8 @@ static bool find_kind(char note[TG_CONVERSION_NOTE_BYTES], maker *m)
         return false;
     }
     if (!is_text(model, "gpt2")) {
-        snprintf(note, TG_CONVERSION_NOTE_BYTES, "the file's tokenizer is no byte-level BPE (tokenizer.ggml.model is not gpt2)");
+        snprintf(note, TG_CONVERSION_NOTE_BYTES,
+                 "the file's tokenizer is no byte-level BPE (tokenizer.ggml.model is not gpt2)");
         return false;
     }
     for (m->cut = 0; pre != NULL && m->cut < CUTS && !is_text(pre, cuts[m->cut].name);)
@@ -103,7 +104,8 @@ static bool find_kind(char note[TG_CONVERSION_NOTE_BYTES], maker *m)
     const size_t shown = pre->type == TG_GGUF_STRING && pre->bytes < sizeof word ? pre->bytes : 0;
     for (size_t i = 0; i < shown; i++)
         word[i] = pre->data[i] < 0x20 || pre->data[i] > 0x7e ? '?' : (char)pre->data[i];
-    snprintf(note, TG_CONVERSION_NOTE_BYTES, "how its tokenizer cuts text (tokenizer.ggml.pre '%s') is not known here", word);
+    snprintf(note, TG_CONVERSION_NOTE_BYTES, "how its tokenizer cuts text (tokenizer.ggml.pre '%s') is not known here",
+             word);
     return false;
 }
 
@@ -126,7 +128,8 @@ static tg_status read_tokens(maker *m)
         m->token[m->tokens] = token;
         if (json_object_get(m->vocab, json_string_value(token)) != NULL)
             return tg_fail(TG_EFORMAT, "'%s': tokens %lld and %zu are the same", m->path,
-                           (long long)json_integer_value(json_object_get(m->vocab, json_string_value(token))), m->tokens);
+                           (long long)json_integer_value(json_object_get(m->vocab, json_string_value(token))),
+                           m->tokens);
         if (!set(m->vocab, json_string_value(token), json_integer((json_int_t)m->tokens)))
             return no_memory();
         m->tokens++;
@@ -186,7 +189,8 @@ static tg_status read_added(maker *m)
                        m->path);
     for (size_t i = 0; types != NULL && i < m->tokens; i++) {
         if (!tg_gguf_integer(&type, types, i))
-            return tg_fail(TG_EFORMAT, "'%s': metadata key 'tokenizer.ggml.token_type' holds no whole numbers", m->path);
+            return tg_fail(TG_EFORMAT, "'%s': metadata key 'tokenizer.ggml.token_type' holds no whole numbers",
+                           m->path);
         if (type != TYPE_UNKNOWN && type != TYPE_CONTROL && type != TYPE_USER)
             continue;
         json_t *added = json_pack("{s:I, s:O, s:b, s:b, s:b, s:b, s:b}", "id", (json_int_t)i, "content", m->token[i],
@@ -233,21 +237,23 @@ static json_t *post_processor(const maker *m)
     return json_pack("{s:s, s:[{s:{s:O, s:i}}, {s:{s:s, s:i}}], s:[{s:{s:O, s:i}}, {s:{s:s, s:i}}, {s:{s:O, s:i}}, "
                      "{s:{s:s, s:i}}], s:{s:{s:O, s:[O], s:[O]}}}",
                      "type", "TemplateProcessing", "single", "SpecialToken", "id", bos, "type_id", 0, "Sequence", "id",
-                     "A", "type_id", 0, "pair", "SpecialToken", "id", bos, "type_id", 0, "Sequence", "id", "A", "type_id",
-                     0, "SpecialToken", "id", bos, "type_id", 1, "Sequence", "id", "B", "type_id", 1, "special_tokens",
-                     text, "id", bos, "ids", json_object_get(m->vocab, text), "tokens", bos);
+                     "A", "type_id", 0, "pair", "SpecialToken", "id", bos, "type_id", 0, "Sequence", "id", "A",
+                     "type_id", 0, "SpecialToken", "id", bos, "type_id", 1, "Sequence", "id", "B", "type_id", 1,
+                     "special_tokens", text, "id", bos, "ids", json_object_get(m->vocab, text), "tokens", bos);
 }
 
 static json_t *tokenizer_json(const maker *m)
 {
-    json_t *model = json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:O, s:O}", "type", "BPE", "dropout", "unk_token",
-                              "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0,
-                              "ignore_merges", cuts[m->cut].ignore_merges, "vocab", m->vocab, "merges", m->merges);
+    json_t *model =
+        json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:O, s:O}", "type", "BPE", "dropout", "unk_token",
+                  "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0, "ignore_merges",
+                  cuts[m->cut].ignore_merges, "vocab", m->vocab, "merges", m->merges);
     json_t *document = json_pack("{s:s, s:n, s:n, s:O, s:n}", "version", "1.0", "truncation", "padding", "added_tokens",
                                  m->added, "normalizer");
     const bool good = document != NULL && set(document, "pre_tokenizer", pre_tokenizer(m)) &&
                       set(document, "post_processor", post_processor(m)) &&
-                      set(document, "decoder", json_loads(byte_level, 0, NULL)) && json_object_set(document, "model", model) == 0;
+                      set(document, "decoder", json_loads(byte_level, 0, NULL)) &&
+                      json_object_set(document, "model", model) == 0;
     json_decref(model);
     if (good)
         return document;
@@ -258,7 +264,8 @@ static json_t *tokenizer_json(const maker *m)
 static json_t *config_json(const maker *m)
 {
     const tg_gguf_value *chat = tg_gguf_find(m->file, "tokenizer.chat_template");
-    json_t *config = json_pack("{s:s, s:b}", "tokenizer_class", "PreTrainedTokenizerFast", "clean_up_tokenization_spaces", 0);
+    json_t *config =
+        json_pack("{s:s, s:b}", "tokenizer_class", "PreTrainedTokenizerFast", "clean_up_tokenization_spaces", 0);
     for (size_t i = 0; config != NULL && i < sizeof meanings / sizeof *meanings; i++) {
         json_t *token = named_token(m, meanings[i].key);
         if (token != NULL)
@@ -282,7 +289,8 @@ static tg_status write_in(const char *directory, const char *name, json_t *docum
     return status;
 }
 
-tg_status tg_gguf_tokenizer_write(char note[TG_CONVERSION_NOTE_BYTES], const tg_tensors *tensors, size_t vocab, const char *directory)
+tg_status tg_gguf_tokenizer_write(char note[TG_CONVERSION_NOTE_BYTES], const tg_tensors *tensors, size_t vocab,
+                                  const char *directory)
 {
     maker m = {.file = tg_tensors_gguf(tensors), .path = tg_tensors_path(tensors)};
     tg_status status = TG_OK;

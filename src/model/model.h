@@ -42,7 +42,7 @@ typedef struct tg_model_type {
     size_t constant_count;
     const char *prefix;   /* files may leave it off the names of weights: "transformer." */
     const char *head;     /* "lm_head.weight": the file of a tied model may hold it too, it is not read; may be NULL */
-    const char *positions; /* a table with a row for every place in the context: files may hold more rows; may be NULL */
+    const char *positions; /* a table with a row for every place of the context: files may have more; may be NULL */
     const char *const *ignored; /* ends with NULL: suffixes of tensors in files that are no weights, ".attn.bias" */
     /* Completes and checks the family's own fields. Before and after, each is checked against its option's range. */
     tg_status (*complete)(tg_model_config *config);

@@ -123,10 +123,12 @@ unsigned tg_weight_shape(uint64_t *shape, const tg_weight *w)
 }
 
 /* A table of positions may have more rows than the context: the first are taken. */
-static bool is_shape(const tg_model *m, const tg_weight *w, const tg_tensor_info *t, const uint64_t *shape, unsigned rank)
+static bool is_shape(const tg_model *m, const tg_weight *w, const tg_tensor_info *t, const uint64_t *shape,
+                     unsigned rank)
 {
     const bool positions = m->type->positions != NULL && strcmp(w->param.name, m->type->positions) == 0;
-    return t->rank == rank && memcmp(t->shape + positions, shape + positions, (rank - positions) * sizeof *shape) == 0 &&
+    return t->rank == rank &&
+           memcmp(t->shape + positions, shape + positions, (rank - positions) * sizeof *shape) == 0 &&
            t->shape[0] >= shape[0];
 }
 
@@ -137,13 +139,15 @@ static tg_status check_tensor(const tg_model *m, const tg_weight *w, const tg_st
     uint64_t shape[2];
     const unsigned rank = tg_weight_shape(shape, w);
     if (format != TG_F32 && format != TG_BF16 && format != TG_F16 && format != TG_F64)
-        return tg_fail(TG_EFORMAT, "'%s': tensor '%s' is %s; weights are F32, BF16, F16 or F64", t->file, t->name, t->type);
+        return tg_fail(TG_EFORMAT, "'%s': tensor '%s' is %s; weights are F32, BF16, F16 or F64", t->file, t->name,
+                       t->type);
     if (is_shape(m, w, t, shape, rank))
         return TG_OK;
     char has[256], needs[64];
     print_shape(has, sizeof has, t->shape, t->rank);
     print_shape(needs, sizeof needs, shape, rank);
-    return tg_fail(TG_EFORMAT, "'%s': tensor '%s' has shape %s, the configuration needs %s", t->file, t->name, has, needs);
+    return tg_fail(TG_EFORMAT, "'%s': tensor '%s' has shape %s, the configuration needs %s", t->file, t->name, has,
+                   needs);
 }
 
 tg_status tg_model_match(const tg_stored **source, const tg_model *m, const tg_tensors *tensors)
@@ -166,7 +170,8 @@ tg_status tg_model_match(const tg_stored **source, const tg_model *m, const tg_t
     }
     for (size_t i = 0; i < m->weights; i++)
         if (source[i] == NULL)
-            return tg_fail(TG_EFORMAT, "'%s': tensor '%s' is missing", tg_tensors_path(tensors), m->weight[i].param.name);
+            return tg_fail(TG_EFORMAT, "'%s': tensor '%s' is missing", tg_tensors_path(tensors),
+                           m->weight[i].param.name);
     return TG_OK;
 }
 

@@ -13,8 +13,8 @@ typedef struct tg_encoding {
     const char *name;        /* "Q4_K"; of plain formats the safetensors tag */
     tg_format format;        /* TG_FORMAT_COUNT: none of the plain ones */
     size_t block_values, block_bytes;
-    /* x (count * block_values) <- count blocks, whatever their alignment; what fp32 does not hold is rounded. NULL: of this
-     * encoding only the sizes are known. */
+    /* x (count * block_values) <- count blocks, whatever their alignment; what fp32 does not hold is rounded. NULL: of
+     * this encoding only the sizes are known. */
     void (*decode)(float *x, const unsigned char *blocks, size_t count);
 } tg_encoding;
 

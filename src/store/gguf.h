@@ -1,8 +1,8 @@
 /* store/gguf.h -- GGUF files, versions 2 and 3, read without trust.
  *
- * Layout, all little-endian: "GGUF", version (4 bytes), number of tensors and of metadata pairs (8 each); the pairs: key,
- * type (4), value; the tensors: name, rank (4), sizes (8 each, the fastest first), type (4), offset (8); padding to a
- * multiple of general.alignment (32); the data. Texts are a length (8) and bytes.
+ * Layout, all little-endian: "GGUF", version (4 bytes), number of tensors and of metadata pairs (8 each); the pairs:
+ * key, type (4), value; the tensors: name, rank (4), sizes (8 each, the fastest first), type (4), offset (8); padding
+ * to a multiple of general.alignment (32); the data. Texts are a length (8) and bytes.
  *
  * Everything is checked before a pointer is handed out: counts and lengths against the file's size, names (UTF-8, no
  * control characters, none twice), sizes that do not overflow, whole blocks in every row, aligned offsets, tensors that

@@ -64,7 +64,8 @@ static tg_status make_room(tg_tensors *t, size_t count)
 {
     t->stored = tg_heap_alloc(count + 1, sizeof *t->stored);
     t->by_name = tg_heap_alloc(count + 1, sizeof *t->by_name);
-    return t->stored == NULL || t->by_name == NULL ? tg_no_memory("a list of tensors", count * sizeof *t->stored) : TG_OK;
+    return t->stored == NULL || t->by_name == NULL ? tg_no_memory("a list of tensors", count * sizeof *t->stored)
+                                                   : TG_OK;
 }
 
 static void add(tg_tensors *t, const tg_stored *stored)
@@ -92,7 +93,8 @@ static void add_gguf(tg_tensors *t)
 {
     for (size_t i = 0; i < tg_gguf_tensors(t->gguf); i++) {
         const tg_gguf_tensor *g = tg_gguf_tensor_at(t->gguf, i);
-        tg_stored s = {{.name = g->name, .file = t->file->path, .rank = g->rank, .bytes = g->bytes}, g->encoding, g->data};
+        tg_stored s = {
+            {.name = g->name, .file = t->file->path, .rank = g->rank, .bytes = g->bytes}, g->encoding, g->data};
         memcpy(s.info.shape, g->shape, sizeof g->shape);
         add(t, &s);
     }
@@ -180,8 +182,8 @@ static tg_status open_shards(tg_tensors *t, const tg_index *index, const char *d
         const json_t *number = json_object_get(index->files, json_string_value(value));
         const file *f = &t->file[json_integer_value(number)];
         if (tg_safetensors_find(f->safetensors, tensor) == NULL)
-            return tg_fail(TG_EFORMAT, "'%s': tensor '%s' is missing, which the index beside it says to be there", f->path,
-                           tg_printable(word, tensor));
+            return tg_fail(TG_EFORMAT, "'%s': tensor '%s' is missing, which the index beside it says to be there",
+                           f->path, tg_printable(word, tensor));
     }
     if ((status = make_room(t, json_object_size(index->map))) == TG_OK)
         for (size_t i = 0; i < t->files; i++)
@@ -282,7 +284,10 @@ size_t tg_tensors_files(const tg_tensors *t) { return t->files; }
 
 size_t tg_tensors_count(const tg_tensors *t) { return t->count; }
 
-const tg_stored *tg_tensors_stored(const tg_tensors *t, size_t index) { return index < t->count ? &t->stored[index] : NULL; }
+const tg_stored *tg_tensors_stored(const tg_tensors *t, size_t index)
+{
+    return index < t->count ? &t->stored[index] : NULL;
+}
 
 const tg_tensor_info *tg_tensors_at(const tg_tensors *t, size_t index)
 {

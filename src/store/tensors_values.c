@@ -83,8 +83,13 @@ tg_status tg_tensors_statistics(tg_tensor_statistics *out, const tg_tensors *ten
     }
     tg_map_forget(s->data, s->info.bytes);
     const double finite = (double)(n - all.non_finite);
-    *out = (tg_tensor_statistics){.values = n, .zeros = all.zeros, .non_finite = all.non_finite, .least = NAN, .most = NAN,
-                                  .mean = NAN, .rms = NAN};
+    *out = (tg_tensor_statistics){.values = n,
+                                  .zeros = all.zeros,
+                                  .non_finite = all.non_finite,
+                                  .least = NAN,
+                                  .most = NAN,
+                                  .mean = NAN,
+                                  .rms = NAN};
     if (finite > 0) {
         out->least = all.least;
         out->most = all.most;

@@ -1,5 +1,5 @@
-/* engine_gguf_fuzz.c -- whatever is in a GGUF file: no read outside of it, and what is handed out agrees with itself; its
- * blocks decode. */
+/* engine_gguf_fuzz.c -- whatever is in a GGUF file: no read outside of it, and what is handed out agrees with itself;
+ * its blocks decode. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

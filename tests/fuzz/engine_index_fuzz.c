@@ -1,5 +1,5 @@
-/* engine_index_fuzz.c -- whatever is in model.safetensors.index.json: refused with a message, or plain names of files, each
- * with a number of its own. */
+/* engine_index_fuzz.c -- whatever is in model.safetensors.index.json: refused with a message, or plain names of files,
+ * each with a number of its own. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

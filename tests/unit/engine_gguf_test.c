@@ -418,7 +418,8 @@ static void blocks(void **state)
         block[of[i].at] = of[i].byte;
         e->decode(x, block, 1);
         if (x[of[i].value] != of[i].x)
-            fail_msg("%s: value %zu is %g instead of %g", e->name, of[i].value, (double)x[of[i].value], (double)of[i].x);
+            fail_msg("%s: value %zu is %g instead of %g", e->name, of[i].value, (double)x[of[i].value],
+                     (double)of[i].x);
     }
     assert_null(tg_encoding_of_gguf(4));
     assert_null(tg_encoding_of_gguf(UINT32_MAX));

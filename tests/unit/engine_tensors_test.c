@@ -1,5 +1,5 @@
-/* engine_tensors_test.c -- models in shards, models from GGUF files, and their conversion: the same weights as in one file,
- * and a message that names file and tensor for what does not fit. */
+/* engine_tensors_test.c -- models in shards, models from GGUF files, and their conversion: the same weights as in one
+ * file, and a message that names file and tensor for what does not fit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,7 +81,8 @@ static void assert_same(const tg_model *a, const tg_model *b)
     assert_int_equal(a->weights, b->weights);
     for (size_t w = 0; w < a->weights; w++) {
         const tg_param *p = &a->weight[w].param, *q = &b->weight[w].param;
-        if (p->rows != q->rows || p->cols != q->cols || memcmp(p->data, q->data, p->rows * p->cols * sizeof(float)) != 0)
+        if (p->rows != q->rows || p->cols != q->cols ||
+            memcmp(p->data, q->data, p->rows * p->cols * sizeof(float)) != 0)
             fail_msg("%s differs", p->name);
     }
 }
@@ -99,7 +100,7 @@ static tg_model *load(const char *directory)
 /* ---- shards ---- */
 
 typedef struct shard_change {
-    size_t leave_out, twice, elsewhere; /* weights: not in its file; also in the next file; in the index as the next file's */
+    size_t leave_out, twice, elsewhere; /* weights: in no file; also in the next; in the index as the next file's */
 } shard_change;
 #define NONE SIZE_MAX
 
@@ -120,7 +121,8 @@ static void write_shards(const tg_model *m, const shard_change *change)
             const tg_param *p = &m->weight[w].param;
             if ((w % SHARDS != s && !(w == change->twice && (w + 1) % SHARDS == s)) || w == change->leave_out)
                 continue;
-            t[n] = (tg_named_tensor){.name = p->name, .format = TG_F32, .data = p->data, .bytes = p->rows * p->cols * 4};
+            t[n] =
+                (tg_named_tensor){.name = p->name, .format = TG_F32, .data = p->data, .bytes = p->rows * p->cols * 4};
             t[n].rank = tg_weight_shape(t[n].shape, &m->weight[w]);
             n++;
         }

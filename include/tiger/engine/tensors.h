@@ -26,8 +26,8 @@ typedef struct tg_tensor_info {
     size_t bytes;
 } tg_tensor_info;
 
-/* A file, or a directory with model.safetensors or model.safetensors.index.json. A GGUF file is known by its first bytes, an
- * index by its name. Every shard must have just those tensors that the index gives it. */
+/* A file, or a directory with model.safetensors or model.safetensors.index.json. A GGUF file is known by its first
+ * bytes, an index by its name. Every shard must have just those tensors that the index gives it. */
 tg_status tg_tensors_open(tg_tensors **out, const char *path);
 void tg_tensors_destroy(tg_tensors *tensors);
 
@@ -46,7 +46,8 @@ typedef struct tg_tensor_statistics {
     double least, most, mean, rms; /* of the finite ones; NaN when there are none */
 } tg_tensor_statistics;
 
-/* Of the values as fp32, the same on any number of threads. TG_EUNSUPPORTED for a type of which only the size is known. */
+/* Of the values as fp32, the same on any number of threads. TG_EUNSUPPORTED for a type of which only the size is known.
+ */
 tg_status tg_tensors_statistics(tg_tensor_statistics *out, const tg_tensors *tensors, size_t index);
 
 #ifdef __cplusplus
