@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "base/memory.h"
 #include "model/model.h"
@@ -344,6 +345,46 @@ static size_t our_row(const tg_param *p, size_t row, size_t head_dim)
     return row - in + (in % 2) * (head_dim / 2) + in / 2;
 }
 
+static void texts_key(const char *key, const char *const *texts, size_t count)
+{
+    put_text(key);
+    put(TG_GGUF_ARRAY, 4);
+    put(TG_GGUF_STRING, 4);
+    put(count, 8);
+    for (size_t i = 0; i < count; i++)
+        put_text(texts[i]);
+}
+
+/* A byte-level BPE of six tokens and two merges, and what changes from test to test. */
+typedef struct small_bpe {
+    const char *pre, *sixth_token, *second_merge;
+} small_bpe;
+static const small_bpe *bpe; /* of the next file; NULL: none */
+
+#define BPE_PAIRS 7
+
+static void put_bpe(void)
+{
+    const char *const tokens[] = {"<|end|>", "a", "b", "\xc4\xa0", "ab", bpe->sixth_token};
+    const char *const merges[] = {"a b", bpe->second_merge};
+    put_text("tokenizer.ggml.model");
+    put(TG_GGUF_STRING, 4);
+    put_text("gpt2");
+    put_text("tokenizer.ggml.pre");
+    put(TG_GGUF_STRING, 4);
+    put_text(bpe->pre);
+    texts_key("tokenizer.ggml.tokens", tokens, 6);
+    texts_key("tokenizer.ggml.merges", merges, 2);
+    put_text("tokenizer.ggml.token_type");
+    put(TG_GGUF_ARRAY, 4);
+    put(TG_GGUF_I32, 4);
+    put(6, 8);
+    for (size_t i = 0; i < 6; i++)
+        put(i == 0 ? 3 : 1, 4);
+    size_key("tokenizer.ggml.eos_token_id", 0);
+    size_key("tokenizer.ggml.bos_token_id", 99); /* no token: left out */
+}
+
 /* `extra`: a further tensor's name. */
 static void write_gguf(const tg_model *m, const char *architecture, const char *extra)
 {
@@ -353,7 +394,7 @@ static void write_gguf(const tg_model *m, const char *architecture, const char *
     fputs("GGUF", gguf);
     put(3, 4);
     put(m->weights + (extra != NULL), 8);
-    put(9, 8);
+    put(9 + (bpe != NULL ? BPE_PAIRS : 0), 8);
     put_text("general.architecture");
     put(TG_GGUF_STRING, 4);
     put_text(architecture);
@@ -365,6 +406,8 @@ static void write_gguf(const tg_model *m, const char *architecture, const char *
     size_key("llama.attention.head_count_kv", c->kv_heads);
     real_key("llama.attention.layer_norm_rms_epsilon", 3e-5f);
     real_key("llama.rope.freq_base", 731.5f);
+    if (bpe != NULL)
+        put_bpe();
     for (size_t w = 0; w < m->weights; w++) {
         const tg_param *p = &m->weight[w].param;
         char name[96] = "";
@@ -417,6 +460,67 @@ static void from_gguf(void **state)
     }
 }
 
+/* Files of jansson's, read back: what they say at a path of keys. */
+static const json_t *at(const json_t *value, const char *path)
+{
+    char copy[96];
+    snprintf(copy, sizeof copy, "%s", path);
+    for (char *key = strtok(copy, "/"); key != NULL; key = strtok(NULL, "/"))
+        value = json_is_array(value) ? json_array_get(value, strtoul(key, NULL, 10)) : json_object_get(value, key);
+    return value;
+}
+
+static void tokenizer_of_gguf(void **state)
+{
+    (void)state;
+    static const small_bpe good = {"smollm", "\xc4\xa0" "ab", "\xc4\xa0 ab"}, unknown = {"viking", "x", "a b"};
+    tg_conversion made;
+    tg_model *m = small("llama", true);
+    bpe = &good;
+    write_gguf(m, "llama", NULL);
+    ok(tg_model_convert(&made, "m.gguf", "hf", TG_BF16));
+    assert_string_equal(made.note, "");
+    json_t *t = json_load_file("hf/tokenizer.json", 0, NULL), *c = json_load_file("hf/config.json", 0, NULL);
+    json_t *k = json_load_file("hf/tokenizer_config.json", 0, NULL);
+    assert_string_equal(json_string_value(at(t, "model/type")), "BPE");
+    assert_int_equal(json_integer_value(at(t, "model/vocab/\xc4\xa0" "ab")), 5);
+    assert_string_equal(json_string_value(at(t, "model/merges/1")), "\xc4\xa0 ab");
+    assert_string_equal(json_string_value(at(t, "added_tokens/0/content")), "<|end|>");
+    assert_null(at(t, "added_tokens/1"));
+    assert_string_equal(json_string_value(at(t, "pre_tokenizer/pretokenizers/0/type")), "Digits");
+    assert_string_equal(json_string_value(at(t, "pre_tokenizer/pretokenizers/1/type")), "ByteLevel");
+    assert_string_equal(json_string_value(at(t, "decoder/type")), "ByteLevel");
+    assert_int_equal(json_integer_value(at(c, "eos_token_id")), 0);
+    assert_true(json_is_integer(at(c, "eos_token_id")) && json_is_null(at(c, "bos_token_id")));
+    assert_string_equal(json_string_value(at(k, "eos_token")), "<|end|>");
+    assert_null(at(k, "bos_token"));
+    json_decref(t);
+    json_decref(c);
+    json_decref(k);
+    bpe = &unknown;
+    write_gguf(m, "llama", NULL);
+    ok(tg_model_convert(&made, "m.gguf", "none", TG_BF16));
+    assert_non_null(strstr(made.note, "'viking'"));
+    assert_int_equal(access("none/tokenizer.json", F_OK), -1);
+    static const struct { small_bpe bpe; const char *words;
+    } bad[] = {
+        {{"smollm", "ab", "a b"}, "tokens 4 and 5 are the same"},
+        {{"smollm", "\xff", "a b"}, "token 5 is no UTF-8"},
+        {{"smollm", "x", "b a"}, "merge 1 is not of two tokens"},
+        {{"smollm", "x", "ab"}, "merge 1 is not of two tokens"},
+        {{"smollm", "x", "a "}, "merge 1 is not of two tokens"},
+        {{"smollm", "x", ""}, "merge 1 is not of two tokens"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        bpe = &bad[i].bpe;
+        write_gguf(m, "llama", NULL);
+        refused(tg_model_convert(&made, "m.gguf", "no", TG_F32), TG_EFORMAT, bad[i].words);
+        assert_int_equal(access("no", F_OK), -1);
+    }
+    bpe = NULL;
+    tg_model_destroy(m);
+}
+
 static void gguf_that_do_not_fit(void **state)
 {
     (void)state;
@@ -450,6 +554,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(converting_a_directory, enter, leave),
         cmocka_unit_test_setup_teardown(statistics, enter, leave),
         cmocka_unit_test_setup_teardown(from_gguf, enter, leave),
+        cmocka_unit_test_setup_teardown(tokenizer_of_gguf, enter, leave),
         cmocka_unit_test_setup_teardown(gguf_that_do_not_fit, enter, leave),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
