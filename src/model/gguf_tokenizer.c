@@ -125,14 +125,15 @@ static tg_status read_tokens(maker *m)
             json_decref(token);
             return tg_fail(TG_EFORMAT, "'%s': token %zu is no UTF-8 or holds the character 0", m->path, m->tokens);
         }
-        m->token[m->tokens] = token;
-        if (json_object_get(m->vocab, json_string_value(token)) != NULL)
+        const char *name = json_string_value(token);
+        const json_t *twin = json_object_get(m->vocab, name);
+        const size_t id = m->tokens++;
+        m->token[id] = token;
+        if (twin != NULL)
             return tg_fail(TG_EFORMAT, "'%s': tokens %lld and %zu are the same", m->path,
-                           (long long)json_integer_value(json_object_get(m->vocab, json_string_value(token))),
-                           m->tokens);
-        if (!set(m->vocab, json_string_value(token), json_integer((json_int_t)m->tokens)))
+                           (long long)json_integer_value(twin), id);
+        if (!set(m->vocab, name, json_integer((json_int_t)id)))
             return no_memory();
-        m->tokens++;
     }
     return TG_OK;
 }
