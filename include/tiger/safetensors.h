@@ -45,6 +45,9 @@ size_t tg_safetensors_count(const tg_safetensors *file);
 const tg_named_tensor *tg_safetensors_at(const tg_safetensors *file, size_t index); /* header's order; NULL past end */
 const tg_named_tensor *tg_safetensors_find(const tg_safetensors *file, const char *name); /* NULL when absent */
 const char *tg_safetensors_metadata(const tg_safetensors *file, const char *key);         /* NULL when absent */
+size_t tg_safetensors_metadata_count(const tg_safetensors *file);
+/* A key, its value through *value, in the header's order; NULL past the end. */
+const char *tg_safetensors_metadata_at(const tg_safetensors *file, size_t index, const char **value);
 
 /* Writes `count` tensors in the order given (names unique) and `metadata`, `metadata_count` pairs of key, value. The
  * file is written under a temporary name in the same directory, synced, and renamed onto `path`: a reader sees the old

@@ -377,18 +377,55 @@ static char *dump(const json_t *object)
     return NULL;
 }
 
-tg_status tg_model_config_write(const tg_model_config *config, tg_format weights, const char *directory)
+static tg_status write_object(const json_t *object, const char *directory)
 {
     tg_status status;
-    json_t *object = json_object();
-    char *text = object != NULL && fill(object, config, weights) ? dump(object) : NULL;
-    char *path = tg_file_join(directory, "config.json");
+    char *text = object != NULL ? dump(object) : NULL, *path = tg_file_join(directory, "config.json");
     if (text == NULL || path == NULL)
         status = tg_no_memory("writing config.json", 0);
     else
         status = tg_file_write_whole(path, text, strlen(text));
     tg_heap_free(path);
     free(text);
+    return status;
+}
+
+tg_status tg_model_config_write_more(const tg_model_config *config, tg_format weights, const char *directory,
+                                     const void *more)
+{
+    json_t *object = json_object();
+    const bool good = object != NULL && fill(object, config, weights) &&
+                      (more == NULL || json_object_update(object, (json_t *)more) == 0);
+    const tg_status status = write_object(good ? object : NULL, directory);
     json_decref(object);
+    return status;
+}
+
+tg_status tg_model_config_write(const tg_model_config *config, tg_format weights, const char *directory)
+{
+    return tg_model_config_write_more(config, weights, directory, NULL);
+}
+
+tg_status tg_model_config_copy(const char *to, const char *from, tg_format weights)
+{
+    char *path = tg_file_join(from, "config.json"), *text = NULL;
+    size_t bytes = 0;
+    if (path == NULL)
+        return tg_no_memory("a path", strlen(from));
+    tg_status status = read_small(&text, &bytes, path);
+    if (status == TG_OK) {
+        json_error_t error;
+        json_t *object = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+        if (object == NULL)
+            status = tg_fail(TG_EFORMAT, "'%s' line %d column %d: %s", path, error.line, error.column, error.text);
+        else {
+            const bool good = json_object_set_new(object, "dtype", json_string(dtype_name(weights))) == 0 &&
+                              json_object_set_new(object, "torch_dtype", json_string(dtype_name(weights))) == 0;
+            status = write_object(good ? object : NULL, to);
+        }
+        json_decref(object);
+    }
+    tg_heap_free(text);
+    tg_heap_free(path);
     return status;
 }

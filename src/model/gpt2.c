@@ -221,6 +221,7 @@ const tg_model_type tg_model_gpt2 = {
     .constant_count = sizeof constant / sizeof *constant,
     .prefix = "transformer.",
     .head = "lm_head.weight",
+    .positions = "transformer.wpe.weight",
     .ignored = ignored,
     .complete = complete,
     .declare = declare,

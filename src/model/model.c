@@ -135,7 +135,7 @@ static tg_status allocate(tg_model *m)
     return TG_OK;
 }
 
-tg_status tg_model_create(tg_model **out, const tg_model_config *config, tg_format weights)
+tg_status tg_model_outline(tg_model **out, const tg_model_config *config, tg_format weights)
 {
     tg_model_config complete = *config;
     if (weights != TG_F32 && weights != TG_BF16 && weights != TG_F16)
@@ -150,6 +150,17 @@ tg_status tg_model_create(tg_model **out, const tg_model_config *config, tg_form
     m->config = complete;
     m->format = weights;
     status = m->type->declare(m);
+    if (status != TG_OK)
+        tg_model_destroy(m);
+    else
+        *out = m;
+    return status;
+}
+
+tg_status tg_model_create(tg_model **out, const tg_model_config *config, tg_format weights)
+{
+    tg_model *m = NULL;
+    tg_status status = tg_model_outline(&m, config, weights);
     if (status == TG_OK)
         status = allocate(m);
     if (status != TG_OK)

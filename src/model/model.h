@@ -4,6 +4,7 @@
 
 #include "base/fail.h"
 #include "graph/graph.h"
+#include "store/tensors.h"
 #include "tiger/engine/model.h"
 
 typedef enum tg_init { TG_INIT_NORMAL, TG_INIT_RESIDUAL, TG_INIT_ZERO, TG_INIT_ONE } tg_init;
@@ -41,6 +42,7 @@ typedef struct tg_model_type {
     size_t constant_count;
     const char *prefix;   /* files may leave it off the names of weights: "transformer." */
     const char *head;     /* "lm_head.weight": the file of a tied model may hold it too, it is not read; may be NULL */
+    const char *positions; /* a table with a row for every place of the context: files may have more; may be NULL */
     const char *const *ignored; /* ends with NULL: suffixes of tensors in files that are no weights, ".attn.bias" */
     /* Completes and checks the family's own fields. Before and after, each is checked against its option's range. */
     tg_status (*complete)(tg_model_config *config);
@@ -98,6 +100,15 @@ tg_status tg_model_declare(tg_model *model, int *index, const char *name, size_t
 /* The index of a declared weight, TG_NONE when there is none; names as in printf. */
 int tg_model_index(const tg_model *model, const char *format, ...) TG_PRINTF(2, 3);
 
+/* A model whose weights are declared and have no memory. */
+tg_status tg_model_outline(tg_model **out, const tg_model_config *config, tg_format weights);
+
+/* shape (2) <- the shape of a weight in files; its rank. */
+unsigned tg_weight_shape(uint64_t *shape, const tg_weight *weight);
+
+/* source[i] (zeroed before) <- the tensor of weight i in Hugging Face's files, for all of them, each checked. */
+tg_status tg_model_match(const tg_stored **source, const tg_model *model, const tg_tensors *tensors);
+
 /* The family that a configuration's info belongs to. */
 static inline const tg_model_type *tg_model_type_of(const tg_model_info *info)
 {
@@ -106,6 +117,12 @@ static inline const tg_model_type *tg_model_type_of(const tg_model_info *info)
 
 /* As tg_model_config_read, from the text of a config.json; `name` is for messages. */
 tg_status tg_model_config_parse(tg_model_config *config, const char *text, size_t bytes, const char *name);
+
+/* As tg_model_config_write, with further keys, or other values for some, from `more`, a json_t object; may be NULL. */
+tg_status tg_model_config_write_more(const tg_model_config *config, tg_format weights, const char *directory,
+                                     const void *more);
+/* The config.json of one directory into another, for weights in another format: all else stays as it is. */
+tg_status tg_model_config_copy(const char *to, const char *from, tg_format weights);
 
 /* A graph of the whole model for one batch shape, built; next comes tg_graph_plan. */
 tg_status tg_model_graph(tg_graph **out, tg_model *model, tg_mode mode, tg_format activations, size_t batch,

@@ -1,19 +1,19 @@
-/* model/weights.c -- what stands in a model's block: fresh values, and values from and to model.safetensors. */
-#define _DEFAULT_SOURCE
+/* model/weights.c -- what stands in a model's block: fresh values, and values from and to files. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/kernels.h"
+#include "base/map.h"
 #include "base/memory.h"
 #include "model/model.h"
+#include "store/tensors.h"
 #include "tiger/safetensors.h"
 
 #define CHUNK 4096               /* values worked on at a time */
+#define STRIP ((size_t)1 << 22)  /* values of a file in memory at once */
 #define PURPOSE_INIT 0x696e6974u /* tg_key_make: "init" */
 
 /* ---- fresh values ---- */
@@ -52,46 +52,35 @@ tg_status tg_model_initialize(tg_model *m, uint64_t seed)
     return TG_OK;
 }
 
-/* ---- from a file ---- */
+/* ---- from files ---- */
 
-static void convert_chunk(void *dst, tg_format to, const char *src, tg_format from, size_t n)
+/* Values first ... first + n of a weight. */
+static void convert_strip(const tg_weight *w, const tg_stored *t, size_t first, size_t n)
 {
     const tg_kernels *kernels = tg_kernels_get();
-    float x[CHUNK];
-    union { double f64[CHUNK]; float f32[CHUNK]; uint16_t h[CHUNK]; } copy; /* files promise no alignment */
-    memcpy(&copy, src, n * tg_format_bytes(from));
-    if (from == TG_F64)
-        for (size_t i = 0; i < n; i++)
-            x[i] = (float)copy.f64[i];
-    else
-        kernels->widen(x, &copy, from, n);
-    kernels->narrow(dst, x, to, n);
-}
-
-/* The pages of a mapped tensor that is done with need not stay in memory. */
-static void drop_pages(const tg_named_tensor *t)
-{
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)t->data, end = begin + t->bytes;
-    const uintptr_t first = (begin + page - 1) / page * page, last = end / page * page;
-    if (last > first)
-        madvise((void *)first, last - first, MADV_DONTNEED); /* advice: pages of a read-only file come back when read */
-}
-
-static void convert(const tg_weight *w, const tg_named_tensor *t)
-{
-    const size_t n = w->param.rows * w->param.cols, chunks = (n + CHUNK - 1) / CHUNK;
-    const size_t from_bytes = tg_format_bytes(t->format), to_bytes = tg_format_bytes(w->param.format);
-    const char *src = t->data;
-    char *dst = w->param.data;
+    const size_t chunks = (n + CHUNK - 1) / CHUNK, from_bytes = t->encoding->block_bytes;
+    const size_t to_bytes = tg_format_bytes(w->param.format);
 #pragma omp parallel for schedule(static) if (chunks > 1)
     for (size_t c = 0; c < chunks; c++) {
-        const size_t first = c * CHUNK, now = n - first < CHUNK ? n - first : CHUNK;
-        if (t->format == w->param.format)
-            memcpy(dst + first * to_bytes, src + first * from_bytes, now * to_bytes);
-        else
-            convert_chunk(dst + first * to_bytes, w->param.format, src + first * from_bytes, t->format, now);
+        const size_t at = first + c * CHUNK, now = n - c * CHUNK < CHUNK ? n - c * CHUNK : CHUNK;
+        char *dst = (char *)w->param.data + at * to_bytes;
+        float x[CHUNK];
+        if (t->encoding->format == w->param.format)
+            memcpy(dst, t->data + at * to_bytes, now * to_bytes);
+        else {
+            tg_stored_read(x, t, at, now);
+            kernels->narrow(dst, x, w->param.format, now);
+        }
     }
-    drop_pages(t);
+    tg_map_forget(t->data + first * from_bytes, n * from_bytes);
+}
+
+/* Strip by strip, and the file's pages go when one is done: there is never a second copy of the weights. */
+static void convert(const tg_weight *w, const tg_stored *t)
+{
+    const size_t n = w->param.rows * w->param.cols;
+    for (size_t first = 0; first < n; first += STRIP)
+        convert_strip(w, t, first, n - first < STRIP ? n - first : STRIP);
 }
 
 static bool has_suffix(const char *name, const char *suffix)
@@ -126,80 +115,79 @@ static void print_shape(char *text, size_t room, const uint64_t *shape, unsigned
         snprintf(text + used, room - used, ")");
 }
 
-static unsigned shape_of(uint64_t *shape, const tg_weight *w)
+unsigned tg_weight_shape(uint64_t *shape, const tg_weight *w)
 {
     shape[0] = w->vector ? w->param.cols : w->param.rows;
     shape[1] = w->param.cols;
     return w->vector ? 1 : 2;
 }
 
-static tg_status check_tensor(const tg_weight *w, const tg_named_tensor *t, const char *path)
+/* A table of positions may have more rows than the context: the first are taken. */
+static bool is_shape(const tg_model *m, const tg_weight *w, const tg_tensor_info *t, const uint64_t *shape,
+                     unsigned rank)
 {
+    const bool positions = m->type->positions != NULL && strcmp(w->param.name, m->type->positions) == 0;
+    return t->rank == rank &&
+           memcmp(t->shape + positions, shape + positions, (rank - positions) * sizeof *shape) == 0 &&
+           t->shape[0] >= shape[0];
+}
+
+static tg_status check_tensor(const tg_model *m, const tg_weight *w, const tg_stored *s)
+{
+    const tg_tensor_info *t = &s->info;
+    const tg_format format = s->encoding->format;
     uint64_t shape[2];
-    const unsigned rank = shape_of(shape, w);
-    if (t->format != TG_F32 && t->format != TG_BF16 && t->format != TG_F16 && t->format != TG_F64)
-        return tg_fail(TG_EFORMAT, "'%s': tensor '%s' is %s; weights are F32, BF16, F16 or F64", path, t->name,
-                       tg_format_name(t->format));
-    if (t->rank == rank && memcmp(t->shape, shape, rank * sizeof *shape) == 0)
+    const unsigned rank = tg_weight_shape(shape, w);
+    if (format != TG_F32 && format != TG_BF16 && format != TG_F16 && format != TG_F64)
+        return tg_fail(TG_EFORMAT, "'%s': tensor '%s' is %s; weights are F32, BF16, F16 or F64", t->file, t->name,
+                       t->type);
+    if (is_shape(m, w, t, shape, rank))
         return TG_OK;
     char has[256], needs[64];
     print_shape(has, sizeof has, t->shape, t->rank);
     print_shape(needs, sizeof needs, shape, rank);
-    return tg_fail(TG_EFORMAT, "'%s': tensor '%s' has shape %s, the configuration needs %s", path, t->name, has, needs);
+    return tg_fail(TG_EFORMAT, "'%s': tensor '%s' has shape %s, the configuration needs %s", t->file, t->name, has,
+                   needs);
 }
 
-/* source[i] <- the tensor of weight i, for all of them, each checked. */
-static tg_status match(const tg_named_tensor **source, const tg_model *m, const tg_safetensors *file, const char *path)
+tg_status tg_model_match(const tg_stored **source, const tg_model *m, const tg_tensors *tensors)
 {
-    for (size_t i = 0; i < tg_safetensors_count(file); i++) {
-        const tg_named_tensor *t = tg_safetensors_at(file, i);
-        const int index = find_weight(m, t->name);
-        if (index == TG_NONE && is_ignored(m, t->name))
+    for (size_t i = 0; i < tg_tensors_count(tensors); i++) {
+        const tg_stored *t = tg_tensors_stored(tensors, i);
+        const int index = find_weight(m, t->info.name);
+        if (index == TG_NONE && is_ignored(m, t->info.name))
             continue;
         if (index == TG_NONE)
-            return tg_fail(TG_EFORMAT, "'%s': tensor '%.200s' is no weight of this %s", path, t->name,
+            return tg_fail(TG_EFORMAT, "'%s': tensor '%.200s' is no weight of this %s", t->info.file, t->info.name,
                            m->type->info.name);
         if (source[index] != NULL)
-            return tg_fail(TG_EFORMAT, "'%s': tensors '%s' and '%s' are the same weight", path, source[index]->name,
-                           t->name);
-        const tg_status status = check_tensor(&m->weight[index], t, path);
+            return tg_fail(TG_EFORMAT, "'%s': tensors '%s' and '%s' are the same weight", t->info.file,
+                           source[index]->info.name, t->info.name);
+        const tg_status status = check_tensor(m, &m->weight[index], t);
         if (status != TG_OK)
             return status;
         source[index] = t;
     }
     for (size_t i = 0; i < m->weights; i++)
         if (source[i] == NULL)
-            return tg_fail(TG_EFORMAT, "'%s': tensor '%s' is missing", path, m->weight[i].param.name);
+            return tg_fail(TG_EFORMAT, "'%s': tensor '%s' is missing", tg_tensors_path(tensors),
+                           m->weight[i].param.name);
     return TG_OK;
-}
-
-/* Large models come in several files, with an index beside them. */
-static tg_status say_if_split(tg_status status, const char *directory)
-{
-    char *index = tg_file_join(directory, "model.safetensors.index.json");
-    if (status == TG_ENOTFOUND && index != NULL && access(index, R_OK) == 0)
-        status = tg_fail(TG_EUNSUPPORTED, "'%s': a model in several files cannot be read here; save it as one "
-                         "model.safetensors (save_pretrained with a large max_shard_size)", directory);
-    tg_heap_free(index);
-    return status;
 }
 
 tg_status tg_model_load(tg_model *m, const char *directory)
 {
-    tg_safetensors *file = NULL;
-    char *path = tg_file_join(directory, "model.safetensors");
-    const tg_named_tensor **source = tg_heap_alloc(m->weights, sizeof *source);
-    tg_status status = path == NULL || source == NULL ? tg_no_memory("loading a model", m->weights * sizeof *source)
-                                                      : tg_safetensors_open(&file, path, NULL);
-    status = say_if_split(status, directory);
+    tg_tensors *tensors = NULL;
+    const tg_stored **source = tg_heap_alloc(m->weights, sizeof *source);
+    tg_status status = source == NULL ? tg_no_memory("loading a model", m->weights * sizeof *source)
+                                      : tg_tensors_open_directory(&tensors, directory);
     if (status == TG_OK)
-        status = match(source, m, file, path);
+        status = tg_model_match(source, m, tensors);
     if (status == TG_OK)
         for (size_t i = 0; i < m->weights; i++)
             convert(&m->weight[i], source[i]);
-    tg_safetensors_destroy(file);
+    tg_tensors_destroy(tensors);
     tg_heap_free(source);
-    tg_heap_free(path);
     return status;
 }
 
@@ -217,7 +205,7 @@ tg_status tg_model_save(const tg_model *m, const char *directory)
         const tg_param *p = &m->weight[i].param;
         tensors[i] = (tg_named_tensor){.name = p->name, .format = p->format, .data = p->data,
                                        .bytes = p->rows * p->cols * tg_format_bytes(p->format)};
-        tensors[i].rank = shape_of(tensors[i].shape, &m->weight[i]);
+        tensors[i].rank = tg_weight_shape(tensors[i].shape, &m->weight[i]);
     }
     if (status == TG_OK)
         status = tg_model_config_write(&m->config, m->format, directory);

@@ -2,16 +2,11 @@
  *
  * Names are kept decoded in one block no larger than the header. Duplicates, overlaps and holes are found by sorting,
  * so a header of a million entries costs n log n however it was made. */
-#define _DEFAULT_SOURCE
 #include "tiger/safetensors.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "base/map.h"
 #include "base/memory.h"
 #include "base/sort.h"
 #include "store/safetensors_json.h"
@@ -29,8 +24,7 @@ typedef struct list {
 struct tg_safetensors {
     tg_allocator allocator;
     bool own_heap;          /* no allocator was given */
-    void *map;
-    size_t map_bytes;       /* 0: the memory is the caller's */
+    tg_map map;             /* {0}: the memory is the caller's */
     char *text;             /* names, keys and values, each ended with 0 */
     size_t text_bytes, text_used;
     list tensors, pairs;    /* tg_named_tensor, pair */
@@ -56,8 +50,7 @@ void tg_safetensors_destroy(tg_safetensors *f)
     tg_free(a, f->tensors.at, f->tensors.room, sizeof(tg_named_tensor));
     tg_free(a, f->pairs.at, f->pairs.room, sizeof(pair));
     tg_free(a, f->text, f->text_bytes, 1);
-    if (f->map_bytes != 0)
-        munmap(f->map, f->map_bytes);
+    tg_map_close(&f->map);
     tg_free(a, f, 1, sizeof *f);
 }
 
@@ -355,40 +348,14 @@ tg_status tg_safetensors_open_memory(tg_safetensors **out, const void *memory, s
     return status;
 }
 
-static tg_status map_file(tg_safetensors *f, const char *path)
-{
-    struct stat about;
-    tg_status status = TG_OK;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, not waited for */
-    if (fd < 0)
-        return tg_fail_errno(errno, "cannot open '%s'", path);
-    if (fstat(fd, &about) != 0)
-        status = tg_fail_errno(errno, "cannot open '%s'", path);
-    else if (!S_ISREG(about.st_mode))
-        status = tg_fail(TG_EFORMAT, "'%s' is no regular file", path);
-    else if (about.st_size < TG_HEADER_PREFIX || (uint64_t)about.st_size > SIZE_MAX)
-        status = tg_fail(TG_EFORMAT, "'%s': %lld bytes are no safetensors file", path, (long long)about.st_size);
-    else {
-        void *map = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map == MAP_FAILED)
-            status = tg_fail_errno(errno, "cannot map '%s'", path);
-        else {
-            f->map = map;
-            f->map_bytes = (size_t)about.st_size;
-        }
-    }
-    close(fd);
-    return status;
-}
-
 tg_status tg_safetensors_open(tg_safetensors **out, const char *path, const tg_allocator *allocator)
 {
     tg_safetensors *f = create(allocator);
     if (f == NULL)
         return tg_no_memory("a safetensors file", sizeof *f);
-    tg_status status = map_file(f, path);
+    tg_status status = tg_map_open(&f->map, path);
     if (status == TG_OK)
-        status = parse(f, path, f->map, f->map_bytes);
+        status = parse(f, path, f->map.at, f->map.bytes);
     if (status != TG_OK)
         tg_safetensors_destroy(f);
     else
@@ -435,4 +402,14 @@ const char *tg_safetensors_metadata(const tg_safetensors *f, const char *key)
             low = middle + 1;
     }
     return NULL;
+}
+
+size_t tg_safetensors_metadata_count(const tg_safetensors *f) { return f->pairs.count; }
+
+const char *tg_safetensors_metadata_at(const tg_safetensors *f, size_t index, const char **value)
+{
+    if (index >= f->pairs.count)
+        return NULL;
+    *value = pair_at(f, index)->value;
+    return pair_at(f, index)->key;
 }

@@ -1,4 +1,5 @@
-/* store/safetensors_write.c -- the writer: header first, then each tensor straight from the caller's memory.
+/* store/safetensors_write.c -- the writer: header first, then each tensor straight from the caller's memory, or from a
+ * function that makes it while it is written.
  *
  * The header is padded with spaces so that the data begins at a multiple of 64 bytes. Tensors stand in the caller's
  * order without gaps, which the format forbids: one whose neighbours are of odd sizes is not aligned further. */
@@ -10,7 +11,7 @@
 #include "base/sort.h"
 #include "base/text.h"
 #include "store/safetensors_json.h"
-#include "tiger/safetensors.h"
+#include "store/safetensors_stream.h"
 
 #define DATA_ALIGN 64
 
@@ -45,14 +46,14 @@ static tg_status find_twice(size_t *twice, size_t count, tg_compare *compare, co
     return TG_OK;
 }
 
-static tg_status check_tensor(const char *path, const tg_named_tensor *t)
+static tg_status check_tensor(const char *path, const tg_named_tensor *t, bool needs_data)
 {
     char word[TG_PRINTABLE_BYTES];
     size_t bytes = tg_format_bytes(t->format);
     bool sound = bytes != 0 && t->rank <= TG_TENSOR_MAX_RANK;
     for (unsigned i = 0; sound && i < t->rank; i++)
         sound = t->shape[i] <= SIZE_MAX && tg_multiply(&bytes, bytes, (size_t)t->shape[i]);
-    if (!sound || bytes != t->bytes || (bytes != 0 && t->data == NULL))
+    if (!sound || bytes != t->bytes || (bytes != 0 && t->data == NULL && needs_data))
         return tg_fail(TG_EINVAL, "cannot write '%s': tensor '%s': format, shape, size and data do not agree", path,
                        tg_printable(word, t->name));
     if (strcmp(t->name, "__metadata__") == 0)
@@ -61,13 +62,13 @@ static tg_status check_tensor(const char *path, const tg_named_tensor *t)
 }
 
 static tg_status check(const char *path, const tg_named_tensor *tensors, size_t count, const char *const *metadata,
-                       size_t metadata_count)
+                       size_t metadata_count, bool needs_data)
 {
     char word[TG_PRINTABLE_BYTES];
     size_t twice = 0;
     tg_status status = TG_OK;
     for (size_t i = 0; i < count && status == TG_OK; i++)
-        status = check_tensor(path, &tensors[i]);
+        status = check_tensor(path, &tensors[i], needs_data);
     if (status != TG_OK || (status = find_twice(&twice, count, compare_tensors, tensors)) != TG_OK)
         return status;
     if (twice != count)
@@ -141,23 +142,56 @@ static tg_status make_header(tg_text *out, const char *path, const tg_named_tens
     return TG_OK;
 }
 
-tg_status tg_safetensors_write(const char *path, const tg_named_tensor *tensors, size_t count,
-                               const char *const *metadata, size_t metadata_count)
+/* ---- the file ---- */
+
+struct tg_safetensors_sink {
+    tg_file file;
+    size_t left; /* bytes of the current tensor */
+};
+
+tg_status tg_safetensors_put(tg_safetensors_sink *sink, const void *data, size_t bytes)
+{
+    if (bytes > sink->left)
+        return tg_fail(TG_EINVAL, "cannot write '%s': more data than the tensor has", sink->file.path);
+    sink->left -= bytes;
+    return tg_file_write(&sink->file, data, bytes);
+}
+
+/* From `source`, or without one from the tensors' own memory. */
+static tg_status write_file(const char *path, const tg_named_tensor *tensors, size_t count, const char *const *metadata,
+                            size_t metadata_count, tg_safetensors_source *source, void *ctx)
 {
     tg_text header = {0};
-    tg_file file = {.descriptor = -1};
-    tg_status status = check(path, tensors, count, metadata, metadata_count);
+    tg_safetensors_sink sink = {.file = {.descriptor = -1}};
+    tg_status status = check(path, tensors, count, metadata, metadata_count, source == NULL);
     if (status == TG_OK)
         status = make_header(&header, path, tensors, count, metadata, metadata_count);
     if (status == TG_OK)
-        status = tg_file_begin(&file, path);
+        status = tg_file_begin(&sink.file, path);
     if (status == TG_OK)
-        status = tg_file_write(&file, header.at, header.used);
-    for (size_t i = 0; i < count && status == TG_OK; i++)
-        status = tg_file_write(&file, tensors[i].data, tensors[i].bytes);
+        status = tg_file_write(&sink.file, header.at, header.used);
+    for (size_t i = 0; i < count && status == TG_OK; i++) {
+        sink.left = tensors[i].bytes;
+        status = source == NULL ? tg_safetensors_put(&sink, tensors[i].data, sink.left) : source(ctx, i, &sink);
+        if (status == TG_OK && sink.left != 0)
+            status = tg_fail(TG_EINVAL, "cannot write '%s': %zu bytes of a tensor are missing", path, sink.left);
+    }
     if (status == TG_OK)
-        status = tg_file_commit(&file);
-    tg_file_abort(&file);
+        status = tg_file_commit(&sink.file);
+    tg_file_abort(&sink.file);
     tg_text_free(&header);
     return status;
+}
+
+tg_status tg_safetensors_write(const char *path, const tg_named_tensor *tensors, size_t count,
+                               const char *const *metadata, size_t metadata_count)
+{
+    return write_file(path, tensors, count, metadata, metadata_count, NULL, NULL);
+}
+
+tg_status tg_safetensors_stream(const char *path, const tg_named_tensor *tensors, size_t count,
+                                const char *const *metadata, size_t metadata_count, tg_safetensors_source *source,
+                                void *ctx)
+{
+    return write_file(path, tensors, count, metadata, metadata_count, source, ctx);
 }

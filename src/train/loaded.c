@@ -1,29 +1,22 @@
 /* train/loaded.c -- a model's directory opened for use: configuration, tokenizer, weights. */
 #include "train/loaded.h"
 
-#include <string.h>
-
 #include "base/fail.h"
-#include "base/file.h"
 #include "base/memory.h"
+#include "store/tensors.h"
 
-/* bf16 when every tensor of the file is, else fp32, which holds all others. */
+/* bf16 when every tensor is, else fp32, which holds all others. */
 static tg_status weights_format(tg_format *format, const char *path)
 {
-    char *file_path = tg_file_join(path, "model.safetensors");
-    if (file_path == NULL)
-        return tg_no_memory("a path", strlen(path));
-    tg_safetensors *file;
-    const tg_status status = tg_safetensors_open(&file, file_path, NULL);
-    tg_heap_free(file_path);
+    tg_tensors *tensors = NULL;
+    const tg_status status = tg_tensors_open_directory(&tensors, path);
     if (status != TG_OK)
         return status;
-    tg_format found = TG_BF16;
-    for (size_t i = 0; i < tg_safetensors_count(file); i++)
-        if (tg_safetensors_at(file, i)->format != TG_BF16)
-            found = TG_F32;
-    tg_safetensors_destroy(file);
-    *format = found;
+    *format = TG_BF16;
+    for (size_t i = 0; i < tg_tensors_count(tensors); i++)
+        if (tg_tensors_stored(tensors, i)->encoding->format != TG_BF16)
+            *format = TG_F32;
+    tg_tensors_destroy(tensors);
     return TG_OK;
 }
 

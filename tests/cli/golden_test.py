@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 GOLDEN = Path(__file__).resolve().parent / "golden"
+SEEDS = Path(__file__).resolve().parents[1] / "fuzz" / "corpus" / "engine_gguf"
 
 CASES = {
     # help
@@ -29,6 +30,8 @@ CASES = {
     "help_lr_range_adamw": ["lr-range", "--help", "--optimizer", "adamw"],
     "help_list": ["list", "--help"],
     "help_check": ["check", "--help"],
+    "help_inspect": ["help", "inspect"],
+    "help_convert": ["help", "convert"],
     # families
     "list_optimizers": ["list", "optimizers"],
     "list_optimizers_tiger": ["list", "optimizers", "tiger"],
@@ -81,6 +84,10 @@ CASES = {
     "bad_lr_range_order": ["lr-range", "--data", "text.txt", "--from", "0.5", "--to", "0.25"],
     "bad_lr_range_schedule": ["lr-range", "--data", "text.txt", "--schedule", "cosine"],
     "bad_list_none": ["list"],
+    "bad_inspect_none": ["inspect"],
+    "bad_inspect_option": ["inspect", "values.gguf", "--statistic"],
+    "bad_convert_one": ["convert", "values.gguf"],
+    "bad_convert_format": ["convert", "values.gguf", "out", "--format", "fp8"],
     "bad_list_family": ["list", "optimisers"],
     "bad_list_member": ["list", "optimizers", "adamm"],
     # failures
@@ -110,6 +117,20 @@ CASES = {
     "fail_eval_nowhere": ["eval", "nowhere", "--data", "text.txt"],
     "fail_eval_no_model": ["eval", "empty_folder", "--data", "text.txt"],
     "fail_sample_nowhere": ["sample", "nowhere"],
+    "inspect_values": ["inspect", "values.gguf"],
+    "inspect_blocks": ["inspect", "blocks.gguf"],
+    "inspect_statistics": ["inspect", "rank4.gguf", "--statistics"],
+    "fail_inspect_nowhere": ["inspect", "nowhere"],
+    "fail_inspect_no_model": ["inspect", "empty_folder"],
+    "fail_inspect_text": ["inspect", "text.txt"],
+    "fail_inspect_overlap": ["inspect", "overlap.gguf"],
+    "fail_inspect_hole": ["inspect", "hole.gguf"],
+    "fail_inspect_short": ["inspect", "short.gguf"],
+    "fail_inspect_statistics": ["inspect", "blocks.gguf", "--statistics"],
+    "fail_convert_no_architecture": ["convert", "blocks.gguf", "out"],
+    "fail_convert_keys": ["convert", "version2.gguf", "out"],
+    "fail_convert_exists": ["convert", "values.gguf", "folder"],
+    "fail_convert_no_model": ["convert", "empty_folder", "out"],
 }
 
 
@@ -121,6 +142,8 @@ def make_files(folder):
     (folder / "bad.jsonl").write_text('{"text": "a line"}\n\n{"prompt": "a question"}\n')
     (folder / "folder").mkdir()
     (folder / "empty_folder").mkdir()
+    for seed in SEEDS.iterdir():
+        (folder / f"{seed.name}.gguf").write_bytes(seed.read_bytes())
 
 
 def run(tiger, arguments, folder):

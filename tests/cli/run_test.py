@@ -351,6 +351,20 @@ class Using(Case):
                          "--batch", 3, "--schedule", "constant", "--lr", "5e-3").stdout
         self.assertLess(self.loss(self.model_of(out)), self.loss(self.model))
 
+    def test_smaller_context(self):
+        out = self.tiger("train", "--data", "text.txt", "--init", self.model, "--out", "short", "--updates", 40,
+                         "--batch", 3, "--context", 11, "--schedule", "constant", "--lr", "5e-3").stdout
+        model = self.model_of(out)
+        self.assertIn('"n_positions": 11', (self.at / model / "config.json").read_text())
+        self.assertLess(self.loss(model), 3.2)
+
+    def test_converted_model(self):
+        self.tiger("convert", self.model, "made/anew", "--format", "bf16")
+        self.assertAlmostEqual(self.loss("made/anew"), self.loss(self.model), delta=0.02)
+        self.assertIn(" BF16 ", self.tiger("inspect", "made/anew", "--statistics").stdout)
+        done = self.tiger("convert", self.model, "made/anew", status=1)
+        self.assertIn("exists already", done.stderr)
+
     def test_damaged_model(self):
         path = self.model / "model.safetensors"
         whole = path.read_bytes()

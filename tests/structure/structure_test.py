@@ -30,6 +30,7 @@ PUBLIC = {
     "tiger/safetensors.h": "store", "tiger/schedule.h": "schedule", "tiger/optim.h": "optim",
     "tiger/engine/data.h": "data", "tiger/engine/model.h": "graph", "tiger/engine/train.h": "train",
     "tiger/engine/plot.h": "plot", "tiger/engine/metrics.h": "store",
+    "tiger/engine/tensors.h": "store",
 }
 ENGINE = {"graph", "layer", "model", "data", "plot", "train"}
 

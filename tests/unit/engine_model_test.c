@@ -563,7 +563,7 @@ static void files_that_do_not_fit(void **state)
     FILE *index = fopen("m/model.safetensors.index.json", "w");
     fclose(index);
     assert_int_equal(unlink("m/model.safetensors"), 0);
-    refused(tg_model_load(m, "m"), TG_EUNSUPPORTED, "'m'|several files");
+    refused(tg_model_load(m, "m"), TG_EFORMAT, "'m/model.safetensors.index.json' line 1");
     assert_int_equal(unlink("m/model.safetensors.index.json"), 0);
     write_file(source, TG_F32, false, add_extras);
     for (long n = 1;; n++) {

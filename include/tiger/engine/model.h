@@ -67,10 +67,26 @@ size_t tg_model_bytes(const tg_model *model);                         /* of the 
 
 /* Fills the weights: normal with init_std, residual projections scaled by 1/sqrt(2 layers), gains 1, biases 0. */
 tg_status tg_model_initialize(tg_model *model, uint64_t seed);
-/* model.safetensors of a directory; formats are converted, every tensor must be there with its shape. */
+/* model.safetensors of a directory, or its shards; formats are converted tensor by tensor, every tensor must be there
+ * with its shape. */
 tg_status tg_model_load(tg_model *model, const char *directory);
 /* config.json and model.safetensors into an existing directory. */
 tg_status tg_model_save(const tg_model *model, const char *directory);
+
+/* ---- files of others ------------------------------------------------------------------------------------------- */
+
+#define TG_CONVERSION_NOTE_BYTES 160
+
+typedef struct tg_conversion {
+    const char *model;        /* "llama" */
+    size_t tensors, parameters, bytes; /* written */
+    char note[TG_CONVERSION_NOTE_BYTES]; /* why there is no tokenizer.json now; "" when there is one, or was none */
+} tg_conversion;
+
+/* Writes a directory in Hugging Face's layout, `out`, which must not exist, with weights in `format` (F32, BF16 or
+ * F16): from a GGUF file of a llama or gpt2 architecture, or from such a directory, whose other files are copied. It
+ * appears whole. Memory is that of a few rows at a time, or for gpt2 of one tensor. */
+tg_status tg_model_convert(tg_conversion *conversion, const char *in, const char *out, tg_format format);
 
 #ifdef __cplusplus
 }

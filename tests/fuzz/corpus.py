@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Makes the seeds of the fuzz targets that read GGUF files and indexes: corpus/engine_gguf and corpus/engine_index.
+
+    corpus.py           writes them anew
+"""
+import struct
+from pathlib import Path
+
+CORPUS = Path(__file__).resolve().parent / "corpus"
+U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
+NUMBERS = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "?", U64: "Q", I64: "q", F64: "d"}
+SIZES = {0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 10: (256, 84),
+         11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 16: (256, 66), 30: (1, 2)}
+
+
+def text(value):
+    value = value.encode()
+    return struct.pack("<Q", len(value)) + value
+
+
+def value(kind, content):
+    if kind == STRING:
+        return text(content)
+    if kind == ARRAY:
+        element, items = content
+        return struct.pack("<IQ", element, len(items)) + b"".join(value(element, item) for item in items)
+    return struct.pack("<" + NUMBERS[kind], content)
+
+
+def gguf(pairs=(), tensors=(), version=3, alignment=32, offsets=None):
+    """A whole file; tensors are (name, sizes with the fastest first, type)."""
+    out = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(pairs))
+    for key, kind, content in pairs:
+        out += text(key) + struct.pack("<I", kind) + value(kind, content)
+    data = b""
+    for number, (name, sizes, kind) in enumerate(tensors):
+        data += b"\0" * (-len(data) % alignment)
+        offset = len(data) if offsets is None else offsets[number]
+        out += text(name) + struct.pack("<I", len(sizes)) + struct.pack(f"<{len(sizes)}Q", *sizes)
+        out += struct.pack("<IQ", kind, offset)
+        values, count = SIZES[kind]
+        total = count
+        for size in sizes:
+            total *= size
+        data += bytes((37 * i + 11) % 256 for i in range(total // values))
+    return out + (b"\0" * (-len(out) % alignment) + data if tensors else b"")
+
+
+EVERY = [("u8", U8, 201), ("i8", I8, -77), ("u16", U16, 51966), ("i16", I16, -12345), ("u32", U32, 4000000000),
+         ("i32", I32, -7), ("f32", F32, 2.385), ("bool", BOOL, True), ("text", STRING, "caf\u00e9\n"),
+         ("u64", U64, 2**63 + 5), ("i64", I64, -2**62), ("f64", F64, -1e-300),
+         ("texts", ARRAY, (STRING, ["a", "", "tiger"])), ("numbers", ARRAY, (I16, [3, -4, 5])),
+         ("nested", ARRAY, (ARRAY, [(U8, [1, 2]), (STRING, ["x"])])), ("truths", ARRAY, (BOOL, [True, False]))]
+
+FILES = {
+    "empty": gguf(),
+    "values": gguf(EVERY),
+    "version2": gguf([("general.architecture", STRING, "llama")], [("t", [3, 2], 0)], version=2),
+    "alignment": gguf([("general.alignment", U32, 8)], [("a", [3], 1), ("b", [5], 0)], alignment=8),
+    "blocks": gguf([], [(f"t{kind}", [SIZES[kind][0]], kind) for kind in sorted(SIZES)]),
+    "rank4": gguf([], [("t", [32, 2, 1, 3], 2), ("none", [0, 7], 0)]),
+    "overlap": gguf([], [("a", [16], 0), ("b", [16], 0)], offsets=[0, 32]),
+    "hole": gguf([], [("a", [8], 0), ("b", [8], 0)], offsets=[0, 64]) + b"\1" * 32,
+    "twice": gguf([], [("a", [8], 0), ("a", [8], 0)]),
+    "short": gguf([], [("a", [64], 0)])[:-9],
+    "count": b"GGUF" + struct.pack("<IQQ", 3, 2**60, 2**61),
+    "overflow": gguf([], [("a", [5, 7], 0)]).replace(struct.pack("<QQ", 5, 7), struct.pack("<QQ", 2**40, 2**40)),
+    "big_endian": b"GGUF" + struct.pack(">IQQ", 3, 0, 0),
+}
+
+INDEXES = {
+    "two": '{"metadata": {"total_size": 96}, "weight_map": {"a": "model-00001-of-00002.safetensors", '
+           '"b": "model-00002-of-00002.safetensors", "c": "model-00001-of-00002.safetensors"}}',
+    "path": '{"weight_map": {"a": "../model.safetensors"}}',
+    "number": '{"weight_map": {"a": 1}}',
+    "empty": '{"weight_map": {}}',
+    "none": '{"metadata": {}}',
+}
+
+
+def main():
+    for folder, files in (("engine_gguf", FILES), ("engine_index", INDEXES)):
+        (CORPUS / folder).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (CORPUS / folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+if __name__ == "__main__":
+    main()
