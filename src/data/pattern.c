@@ -36,7 +36,8 @@ static void copy(reader *r, size_t bytes)
 static tg_status read_property(reader *r)
 {
     const size_t name = strcspn(r->at, "}");
-    for (size_t i = 0; r->at[2] == '{' && i < sizeof categories / sizeof *categories; i++)
+    const bool whole = r->at[2] == '{' && r->at[name] == '}';
+    for (size_t i = 0; whole && i < sizeof categories / sizeof *categories; i++)
         if (strlen(categories[i]) + 3 == name && strncmp(r->at + 3, categories[i], name - 3) == 0) {
             copy(r, name + 1);
             return TG_OK;
