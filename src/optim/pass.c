@@ -135,14 +135,12 @@ bool tg_row_rests(const tg_entry *e, const tg_pass *p, size_t row)
 }
 
 /* Averages of a lazy row decay for the updates it missed, when gradients come as arrays. Folded tiles do it themselves. */
-static void catch_up(const tg_entry *e, const tg_pass *p, size_t row, const tg_block *b)
+static void catch_up(const tg_optim *o, const tg_entry *e, const tg_pass *p, size_t row, const tg_block *b)
 {
     const uint64_t missed = *e->updates - e->row_updates[row];
     if (missed == 0 || p->row_decay == 1)
         return;
-    const float factor = (float)pow(p->row_decay, (double)missed);
-    for (size_t i = 0; i < b->n; i++)
-        b->slot[0][i] *= factor;
+    o->kernels->multiply(b->slot[0], (float)pow(p->row_decay, (double)missed), b->n);
 }
 
 static void update_block(const tg_optim *o, size_t entry, size_t index, tg_workspace *w)
@@ -165,7 +163,7 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, tg_works
     tg_block_states(o, e, w, &at, &b);
     b.g = p->gradient == NULL ? NULL : tg_block_gradient(o, p, w, b.x, &at);
     if (b.g != NULL && e->lazy)
-        catch_up(e, p, at.row, &b);
+        catch_up(o, e, p, at.row, &b);
     if (p->keep != 1)
         o->kernels->multiply(b.x, p->keep, at.n);
 

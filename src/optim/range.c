@@ -7,14 +7,14 @@
 
 #define GOAL 10      /* the largest magnitude is brought to 2^10, which leaves 2^5 above it and 2^34 below */
 #define JUMP 4       /* gradients so many times larger than the last ones may need more room than that: squares 16 times */
-#define FARTHEST 120 /* exponents: fp32 holds what they scale */
+#define FARTHEST 120 /* largest exponent: fp32 holds what it scales */
 
 static int exponent_for(float most)
 {
     int e;
     frexpf(most, &e);
-    const int exponent = GOAL + 1 - e;
-    return exponent > FARTHEST ? FARTHEST : exponent < -FARTHEST ? -FARTHEST : exponent;
+    const int exponent = GOAL + 1 - e; /* at least GOAL - 127 */
+    return exponent > FARTHEST ? FARTHEST : exponent;
 }
 
 void tg_range_see(tg_range *range, float most)
@@ -40,8 +40,7 @@ static void move(const tg_optim *o, const tg_entry *e, const tg_state *state, in
         float copy[TG_BLOCK];
         const size_t n = e->n - at < TG_BLOCK ? e->n - at : TG_BLOCK;
         o->kernels->widen(copy, stored + at, TG_F16, n);
-        for (size_t i = 0; i < n; i++)
-            copy[i] *= by;
+        o->kernels->multiply(copy, by, n);
         o->kernels->narrow(stored + at, copy, TG_F16, n);
     }
     state->range->exponent = exponent;
