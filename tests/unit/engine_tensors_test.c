@@ -15,45 +15,13 @@
 #include <jansson.h>
 
 #include "base/memory.h"
+#include "home_support.h"
 #include "model/model.h"
 #include "store/directory.h"
 #include "store/tensors.h"
 
 #define SHARDS 3
 #define INDEX "m/model.safetensors.index.json"
-
-static char home[64];
-
-static int enter(void **state)
-{
-    (void)state;
-    snprintf(home, sizeof home, "/tmp/tiger-tensors-XXXXXX");
-    return mkdtemp(home) == NULL || chdir(home) != 0 || mkdir("m", 0700) != 0 ? -1 : 0;
-}
-
-static int leave(void **state)
-{
-    (void)state;
-    return chdir("/") != 0 || tg_directory_remove(home) != TG_OK ? -1 : 0;
-}
-
-static void ok(tg_status status)
-{
-    if (status != TG_OK)
-        fail_msg("%s", tg_message());
-}
-
-static void refused(tg_status status, tg_status wanted, const char *words)
-{
-    char copy[256];
-    if (status != wanted)
-        fail_msg("%s instead of %s (%s): %s", tg_status_name(status), tg_status_name(wanted), words, tg_message());
-    snprintf(copy, sizeof copy, "%s", words);
-    for (char *word = strtok(copy, "|"); word != NULL; word = strtok(NULL, "|"))
-        if (strstr(tg_message(), word) == NULL)
-            fail_msg("'%s' is not in '%s'", word, tg_message());
-    assert_null(strchr(tg_message(), '\n'));
-}
 
 /* A small model with weights that are no round numbers, gains and biases among them. */
 static tg_model *small(const char *name, bool tied)
