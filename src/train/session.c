@@ -208,6 +208,8 @@ void tg_session_close(tg_session *s)
 tg_status tg_session_allocate(tg_session *s)
 {
     tg_status status = tg_optim_start(s->optim);
+    if (status == TG_ENOMEM && s->config->state_file != NULL)
+        return tg_fail(TG_EIO, "%s: %s: is the disk full?", s->config->state_file, tg_message());
     if (status == TG_OK)
         status = tg_graph_allocate(s->train);
     if (status == TG_OK) /* one of them runs at a time */
