@@ -1,0 +1,165 @@
+/* problem/logistic.c -- logistic regression on data that are drawn, with an l2 penalty that makes the minimum unique.
+ *
+ *   f = mean over samples of log(1 + exp(-y a^T x)) + l2/2 |x|^2,    a = (normal numbers, 1),    y = -1 or 1
+ *
+ * Labels are drawn with the probabilities that a hidden x gives. The minimum is found when the problem is made, by Newton's
+ * method with halved steps, to the rounding of double. */
+#include <stdint.h>
+
+#include "base/fail.h"
+#include "base/memory.h"
+#include "base/random.h"
+#include "problem/problem.h"
+
+enum { N, SAMPLES, L2, SEED };
+#define DRAWS 0x6c6f6769u
+#define STEPS 60
+
+static const tg_option options[] = {
+    [N] = TG_OPTION_VARIABLES(5, 2, 100),
+    [SAMPLES] = {.name = "samples", .kind = TG_INTEGER, .value = 100, .least = 1, .most = 10000, .help = "of the data"},
+    [L2] = {.name = "l2", .kind = TG_REAL, .value = 0.01, .least = 0, .most = 1e3, .above = 1,
+            .help = "strength of the penalty"},
+    [SEED] = TG_OPTION_SEED,
+};
+
+static size_t samples(const tg_problem *p) { return (size_t)p->option[SAMPLES]; }
+
+/* y a^T x of a sample, whose row is already times y. */
+static double margin(const double *row, const double *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += row[i] * x[i];
+    return sum;
+}
+
+/* 1 / (1 + exp(m)), for any m. */
+static double doubt(double m) { return m > 0 ? exp(-m) / (1 + exp(-m)) : 1 / (1 + exp(m)); }
+
+static double evaluate(const tg_problem *p, const double *x, double *g)
+{
+    const double share = 1 / (double)samples(p);
+    double sum = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        sum += p->option[L2] / 2 * x[i] * x[i];
+        if (g != NULL)
+            g[i] = p->option[L2] * x[i];
+    }
+    for (size_t s = 0; s < samples(p); s++) {
+        const double *row = p->data + s * p->n, m = margin(row, x, p->n);
+        sum += share * ((m < 0 ? -m : 0) + log1p(exp(-fabs(m))));
+        for (size_t i = 0; i < p->n && g != NULL; i++)
+            g[i] -= share * doubt(m) * row[i];
+    }
+    return sum;
+}
+
+/* (samples, n), every row times its label. */
+static void draw(const tg_problem *p)
+{
+    const uint64_t seed = (uint64_t)p->option[SEED];
+    const tg_key hidden = tg_key_make(seed, DRAWS, 0, 0), labels = tg_key_make(seed, DRAWS, 1, 0);
+    for (size_t s = 0; s < samples(p); s++) {
+        double *row = p->data + s * p->n, score = 0;
+        const tg_key key = tg_key_make(seed, DRAWS, 2, s);
+        for (size_t i = 0; i < p->n; i++) {
+            row[i] = i + 1 < p->n ? (double)tg_random_normal(key, (uint32_t)i) : 1;
+            score += 2 * (double)tg_random_normal(hidden, (uint32_t)i) * row[i];
+        }
+        const bool positive = (double)tg_random_uniform(labels, (uint32_t)s) > doubt(score);
+        for (size_t i = 0; i < p->n && !positive; i++)
+            row[i] = -row[i];
+    }
+}
+
+/* h <- the Hessian at x, then its Cholesky factor (n, n), lower; it is positive definite as l2 > 0. */
+static void factor(const tg_problem *p, const double *x, double *h)
+{
+    const size_t n = p->n;
+    for (size_t i = 0; i < n * n; i++)
+        h[i] = i % (n + 1) == 0 ? p->option[L2] : 0;
+    for (size_t s = 0; s < samples(p); s++) {
+        const double *row = p->data + s * n, d = doubt(margin(row, x, n));
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j <= i; j++)
+                h[i * n + j] += d * (1 - d) / (double)samples(p) * row[i] * row[j];
+    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j <= i; j++) {
+            double sum = h[i * n + j];
+            for (size_t k = 0; k < j; k++)
+                sum -= h[i * n + k] * h[j * n + k];
+            h[i * n + j] = i == j ? sqrt(sum) : sum / h[j * n + j];
+        }
+}
+
+/* step <- (L L^T)^-1 step. */
+static void solve(double *step, const double *l, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < i; k++)
+            step[i] -= l[i * n + k] * step[k];
+        step[i] /= l[i * n + i];
+    }
+    for (size_t i = n; i-- > 0;) {
+        for (size_t k = i + 1; k < n; k++)
+            step[i] -= l[k * n + i] * step[k];
+        step[i] /= l[i * n + i];
+    }
+}
+
+/* scratch: n * n + 2 n. */
+static void find_minimum(tg_problem *p, double *scratch)
+{
+    double *x = p->minimum, *h = scratch, *step = h + p->n * p->n, *trial = step + p->n;
+    p->least = evaluate(p, x, NULL);
+    for (int s = 0; s < STEPS; s++) {
+        evaluate(p, x, step);
+        factor(p, x, h);
+        solve(step, h, p->n);
+        double length = 1, f = INFINITY;
+        for (; length > 1e-9; length /= 2) {
+            for (size_t i = 0; i < p->n; i++)
+                trial[i] = x[i] - length * step[i];
+            f = evaluate(p, trial, NULL);
+            if (f <= p->least)
+                break;
+        }
+        if (!(f <= p->least))
+            return;
+        for (size_t i = 0; i < p->n; i++)
+            x[i] = trial[i];
+        if (f == p->least)
+            return;
+        p->least = f;
+    }
+}
+
+static tg_status prepare(tg_problem *p)
+{
+    const size_t n = p->n;
+    double *scratch = tg_heap_alloc(n * n + 2 * n, sizeof *scratch);
+    p->data = tg_heap_alloc(samples(p) * n, sizeof *p->data);
+    p->minimum = tg_heap_alloc(n, sizeof *p->minimum);
+    const bool room = scratch != NULL && p->data != NULL && p->minimum != NULL;
+    if (room) {
+        draw(p);
+        find_minimum(p, scratch);
+    }
+    tg_heap_free(scratch);
+    return room ? TG_OK : tg_no_memory("the data of a logistic regression", samples(p) * n * sizeof *p->data);
+}
+
+const tg_problem_kind tg_problem_kind_logistic = {
+    .info = {.name = "logistic",
+             .title = "logistic regression on data that are drawn",
+             .source = "the textbooks'",
+             .equations = "f = mean log(1 + exp(-y a^T x)) + l2/2 |x|^2;  minimum found by Newton's method",
+             .options = TG_PROBLEM_TABLE(options)},
+    .period = 1,
+    .low = {-3},
+    .high = {3},
+    .prepare = prepare,
+    .evaluate = evaluate,
+};
