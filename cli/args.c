@@ -15,7 +15,7 @@
 /* Where a flag was found. */
 typedef struct place {
     size_t group, index;
-    bool is_option, negated;
+    bool is_option, prefixed, negated;
 } place;
 
 int cli_usage(const cli_args *args, const char *format, ...)
@@ -87,8 +87,10 @@ static bool find_flag(place *found, const cli_args *args, const char *name, size
         const size_t length = prefix != NULL ? strlen(prefix) : 0;
         if (length != 0 && bytes > length + 1 && same_name(name, length, prefix) &&
             (name[length] == '-' || name[length] == '_') &&
-            find_in_group(found, args, g, name + length + 1, bytes - length - 1))
+            find_in_group(found, args, g, name + length + 1, bytes - length - 1)) {
+            found->prefixed = true;
             return true;
+        }
     }
     return false;
 }
@@ -147,7 +149,11 @@ static int unknown_flag(const cli_args *args, const char *flag, size_t bytes)
 static int give(cli_args *args, const place *at, const char *value)
 {
     const cli_group *group = &args->group[at->group];
-    cli_given given = {.group = at->group, .index = at->index, .is_option = at->is_option, .text = value};
+    cli_given given = {.group = at->group,
+                       .index = at->index,
+                       .is_option = at->is_option,
+                       .prefixed = at->prefixed,
+                       .text = value};
     if (given.text == NULL)
         given.text = at->negated ? "0" : "1";
     if (at->is_option && tg_option_parse(&given.number, &group->table.at[at->index], given.text) != TG_OK)

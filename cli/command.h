@@ -12,7 +12,7 @@
 
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 }; /* exit statuses */
 
-#define CLI_GROUPS 6
+#define CLI_GROUPS 12
 #define CLI_POSITIONALS 16
 #define CLI_OWN_OPTIONS 32
 
@@ -35,6 +35,7 @@ typedef struct cli_group {
 typedef struct cli_given {
     size_t group, index;
     bool is_option;   /* of the group's table; otherwise one of its text flags */
+    bool prefixed;    /* given with the group's prefix */
     const char *text; /* the value; "1" or "0" for switches given alone */
     double number;    /* the option's value */
 } cli_given;
@@ -47,7 +48,7 @@ typedef struct cli_args {
     char **argv; /* behind the command's name */
     cli_group group[CLI_GROUPS];
     size_t groups;
-    char title[2][64];                  /* of groups whose title is made, */
+    char title[CLI_GROUPS][64];         /* of groups whose title is made, */
     tg_option option[CLI_OWN_OPTIONS]; /* or whose defaults are the command's own */
     cli_given *given;
     size_t given_count;

@@ -5,6 +5,7 @@
 #include "choose.h"
 #include "help.h"
 #include "markdown.h"
+#include "tiger/engine/problem.h"
 #include "tiger/schedule.h"
 
 /* A family: how many members, each one's name and line, and the page about it. */
@@ -137,11 +138,27 @@ static void show_model(size_t index)
     show_options("Options", &model->options);
 }
 
+/* ---- problems ---- */
+
+static const char *problem_name(size_t index) { return tg_problem_at(index)->name; }
+
+static const char *problem_line(size_t index) { return tg_problem_at(index)->title; }
+
+static void show_problem(size_t index)
+{
+    const tg_problem_info *problem = tg_problem_at(index);
+    show_head(problem->name, problem->title, problem->equations);
+    putchar('\n');
+    cli_help_entry(stdout, "source", problem->source);
+    show_options("Options", &problem->options);
+}
+
 static const family families[] = {
     {"optimizers", "optimizer", tg_rule_count, rule_name, rule_line, show_rule, cli_markdown_optimizers},
     {"schedules", "schedule", tg_schedule_count, schedule_name, schedule_line, show_schedule, NULL},
     {"layers", "layer", tg_layer_count, layer_name, layer_line, show_layer, NULL},
     {"models", "model", tg_model_count, model_name, model_line, show_model, NULL},
+    {"problems", "problem", tg_problem_count, problem_name, problem_line, show_problem, NULL},
 };
 
 static const char *family_name(size_t index) { return families[index].name; }
@@ -183,8 +200,8 @@ static int run(const cli_args *args)
 
 const cli_command cli_list = {
     .name = "list",
-    .summary = "lists optimizers, schedules, layers or models; with NAME everything about one",
-    .usage = "optimizers|schedules|layers|models [NAME]",
+    .summary = "lists optimizers, schedules, layers, models or problems; with NAME everything about one",
+    .usage = "optimizers|schedules|layers|models|problems [NAME]",
     .positionals_least = 1,
     .positionals_most = 2,
     .arrange = arrange,

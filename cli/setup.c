@@ -82,9 +82,14 @@ static bool some_rule_has(const char *name)
     return false;
 }
 
+void cli_setup_prefixed_group(cli_args *args, const char *title, const char *prefix, const tg_option_table *table)
+{
+    cli_add_group(args, &(cli_group){.title = title, .prefix = prefix, .reserved = some_rule_has, .table = *table});
+}
+
 void cli_setup_model_group(cli_args *args, const char *title, const tg_option_table *table)
 {
-    cli_add_group(args, &(cli_group){.title = title, .prefix = "model", .reserved = some_rule_has, .table = *table});
+    cli_setup_prefixed_group(args, title, "model", table);
 }
 
 static const tg_option *option_of(const cli_args *args, const cli_given *given)

@@ -32,6 +32,9 @@ void cli_setup_fini(tg_train_config *config);
  * model's is then --model-NAME. */
 void cli_setup_model_group(cli_args *args, const char *title, const tg_option_table *table);
 
+/* The same for any prefix: options that a rule has too are offered behind it only. */
+void cli_setup_prefixed_group(cli_args *args, const char *title, const char *prefix, const tg_option_table *table);
+
 /* Sets what was given of the model's options. */
 int cli_setup_model(tg_model_config *model, const cli_args *args);
 

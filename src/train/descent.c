@@ -201,10 +201,11 @@ static tg_status walk(descent *d, tg_descent_result *result, bool (*visit)(void 
         at.value = tg_problem_evaluate(d->config->problem, d->x, d->g);
         at.slope = norm(d->g, d->n);
         at.evaluations = ++d->evaluations;
-        const bool ended = is_end(&result->end, d, &at), going = visit == NULL || visit(ctx, &at);
-        if (!ended && !going)
+        at.last = is_end(&result->end, d, &at);
+        const bool going = visit == NULL || visit(ctx, &at);
+        if (!at.last && !going)
             result->end = TG_DESCENT_STOPPED;
-        if (ended || !going) {
+        if (at.last || !going) {
             result->updates = u;
             result->value = at.value;
             result->slope = at.slope;

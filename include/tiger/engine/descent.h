@@ -33,6 +33,7 @@ typedef struct tg_descent_point {
     uint64_t evaluations;   /* of f and its gradient, so far */
     double value, slope;    /* f, and the norm of its gradient */
     const double *x;
+    bool last;              /* the run ends here */
 } tg_descent_point;
 
 typedef enum tg_descent_end {

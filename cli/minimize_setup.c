@@ -1,0 +1,197 @@
+/* minimize_setup.c -- the flags of `tiger minimize` as a problem, a start and methods. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "args.h"
+#include "minimize.h"
+
+/* ---- the problem ------------------------------------------------------------------------------------------------- */
+
+/* The library's line, and under it the text with a caret where it went wrong; a long text is cut around that place. */
+static int bad_expression(const cli_args *args, const char *text, size_t column)
+{
+    const size_t from = column > 60 ? column - 40 : 1;
+    cli_failed(args);
+    if (column == 0)
+        return CLI_USAGE;
+    fprintf(stderr, "    ");
+    for (size_t i = from - 1; text[i] != '\0' && i < from + 79; i++)
+        fputc((unsigned char)text[i] < 0x20 ? ' ' : text[i], stderr);
+    fprintf(stderr, "\n    ");
+    for (size_t i = from; i < column; i++) /* a sign of several bytes is one column wide */
+        if (((unsigned char)text[i - 1] & 0xc0) != 0x80)
+            fputc(' ', stderr);
+    fputs("^\n", stderr);
+    return CLI_USAGE;
+}
+
+static int make_problem(cli_minimization *m)
+{
+    const cli_args *args = m->args;
+    const char *text = cli_text_of(args, "f");
+    size_t column = 0;
+    if (text != NULL && args->positionals > 0)
+        return cli_usage(args, "--f and the problem '%s' at once: take one", args->positional[0]);
+    if (text == NULL && args->positionals == 0)
+        return cli_usage(args, "what to minimize is missing: PROBLEM (see: tiger list problems) or --f EXPRESSION");
+    if (text != NULL)
+        return tg_problem_parse(&m->problem, text, &column) == TG_OK ? CLI_OK : bad_expression(args, text, column);
+    const tg_problem_info *info = tg_problem_find(args->positional[0]);
+    if (info == NULL)
+        return cli_usage(args, "there is no problem '%s' (see: tiger list problems)", args->positional[0]);
+    double option[CLI_OWN_OPTIONS];
+    for (size_t i = 0; i < info->options.count; i++)
+        option[i] = info->options.at[i].value;
+    for (size_t i = 0; i < args->given_count; i++) {
+        const cli_given *given = &args->given[i];
+        if (given->is_option && args->group[given->group].table.at == info->options.at)
+            option[given->index] = given->number;
+    }
+    return tg_problem_create(&m->problem, info->name, option) == TG_OK ? CLI_OK : cli_failed(args);
+}
+
+/* ---- the start --------------------------------------------------------------------------------------------------- */
+
+static size_t find_variable(const cli_minimization *m, const char *name, size_t bytes)
+{
+    char known[64];
+    for (size_t i = 0; i < m->n; i++) {
+        tg_problem_variable_name(known, sizeof known, m->problem, i);
+        if (strlen(known) == bytes && strncmp(known, name, bytes) == 0)
+            return i;
+    }
+    return m->n;
+}
+
+/* "1,-2.5" in the variables' order, or "y=-2.5,x=1". */
+static int read_start(cli_minimization *m, const char *text)
+{
+    static const tg_option number = {.name = "start", .kind = TG_REAL, .least = -INFINITY, .most = INFINITY};
+    char value[64];
+    size_t count = 0;
+    for (const char *item = text; item != NULL; count++) {
+        const char *comma = strchr(item, ','), *equals = strchr(item, '=');
+        const size_t bytes = comma != NULL ? (size_t)(comma - item) : strlen(item);
+        const bool named = equals != NULL && (size_t)(equals - item) < bytes;
+        const char *begin = named ? equals + 1 : item;
+        const size_t index = named ? find_variable(m, item, (size_t)(equals - item)) : count;
+        snprintf(value, sizeof value, "%.*s", (int)(bytes - (size_t)(begin - item)), begin);
+        if (named && index == m->n)
+            return cli_usage(m->args, "--start: there is no variable '%.*s'", (int)(equals - item), item);
+        if (index >= m->n)
+            return cli_usage(m->args, "--start has more than %zu numbers", m->n);
+        if (tg_option_parse(&m->start[index], &number, value) != TG_OK)
+            return cli_usage(m->args, "%s", tg_message());
+        if (named)
+            count = m->n - 1; /* the rest keeps the standard start */
+        item = comma != NULL ? comma + 1 : NULL;
+    }
+    if (count < m->n)
+        return cli_usage(m->args, "--start has %zu of %zu numbers", count, m->n);
+    return CLI_OK;
+}
+
+static int make_start(cli_minimization *m)
+{
+    const char *start = cli_text_of(m->args, "start");
+    tg_problem_start(m->problem, m->start);
+    if (start == NULL)
+        return CLI_OK;
+    if (cli_is_given(m->args, "random-starts"))
+        return cli_usage(m->args, "--start and --random-starts at once: take one");
+    return read_start(m, start);
+}
+
+/* ---- the methods ------------------------------------------------------------------------------------------------- */
+
+static bool has(const tg_option_table *table, const char *name) { return tg_option_find(table, name) < table->count; }
+
+static const tg_option *option_of(const cli_args *args, const cli_given *given)
+{
+    return &args->group[given->group].table.at[given->index];
+}
+
+static void add_setting(cli_method *method, const cli_args *args, const cli_given *given)
+{
+    const tg_option *option = option_of(args, given);
+    const size_t used = strlen(method->title);
+    method->setting[method->settings++] = (tg_setting){option->name, given->text};
+    snprintf(method->title + used, sizeof method->title - used, " %s=%s", option->name, given->text);
+}
+
+/* What was given without a prefix is for every optimizer that has it; what was given with one, for that alone. */
+static int make_method(cli_minimization *m, const tg_rule_info *rule)
+{
+    const cli_args *args = m->args;
+    const tg_option_table *common = tg_optim_common_options();
+    cli_method *method = &m->method[m->methods++];
+    method->name = rule->name;
+    snprintf(method->title, sizeof method->title, "%s", rule->name);
+    method->setting = calloc(2 * args->given_count + 1, sizeof *method->setting);
+    if (method->setting == NULL) {
+        cli_usage(args, "no memory for the settings");
+        return CLI_FAILED;
+    }
+    for (int prefixed = 0; prefixed < 2; prefixed++)
+        for (size_t i = 0; i < args->given_count; i++) {
+            const cli_given *given = &args->given[i];
+            const cli_group *group = &args->group[given->group];
+            if (!given->is_option || given->prefixed != (prefixed == 1))
+                continue;
+            const bool of_rules = group->prefix != NULL && tg_rule_find(group->prefix) != NULL;
+            const bool mine = group->table.at == rule->options.at || group->table.at == common->at;
+            if (mine || (of_rules && !prefixed && has(&rule->options, option_of(args, given)->name)))
+                add_setting(method, args, given);
+        }
+    return CLI_OK;
+}
+
+static int make_methods(cli_minimization *m)
+{
+    int status = CLI_OK;
+    for (size_t g = 0; g < m->args->groups && status == CLI_OK; g++) {
+        const char *prefix = m->args->group[g].prefix;
+        const tg_rule_info *rule = prefix != NULL ? tg_rule_find(prefix) : NULL;
+        if (rule != NULL)
+            status = make_method(m, rule);
+    }
+    return status;
+}
+
+int cli_minimization_make(cli_minimization *m, const cli_args *args)
+{
+    *m = (cli_minimization){.args = args, .starts = (size_t)cli_number_of(args, "random-starts")};
+    m->starts = m->starts == 0 ? 1 : m->starts;
+    int status = make_problem(m);
+    if (status == CLI_OK)
+        status = make_methods(m);
+    if (status != CLI_OK)
+        return status;
+    const size_t runs = m->methods * m->starts;
+    m->n = tg_problem_variables(m->problem);
+    m->start = calloc(m->n, sizeof *m->start);
+    m->end = calloc(m->n, sizeof *m->end);
+    m->outcome = calloc(runs, sizeof *m->outcome);
+    m->trace = cli_text_of(args, "out") != NULL ? calloc(runs, sizeof *m->trace) : NULL;
+    if (m->start == NULL || m->end == NULL || m->outcome == NULL ||
+        (m->trace == NULL && cli_text_of(args, "out") != NULL)) {
+        cli_usage(args, "no memory for %zu runs", runs);
+        return CLI_FAILED;
+    }
+    return make_start(m);
+}
+
+void cli_minimization_release(cli_minimization *m)
+{
+    for (size_t i = 0; m->trace != NULL && i < m->methods * m->starts; i++)
+        tg_trace_fini(&m->trace[i]);
+    for (size_t i = 0; i < m->methods; i++)
+        free(m->method[i].setting);
+    free(m->trace);
+    free(m->outcome);
+    free(m->start);
+    free(m->end);
+    tg_problem_destroy(m->problem);
+}
