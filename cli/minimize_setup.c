@@ -113,12 +113,22 @@ static const tg_option *option_of(const cli_args *args, const cli_given *given)
     return &args->group[given->group].table.at[given->index];
 }
 
-static void add_setting(cli_method *method, const cli_args *args, const cli_given *given)
+/* The last value of an option counts. */
+static void add_setting(cli_method *method, const tg_option *option, const char *text)
 {
-    const tg_option *option = option_of(args, given);
-    const size_t used = strlen(method->title);
-    method->setting[method->settings++] = (tg_setting){option->name, given->text};
-    snprintf(method->title + used, sizeof method->title - used, " %s=%s", option->name, given->text);
+    size_t i = 0;
+    while (i < method->settings && strcmp(method->setting[i].name, option->name) != 0)
+        i++;
+    method->setting[i] = (tg_setting){option->name, text};
+    method->settings += i == method->settings;
+}
+
+static void make_title(cli_method *method)
+{
+    size_t used = (size_t)snprintf(method->title, sizeof method->title, "%s", method->name);
+    for (size_t i = 0; i < method->settings && used < sizeof method->title; i++)
+        used += (size_t)snprintf(method->title + used, sizeof method->title - used, " %s=%s", method->setting[i].name,
+                                 method->setting[i].value);
 }
 
 /* What was given without a prefix is for every optimizer that has it; what was given with one, for that alone. */
@@ -128,8 +138,7 @@ static int make_method(cli_minimization *m, const tg_rule_info *rule)
     const tg_option_table *common = tg_optim_common_options();
     cli_method *method = &m->method[m->methods++];
     method->name = rule->name;
-    snprintf(method->title, sizeof method->title, "%s", rule->name);
-    method->setting = calloc(2 * args->given_count + 1, sizeof *method->setting);
+    method->setting = calloc(args->given_count + 1, sizeof *method->setting);
     if (method->setting == NULL) {
         cli_usage(args, "no memory for the settings");
         return CLI_FAILED;
@@ -143,8 +152,9 @@ static int make_method(cli_minimization *m, const tg_rule_info *rule)
             const bool of_rules = group->prefix != NULL && tg_rule_find(group->prefix) != NULL;
             const bool mine = group->table.at == rule->options.at || group->table.at == common->at;
             if (mine || (of_rules && !prefixed && has(&rule->options, option_of(args, given)->name)))
-                add_setting(method, args, given);
+                add_setting(method, option_of(args, given), given->text);
         }
+    make_title(method);
     return CLI_OK;
 }
 

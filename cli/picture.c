@@ -31,7 +31,7 @@ int cli_picture(const cli_args *args, const tg_plot *plot, const char *path)
 {
     if (path == NULL)
         return on_screen(args, plot);
-    if (tg_plot_png(plot, path) != TG_OK)
+    if (tg_plot_file(plot, path) != TG_OK)
         return cli_failed(args);
     printf("plot: %s\n", path);
     return CLI_OK;

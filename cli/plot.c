@@ -1,18 +1,22 @@
-/* plot.c -- tiger plot: schedules, and the losses of runs, as curves. */
+/* plot.c -- tiger plot: schedules, the losses of runs, paths of minimizations, surfaces, histograms. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "args.h"
+#include "gallery.h"
 #include "picture.h"
 #include "tiger/engine/metrics.h"
 #include "tiger/schedule.h"
 
 #define MOST_POINTS 4000 /* of a schedule's curve: more than a picture has columns */
-#define MOST_CURVES (8 * CLI_POSITIONALS)
 
 static const cli_text texts[] = {
-    {"out", "FILE.png", NULL, "the picture; without it the curves are drawn with characters"},
+    {"out", "FILE", NULL,
+     "the picture: FILE.png, FILE.svg, or FILE.gp, the gnuplot script; without it the curves are drawn with characters"},
+    {"tensor", "PATTERN", "*", "of a histogram: tensors to draw, as the shell's patterns; at most 8 are drawn one by one"},
+    {"x-range", "LOW,HIGH", NULL, "of a surface (default: the problem's box, or around the paths)"},
+    {"y-range", "LOW,HIGH", NULL, "likewise"},
 };
 
 static const tg_option options[] = {
@@ -22,43 +26,10 @@ static const tg_option options[] = {
      .least = 1,
      .most = 9007199254740992.0,
      .help = "length of the run that a schedule is drawn for"},
+    {.name = "kind", .kind = TG_CHOICE, .value = 0, .choices = "auto|surface|curves",
+     .help = "paths over contour lines, or f over the updates; auto: the former for one function of 2 variables"},
+    {.name = "bins", .kind = TG_INTEGER, .value = 100, .least = 1, .most = 10000, .help = "of a histogram"},
 };
-
-/* Curves, and what they own. */
-typedef struct gallery {
-    tg_curve curve[MOST_CURVES];
-    double *x[MOST_CURVES], *y[MOST_CURVES];
-    char title[MOST_CURVES][160];
-    size_t curves;
-} gallery;
-
-static void gallery_free(gallery *g)
-{
-    for (size_t i = 0; i < g->curves; i++) {
-        free(g->x[i]);
-        free(g->y[i]);
-    }
-    free(g);
-}
-
-/* A curve with room for `count` points; NULL, with a line printed, when there is none. */
-static tg_curve *new_curve(gallery *g, const cli_args *args, size_t count)
-{
-    const size_t i = g->curves;
-    if (i == MOST_CURVES) {
-        cli_usage(args, "more than %d curves in one picture", MOST_CURVES);
-        return NULL;
-    }
-    g->x[i] = malloc((count + 1) * sizeof *g->x[i]);
-    g->y[i] = malloc((count + 1) * sizeof *g->y[i]);
-    g->curves++;
-    if (g->x[i] == NULL || g->y[i] == NULL) {
-        cli_usage(args, "no memory for %zu points", count);
-        return NULL;
-    }
-    g->curve[i] = (tg_curve){.title = g->title[i], .x = g->x[i], .y = g->y[i], .count = count};
-    return &g->curve[i];
-}
 
 /* ---- schedules ---- */
 
@@ -75,7 +46,7 @@ static void course_title(char *title, size_t bytes, const char *text, size_t cou
     snprintf(title, bytes, "%.*s", (int)(length < bytes ? length : bytes - 1), text);
 }
 
-static int add_courses(gallery *g, const cli_args *args, const char *text, uint64_t updates)
+static int add_courses(cli_gallery *g, const cli_args *args, const char *text, uint64_t updates)
 {
     const size_t count = updates < MOST_POINTS ? (size_t)updates : MOST_POINTS;
     tg_schedule *schedule = NULL;
@@ -84,7 +55,7 @@ static int add_courses(gallery *g, const cli_args *args, const char *text, uint6
     int status = CLI_OK;
     for (size_t c = 0; c < tg_schedule_courses(schedule) && status == CLI_OK; c++) {
         const size_t i = g->curves;
-        if (new_curve(g, args, count) == NULL) {
+        if (!cli_gallery_add(g, args, count)) {
             status = CLI_FAILED;
             break;
         }
@@ -99,9 +70,11 @@ static int add_courses(gallery *g, const cli_args *args, const char *text, uint6
     return status;
 }
 
-static int plot_schedules(gallery *g, const cli_args *args)
+static int plot_schedules(cli_gallery *g, const cli_args *args)
 {
     int status = CLI_OK;
+    if (args->positionals == 1)
+        return cli_usage(args, "the schedule is missing; usage: tiger plot schedule TEXT... [options]");
     for (size_t i = 1; i < args->positionals && status == CLI_OK; i++)
         status = add_courses(g, args, args->positional[i], (uint64_t)cli_number_of(args, "updates"));
     const tg_plot plot = {
@@ -111,26 +84,26 @@ static int plot_schedules(gallery *g, const cli_args *args)
 
 /* ---- runs ---- */
 
-static int add_series(gallery *g, const cli_args *args, const char *run, const char *name, const char *shown)
+static int add_series(cli_gallery *g, const cli_args *args, const char *run, const char *name, const char *shown)
 {
     tg_series series = {0};
     const size_t i = g->curves;
     if (tg_series_read(&series, run, name) != TG_OK)
         return cli_failed(args);
     int status = CLI_OK;
-    if (series.count > 0 && new_curve(g, args, series.count) == NULL)
+    if (series.count > 0 && !cli_gallery_add(g, args, series.count))
         status = CLI_FAILED;
     else if (series.count > 0) {
         memcpy(g->x[i], series.update, series.count * sizeof *series.update);
         memcpy(g->y[i], series.value, series.count * sizeof *series.value);
         snprintf(g->title[i], sizeof g->title[i], "%.120s: %s", run, shown);
-        g->curve[i].points = strcmp(name, "loss") != 0;
+        g->curve[i].style = strcmp(name, "loss") != 0 ? TG_CURVE_POINTS : TG_CURVE_LINE;
     }
     tg_series_fini(&series);
     return status;
 }
 
-static int plot_runs(gallery *g, const cli_args *args)
+static int plot_runs(cli_gallery *g, const cli_args *args)
 {
     int status = CLI_OK;
     for (size_t i = 0; i < args->positionals && status == CLI_OK; i++) {
@@ -152,31 +125,76 @@ static int arrange(cli_args *args)
     return CLI_OK;
 }
 
+/* What the first argument may say, and which options go with it; any other is a run. */
+typedef struct subject {
+    const char *word;
+    int (*plot)(cli_gallery *g, const cli_args *args);
+    const char *options; /* " a b ": those of the table that it has */
+} subject;
+
+static const subject subjects[] = {
+    {"schedule", plot_schedules, " updates "},
+    {"minimize", cli_plot_minimize, " kind x-range y-range "},
+    {"surface", cli_plot_surface, " x-range y-range "},
+    {"histogram", cli_plot_histogram, " tensor bins "},
+    {NULL, plot_runs, " "},
+};
+
+static const subject *find_subject(const char *word)
+{
+    const subject *s = subjects;
+    while (s->word != NULL && strcmp(s->word, word) != 0)
+        s++;
+    return s;
+}
+
+/* Options that say nothing about this subject are refused. */
+static int check_options(const cli_args *args, const subject *s)
+{
+    for (size_t i = 0; i < args->given_count; i++) {
+        const cli_given *given = &args->given[i];
+        const char *name = given->is_option ? options[given->index].name : texts[given->index].name;
+        char word[64];
+        snprintf(word, sizeof word, " %s ", name);
+        if (strcmp(name, "out") == 0 || strstr(s->options, word) != NULL)
+            continue;
+        if (s->word == NULL && strcmp(name, "updates") == 0)
+            return cli_usage(args, "--updates is for schedules: a run has its own");
+        return cli_usage(args, "--%s says nothing about %s", name, s->word != NULL ? s->word : "runs");
+    }
+    return CLI_OK;
+}
+
 static int run(const cli_args *args)
 {
-    const bool schedules = strcmp(args->positional[0], "schedule") == 0;
-    if (schedules && args->positionals == 1)
-        return cli_usage(args, "the schedule is missing; usage: tiger plot schedule TEXT... [options]");
-    if (!schedules && cli_is_given(args, "updates"))
-        return cli_usage(args, "--updates is for schedules: a run has its own");
-    gallery *g = calloc(1, sizeof *g);
+    const subject *s = find_subject(args->positional[0]);
+    const int checked = check_options(args, s);
+    if (checked != CLI_OK)
+        return checked;
+    cli_gallery *g = calloc(1, sizeof *g);
     if (g == NULL) {
         cli_usage(args, "no memory for the curves");
         return CLI_FAILED;
     }
-    const int status = schedules ? plot_schedules(g, args) : plot_runs(g, args);
-    gallery_free(g);
+    const int status = s->plot(g, args);
+    cli_gallery_free(g);
     return status;
 }
 
 const cli_command cli_plot = {
     .name = "plot",
-    .summary = "draws schedules, or the losses of runs",
-    .usage = "schedule TEXT... | RUN... [options]",
+    .summary = "draws schedules, losses of runs, paths of minimizations, surfaces and histograms",
+    .usage = "RUN... | schedule TEXT... | minimize FILE... | surface PROBLEM | histogram FILE [options]",
     .details =
+        "RUN is a directory of tiger train, whose metrics.jsonl is read.\n"
         "tiger plot schedule \"warmup:100 > cosine\" draws a schedule's factors over a run; plateau is drawn as if "
-        "every evaluation were a gain. RUN is a directory of tiger train, whose metrics.jsonl is read. Several are "
-        "drawn into one picture. Drawing needs gnuplot (Debian: gnuplot-nox).",
+        "every evaluation were a gain.\n"
+        "tiger plot minimize FILE.jsonl draws the paths that tiger minimize --out wrote, of several files into one "
+        "picture.\n"
+        "tiger plot surface rosenbrock draws the contour lines of a problem, or of an expression in x and y.\n"
+        "tiger plot histogram DIR draws how the values of a model are distributed; of its momentum: "
+        "DIR/optimizer.safetensors.\n"
+        "Drawing needs gnuplot (Debian: gnuplot-nox); writing its script does not.",
     .positionals_least = 1,
     .positionals_most = CLI_POSITIONALS,
     .arrange = arrange,

@@ -15,7 +15,9 @@
 #include "base/memory.h"
 #include "plot/script.h"
 
-#define PNG_TERMINAL "pngcairo noenhanced size 1000,640 font 'Sans,11'\nset grid lt 1 lc rgb '#e0e0e0'"
+#define GRID "\nset grid lt 1 lc rgb '#e0e0e0'"
+#define PNG_TERMINAL "pngcairo noenhanced size 800,540 font 'Sans,11'" GRID
+#define SVG_TERMINAL "svg noenhanced size 800,540 font 'Sans,14' background rgb 'white'" GRID
 #define LINE_BYTES 2048
 
 extern char **environ;
@@ -74,7 +76,7 @@ static tg_status draw(const tg_plot *plot, const char *terminal, int out)
     FILE *in = tmpfile(), *errors = tmpfile();
     tg_status status = in == NULL || errors == NULL ? tg_fail_errno(errno, "cannot make a temporary file") : TG_OK;
     if (status == TG_OK)
-        status = tg_plot_script(&script, plot, terminal);
+        status = tg_plot_script(&script, plot, terminal, NULL);
     if (status == TG_OK && (fwrite(script.at, 1, script.used, in) != script.used || fflush(in) != 0))
         status = tg_fail_errno(errno, "cannot write a temporary file");
     if (status == TG_OK) {
@@ -93,17 +95,50 @@ static tg_status draw(const tg_plot *plot, const char *terminal, int out)
     return status;
 }
 
-tg_status tg_plot_png(const tg_plot *plot, const char *path)
+static tg_status draw_file(const tg_plot *plot, const char *path, const char *terminal)
 {
     tg_file file;
     tg_status status = tg_file_begin(&file, path);
     if (status != TG_OK)
         return status;
-    status = draw(plot, PNG_TERMINAL, file.descriptor);
+    status = draw(plot, terminal, file.descriptor);
     if (status == TG_OK)
         return tg_file_commit(&file);
     tg_file_abort(&file);
     return status;
+}
+
+/* FILE.gp draws FILE.png. */
+static tg_status write_script(const tg_plot *plot, const char *path)
+{
+    tg_text script = {0}, picture = {0};
+    tg_text_append(&picture, path, strlen(path) - 3);
+    tg_text_append(&picture, ".png", 5);
+    tg_status status = picture.failed ? tg_no_memory("a plot", picture.room) : TG_OK;
+    if (status == TG_OK)
+        status = tg_plot_script(&script, plot, PNG_TERMINAL, picture.at);
+    if (status == TG_OK)
+        status = tg_file_write_whole(path, script.at, script.used);
+    tg_text_free(&script);
+    tg_text_free(&picture);
+    return status;
+}
+
+static bool ends_in(const char *path, const char *suffix)
+{
+    const size_t bytes = strlen(path), wanted = strlen(suffix);
+    return bytes > wanted && strcmp(path + bytes - wanted, suffix) == 0;
+}
+
+tg_status tg_plot_file(const tg_plot *plot, const char *path)
+{
+    if (ends_in(path, ".png"))
+        return draw_file(plot, path, PNG_TERMINAL);
+    if (ends_in(path, ".svg"))
+        return draw_file(plot, path, SVG_TERMINAL);
+    if (ends_in(path, ".gp"))
+        return write_script(plot, path);
+    return tg_fail(TG_EINVAL, "a picture's name must end in .png, .svg or .gp (a gnuplot script), not '%s'", path);
 }
 
 tg_status tg_plot_text(const tg_plot *plot, size_t columns, size_t rows, void (*line)(void *ctx, const char *line),

@@ -13,11 +13,15 @@
 #include "base/memory.h"
 #include "base/number.h"
 
-/* Told apart on white, also by those who see no red or no green. */
-#define COLOURS 8
+/* Okabe & Ito's, without the yellow that white swallows; beside them no two neighbours have the same dashes. */
+#define COLOURS 7
 #define DASHES 4
-static const char *const colour[COLOURS] = {"#0060b0", "#d55e00", "#009e73", "#8a2be2",
-                                            "#000000", "#cc6699", "#56b4e9", "#a07800"};
+#define LINES (COLOURS * DASHES)
+static const char *const colour[COLOURS] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000", "#56b4e9"};
+static const char *const dash[DASHES] = {"solid", "(14,5)", "(4,4)", "(14,4,3,4)"};
+static const int point_type[] = {7, 5, 9, 11, 13, 4, 6, 8}; /* gnuplot's: filled circle, square, triangles, diamond, hollow */
+#define MARKS (sizeof point_type / sizeof *point_type)
+#define MARKS_ON_PATH 9
 
 static void append(tg_text *script, const char *words) { tg_text_append(script, words, strlen(words)); }
 
@@ -76,6 +80,41 @@ static bool append_data(tg_text *script, const tg_plot *plot, size_t index)
     return any;
 }
 
+/* The grid's values, and from them the lines of the levels, in $contour. */
+static void append_surface(tg_text *script, const tg_plot_surface *s)
+{
+    append(script, "$surface << END\n");
+    for (size_t r = 0; r < s->rows; r++)
+        for (size_t c = 0; c < s->columns; c++) {
+            append_number(script, s->z[r * s->columns + c]);
+            append(script, c + 1 < s->columns ? " " : "\n");
+        }
+    append(script, "END\nset contour base\nunset surface\nset cntrparam levels discrete ");
+    for (size_t i = 0; i < s->levels; i++) {
+        append(script, i > 0 ? "," : "");
+        append_number(script, s->level[i]);
+    }
+    append(script, "\nset table $contour\nsplot $surface using (");
+    const double box[] = {s->x_low, (s->x_high - s->x_low) / (double)(s->columns - 1), s->y_low,
+                          (s->y_high - s->y_low) / (double)(s->rows - 1)};
+    for (int axis = 0; axis < 2; axis++) {
+        append_number(script, box[2 * axis]);
+        tg_text_format(script, " + $%d*", axis + 1);
+        append_number(script, box[2 * axis + 1]);
+        append(script, axis == 0 ? "):(" : "):3 matrix\n");
+    }
+    append(script, "unset table\nset surface\nunset grid\n");
+}
+
+static void append_range(tg_text *script, const char *axis, double low, double high)
+{
+    tg_text_format(script, "set %srange [", axis);
+    append_number(script, low);
+    append(script, ":");
+    append_number(script, high);
+    append(script, "]\n");
+}
+
 static void append_mark(tg_text *script, const tg_plot_mark *mark, size_t index)
 {
     append(script, "set arrow from first ");
@@ -92,10 +131,10 @@ static void append_mark(tg_text *script, const tg_plot_mark *mark, size_t index)
 static void append_axes(tg_text *script, const tg_plot *plot)
 {
     append(script, "set encoding utf8\nset key below height 1 width 2\nset autoscale fix\n");
-    for (size_t i = 0; i < COLOURS * DASHES; i++) /* solid first, then dashed in the same colours */
-        tg_text_format(script, "set linetype %zu lc rgb '%s' dashtype %zu\n", i + 1, colour[i % COLOURS],
-                       1 + i / COLOURS);
-    tg_text_format(script, "set linetype cycle %d\n", COLOURS * DASHES);
+    for (size_t i = 0; i < LINES; i++)
+        tg_text_format(script, "set linetype %zu lc rgb '%s' dashtype %s pt %d\n", i + 1, colour[i % COLOURS],
+                       dash[i % DASHES], point_type[i % MARKS]);
+    tg_text_format(script, "set linetype cycle %d\n", LINES);
     append_setting(script, "set title ", plot->title);
     append_setting(script, "set xlabel ", plot->x_label);
     append_setting(script, "set ylabel ", plot->y_label);
@@ -103,31 +142,67 @@ static void append_axes(tg_text *script, const tg_plot *plot)
         append(script, "set logscale x\nset format x '%g'\n");
     if (plot->y_log)
         append(script, "set logscale y\nset format y '%g'\n");
-    else
+    else if (plot->surface == NULL)
         append(script, "set offsets 0, 0, graph 0.04, graph 0.04\n");
 }
 
-tg_status tg_plot_script(tg_text *script, const tg_plot *plot, const char *terminal)
+/* What stands behind "with" for a curve; lines of paths are solid, for dashes that turn are not seen as such. */
+static void append_style(tg_text *script, const tg_curve *curve, size_t index)
 {
-    bool any = false;
+    const size_t apart = curve->count / MARKS_ON_PATH + 1;
+    switch (curve->style) {
+    case TG_CURVE_LINE:
+        append(script, "lines lw 2 ");
+        break;
+    case TG_CURVE_POINTS:
+        append(script, "linespoints lw 2 ps 0.8 ");
+        break;
+    case TG_CURVE_PATH:
+        tg_text_format(script, "linespoints lt %zu dt solid lw 2 ps 0.9 pi %zu ", index % LINES + 1, apart);
+        break;
+    case TG_CURVE_DOTS:
+        tg_text_format(script, "points lc rgb '#000000' lw 2 ps 1.8 pt %d ", index % 2 == 0 ? 1 : 3);
+        break;
+    case TG_CURVE_STEPS:
+        append(script, "histeps lw 2 ");
+        break;
+    }
+}
+
+static void append_curves(tg_text *script, const tg_plot *plot)
+{
+    append(script, "plot ");
+    if (plot->surface != NULL)
+        tg_text_format(script, "$contour using 1:2 with lines lc rgb '#b0b0b0' lw 1 dt solid notitle%s",
+                       plot->curves > 0 ? ", " : "");
+    for (size_t i = 0; i < plot->curves; i++) {
+        tg_text_format(script, "%s$curve%zu using 1:2 with ", i == 0 ? "" : ", ", i);
+        append_style(script, &plot->curve[i], i);
+        append(script, "title ");
+        append_quoted(script, plot->curve[i].title != NULL ? plot->curve[i].title : "");
+    }
+    append(script, "\n");
+}
+
+tg_status tg_plot_script(tg_text *script, const tg_plot *plot, const char *terminal, const char *output)
+{
+    bool any = plot->surface != NULL;
     append(script, "set terminal ");
     append(script, terminal);
     append(script, "\n");
+    append_setting(script, "set output ", output);
     append_axes(script, plot);
+    if (plot->surface != NULL) {
+        append_surface(script, plot->surface);
+        append_range(script, "x", plot->surface->x_low, plot->surface->x_high);
+        append_range(script, "y", plot->surface->y_low, plot->surface->y_high);
+    }
     for (size_t i = 0; i < plot->marks; i++)
         if (shows(plot->mark[i].x, plot->x_log))
             append_mark(script, &plot->mark[i], i);
     for (size_t i = 0; i < plot->curves; i++)
         any = append_data(script, plot, i) || any;
-    append(script, "plot ");
-    for (size_t i = 0; i < plot->curves; i++) {
-        const tg_curve *curve = &plot->curve[i];
-        tg_text_format(script, "%s$curve%zu using 1:2 with %s lw 2 pt 7 ps 0.6 ", i == 0 ? "" : ", ", i,
-                       curve->points ? "linespoints" : "lines");
-        append(script, "title ");
-        append_quoted(script, curve->title != NULL ? curve->title : "");
-    }
-    append(script, "\n");
+    append_curves(script, plot);
     if (script->failed)
         return tg_no_memory("a plot", script->room);
     return any ? TG_OK : tg_fail(TG_EINVAL, "there is nothing to plot: no curve has a point that could be drawn");

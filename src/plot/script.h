@@ -5,8 +5,8 @@
 #include "base/text.h"
 #include "tiger/engine/plot.h"
 
-/* The script draws to its standard output on `terminal`, what follows gnuplot's set terminal. TG_EINVAL when nothing
- * could be drawn. */
-tg_status tg_plot_script(tg_text *script, const tg_plot *plot, const char *terminal);
+/* The script draws into the file `output`, NULL: to its standard output, on `terminal`, what follows gnuplot's set terminal.
+ * TG_EINVAL when nothing could be drawn. */
+tg_status tg_plot_script(tg_text *script, const tg_plot *plot, const char *terminal, const char *output);
 
 #endif

@@ -98,3 +98,31 @@ tg_status tg_tensors_statistics(tg_tensor_statistics *out, const tg_tensors *ten
     }
     return TG_OK;
 }
+
+tg_status tg_tensors_histogram(uint64_t *counts, size_t bins, double low, double high, const tg_tensors *tensors,
+                               size_t index)
+{
+    const tg_stored *s = tg_tensors_stored(tensors, index);
+    float x[PIECE];
+    if (s == NULL)
+        return tg_fail(TG_ENOTFOUND, "there is no tensor number %zu", index);
+    if (bins == 0 || !(low < high))
+        return tg_fail(TG_EINVAL, "a histogram needs bins, and low < high");
+    const tg_status status = tg_stored_check(s);
+    if (status != TG_OK)
+        return status;
+    for (uint64_t first = 0; first < s->info.values; first += PIECE) {
+        const uint64_t left = s->info.values - first;
+        const size_t n = left < PIECE ? (size_t)left : PIECE;
+        tg_stored_read(x, s, first, n);
+        for (size_t i = 0; i < n; i++) {
+            const double v = (double)x[i];
+            if (!(v >= low && v <= high))
+                continue;
+            const size_t bin = (size_t)((v - low) / (high - low) * (double)bins);
+            counts[bin < bins ? bin : bins - 1]++;
+        }
+    }
+    tg_map_forget(s->data, s->info.bytes);
+    return TG_OK;
+}

@@ -39,7 +39,7 @@ static bool exists(const char *path)
 static char *script_of(const tg_plot *plot)
 {
     tg_text script = {0};
-    assert_int_equal(tg_plot_script(&script, plot, "dumb"), TG_OK);
+    assert_int_equal(tg_plot_script(&script, plot, "dumb", NULL), TG_OK);
     char *text = calloc(script.used + 1, 1);
     memcpy(text, script.at, script.used);
     tg_text_free(&script);
@@ -83,10 +83,10 @@ static void test_nothing_to_draw(void **state)
     const double none[] = {NAN, -1, INFINITY}, some[] = {1, 2, 3};
     const tg_curve curve = {.x = some, .y = none, .count = 3};
     tg_plot plot = {.y_log = true, .curve = &curve, .curves = 1};
-    assert_int_equal(tg_plot_png(&plot, inside("none.png")), TG_EINVAL);
+    assert_int_equal(tg_plot_file(&plot, inside("none.png")), TG_EINVAL);
     assert_string_equal(tg_message(), "there is nothing to plot: no curve has a point that could be drawn");
     plot.curves = 0;
-    assert_int_equal(tg_plot_png(&plot, inside("none.png")), TG_EINVAL);
+    assert_int_equal(tg_plot_file(&plot, inside("none.png")), TG_EINVAL);
     assert_false(exists(inside("none.png")));
 }
 
@@ -124,7 +124,7 @@ static void test_no_memory(void **state)
     const double *const column[] = {x};
     tg_text script = {0};
     tg_memory_fail_at(1);
-    assert_int_equal(tg_plot_script(&script, &plot, "dumb"), TG_ENOMEM);
+    assert_int_equal(tg_plot_script(&script, &plot, "dumb", NULL), TG_ENOMEM);
     tg_text_free(&script);
     tg_memory_fail_at(1);
     assert_int_equal(tg_table_write(inside("t.tsv"), name, column, 1, 4), TG_ENOMEM);
@@ -170,7 +170,7 @@ static void test_picture(void **state)
         .title = evil, .x_label = evil, .x_log = true, .curve = &curve, .curves = 1, .mark = &mark, .marks = 1};
     unsigned char head[8];
     assert_int_equal(chdir(folder), 0);
-    assert_int_equal(tg_plot_png(&plot, inside("p'.png")), TG_OK);
+    assert_int_equal(tg_plot_file(&plot, inside("p'.png")), TG_OK);
     FILE *file = fopen(inside("p'.png"), "rb");
     assert_int_equal(fread(head, 1, 8, file), 8);
     fclose(file);
@@ -186,7 +186,7 @@ static void test_no_gnuplot(void **state)
     const tg_plot plot = {.curve = &curve, .curves = 1};
     char *path = strdup(getenv("PATH"));
     setenv("PATH", "/nowhere", 1);
-    assert_int_equal(tg_plot_png(&plot, inside("p.png")), TG_EUNSUPPORTED);
+    assert_int_equal(tg_plot_file(&plot, inside("p.png")), TG_EUNSUPPORTED);
     assert_non_null(strstr(tg_message(), "gnuplot-nox"));
     setenv("PATH", path, 1);
     free(path);
@@ -205,7 +205,7 @@ static void test_failing_gnuplot(void **state)
     fclose(file);
     chmod(inside("gnuplot"), 0755);
     setenv("PATH", folder, 1);
-    assert_int_equal(tg_plot_png(&plot, inside("p.png")), TG_EIO);
+    assert_int_equal(tg_plot_file(&plot, inside("p.png")), TG_EIO);
     assert_string_equal(tg_message(), "gnuplot failed: line 7: out of paint");
     setenv("PATH", path, 1);
     free(path);

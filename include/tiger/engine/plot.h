@@ -1,5 +1,7 @@
-/* tiger/engine/plot.h -- pictures of numbers: curves with labels, drawn by gnuplot, and the numbers themselves as a
- * table.
+/* tiger/engine/plot.h -- pictures of numbers: curves with labels, over the contour lines of a surface if wanted, drawn by
+ * gnuplot; and the numbers themselves as a table.
+ *
+ * Curves differ in colour (Okabe & Ito 2008: those who see no red, green or blue tell them apart) and in their dashes.
  *
  * gnuplot is looked for when it is needed. Where it is missing, drawing fails with TG_EUNSUPPORTED and a message that
  * says what to install; everything else works without it. */
@@ -16,11 +18,19 @@ extern "C" {
 #endif
 
 /* Texts are drawn as they are: nothing in them is a command. A point that is not finite leaves a gap. */
+typedef enum tg_curve_style {
+    TG_CURVE_LINE,
+    TG_CURVE_POINTS, /* every point is marked, beside the line */
+    TG_CURVE_PATH,   /* a solid line with a mark here and there */
+    TG_CURVE_DOTS,   /* marks alone, black */
+    TG_CURVE_STEPS   /* a histogram's outline: x the bins' middles */
+} tg_curve_style;
+
 typedef struct tg_curve {
     const char *title; /* in the key; NULL: not there */
     const double *x, *y;
     size_t count;
-    bool points; /* marked one by one, beside the line */
+    tg_curve_style style;
 } tg_curve;
 
 /* A vertical line. */
@@ -29,17 +39,28 @@ typedef struct tg_plot_mark {
     const char *text;
 } tg_plot_mark;
 
+/* z of a grid (rows, columns), evenly spread over the box with its borders; contour lines at the levels. */
+typedef struct tg_plot_surface {
+    double x_low, x_high, y_low, y_high;
+    size_t columns, rows; /* >= 2 */
+    const double *z, *level;
+    size_t levels;
+} tg_plot_surface;
+
 typedef struct tg_plot {
     const char *title, *x_label, *y_label; /* NULL: none */
     bool x_log, y_log;
+    const tg_plot_surface *surface; /* NULL: none; the plot is as large as its box otherwise */
     const tg_curve *curve;
     size_t curves;
     const tg_plot_mark *mark;
     size_t marks;
 } tg_plot;
 
-/* A PNG file: whole, or none and an error. TG_EINVAL when no curve has a point that could be drawn. */
-tg_status tg_plot_png(const tg_plot *plot, const char *path);
+/* Into a file whose name says what it is: FILE.png, FILE.svg, or FILE.gp, the gnuplot script with the data in it, which draws
+ * FILE.png and is written without gnuplot. Whole, or none and an error. TG_EINVAL for other names, and when no curve has a
+ * point that could be drawn. */
+tg_status tg_plot_file(const tg_plot *plot, const char *path);
 
 /* The plot in characters, handed out line by line, without the newline. */
 tg_status tg_plot_text(const tg_plot *plot, size_t columns, size_t rows, void (*line)(void *ctx, const char *line),
