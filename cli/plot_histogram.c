@@ -10,7 +10,8 @@
 #include "picture.h"
 #include "tiger/engine/tensors.h"
 
-#define WIDTH 6      /* the picture shows so many RMS around 0 at most */
+#define FINE 65536   /* bins in which the middle of the values is looked for */
+#define TAIL 0.01    /* beyond the middle lies this share on either side; the picture is twice as wide */
 #define MOST_APART 8 /* so many tensors have curves of their own */
 
 /* Tensors that are drawn: those whose name fits, and whose values are no counts or codes. */
@@ -22,10 +23,39 @@ typedef struct choice {
 
 static bool holds_reals(const char *type) { return strchr("IUB", type[0]) == NULL || strcmp(type, "BF16") == 0; }
 
+/* Where `share` of the values lie below. */
+static double quantile(const choice *c, const uint64_t *fine, double share)
+{
+    double below = 0;
+    size_t bin = 0;
+    while (bin + 1 < FINE && below + (double)fine[bin] < share * c->values)
+        below += (double)fine[bin++];
+    return c->low + (c->high - c->low) * ((double)bin + 0.5) / FINE;
+}
+
+/* From the least and the largest value to what is worth a look: a few far ones would squeeze the others into one bin. */
+static int narrow(choice *c, const cli_args *args, const tg_tensors *tensors)
+{
+    uint64_t *fine = calloc(FINE, sizeof *fine);
+    int status = CLI_OK;
+    if (fine == NULL) {
+        cli_usage(args, "no memory for a histogram");
+        return CLI_FAILED;
+    }
+    for (size_t t = 0; t < c->count && status == CLI_OK; t++)
+        if (tg_tensors_histogram(fine, FINE, c->low, c->high, tensors, c->index[t]) != TG_OK)
+            status = cli_failed(args);
+    const double low = quantile(c, fine, TAIL), high = quantile(c, fine, 1 - TAIL), half = (high - low) / 2;
+    c->low = fmax(c->low, low - half);
+    c->high = fmin(c->high, high + half);
+    free(fine);
+    return status;
+}
+
 static int choose(choice *c, const cli_args *args, const tg_tensors *tensors)
 {
     const char *pattern = cli_text_of(args, "tensor");
-    double squares = 0, least = INFINITY, most = -INFINITY;
+    double least = INFINITY, most = -INFINITY;
     c->index = calloc(tg_tensors_count(tensors) + 1, sizeof *c->index);
     if (c->index == NULL) {
         cli_usage(args, "no memory for %zu tensors", tg_tensors_count(tensors));
@@ -43,20 +73,18 @@ static int choose(choice *c, const cli_args *args, const tg_tensors *tensors)
             continue;
         c->index[c->count++] = i;
         c->values += finite;
-        squares += finite * s.rms * s.rms;
         least = fmin(least, s.least);
         most = fmax(most, s.most);
     }
     if (c->count == 0)
         return cli_usage(args, "no tensor of real numbers is named like '%s' (see: tiger inspect %s)", pattern,
                          args->positional[1]);
-    const double width = WIDTH * sqrt(squares / c->values);
-    c->low = fmax(least, -width);
-    c->high = fmin(most, width);
-    if (!(c->low < c->high)) { /* all values are one */
-        c->low = least - 0.5 * fabs(least) - 1e-6;
-        c->high = most + 0.5 * fabs(most) + 1e-6;
-    }
+    c->low = least;
+    c->high = most;
+    if (least < most)
+        return narrow(c, args, tensors);
+    c->low -= 0.5 * fabs(least) + 1e-6; /* all values are one */
+    c->high += 0.5 * fabs(most) + 1e-6;
     return CLI_OK;
 }
 

@@ -9,10 +9,11 @@
 #include "picture.h"
 #include "tiger/engine/descent.h"
 
-#define GRID 81         /* points of the surface each way */
-#define LEVELS 14
-#define MOST_POINTS 600 /* of a curve of f */
-#define STEP 0.002      /* of the box: points of a path that are nearer are left out */
+#define GRID 61         /* points of the surface each way */
+#define LEVELS 12
+#define LOWEST 10        /* the first line is around the lowest tenth: narrower valleys fall between the grid points */
+#define MOST_POINTS 400 /* of a curve of f */
+#define STEP 0.004      /* of the box: points of a path that are nearer are left out */
 
 enum { AUTO, SURFACE, CURVES }; /* the choices of --kind */
 
@@ -47,7 +48,7 @@ static int compare(const void *a, const void *b)
 }
 
 /* Turns z into the root of its height above the least: beside a valley that grows as a straight line, which is what the
- * contour lines are interpolated by. Levels are evenly spread in the logarithm, from the lowest hundredth of the box up. */
+ * contour lines are interpolated by. Levels are evenly spread in the logarithm, from the lowest tenth of the box up. */
 static size_t make_levels(double *level, double *z, size_t count, double least)
 {
     double *sorted = malloc(count * sizeof *sorted);
@@ -63,7 +64,7 @@ static size_t make_levels(double *level, double *z, size_t count, double least)
             sorted[finite++] = z[i];
     }
     qsort(sorted, finite, sizeof *sorted, compare);
-    const double low = finite > 0 ? sorted[finite / 100] : 0, high = finite > 0 ? sorted[finite - 1] : 0;
+    const double low = finite > 0 ? sorted[finite / LOWEST] : 0, high = finite > 0 ? sorted[finite - 1] : 0;
     free(sorted);
     if (!(low > 0) || !(high > low))
         return 0;

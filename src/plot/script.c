@@ -161,7 +161,7 @@ static void append_style(tg_text *script, const tg_curve *curve, size_t index)
         tg_text_format(script, "linespoints lt %zu dt solid lw 2 ps 0.9 pi %zu ", index % LINES + 1, apart);
         break;
     case TG_CURVE_DOTS:
-        tg_text_format(script, "points lc rgb '#000000' lw 2 ps 1.8 pt %d ", index % 2 == 0 ? 1 : 3);
+        append(script, "points lc rgb '#000000' lw 2 ps 1.8 pt 3 ");
         break;
     case TG_CURVE_STEPS:
         append(script, "histeps lw 2 ");
