@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The structure of the sources: who may include whom, and what the library must not call.
 
-Dependencies point one way:  base <- schedule, store, data, plot, problem, optim <- graph <- layer <- model <- train <- cli.
-An #include that runs back fails here, and so does a component this table does not know.
+Dependencies point one way:  base <- schedule, store, data, plot, problem, minimize, optim <- graph <- layer <- model
+<- train <- cli.  An #include that runs back fails here, and so does a component this table does not know.
 """
 import re
 import sys
@@ -15,6 +15,7 @@ MAY_USE = {
     "data": ["base", "store"],
     "plot": ["base"],
     "problem": ["base"],
+    "minimize": ["base"],
     "optim": ["base", "store"],
     "graph": ["base", "optim", "schedule"],
     "layer": ["base", "optim", "graph"],
@@ -29,6 +30,7 @@ DESCRIPTORS = {"layer/layer.h": ["graph"], "model/model.h": ["graph", "layer"]}
 PUBLIC = {
     "tiger/status.h": "base", "tiger/memory.h": "base", "tiger/format.h": "base", "tiger/option.h": "base",
     "tiger/safetensors.h": "store", "tiger/schedule.h": "schedule", "tiger/optim.h": "optim",
+    "tiger/minimize.h": "minimize",
     "tiger/engine/data.h": "data", "tiger/engine/model.h": "graph", "tiger/engine/train.h": "train",
     "tiger/engine/plot.h": "plot", "tiger/engine/metrics.h": "store",
     "tiger/engine/tensors.h": "store", "tiger/engine/problem.h": "problem", "tiger/engine/descent.h": "train",
