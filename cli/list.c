@@ -57,7 +57,8 @@ static void show_slot(const tg_slot *slot)
         [TG_SLOT_SCALAR] = "a value per tensor, 8 bytes",
     };
     static const char *const owner[] = {
-        [TG_SLOT_ALL] = "", [TG_SLOT_MATRICES] = "; matrices only", [TG_SLOT_VECTORS] = "; vectors only"};
+        [TG_SLOT_ALL] = "", [TG_SLOT_MATRICES] = "; matrices only", [TG_SLOT_VECTORS] = "; vectors only",
+        [TG_SLOT_WHOLE] = "; matrices worked whole", [TG_SLOT_REST] = "; the other tensors"};
     char line[256];
     snprintf(line, sizeof line, "%s%s%s%s%s",
              slot->codes == TG_CODES_NONE ? shape[slot->shape] : "a value per weight, 1 byte, and a scale for each 256",

@@ -10,7 +10,7 @@
 /* Bytes of a slot for each weight; lines and scalars are next to nothing. */
 static double slot_bytes(const tg_slot *slot, double value)
 {
-    if (slot->shape != TG_SLOT_FULL || slot->owner == TG_SLOT_VECTORS)
+    if (slot->shape != TG_SLOT_FULL || slot->owner == TG_SLOT_VECTORS || slot->owner == TG_SLOT_REST)
         return 0;
     return slot->codes != TG_CODES_NONE ? 1 : slot->needs_range ? 4 : value;
 }
@@ -77,7 +77,8 @@ static void slots(const tg_rule_info *rule)
         [TG_SLOT_FULL] = "per weight", [TG_SLOT_ROW] = "per row", [TG_SLOT_COLUMN] = "per column",
         [TG_SLOT_SCALAR] = "per tensor"};
     static const char *const owner[] = {
-        [TG_SLOT_ALL] = "", [TG_SLOT_MATRICES] = ", matrices only", [TG_SLOT_VECTORS] = ", vectors only"};
+        [TG_SLOT_ALL] = "", [TG_SLOT_MATRICES] = ", matrices only", [TG_SLOT_VECTORS] = ", vectors only",
+        [TG_SLOT_WHOLE] = ", matrices worked whole", [TG_SLOT_REST] = ", the other tensors"};
     printf("State:");
     for (size_t i = 0; i < rule->slot_count; i++) {
         const tg_slot *slot = &rule->slots[i];

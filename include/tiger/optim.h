@@ -77,8 +77,9 @@ typedef enum tg_slot_shape {
     TG_SLOT_SCALAR  /* one double for the tensor */
 } tg_slot_shape;
 
-/* Tensors that have a slot: a matrix has more than one row and more than one column. */
-typedef enum tg_slot_owner { TG_SLOT_ALL, TG_SLOT_MATRICES, TG_SLOT_VECTORS } tg_slot_owner;
+/* Tensors that have a slot: a matrix has more than one row and more than one column. Of a rule that works whole matrices:
+ * those, and the rest, which the rule embedded in it works. */
+typedef enum tg_slot_owner { TG_SLOT_ALL, TG_SLOT_MATRICES, TG_SLOT_VECTORS, TG_SLOT_WHOLE, TG_SLOT_REST } tg_slot_owner;
 
 /* 8 bits a value, a scale for every 256 of them: base/code8.h. */
 typedef enum tg_slot_codes { TG_CODES_NONE, TG_CODES_SIGNED, TG_CODES_UNSIGNED } tg_slot_codes;

@@ -42,7 +42,9 @@ static bool has_slot(const tg_optim *o, const tg_entry *e, const tg_slot *slot)
 {
     const tg_option_table *options = &o->rule->info.options;
     const bool matrix = e->param.rows > 1 && e->param.cols > 1;
-    if (slot->owner != TG_SLOT_ALL && matrix != (slot->owner == TG_SLOT_MATRICES))
+    const bool owned[] = {[TG_SLOT_ALL] = true, [TG_SLOT_MATRICES] = matrix, [TG_SLOT_VECTORS] = !matrix,
+                          [TG_SLOT_WHOLE] = e->whole, [TG_SLOT_REST] = !e->whole};
+    if (!owned[slot->owner])
         return false;
     return slot->when == NULL || o->group[e->param.group].value[tg_option_find(options, slot->when)] != 0;
 }
@@ -98,13 +100,14 @@ static void lay_bookkeeping(const tg_optim *o, tg_entry *e, cursor *c, tg_optim_
     e->row_rms_now = e->row_rms ? take(c, &bytes->bookkeeping, e->param.rows, sizeof(double)) : NULL;
     e->line_squares = e->lines ? take(c, &bytes->bookkeeping, e->param.rows + e->param.cols, sizeof(double)) : NULL;
     e->row_k = e->lines ? take(c, &bytes->bookkeeping, e->param.rows, TG_ROW_SCALARS * sizeof(float)) : NULL;
-    e->block_sums = o->rule->look != NULL ? take(c, &bytes->bookkeeping, e->blocks, sizeof(double)) : NULL;
+    e->block_sums = e->looks ? take(c, &bytes->bookkeeping, e->blocks, sizeof(double)) : NULL;
     e->row_updates = e->lazy ? take(c, &bytes->bookkeeping, e->param.rows, sizeof(uint32_t)) : NULL;
     e->row_tiles = tiles ? take(c, &bytes->bookkeeping, e->param.rows, 1) : NULL;
     const bool norm = o->place == TG_BUFFERED && o->common[TG_COMMON_CLIP_NORM] > 0;
     e->row_squares = norm ? take(c, &bytes->bookkeeping, e->param.rows, sizeof(double)) : NULL;
     e->gradient = NULL;
-    if (o->place == TG_BUFFERED || (o->place == TG_RELEASED && e->param.many_uses))
+    const bool rest = o->place == TG_FOLDED && o->rule->matrix != NULL && !e->whole && !o->rule->rest_folds;
+    if (o->place == TG_BUFFERED || rest || (o->place == TG_RELEASED && e->param.many_uses))
         e->gradient = take(c, &bytes->gradients, e->n, tg_format_bytes(o->gradient_format));
 }
 
@@ -114,6 +117,8 @@ static void lay_entry(const tg_optim *o, tg_entry *e, size_t *first_block, size_
     e->n = e->param.rows * e->param.cols;
     e->lazy = o->rule->lazy_rows != NULL && o->rule->lazy_rows(value, e->param.role);
     e->row_rms = o->rule->row_rms != NULL && o->rule->row_rms(value, e->param.role);
+    e->whole = o->rule->whole != NULL && e->param.rows > 1 && e->param.cols > 1 && o->rule->whole(value, &e->param);
+    e->looks = o->rule->look != NULL && (o->rule->matrix == NULL || e->whole);
     e->lines = has_lines(o, e);
     e->by_rows = e->lazy || e->row_rms || e->lines;
     e->row_blocks = (e->param.cols + TG_BLOCK - 1) / TG_BLOCK;
@@ -123,6 +128,22 @@ static void lay_entry(const tg_optim *o, tg_entry *e, size_t *first_block, size_
     *first_piece += e->pieces;
     e->first_block = *first_block;
     *first_block += e->blocks;
+}
+
+/* What whole matrices share: each is worked alone. */
+static void lay_matrices(tg_optim *o, cursor *c, tg_optim_bytes *bytes)
+{
+    size_t values = 0, scratch = 0;
+    for (size_t i = 0; i < o->entries; i++) {
+        const tg_entry *e = &o->entry[i];
+        if (!e->whole || e->param.frozen)
+            continue;
+        const size_t wanted = o->rule->matrix_bytes(o->group[e->param.group].value, e->param.rows, e->param.cols);
+        values = e->n > values ? e->n : values;
+        scratch = wanted > scratch ? wanted : scratch;
+    }
+    o->direction = take(c, &bytes->bookkeeping, values, sizeof *o->direction);
+    o->matrix_scratch = take(c, &bytes->bookkeeping, scratch, 1);
 }
 
 /* Sets every address from `base` on; returns the size. */
@@ -146,6 +167,7 @@ static size_t lay(tg_optim *o, char *base, tg_optim_bytes *bytes, bool *overflow
         lay_bookkeeping(o, e, &c, bytes);
         largest = e->n > largest && !e->param.many_uses ? e->n : largest;
     }
+    lay_matrices(o, &c, bytes);
     o->blocks = block;
     o->pieces = piece;
     o->values = values;

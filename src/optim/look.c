@@ -64,10 +64,11 @@ static double look_at_block(const tg_optim *o, size_t entry, size_t index, tg_wo
     const tg_place at = tg_block_place(e, index);
     tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at)};
     tg_block_states(o, e, w, &at, &b);
-    b.g = tg_block_gradient(o, p, w, b.x, &at);
+    b.g = p->gradient == NULL ? NULL : tg_block_gradient(o, p, w, b.x, &at);
+    b.d = e->whole ? o->direction + at.first : NULL;
     const double sum = o->rule->look(&b, p->k);
     if (o->rule->look_moves)
-        tg_block_store_states(o, entry, &b, &at, 0);
+        tg_block_store_states(o, entry, &b, &at, b.g == NULL ? 1 : 0);
     return sum;
 }
 
@@ -78,7 +79,7 @@ void tg_look(tg_optim *o, size_t entry, tg_view *view)
         move_lines(o, e, &o->pass[entry], view);
     o->rule->prepare(o->pass[entry].k, view);
     tg_range_choose(o, entry);
-    if (o->rule->look == NULL)
+    if (!e->looks)
         return;
 #pragma omp parallel num_threads(tg_optim_threads(o)) if (e->n > TG_SERIAL_VALUES)
     {
@@ -89,4 +90,6 @@ void tg_look(tg_optim *o, size_t entry, tg_view *view)
     }
     view->look = tg_tree_sum(e->block_sums, e->blocks);
     o->rule->prepare(o->pass[entry].k, view);
+    if (e->whole)
+        o->pass[entry].active = tg_matrix_work(o, entry, view);
 }

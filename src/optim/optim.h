@@ -52,6 +52,8 @@ typedef struct tg_entry {
     size_t n;                   /* rows * cols */
     bool by_rows, lazy, row_rms; /* blocks end with rows; rows without a gradient are left alone; RMS per row */
     bool lines;                 /* has states per row or column */
+    bool whole;                 /* a matrix that the rule works as one */
+    bool looks;                 /* the rule's `look` walks over it first */
     size_t row_blocks;          /* blocks of one row, when by_rows */
     size_t first_block, blocks; /* in the flat list of all tensors' blocks */
 
@@ -94,6 +96,7 @@ typedef struct tg_workspace {
     _Alignas(TG_CACHE_LINE) float x[TG_BLOCK];
     _Alignas(TG_CACHE_LINE) float g[TG_BLOCK];
     _Alignas(TG_CACHE_LINE) float slot[TG_MAX_SLOTS][TG_BLOCK];
+    _Alignas(TG_CACHE_LINE) float d[TG_BLOCK]; /* of trials */
     _Alignas(TG_CACHE_LINE) uint16_t before[TG_BLOCK];
     uint64_t wanted, frozen; /* weights the rule moved; of those, lost in rounding */
 } tg_workspace;
@@ -129,6 +132,9 @@ struct tg_optim {
     uint32_t *tensor_bad;        /* (entries) */
     void *release_buffer;        /* shared by the tensors that are completed one by one */
     size_t release_owner;        /* entry index, or entries: free */
+    float *direction;            /* of the whole matrix under way; the largest has room */
+    void *matrix_scratch;
+    tg_status matrix_status;     /* the first failure of this update; its message is the thread's */
     tg_named_tensor *state;      /* views for save, load and introspection */
     char *state_names;
     size_t states;
@@ -169,6 +175,9 @@ double tg_block_squares(const tg_optim *o, const tg_entry *e, const tg_place *at
 
 /* look.c: what a rule must know of a whole tensor before its first block. */
 void tg_look(tg_optim *o, size_t entry, tg_view *view);
+
+/* matrix.c: a whole matrix between `look` and its blocks. False, and told in matrix_status, when that failed. */
+bool tg_matrix_work(tg_optim *o, size_t entry, const tg_view *view);
 
 /* range.c: the powers of two of fp16 states. */
 void tg_range_choose(tg_optim *o, size_t entry);    /* before an update: those that are free */
@@ -216,6 +225,12 @@ tg_status tg_optim_guard_micro(tg_optim *o, size_t first, size_t end); /* at the
 tg_status tg_optim_guard_window(tg_optim *o);          /* after the update */
 
 static inline int tg_optim_threads(const tg_optim *o) { return o->threads > 0 ? o->threads : omp_get_max_threads(); }
+
+/* Whether tiles of this tensor go into its slot 0. */
+static inline bool tg_entry_folds(const tg_optim *o, const tg_entry *e)
+{
+    return o->place == TG_FOLDED && e->gradient == NULL;
+}
 
 static inline bool tg_is_half(tg_format f) { return f == TG_BF16 || f == TG_F16; }
 

@@ -61,6 +61,8 @@ static tg_status check_fixed(const tg_optim *o, const tg_option *option, size_t 
         return TG_OK;
     if (option->kind == TG_SWITCH || option->kind == TG_CHOICE)
         return tg_fail(TG_ESTATE, "%s is fixed once the optimizer has started", option->name);
+    if (o->rule->fixed != NULL && strcmp(o->rule->fixed, option->name) == 0)
+        return tg_fail(TG_ESTATE, "%s is fixed once the optimizer has started", option->name);
     for (size_t s = 0; s < o->rule->info.slot_count; s++)
         if (o->rule->info.slots[s].when != NULL && strcmp(o->rule->info.slots[s].when, option->name) == 0)
             for (size_t g = 0; g < o->groups; g++)

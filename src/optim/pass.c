@@ -55,10 +55,12 @@ static void decay_of(const tg_optim *o, const tg_entry *e, const double *option,
     const int chosen = (int)o->common[TG_COMMON_DECAY];
     const tg_decay decay = chosen == 0 ? o->rule->decay : wish[chosen];
     const bool spared = o->rule->spares_vectors && (e->param.role == TG_BIAS || e->param.role == TG_GAIN);
-    const double lambda = spared ? 0 : option[o->rule->weight_decay];
+    const bool rest = o->rule->matrix != NULL && !e->whole;
+    const double lambda = spared ? 0 : option[rest ? o->rule->rest_decay : o->rule->weight_decay];
+    const double lr = option[o->rule->lr] * (rest ? option[o->rule->rest_lr] : 1);
     p->coupled = decay == TG_DECAY_COUPLED ? (float)lambda : 0;
     p->keep = decay == TG_DECAY_DECOUPLED && o->rule->decay != TG_DECAY_OWN
-                  ? (float)(1 - option[o->rule->lr] * lambda) /* PyTorch's form */
+                  ? (float)(1 - lr * lambda) /* PyTorch's form */
                   : 1;
 }
 
@@ -161,7 +163,8 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, tg_works
     }
     tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at)};
     tg_block_states(o, e, w, &at, &b);
-    b.g = p->gradient == NULL ? NULL : tg_block_gradient(o, p, w, b.x, &at);
+    b.d = e->whole ? o->direction + at.first : NULL;
+    b.g = p->gradient == NULL || e->whole ? NULL : tg_block_gradient(o, p, w, b.x, &at);
     if (b.g != NULL && e->lazy)
         catch_up(o, e, p, at.row, &b);
     if (p->keep != 1)
@@ -174,7 +177,7 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, tg_works
         e->block_squares[index] = squares;
     if (b.g == NULL)
         tg_range_note(o, e, &b); /* a folded slot 0 was only read */
-    if (!o->rule->look_moves)
+    if (!e->looks || !o->rule->look_moves)
         tg_block_store_states(o, entry, &b, &at, b.g == NULL ? 1 : 0);
 }
 

@@ -57,12 +57,13 @@ static void try_block(const tg_optim *o, size_t entry, size_t index, tg_workspac
     tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at)};
     tg_block_states(o, e, w, &at, &b);
     b.g = tg_block_gradient(o, p, w, b.x, &at);
+    b.d = e->whole ? w->d : NULL;
     if (b.x != w->x)
         b.x = memcpy(w->x, b.x, at.n * sizeof *b.x);
     for (size_t s = 0; s < o->rule->info.slot_count; s++)
         if (b.slot[s] != NULL && o->rule->info.slots[s].shape == TG_SLOT_FULL && b.slot[s] != w->slot[s])
             b.slot[s] = memcpy(w->slot[s], b.slot[s], at.n * sizeof *b.slot[s]);
-    if (o->rule->look_moves)
+    if (e->looks && o->rule->look_moves)
         o->rule->look(&b, p->k);
     else
         o->rule->block(&b, p->k);

@@ -13,7 +13,7 @@
 #include "base/isa.h"
 #include "tiger/optim.h"
 
-#define TG_MAX_SLOTS 4
+#define TG_MAX_SLOTS 6
 #define TG_MAX_SCALARS 16
 #define TG_MAX_OPTIONS 24
 #define TG_BLOCK 1024 /* x, g and two states in fp32: 16 KiB, half of the first-level cache of common machines */
@@ -26,6 +26,8 @@ typedef struct tg_block {
     float *x;                  /* weights, updated in place */
     const float *g;            /* gradient; NULL when it is already folded into slot[0], which is then only read */
     const float *row_k;        /* TG_ROW_SCALARS of this row, from `factors`; NULL without */
+    float *d;                  /* of a matrix that is worked whole: `look` writes its direction, `block` reads what
+                                  `matrix` made of it (g is NULL then); NULL for the other tensors */
     float *slot[TG_MAX_SLOTS]; /* states, updated in place; NULL for a slot that does not exist. Full slots and columns:
                                   n values; a row's: one; a scalar's is NULL */
 } tg_block;
@@ -48,6 +50,14 @@ typedef struct tg_factors {
     float *row_k;                            /* (rows, TG_ROW_SCALARS), written: what blocks of a row see */
 } tg_factors;
 
+/* What `matrix` works on: a tensor as a whole. */
+typedef struct tg_matrix {
+    size_t rows, cols;
+    float *d;      /* (rows, cols): the direction as `look` wrote it, replaced */
+    void *scratch; /* of `matrix_bytes`, aligned to a cache line */
+    int threads;
+} tg_matrix;
+
 typedef enum tg_decay {
     TG_DECAY_COUPLED,   /* the driver adds weight_decay * x to g before the block */
     TG_DECAY_DECOUPLED, /* the driver takes lr * weight_decay * x off x before the block */
@@ -62,6 +72,9 @@ typedef struct tg_rule {
     bool spares_vectors; /* weight_decay is not for biases and gains */
     bool shrinks;      /* nan_guard=auto means shrink (otherwise skip) */
     size_t lr, weight_decay; /* their indexes among the options */
+    size_t rest_lr, rest_decay; /* with `matrix`: factor of lr, and weight decay, of the tensors that are not whole */
+    bool rest_folds;         /* with `matrix`: gradients of those can be folded too */
+    const char *fixed;       /* the name of a number that tg_optim_start fixes; NULL: none */
 
     /* What is wrong with options taken together, or NULL; NULL function: nothing can be. */
     const char *(*check)(const double *option);
@@ -81,6 +94,12 @@ typedef struct tg_rule {
      * `look_moves` is set it moves the full slots, and `block` only reads them; otherwise it writes nothing. */
     double (*look)(const tg_block *b, const float *k);
     bool look_moves;
+    /* Rules of whole matrices: whether this tensor is one (the others are blocks alone: an embedded rule); bytes of scratch
+     * for it; and what happens between `look`, which moves the slots and writes the direction, and `block`, which applies
+     * it. When it fails, the weights stay as they are. Results may not depend on the number of threads. NULL: no such rule. */
+    bool (*whole)(const double *option, const tg_param *param);
+    size_t (*matrix_bytes)(const double *option, size_t rows, size_t cols);
+    tg_status (*matrix)(const tg_matrix *m, const tg_view *view);
     /* Takes an estimate of the Hessian's diagonal, in place of g, into the states; NULL: the rule has no use for it. */
     void (*observe)(const tg_block *b, const float *k);
     void (*block)(const tg_block *b, const float *k);

@@ -25,7 +25,7 @@ void *tg_tiles_gradient(const tg_optim *o, const tg_entry *e)
 
 static target target_of(const tg_optim *o, const tg_entry *e)
 {
-    if (o->place != TG_FOLDED)
+    if (!tg_entry_folds(o, e))
         return (target){.array = tg_tiles_gradient(o, e), .format = o->gradient_format, .scale = 1.0 / ((double)o->window * o->gradient_scale)};
     target t = {.array = e->state[0].data, .format = e->state[0].format, .catches_up = e->lazy};
     const tg_view view = tg_entry_view(o, e);
@@ -39,7 +39,7 @@ static target target_of(const tg_optim *o, const tg_entry *e)
 static tg_key tile_key(const tg_optim *o, const tg_entry *e, uint8_t count)
 {
     const uint64_t when = ((o->update + 1) << 32) | o->micro_step, what = (uint64_t)(e - o->entry) << 8 | count;
-    return tg_key_make((uint64_t)o->common[TG_COMMON_SEED], o->place == TG_FOLDED ? TG_STREAM_FOLD : TG_STREAM_GRADIENT,
+    return tg_key_make((uint64_t)o->common[TG_COMMON_SEED], tg_entry_folds(o, e) ? TG_STREAM_FOLD : TG_STREAM_GRADIENT,
                        when, what);
 }
 
@@ -184,7 +184,7 @@ static tg_status add_tile(tg_optim *o, size_t param, const uint32_t *index, size
     const tg_status status = claim(o, param);
     if (status != TG_OK)
         return status;
-    if (o->place == TG_FOLDED)
+    if (tg_entry_folds(o, e))
         make_room(o, e, index, row, rows, tile);
     const target t = target_of(o, e);
     bool good;
@@ -240,7 +240,7 @@ tg_status tg_optim_set_gradient_scale(tg_optim *o, double scale)
 static void settle_row(const tg_optim *o, tg_entry *e, const target *t, size_t row)
 {
     const size_t cols = e->param.cols;
-    if (o->place != TG_FOLDED) {
+    if (!tg_entry_folds(o, e)) {
         memset((char *)t->array + row * cols * tg_format_bytes(t->format), 0, cols * tg_format_bytes(t->format));
         if (e->row_squares != NULL)
             e->row_squares[row] = 0;

@@ -80,7 +80,17 @@ static tg_status finish(tg_optim *o)
     for (size_t i = 0; i < o->entries; i++)
         close_entry(&o->entry[i]);
     o->window = o->micro_step = 0;
-    return status;
+    const tg_status failed = o->matrix_status;
+    o->matrix_status = TG_OK;
+    return status != TG_OK ? status : failed;
+}
+
+/* Makes tensor `param` ready for the common walk; a whole matrix walks at once: all share one array of directions. */
+static void prepare(tg_optim *o, size_t param, const void *gradient, tg_format format, double scale, bool whole)
+{
+    tg_pass_prepare(o, param, gradient, format, scale, whole);
+    if (o->entry[param].whole)
+        tg_pass_run(o, param, param + 1);
 }
 
 void tg_optim_update_entry(tg_optim *o, size_t param)
@@ -138,7 +148,7 @@ tg_status tg_optim_end(tg_optim *o)
     const double scale = o->place == TG_BUFFERED ? clip_factor(o, buffered_norm(o)) : 1;
     for (size_t i = 0; i < o->entries; i++)
         if (o->entry[i].accepted > 0)
-            tg_pass_prepare(o, i, tg_tiles_gradient(o, &o->entry[i]), o->gradient_format, scale, false);
+            prepare(o, i, tg_tiles_gradient(o, &o->entry[i]), o->gradient_format, scale, false);
     tg_pass_run(o, 0, o->entries);
     return finish(o);
 }
@@ -180,8 +190,8 @@ static tg_status step_group(tg_optim *o, const tg_grad *grads, size_t first, siz
     const tg_status status = tg_optim_guard_micro(o, first, end);
     for (size_t i = first; i < end; i++)
         if (o->entry[i].accepted > 0)
-            tg_pass_prepare(o, i, grads[i].data, grads[i].format,
-                            grads[i].scale > 0 ? scale / (double)grads[i].scale : scale, true);
+            prepare(o, i, grads[i].data, grads[i].format,
+                    grads[i].scale > 0 ? scale / (double)grads[i].scale : scale, true);
     tg_pass_run(o, first, end);
     return status;
 }

@@ -241,6 +241,21 @@ def sophia_cases():
     return element_wise(0.0091, [("beta", {"beta1": 0.7, "rho": 0.31})])
 
 
+def muon_cases():
+    for c in element_wise(0.0031, [
+            ("momentum", {"momentum": 0.83, "nesterov": 0}),
+            ("match_rms_adamw", {"adjust_lr_fn": "match_rms_adamw"}),
+            ("newton_schulz", {"ns_a": 2.0, "ns_b": -1.5, "ns_c": 0.5, "ns_steps": 4, "eps": 0.37}),
+            ("adamw", {"adamw_lr": 0.37, "adamw_beta1": 0.7, "adamw_beta2": 0.95, "adamw_eps": 1e-3,
+                       "adamw_weight_decay": 0.37}),
+            ("max_dim", {"max_dim": 11})]):
+        c["options"]["ns_format"] = "fp32"  # bf16 follows no float64: optim_muon_test and torch_optimizers.py hold it
+        yield c
+    yield case("roles", {"lr": 0.0031, "weight_decay": 0.21, "ns_format": "fp32"}, roles=ROLES)
+    yield case("folded", {"lr": 0.0031, "nesterov": 0, "ns_format": "fp32"}, FEW, micro=3, roles=ROLES)
+    yield case("big", {"lr": 0.0031, "ns_format": "fp32"}, [(65, 1031), (291, 37)])
+
+
 def tiger_cases():
     base = {"lr": 0.0231, "weight_decay": 0.37}
     yield case("matrix", base, SIZES)
@@ -289,6 +304,7 @@ CASES = {
     "adafactor": adafactor_cases,
     "amos": amos_cases,
     "sophia": sophia_cases,
+    "muon": muon_cases,
 }
 
 

@@ -318,10 +318,47 @@ def tiger(w, micro, lr, o):
     w.x = w.x - eta * step
 
 
+
+def adamw_of_the_rest(w, g, lr, o):
+    """What a rule of whole matrices does to the other tensors."""
+    inner = {"beta1": o.get("adamw_beta1", 0.9), "beta2": o.get("adamw_beta2", 0.999), "eps": o.get("adamw_eps", 1e-8),
+             "weight_decay": o.get("adamw_weight_decay", 0.01)}
+    inner.update({name: o[name] for name in ("decay", "maximize") if name in o})
+    if w.t == 1:
+        w.s = [np.zeros_like(w.x), np.zeros_like(w.x)]
+    adam(w, g, lr * o.get("adamw_lr", 1.0), inner, coupled=False)
+
+
+def is_whole(w, o):
+    return w.role == "matrix" and min(w.x.shape) > 1 and max(w.x.shape) <= o.get("max_dim", 16384)
+
+
+def newton_schulz(d, o):
+    """Jordan et al. 2024: a quintic polynomial of the singular values, again and again."""
+    a, b, c = o.get("ns_a", 3.4445), o.get("ns_b", -4.775), o.get("ns_c", 2.0315)
+    x = d / max(np.linalg.norm(d), o.get("eps", 1e-7))
+    for _ in range(o.get("ns_steps", 5)):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x
+
+
+def muon(w, g, lr, o):
+    """Jordan et al. 2024, with Liu et al.'s scale (2025) as an option."""
+    if not is_whole(w, o):
+        return adamw_of_the_rest(w, g, lr, o)
+    mu, (rows, cols) = o.get("momentum", 0.95), w.x.shape
+    x, g = with_decay(w.x, g, lr, {"weight_decay": 0.1, **o}, coupled=False)
+    w.s[0] = mu * w.s[0] + (1 - mu) * g
+    d = (1 - mu) * g + mu * w.s[0] if o.get("nesterov", 1) else w.s[0]
+    scale = {"original": max(1.0, rows / cols) ** 0.5, "match_rms_adamw": 0.2 * max(rows, cols) ** 0.5}
+    w.x = x - lr * scale[o.get("adjust_lr_fn", "original")] * newton_schulz(d, o)
+
+
 RULES = {"sgd": sgd, "adagrad": adagrad, "rmsprop": rmsprop, "adadelta": adadelta, "adam": adam, "adamw": adamw,
          "amsgrad": amsgrad, "adamax": adamax, "nadam": nadam, "radam": radam, "asgd": asgd, "rprop": rprop,
          "signsgd": signsgd, "signum": signum, "lion": lion, "tiger": tiger, "lars": lars, "lamb": lamb,
-         "adafactor": adafactor, "amos": amos, "sophia": sophia}
+         "adafactor": adafactor, "amos": amos, "sophia": sophia, "muon": muon}
 # States of a rule: a number, or from its options.
 SLOTS = {
     "sgd": lambda o: 1 if o.get("momentum") else 0,
@@ -345,6 +382,7 @@ SLOTS = {
     "adafactor": 1,  # two of other shapes for matrices
     "amos": lambda o: 3 if o.get("momentum") else 2,
     "sophia": 2,
+    "muon": 1,  # two of the tensors that get adamw
 }
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The structure of the sources: who may include whom, and what the library must not call.
 
-Dependencies point one way:  base <- schedule, store, data, plot, problem, minimize, optim <- graph <- layer <- model
-<- train <- cli.  An #include that runs back fails here, and so does a component this table does not know.
+Dependencies point one way:  base <- dense, schedule, store, data, plot, problem, minimize, optim <- graph <- layer
+<- model <- train <- cli.  An #include that runs back fails here, and so does a component this table does not know.
 """
 import re
 import sys
@@ -16,7 +16,8 @@ MAY_USE = {
     "plot": ["base"],
     "problem": ["base"],
     "minimize": ["base"],
-    "optim": ["base", "store"],
+    "dense": ["base"],
+    "optim": ["base", "dense", "store"],
     "graph": ["base", "optim", "schedule"],
     "layer": ["base", "optim", "graph"],
     "model": ["base", "optim", "graph", "layer", "store"],

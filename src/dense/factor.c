@@ -1,0 +1,111 @@
+/* dense/factor.c -- symmetric eigenproblems (divide and conquer) and Cholesky factors, by LAPACKE. */
+#include <math.h>
+#include <omp.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/memory.h"
+#include "dense/dense.h"
+
+#ifndef TIGER_HAVE_LAPACK
+
+tg_status tg_dense_need_lapack(const char *who)
+{
+    return tg_fail(
+        TG_EUNSUPPORTED,
+        "%s needs LAPACK, and this build has none: install liblapacke-dev and libopenblas-openmp-dev, then build "
+        "again with -DTIGER_LAPACK=ON",
+        who);
+}
+
+size_t tg_dense_eigen_bytes(tg_format format, size_t n) { return (void)format, (void)n, 0; }
+
+tg_status tg_dense_eigen(tg_format format, size_t n, void *a, void *w, void *scratch)
+{
+    (void)format, (void)n, (void)a, (void)w, (void)scratch;
+    return tg_dense_need_lapack("an eigenproblem");
+}
+
+tg_status tg_dense_cholesky(tg_format format, size_t n, void *a)
+{
+    (void)format, (void)n, (void)a;
+    return tg_dense_need_lapack("a Cholesky factor");
+}
+
+#else
+#include <lapacke.h>
+
+tg_status tg_dense_need_lapack(const char *who) { return (void)who, TG_OK; }
+
+/* LAPACK's formulas for both vectors and values. */
+static size_t real_work(size_t n) { return 1 + 6 * n + 2 * n * n; }
+static size_t integer_work(size_t n) { return 3 + 5 * n; }
+
+size_t tg_dense_eigen_bytes(tg_format format, size_t n)
+{
+    return tg_round_up(real_work(n) * tg_format_bytes(format), TG_CACHE_LINE) + integer_work(n) * sizeof(lapack_int);
+}
+
+static bool all_finite(tg_format format, const void *a, size_t n)
+{
+    bool finite = true;
+    for (size_t i = 0; i < n * n; i++)
+        finite = finite && isfinite(format == TG_F32 ? (double)((const float *)a)[i] : ((const double *)a)[i]);
+    return finite;
+}
+
+/* LAPACK counts columns first: its upper triangle is our lower one, its column i our row i. */
+static lapack_int eigen(tg_format format, lapack_int n, void *a, void *w, void *scratch)
+{
+    const lapack_int reals = (lapack_int)real_work((size_t)n), integers = (lapack_int)integer_work((size_t)n);
+    lapack_int *iwork =
+        (lapack_int *)(void *)((char *)scratch +
+                               tg_round_up(real_work((size_t)n) * tg_format_bytes(format), TG_CACHE_LINE));
+    return format == TG_F32
+               ? LAPACKE_ssyevd_work(LAPACK_COL_MAJOR, 'V', 'U', n, a, n, w, scratch, reals, iwork, integers)
+               : LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'V', 'U', n, a, n, w, scratch, reals, iwork, integers);
+}
+
+tg_status tg_dense_eigen(tg_format format, size_t n, void *a, void *w, void *scratch)
+{
+    lapack_int info = 0;
+    if (real_work(n) > 0x7fffffff)
+        return tg_fail(TG_EUNSUPPORTED, "an eigenproblem of %zu values is too large for LAPACK's 32-bit sizes", n);
+    if (!all_finite(format, a, n))
+        return tg_fail(TG_EINVAL, "an eigenproblem of %zu values holds NaN or Inf", n);
+#pragma omp parallel num_threads(1)
+    {
+        omp_set_num_threads(1); /* in this region alone: the bits must not depend on the number of threads */
+        info = n == 0 ? 0 : eigen(format, (lapack_int)n, a, w, scratch);
+    }
+    return info == 0 ? TG_OK
+                     : tg_fail(TG_EDIVERGED, "an eigenproblem of %zu values did not converge (%d)", n, (int)info);
+}
+
+static void clear_above(tg_format format, size_t n, void *a)
+{
+    const size_t bytes = tg_format_bytes(format);
+    for (size_t row = 0; row + 1 < n; row++)
+        memset((char *)a + (row * n + row + 1) * bytes, 0, (n - row - 1) * bytes);
+}
+
+tg_status tg_dense_cholesky(tg_format format, size_t n, void *a)
+{
+    lapack_int info = 0;
+    if (n > 0x7fffffff)
+        return tg_fail(TG_EUNSUPPORTED, "a matrix of %zu rows is too large for LAPACK's 32-bit sizes", n);
+    if (!all_finite(format, a, n))
+        return tg_fail(TG_EINVAL, "a matrix of %zu rows to be factored holds NaN or Inf", n);
+#pragma omp parallel num_threads(1)
+    {
+        omp_set_num_threads(1);
+        if (n > 0)
+            info = format == TG_F32 ? LAPACKE_spotrf_work(LAPACK_COL_MAJOR, 'U', (lapack_int)n, a, (lapack_int)n)
+                                    : LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', (lapack_int)n, a, (lapack_int)n);
+    }
+    if (info != 0)
+        return tg_fail(TG_EINVAL, "a matrix of %zu rows is not positive definite (at row %d)", n, (int)info);
+    clear_above(format, n, a);
+    return TG_OK;
+}
+#endif
