@@ -103,6 +103,17 @@ tg_status tg_model_config_set(tg_model_config *config, const char *option, const
     return status;
 }
 
+tg_status tg_model_config_get(const tg_model_config *config, const char *option, double *value)
+{
+    const tg_option_table *table = &config->info->options;
+    const size_t index = tg_option_find(table, option);
+    const struct field *f = index < table->count ? find_field(table->at[index].name) : NULL;
+    if (f == NULL)
+        return tg_fail(TG_ENOTFOUND, "model %s has no option '%.80s'", config->info->name, option);
+    *value = get(config, f->offset, f->kind);
+    return TG_OK;
+}
+
 /* Every field against its option's range; those of sizes must be set when `whole`. */
 static tg_status check_fields(const tg_model_config *config, bool whole)
 {

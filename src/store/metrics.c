@@ -134,6 +134,10 @@ static bool append_field(tg_text *line, const tg_metric *field)
     tg_text_append(line, ":", 1);
     if (field->text != NULL)
         return tg_text_quoted(line, field->text);
+    if (field->json != NULL) {
+        tg_text_append(line, field->json, strlen(field->json));
+        return true;
+    }
     char number[TG_NUMBER_BYTES] = "null";
     if (isfinite(field->value))
         tg_number_print(number, field->value);

@@ -9,12 +9,12 @@
 
 typedef struct tg_metrics tg_metrics;
 
-/* A text when `text` is not NULL, else a number: the shortest text that reads back to the same double; NaN and the
- * infinities are null. */
+/* A text when `text` is not NULL, the JSON value that `json` spells on one line when that is not, else a number: the
+ * shortest text that reads back to the same double; NaN and the infinities are null. */
 typedef struct tg_metric {
     const char *name;
     double value;
-    const char *text;
+    const char *text, *json;
 } tg_metric;
 
 /* A new file, in place of one that is there. */

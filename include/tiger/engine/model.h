@@ -47,6 +47,7 @@ typedef struct tg_model_config {
 tg_status tg_model_config_default(tg_model_config *config, const char *model);
 /* Sets a field by its option's name ("layers"). */
 tg_status tg_model_config_set(tg_model_config *config, const char *option, const char *text);
+tg_status tg_model_config_get(const tg_model_config *config, const char *option, double *value);
 /* Fills in what follows from other fields and checks all of them against each other. */
 tg_status tg_model_config_complete(tg_model_config *config);
 /* config.json of a Hugging Face directory. */

@@ -1,0 +1,136 @@
+/* tiger/engine/race.h -- races: optimizers by settings by seeds on one training, and what their results allow to say. */
+#ifndef TIGER_ENGINE_RACE_H
+#define TIGER_ENGINE_RACE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tiger/engine/train.h"
+#include "tiger/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- statistics ------------------------------------------------------------------------------------------------ */
+
+/* Student's t with `freedom` > 0 degrees: the probability of |t| or more on both sides, and the value with that
+ * probability (0 < p < 1). */
+double tg_student_tails(double t, double freedom);
+double tg_student_quantile(double p, double freedom);
+
+/* A mean and its 95 % interval over independent values, by Student's t; NaN for low and high of fewer than two. */
+typedef struct tg_interval {
+    double mean, low, high;
+} tg_interval;
+tg_interval tg_mean_interval(const double *value, size_t count);
+
+/* The paired t test of a - b (Student 1908): the mean difference with its interval, and p, the probability of a
+ * difference as large where there is none. NaN for p and the interval of fewer than two pairs; p is 1 for pairs that all
+ * are equal, and 0 when they differ by the same amount throughout. */
+typedef struct tg_paired {
+    tg_interval difference;
+    double p;
+} tg_paired;
+tg_paired tg_paired_test(const double *a, const double *b, size_t count);
+
+/* Corrects the p of several tests on one set of data (Holm 1979), in place: each may then be held against 0.05. NaN is
+ * no test. */
+void tg_holm_correct(double *p, size_t count);
+
+/* ---- contenders ---------------------------------------------------------------------------------------------------- */
+
+/* One setting of a contender: what it is run with. */
+typedef struct tg_race_point {
+    tg_setting *setting;     /* of the optimizer, of the training ("batch"), and "schedule" */
+    size_t settings;
+    char *label;             /* of what varies: "lr=0.001 beta2=0.99"; "" when nothing does */
+    double lr;               /* NaN: the rule has none */
+} tg_race_point;
+
+/* "adamw lr=1e-3/3e-3 beta2=0.99": an optimizer, and options with one value or several. */
+typedef struct tg_contender {
+    const tg_rule_info *rule;
+    char *title;             /* the name, and the options that have one value: "adamw beta2=0.99" */
+    tg_race_point *point;    /* every combination of the values */
+    size_t points;
+    bool rates_from_table;   /* no lr was named: its values are those of tg_race_rates */
+} tg_contender;
+
+/* Options may be the optimizer's, those every optimizer has, the training's, and "schedule". Without lr it takes `rates` values of
+ * the option table's search range. TG_EINVAL naming the word that is wrong. */
+tg_status tg_contender_parse(tg_contender *contender, const char *text, size_t rates);
+void tg_contender_fini(tg_contender *contender); /* fine on {0} */
+
+/* `count` learning rates over the search range of the rule's table, evenly on a log scale, of two digits. */
+tg_status tg_race_rates(double *rate, size_t count, const tg_rule_info *rule);
+
+/* ---- the race ------------------------------------------------------------------------------------------------------- */
+
+typedef struct tg_race_config {
+    const tg_train_config *train; /* what all runs share; out, resume, optimizer and setting are not used */
+    const tg_contender *contender;
+    size_t contenders;
+    size_t seeds;                 /* train's seed and those behind it: the same data and first weights for every contender */
+    const char *out;              /* directory: OUT/runs/NAME/metrics.jsonl for each run, which a later race takes up */
+} tg_race_config;
+
+typedef enum tg_race_outcome { TG_RACE_OPEN, TG_RACE_FINISHED, TG_RACE_DIVERGED } tg_race_outcome;
+
+/* One run. Arrays of `evaluations`: the updates made, the validation loss, the seconds that the updates alone took. */
+typedef struct tg_race_run {
+    size_t contender, point;
+    uint64_t seed;
+    char *name;                   /* "adamw_lr=0.001_seed=1": of its directory */
+    tg_race_outcome outcome;
+    double *update, *loss, *seconds;
+    size_t evaluations, room;
+    double final_loss;            /* of the last evaluation; NaN unless finished */
+    double update_seconds;        /* of one update, in the mean */
+    double state_bytes;           /* of the optimizer: states, gradients it keeps, bookkeeping */
+    double bytes_per_parameter;   /* weights + states + gradients */
+    double parameters;
+} tg_race_run;
+
+typedef struct tg_race {
+    const tg_race_config *config; /* the caller's */
+    tg_race_run *run;             /* ordered by contender, point, seed */
+    size_t runs;
+} tg_race;
+
+/* All runs, with the results of those that were made by an earlier race in `out`, which is made when it does not exist.
+ * TG_EINVAL when that race had other settings. */
+tg_status tg_race_open(tg_race *race, const tg_race_config *config);
+/* Makes run `index` from its beginning, in this process, and writes down what comes of it. That it diverges is a result;
+ * stopped by tg_train_stop it stays open. */
+tg_status tg_race_make(const tg_race *race, size_t index);
+/* Reads what another process made of run `index`. */
+tg_status tg_race_read(tg_race *race, size_t index);
+void tg_race_close(tg_race *race); /* fine on {0} */
+
+/* ---- what it says ---------------------------------------------------------------------------------------------------- */
+
+/* A contender at the point with the least mean final loss, of those at which every seed finished. */
+typedef struct tg_race_row {
+    size_t contender, point;      /* point == SIZE_MAX: no point has all its seeds */
+    size_t diverged, points;      /* runs that did; points tried */
+    bool at_edge;                 /* its lr is the least or the largest that was tried, of several */
+    tg_interval loss;             /* final, over the seeds */
+    tg_interval updates_to_target, seconds_to_target; /* mean NaN unless every seed reached it */
+    double update_seconds, state_bytes, bytes_per_parameter;
+    tg_paired against_best;       /* its final losses less those of the best row; p is Holm's */
+} tg_race_row;
+
+/* rows (contenders), the best first. `target`: a validation loss; NaN: that of the best point of contender 0. Its value is
+ * given back. Heap: release with tg_race_rows_free. */
+tg_status tg_race_judge(tg_race_row **row, double *target, const tg_race *race);
+void tg_race_rows_free(tg_race_row *row);
+
+/* Everything as JSON: settings, runs with their evaluations, rows. Whole, or none and an error. */
+tg_status tg_race_write(const tg_race *race, const tg_race_row *row, double target, const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,160 @@
+/* race/judge.c -- the best point of every contender, when it reached the target, and which differences are real. */
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/fail.h"
+#include "base/memory.h"
+#include "tiger/engine/race.h"
+
+/* The runs of a point: `seeds` of them, one behind the other. */
+static const tg_race_run *runs_of(const tg_race *race, size_t contender, size_t point)
+{
+    size_t before = 0;
+    for (size_t c = 0; c < contender; c++)
+        before += race->config->contender[c].points;
+    return &race->run[(before + point) * race->config->seeds];
+}
+
+/* The point's mean final loss; NaN unless every seed finished. */
+static double point_loss(const tg_race *race, size_t contender, size_t point)
+{
+    const tg_race_run *run = runs_of(race, contender, point);
+    double sum = 0;
+    for (size_t s = 0; s < race->config->seeds; s++)
+        sum += run[s].final_loss;
+    return sum / (double)race->config->seeds;
+}
+
+static size_t best_point(const tg_race *race, size_t contender)
+{
+    size_t best = SIZE_MAX;
+    double least = INFINITY;
+    for (size_t p = 0; p < race->config->contender[contender].points; p++) {
+        const double loss = point_loss(race, contender, p);
+        if (loss < least) {
+            least = loss;
+            best = p;
+        }
+    }
+    return best;
+}
+
+/* Where the losses first come down to the target, on a straight line between two evaluations; NaN: nowhere. */
+static double reached_at(const tg_race_run *run, const double *axis, double target)
+{
+    for (size_t i = 0; i < run->evaluations; i++) {
+        if (!(run->loss[i] <= target))
+            continue;
+        if (i == 0 || !isfinite(run->loss[i - 1]))
+            return axis[i];
+        const double share = (run->loss[i - 1] - target) / (run->loss[i - 1] - run->loss[i]);
+        return axis[i - 1] + share * (axis[i] - axis[i - 1]);
+    }
+    return NAN;
+}
+
+/* The best lr has no neighbour on one side, among those that were tried with other settings the same or not. */
+static bool at_edge(const tg_contender *c, size_t point)
+{
+    bool lower = false, higher = false;
+    for (size_t p = 0; p < c->points; p++) {
+        lower = lower || c->point[p].lr < c->point[point].lr;
+        higher = higher || c->point[p].lr > c->point[point].lr;
+    }
+    return (lower || higher) && !(lower && higher);
+}
+
+static void count_outcomes(tg_race_row *row, const tg_race *race)
+{
+    const size_t points = race->config->contender[row->contender].points;
+    row->points = points;
+    for (size_t p = 0; p < points; p++)
+        for (size_t s = 0; s < race->config->seeds; s++)
+            row->diverged += runs_of(race, row->contender, p)[s].outcome == TG_RACE_DIVERGED;
+}
+
+/* values (3 * seeds): room. */
+static void fill_row(tg_race_row *row, const tg_race *race, double target, double *values)
+{
+    const size_t seeds = race->config->seeds;
+    const tg_interval nothing = {NAN, NAN, NAN};
+    row->loss = row->updates_to_target = row->seconds_to_target = nothing;
+    row->update_seconds = row->state_bytes = row->bytes_per_parameter = NAN;
+    if (row->point == SIZE_MAX)
+        return;
+    const tg_race_run *run = runs_of(race, row->contender, row->point);
+    double *updates = values + seeds, *seconds = values + 2 * seeds, sum = 0;
+    for (size_t s = 0; s < seeds; s++) {
+        values[s] = run[s].final_loss;
+        updates[s] = reached_at(&run[s], run[s].update, target);
+        seconds[s] = reached_at(&run[s], run[s].seconds, target);
+        sum += run[s].update_seconds;
+    }
+    row->loss = tg_mean_interval(values, seeds);
+    row->updates_to_target = tg_mean_interval(updates, seeds);
+    row->seconds_to_target = tg_mean_interval(seconds, seeds);
+    row->update_seconds = sum / (double)seeds;
+    row->state_bytes = run[0].state_bytes;
+    row->bytes_per_parameter = run[0].bytes_per_parameter;
+    row->at_edge = at_edge(&race->config->contender[row->contender], row->point);
+}
+
+/* Rows without a result stand last. */
+static int compare_rows(const void *a, const void *b)
+{
+    const tg_race_row *x = a, *y = b;
+    const double u = x->loss.mean, v = y->loss.mean;
+    if (isnan(u) || isnan(v))
+        return isnan(u) - isnan(v) != 0 ? isnan(u) - isnan(v) : (x->contender > y->contender) - (x->contender < y->contender);
+    return u != v ? (u > v) - (u < v) : (x->contender > y->contender) - (x->contender < y->contender);
+}
+
+/* Every row against the first, by seeds. values (2 * seeds) and p (contenders): room. */
+static void compare_with_best(tg_race_row *row, const tg_race *race, double *values, double *p)
+{
+    const size_t seeds = race->config->seeds, count = race->config->contenders;
+    for (size_t r = 0; r < count; r++) {
+        row[r].against_best = (tg_paired){{NAN, NAN, NAN}, NAN};
+        if (r > 0 && row[r].point != SIZE_MAX && row[0].point != SIZE_MAX) {
+            const tg_race_run *mine = runs_of(race, row[r].contender, row[r].point);
+            const tg_race_run *best = runs_of(race, row[0].contender, row[0].point);
+            for (size_t s = 0; s < seeds; s++) {
+                values[s] = mine[s].final_loss;
+                values[seeds + s] = best[s].final_loss;
+            }
+            row[r].against_best = tg_paired_test(values, values + seeds, seeds);
+        }
+        p[r] = row[r].against_best.p;
+    }
+    tg_holm_correct(p, count);
+    for (size_t r = 0; r < count; r++)
+        row[r].against_best.p = p[r];
+}
+
+tg_status tg_race_judge(tg_race_row **out, double *target, const tg_race *race)
+{
+    const size_t count = race->config->contenders, seeds = race->config->seeds;
+    tg_race_row *row = tg_heap_alloc(count, sizeof *row);
+    double *values = tg_heap_alloc(3 * seeds + count, sizeof *values);
+    if (row == NULL || values == NULL) {
+        tg_heap_free(row);
+        tg_heap_free(values);
+        return tg_no_memory("the table of a race", count * sizeof *row);
+    }
+    for (size_t c = 0; c < count; c++)
+        row[c] = (tg_race_row){.contender = c, .point = best_point(race, c)};
+    if (isnan(*target) && row[0].point != SIZE_MAX)
+        *target = point_loss(race, 0, row[0].point);
+    for (size_t c = 0; c < count; c++) {
+        count_outcomes(&row[c], race);
+        fill_row(&row[c], race, *target, values);
+    }
+    qsort(row, count, sizeof *row, compare_rows);
+    compare_with_best(row, race, values, values + 3 * seeds);
+    tg_heap_free(values);
+    *out = row;
+    return TG_OK;
+}
+
+void tg_race_rows_free(tg_race_row *row) { tg_heap_free(row); }

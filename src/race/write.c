@@ -1,0 +1,89 @@
+/* race/write.c -- a race as JSON: {"target", "rows": [...], "runs": [...]}. */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "race/race.h"
+
+static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+
+static json_t *numbers(const double *value, size_t count)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(array, number(value[i]));
+    return array;
+}
+
+static json_t *interval(tg_interval v)
+{
+    return json_pack("{s:o, s:o, s:o}", "mean", number(v.mean), "low", number(v.low), "high", number(v.high));
+}
+
+static json_t *row_object(const tg_race_row *row, const tg_race *race)
+{
+    const tg_contender *c = &race->config->contender[row->contender];
+    json_t *object = json_object();
+    json_object_set_new(object, "optimizer", json_string(c->rule->name));
+    json_object_set_new(object, "contender", json_string(c->title));
+    json_object_set_new(object, "best", row->point == SIZE_MAX ? json_null() : json_string(c->point[row->point].label));
+    json_object_set_new(object, "at_edge", json_boolean(row->at_edge));
+    json_object_set_new(object, "diverged", json_integer((json_int_t)row->diverged));
+    json_object_set_new(object, "points", json_integer((json_int_t)row->points));
+    json_object_set_new(object, "final_loss", interval(row->loss));
+    json_object_set_new(object, "updates_to_target", interval(row->updates_to_target));
+    json_object_set_new(object, "seconds_to_target", interval(row->seconds_to_target));
+    json_object_set_new(object, "update_seconds", number(row->update_seconds));
+    json_object_set_new(object, "state_bytes", number(row->state_bytes));
+    json_object_set_new(object, "bytes_per_parameter", number(row->bytes_per_parameter));
+    json_object_set_new(object, "against_best", interval(row->against_best.difference));
+    json_object_set_new(object, "p_holm", number(row->against_best.p));
+    return object;
+}
+
+static tg_status run_object(json_t **out, const tg_race_run *run, const tg_race *race)
+{
+    static const char *const outcome[] = {"open", "finished", "diverged"};
+    char *settings = NULL;
+    const tg_status status = tg_race_settings(&settings, race->config, run);
+    if (status != TG_OK)
+        return status;
+    json_t *object = json_object();
+    json_object_set_new(object, "name", json_string(run->name));
+    json_object_set_new(object, "seed", json_integer((json_int_t)run->seed));
+    json_object_set_new(object, "settings", json_loads(settings, 0, NULL));
+    json_object_set_new(object, "outcome", json_string(outcome[run->outcome]));
+    json_object_set_new(object, "final_loss", number(run->final_loss));
+    json_object_set_new(object, "update_seconds", number(run->update_seconds));
+    json_object_set_new(object, "update", numbers(run->update, run->evaluations));
+    json_object_set_new(object, "validation_loss", numbers(run->loss, run->evaluations));
+    json_object_set_new(object, "seconds", numbers(run->seconds, run->evaluations));
+    tg_heap_free(settings);
+    *out = object;
+    return TG_OK;
+}
+
+tg_status tg_race_write(const tg_race *race, const tg_race_row *row, double target, const char *path)
+{
+    json_t *rows = json_array(), *runs = json_array();
+    tg_status status = TG_OK;
+    for (size_t c = 0; c < race->config->contenders; c++)
+        json_array_append_new(rows, row_object(&row[c], race));
+    for (size_t i = 0; i < race->runs && status == TG_OK; i++) {
+        json_t *run = NULL;
+        status = run_object(&run, &race->run[i], race);
+        if (status == TG_OK)
+            json_array_append_new(runs, run);
+    }
+    json_t *object = json_pack("{s:o, s:o*, s:o*}", "target", number(target), "rows", rows, "runs", runs);
+    char *text = object == NULL || status != TG_OK ? NULL : json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    if (status == TG_OK)
+        status = text == NULL ? tg_no_memory("a race's results", 0) : tg_file_write_whole(path, text, strlen(text));
+    free(text);
+    json_decref(object);
+    return status;
+}
