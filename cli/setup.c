@@ -29,8 +29,7 @@ static const cli_text training_texts[] = {
      "schedules)"},
 };
 
-/* What --model says, or what --init holds; *read when the latter. */
-static int choose_model(const tg_model_info **model, const cli_args *args)
+int cli_setup_choose_model(const tg_model_info **model, const cli_args *args)
 {
     const char *init = cli_peek(args, "init", NULL), *name = cli_peek(args, "model", NULL);
     if (init == NULL)
@@ -61,7 +60,7 @@ int cli_setup_arrange_chosen(cli_args *args)
     const tg_model_info *model = NULL;
     int status = cli_choose_rule(&rule, args, cli_peek(args, "optimizer", training_texts[0].initial));
     if (status == CLI_OK)
-        status = choose_model(&model, args);
+        status = cli_setup_choose_model(&model, args);
     if (status != CLI_OK)
         return status;
     snprintf(args->title[0], sizeof args->title[0], "Model %s", model->name);
@@ -110,7 +109,10 @@ int cli_setup_model(tg_model_config *model, const cli_args *args)
 
 static int setup_settings(tg_train_config *config, const cli_args *args)
 {
-    const tg_rule_info *rule = tg_rule_find(cli_text_of(args, "optimizer"));
+    const char *optimizer = cli_text_of(args, "optimizer");
+    if (optimizer == NULL) /* the command has no such flag */
+        return CLI_OK;
+    const tg_rule_info *rule = tg_rule_find(optimizer);
     tg_setting *setting = calloc(args->given_count + 1, sizeof *setting);
     if (setting == NULL) {
         cli_usage(args, "no memory for the settings");

@@ -24,6 +24,9 @@ int cli_setup_arrange(cli_args *args);
 /* The last three. */
 int cli_setup_arrange_chosen(cli_args *args);
 
+/* The model that --model names, or --init holds. */
+int cli_setup_choose_model(const tg_model_info **model, const cli_args *args);
+
 /* Fills *config from the flags that the command has. Its settings are heap: release with cli_setup_fini in any case. */
 int cli_setup(tg_train_config *config, const cli_args *args);
 void cli_setup_fini(tg_train_config *config);

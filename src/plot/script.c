@@ -73,6 +73,13 @@ static bool append_data(tg_text *script, const tg_plot *plot, size_t index)
         append_number(script, seen ? curve->x[i] : NAN);
         append(script, " ");
         append_number(script, seen ? curve->y[i] : NAN);
+        if (curve->low != NULL) {
+            const bool banded = seen && shows(curve->low[i], plot->y_log) && shows(curve->high[i], plot->y_log);
+            append(script, " ");
+            append_number(script, banded ? curve->low[i] : NAN);
+            append(script, " ");
+            append_number(script, banded ? curve->high[i] : NAN);
+        }
         append(script, "\n");
         any = any || seen;
     }
@@ -149,29 +156,40 @@ static void append_axes(tg_text *script, const tg_plot *plot)
 /* What stands behind "with" for a curve; lines of paths are solid, for dashes that turn are not seen as such. */
 static void append_style(tg_text *script, const tg_curve *curve, size_t index)
 {
-    const size_t apart = curve->count / MARKS_ON_PATH + 1;
+    const size_t apart = curve->count / MARKS_ON_PATH + 1, type = index % LINES + 1;
     switch (curve->style) {
     case TG_CURVE_LINE:
-        append(script, "lines lw 2 ");
+        tg_text_format(script, "lines lt %zu lw 2 ", type);
         break;
     case TG_CURVE_POINTS:
-        append(script, "linespoints lw 2 ps 0.8 ");
+        tg_text_format(script, "linespoints lt %zu lw 2 ps 0.8 ", type);
         break;
     case TG_CURVE_PATH:
-        tg_text_format(script, "linespoints lt %zu dt solid lw 2 ps 0.9 pi %zu ", index % LINES + 1, apart);
+        tg_text_format(script, "linespoints lt %zu dt solid lw 2 ps 0.9 pi %zu ", type, apart);
         break;
     case TG_CURVE_DOTS:
         append(script, "points lc rgb '#000000' lw 2 ps 1.8 pt 3 ");
         break;
     case TG_CURVE_STEPS:
-        append(script, "histeps lw 2 ");
+        tg_text_format(script, "histeps lt %zu lw 2 ", type);
         break;
     }
 }
 
-static void append_curves(tg_text *script, const tg_plot *plot)
+/* Behind all curves; a terminal of characters would fill them up. */
+static void append_bands(tg_text *script, const tg_plot *plot)
+{
+    for (size_t i = 0; i < plot->curves; i++)
+        if (plot->curve[i].low != NULL)
+            tg_text_format(script, "$curve%zu using 1:3:4 with filledcurves fs transparent solid 0.18 noborder lc rgb '%s' notitle, ",
+                           i, colour[i % COLOURS]);
+}
+
+static void append_curves(tg_text *script, const tg_plot *plot, bool bands)
 {
     append(script, "plot ");
+    if (bands)
+        append_bands(script, plot);
     if (plot->surface != NULL)
         tg_text_format(script, "$contour using 1:2 with lines lc rgb '#b0b0b0' lw 1 dt solid notitle%s",
                        plot->curves > 0 ? ", " : "");
@@ -202,7 +220,7 @@ tg_status tg_plot_script(tg_text *script, const tg_plot *plot, const char *termi
             append_mark(script, &plot->mark[i], i);
     for (size_t i = 0; i < plot->curves; i++)
         any = append_data(script, plot, i) || any;
-    append_curves(script, plot);
+    append_curves(script, plot, strncmp(terminal, "dumb", 4) != 0);
     if (script->failed)
         return tg_no_memory("a plot", script->room);
     return any ? TG_OK : tg_fail(TG_EINVAL, "there is nothing to plot: no curve has a point that could be drawn");

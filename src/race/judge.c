@@ -40,18 +40,39 @@ static size_t best_point(const tg_race *race, size_t contender)
     return best;
 }
 
-/* Where the losses first come down to the target, on a straight line between two evaluations; NaN: nowhere. */
-static double reached_at(const tg_race_run *run, const double *axis, double target)
+/* Means over the seeds at evaluation `i`. */
+static double mean_at(const tg_race_run *run, size_t seeds, size_t i, double *update, double *seconds)
 {
-    for (size_t i = 0; i < run->evaluations; i++) {
-        if (!(run->loss[i] <= target))
-            continue;
-        if (i == 0 || !isfinite(run->loss[i - 1]))
-            return axis[i];
-        const double share = (run->loss[i - 1] - target) / (run->loss[i - 1] - run->loss[i]);
-        return axis[i - 1] + share * (axis[i] - axis[i - 1]);
+    double loss = 0, spent = 0;
+    for (size_t s = 0; s < seeds; s++) {
+        loss += run[s].loss[i];
+        spent += run[s].seconds[i];
     }
-    return NAN;
+    *update = run[0].update[i];
+    *seconds = spent / (double)seeds;
+    return loss / (double)seeds;
+}
+
+/* Where the mean loss first comes down to the target, on a straight line between two evaluations. */
+static void find_target(tg_race_row *row, const tg_race_run *run, size_t seeds, double target)
+{
+    double loss = NAN, update = 0, seconds = 0;
+    size_t count = run[0].evaluations;
+    for (size_t s = 1; s < seeds; s++)
+        count = run[s].evaluations < count ? run[s].evaluations : count;
+    for (size_t i = 0; i < count; i++) {
+        double u, t;
+        const double now = mean_at(run, seeds, i, &u, &t);
+        if (now <= target) {
+            const double share = loss > now ? (loss - target) / (loss - now) : 1;
+            row->updates_to_target = update + share * (u - update);
+            row->seconds_to_target = seconds + share * (t - seconds);
+            return;
+        }
+        loss = now;
+        update = u;
+        seconds = t;
+    }
 }
 
 /* The best lr has no neighbour on one side, among those that were tried with other settings the same or not. */
@@ -74,26 +95,23 @@ static void count_outcomes(tg_race_row *row, const tg_race *race)
             row->diverged += runs_of(race, row->contender, p)[s].outcome == TG_RACE_DIVERGED;
 }
 
-/* values (3 * seeds): room. */
+/* values (seeds): room. */
 static void fill_row(tg_race_row *row, const tg_race *race, double target, double *values)
 {
     const size_t seeds = race->config->seeds;
-    const tg_interval nothing = {NAN, NAN, NAN};
-    row->loss = row->updates_to_target = row->seconds_to_target = nothing;
+    row->loss = (tg_interval){NAN, NAN, NAN};
+    row->updates_to_target = row->seconds_to_target = NAN;
     row->update_seconds = row->state_bytes = row->bytes_per_parameter = NAN;
     if (row->point == SIZE_MAX)
         return;
     const tg_race_run *run = runs_of(race, row->contender, row->point);
-    double *updates = values + seeds, *seconds = values + 2 * seeds, sum = 0;
+    double sum = 0;
     for (size_t s = 0; s < seeds; s++) {
         values[s] = run[s].final_loss;
-        updates[s] = reached_at(&run[s], run[s].update, target);
-        seconds[s] = reached_at(&run[s], run[s].seconds, target);
         sum += run[s].update_seconds;
     }
     row->loss = tg_mean_interval(values, seeds);
-    row->updates_to_target = tg_mean_interval(updates, seeds);
-    row->seconds_to_target = tg_mean_interval(seconds, seeds);
+    find_target(row, run, seeds, target);
     row->update_seconds = sum / (double)seeds;
     row->state_bytes = run[0].state_bytes;
     row->bytes_per_parameter = run[0].bytes_per_parameter;
@@ -136,7 +154,7 @@ tg_status tg_race_judge(tg_race_row **out, double *target, const tg_race *race)
 {
     const size_t count = race->config->contenders, seeds = race->config->seeds;
     tg_race_row *row = tg_heap_alloc(count, sizeof *row);
-    double *values = tg_heap_alloc(3 * seeds + count, sizeof *values);
+    double *values = tg_heap_alloc(2 * seeds + count, sizeof *values);
     if (row == NULL || values == NULL) {
         tg_heap_free(row);
         tg_heap_free(values);
@@ -151,7 +169,7 @@ tg_status tg_race_judge(tg_race_row **out, double *target, const tg_race *race)
         fill_row(&row[c], race, *target, values);
     }
     qsort(row, count, sizeof *row, compare_rows);
-    compare_with_best(row, race, values, values + 3 * seeds);
+    compare_with_best(row, race, values, values + 2 * seeds);
     tg_heap_free(values);
     *out = row;
     return TG_OK;

@@ -35,8 +35,8 @@ static json_t *row_object(const tg_race_row *row, const tg_race *race)
     json_object_set_new(object, "diverged", json_integer((json_int_t)row->diverged));
     json_object_set_new(object, "points", json_integer((json_int_t)row->points));
     json_object_set_new(object, "final_loss", interval(row->loss));
-    json_object_set_new(object, "updates_to_target", interval(row->updates_to_target));
-    json_object_set_new(object, "seconds_to_target", interval(row->seconds_to_target));
+    json_object_set_new(object, "updates_to_target", number(row->updates_to_target));
+    json_object_set_new(object, "seconds_to_target", number(row->seconds_to_target));
     json_object_set_new(object, "update_seconds", number(row->update_seconds));
     json_object_set_new(object, "state_bytes", number(row->state_bytes));
     json_object_set_new(object, "bytes_per_parameter", number(row->bytes_per_parameter));

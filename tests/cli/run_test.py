@@ -553,6 +553,93 @@ class LearningRateRange(Case):
         self.assertFalse((self.at / "range").exists())
 
 
+class Race(Case):
+    RUN = ["--data", "text.txt", "--out", "race", "--layers", "1", "--heads", "2", "--width", "16", "--context", "12",
+           "--batch", "2", "--updates", "24", "--eval-every", "8", "--eval-batches", "2"]
+    FIELD = ["adamw lr=1e-3/1e-2", "signum lr=1e-3"]
+
+    def results(self):
+        results = json.loads((self.at / "race/race.json").read_text())
+        for run in results["runs"]:
+            run["update_seconds"] = run["seconds"] = None
+        for row in results["rows"]:
+            row["update_seconds"] = row["seconds_to_target"] = None
+        return results
+
+    def test_table_and_files(self):
+        done = self.tiger("race", *self.FIELD, *self.RUN, "--seeds", "2", "--jobs", "2")
+        results = self.results()
+        self.assertEqual(len(results["runs"]), 6)
+        self.assertEqual(len(results["rows"]), 2)
+        best = results["rows"][0]
+        self.assertEqual(best["contender"], "adamw")
+        self.assertEqual(best["best"], "lr=1e-2")
+        finals = [r["final_loss"] for r in results["runs"] if r["settings"]["optimizer"] == {"optimizer": "adamw", "lr": "1e-2"}]
+        self.assertAlmostEqual(best["final_loss"]["mean"], sum(finals) / 2, places=8)
+        self.assertIn(f"{best['final_loss']['mean']:.4f} +- ", done.stdout)
+        self.assertIn("paired t test", done.stdout)
+        self.assertIn("the true best may lie beyond", done.stdout)
+        for run in results["runs"]:
+            self.assertEqual(run["outcome"], "finished")
+            self.assertEqual(run["update"], [8, 16, 24])
+            self.assertEqual(run["settings"]["training"]["updates"], 24)
+        for picture in ("curves.png", "rates.png"):
+            self.assertTrue((self.at / "race" / picture).read_bytes().startswith(b"\x89PNG"))
+
+    def test_a_run_is_the_training_it_says_it_is(self):
+        self.tiger("race", "adamw lr=1e-2", *self.RUN, "--seeds", "1", "--seed", "3")
+        train = ["--lr" if a == "race" else a for a in self.RUN]
+        train[train.index("--lr")] = "alone"
+        self.tiger("train", *train, "--optimizer", "adamw", "--lr", "1e-2", "--seed", "3", "--threads", "1")
+        alone = [json.loads(line) for line in (self.at / "alone/metrics.jsonl").read_text().splitlines()]
+        losses = [line["validation_loss"] for line in alone if "validation_loss" in line]
+        self.assertEqual([round(v, 8) for v in losses], [round(v, 8) for v in self.results()["runs"][0]["validation_loss"]])
+
+    def test_killed_and_made_again(self):
+        self.tiger("race", *self.FIELD, *self.RUN, "--seeds", "2", "--out", "whole")
+        (self.at / "whole").rename(self.at / "race")
+        whole = self.results()
+        shutil.rmtree(self.at / "race")
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            process = subprocess.Popen([TIGER, "race", *self.FIELD, *self.RUN, "--seeds", "2", "--jobs", "1"], cwd=self.at,
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for line in process.stdout:
+                if "seed" in line and "left" in line:
+                    break
+            process.send_signal(number)
+            process.communicate()
+            self.assertNotEqual(process.returncode, 0)
+        done = self.tiger("race", *self.FIELD, *self.RUN, "--seeds", "2")
+        self.assertRegex(done.stdout, "; [1-6] are there already")
+        self.assertEqual(self.results(), whole)
+
+    def test_other_settings_are_refused(self):
+        self.tiger("race", "adamw lr=1e-2", *self.RUN, "--seeds", "1")
+        before = (self.at / "race/race.json").read_bytes()
+        done = self.tiger("race", "adamw lr=1e-2", *self.RUN, "--seeds", "1", "--batch", "3", status=1)
+        self.assertIn("made with batch 2, now it is 3", done.stderr)
+        self.assertEqual(done.stderr.count("\n"), 1)
+        self.assertEqual((self.at / "race/race.json").read_bytes(), before)
+        more = self.tiger("race", "adamw lr=1e-2", "sgd lr=0.1", *self.RUN, "--seeds", "2")
+        self.assertIn("4 runs of 24 updates", more.stdout)
+        self.assertIn("1 are there already", more.stdout)
+
+    def test_divergence_is_a_result_and_failure_is_not(self):
+        done = self.tiger("race", "sgd lr=1e30", "adamw lr=1e-2", *self.RUN, "--seeds", "2")
+        self.assertIn("sgd lr=1e30: 2 of 2 runs diverged", done.stdout)
+        failed = self.tiger("race", "sgd lr=0.1 clip_norm=1 gradients=released accumulate=2", *self.RUN, "--out", "bad",
+                            "--seeds", "1", status=1)
+        self.assertEqual(failed.stderr.count("\n"), 1, failed.stderr)
+        self.assertIn("tiger race: sgd", failed.stderr)
+
+    def test_usage(self):
+        for arguments, words in ((["adamw"], "--data FILE is missing"), (["adamw", "--data", "text.txt"], "--out DIR"),
+                                 (["--data", "text.txt"], "CONTENDER")):
+            self.assertIn(words, self.tiger("race", *arguments, status=2).stderr)
+        self.assertIn("no optimizer 'adamx'", self.tiger("race", "adamx", *self.RUN, status=1).stderr)
+        self.assertIn("two contenders", self.tiger("race", "adamw lr=1/2", "adamw lr=3/4", *self.RUN, status=1).stderr)
+
+
 class Pipes(Case):
     def test_closed_pipe_is_silent(self):
         read, write = os.pipe()

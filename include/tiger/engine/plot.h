@@ -31,6 +31,7 @@ typedef struct tg_curve {
     const double *x, *y;
     size_t count;
     tg_curve_style style;
+    const double *low, *high; /* a band behind the curve, where both are finite; NULL: none. Not drawn with characters */
 } tg_curve;
 
 /* A vertical line. */

@@ -117,7 +117,7 @@ typedef struct tg_race_row {
     size_t diverged, points;      /* runs that did; points tried */
     bool at_edge;                 /* its lr is the least or the largest that was tried, of several */
     tg_interval loss;             /* final, over the seeds */
-    tg_interval updates_to_target, seconds_to_target; /* mean NaN unless every seed reached it */
+    double updates_to_target, seconds_to_target; /* of the mean of the seeds' losses; NaN: it stays above */
     double update_seconds, state_bytes, bytes_per_parameter;
     tg_paired against_best;       /* its final losses less those of the best row; p is Holm's */
 } tg_race_row;

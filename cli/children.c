@@ -1,0 +1,115 @@
+/* children.c -- work in child processes, a few at a time.
+ *
+ * A child is a copy of this process: it may use OpenMP as long as this process never has. It dies with its parent. */
+#include "children.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+typedef struct child {
+    pid_t pid; /* 0: no child */
+    size_t index;
+} child;
+
+typedef struct nursery {
+    const cli_children *plan;
+    child *at; /* (jobs) */
+    size_t alive, next;
+    bool ending;
+} nursery;
+
+static void work(const cli_children *plan, size_t index, pid_t parent)
+{
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    if (getppid() != parent)
+        _exit(1);
+    const int status = plan->work(plan->ctx, index);
+    fflush(stderr);
+    _exit(status);
+}
+
+/* False when there is no child to be had. */
+static bool begin(nursery *n, size_t index)
+{
+    const pid_t parent = getpid();
+    fflush(NULL); /* or the child would write it once more */
+    const pid_t pid = fork();
+    if (pid == 0)
+        work(n->plan, index, parent);
+    if (pid < 0)
+        return false;
+    for (size_t i = 0;; i++)
+        if (n->at[i].pid == 0) {
+            n->at[i] = (child){pid, index};
+            break;
+        }
+    n->alive++;
+    return true;
+}
+
+static void end_all(nursery *n)
+{
+    for (size_t i = 0; i < n->plan->jobs && !n->ending; i++)
+        if (n->at[i].pid != 0)
+            kill(n->at[i].pid, SIGTERM);
+    n->ending = true;
+}
+
+/* Children that have ended since the last time. */
+static void collect(nursery *n)
+{
+    for (size_t i = 0; i < n->plan->jobs; i++) {
+        int state;
+        if (n->at[i].pid == 0 || waitpid(n->at[i].pid, &state, WNOHANG) != n->at[i].pid)
+            continue;
+        n->at[i].pid = 0;
+        n->alive--;
+        const int status = WIFEXITED(state) ? WEXITSTATUS(state) : WIFSIGNALED(state) ? -WTERMSIG(state) : -1;
+        if (!n->plan->ended(n->plan->ctx, n->at[i].index, status))
+            end_all(n);
+    }
+}
+
+/* Begins what there is room for; true when something was begun, or passed over. */
+static bool fill(nursery *n)
+{
+    const size_t before = n->next;
+    while (!n->ending && n->alive < n->plan->jobs && n->next < n->plan->count) {
+        if (n->plan->wanted(n->plan->ctx, n->next) && !begin(n, n->next)) {
+            if (n->alive == 0) { /* nobody's end will help */
+                perror("tiger: cannot begin a process");
+                n->ending = true;
+            }
+            break;
+        }
+        n->next++;
+    }
+    return n->next != before;
+}
+
+bool cli_children_run(const cli_children *plan)
+{
+    nursery n = {.plan = plan, .at = calloc(plan->jobs, sizeof *n.at)};
+    if (n.at == NULL)
+        return false;
+    while (fill(&n) || n.alive > 0) {
+        collect(&n);
+        if (n.alive > 0 && plan->stopped(plan->ctx))
+            end_all(&n);
+        if (n.alive > 0)
+            nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
+    }
+    free(n.at);
+    return n.next == plan->count && !n.ending;
+}

@@ -1,0 +1,313 @@
+/* race.c -- tiger race: optimizers by learning rates by seeds on one training, in processes side by side. */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "args.h"
+#include "children.h"
+#include "human.h"
+#include "race_report.h"
+#include "setup.h"
+#include "tiger/engine/race.h"
+
+#define SEEDS 3
+#define RATES 5
+#define UPDATES 500
+#define EVALUATIONS 20
+
+static const cli_text texts[] = {
+    CLI_TEXT_DATA,
+    {"out", "DIR", NULL, "where the results go, a file for each run; a race that was stopped goes on from there"},
+    CLI_TEXT_MODEL, CLI_TEXT_INIT, CLI_TEXT_TOKENIZER,
+    {"schedule", "TEXT", "warmup:100 > cosine:min=0.1", "the course of the learning rate (see: tiger list schedules)"},
+};
+
+static const tg_option options[] = {
+    {.name = "seeds", .kind = TG_INTEGER, .value = SEEDS, .least = 1, .most = 1000,
+     .help = "runs of every setting, with --seed and the seeds behind it"},
+    {.name = "rates", .kind = TG_INTEGER, .value = RATES, .least = 1, .most = 100,
+     .help = "learning rates for a contender that names none, over its search range"},
+    {.name = "target", .kind = TG_REAL, .value = 0, .least = -INFINITY, .most = INFINITY,
+     .help = "validation loss to reach; left out: what the first contender comes to"},
+    {.name = "jobs", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 4096,
+     .help = "runs at a time; 0: as many as there are cores for"},
+    CLI_OPTION_VOCAB,
+};
+#define OWN (sizeof options / sizeof *options)
+_Static_assert(OWN < CLI_OWN_OPTIONS, "room for the training's options");
+
+/* The options of a training that a race has too. */
+static const size_t shared[] = {TG_TRAIN_UPDATES,   TG_TRAIN_BATCH,        TG_TRAIN_ACCUMULATE, TG_TRAIN_PRECISION,
+                                TG_TRAIN_RECOMPUTE, TG_TRAIN_VALIDATION,   TG_TRAIN_SEED,       TG_TRAIN_THREADS,
+                                TG_TRAIN_EVAL_EVERY, TG_TRAIN_EVAL_BATCHES, TG_TRAIN_FORMAT};
+#define SHARED (sizeof shared / sizeof *shared)
+
+static tg_option *shared_option(cli_args *args, size_t option)
+{
+    for (size_t i = 0; i < SHARED; i++)
+        if (shared[i] == option)
+            return &args->option[OWN + i];
+    return NULL;
+}
+
+static int arrange(cli_args *args)
+{
+    const tg_model_info *model = NULL;
+    memcpy(args->option, options, sizeof options);
+    for (size_t i = 0; i < SHARED; i++)
+        args->option[OWN + i] = tg_train_options()->at[shared[i]];
+    shared_option(args, TG_TRAIN_UPDATES)->value = UPDATES;
+    shared_option(args, TG_TRAIN_THREADS)->value = 1;
+    shared_option(args, TG_TRAIN_EVAL_EVERY)->value = 0;
+    shared_option(args, TG_TRAIN_EVAL_EVERY)->help = "updates between evaluations; 0: a twentieth of the run";
+    shared_option(args, TG_TRAIN_SEED)->help = "the first seed";
+    cli_add_group(args, &(cli_group){.title = "Race", .text = texts, .texts = sizeof texts / sizeof *texts,
+                                     .table = {args->option, OWN}});
+    cli_add_group(args, &(cli_group){.title = "Training", .table = {args->option + OWN, SHARED}});
+    const int status = cli_setup_choose_model(&model, args);
+    if (status != CLI_OK)
+        return status;
+    snprintf(args->title[0], sizeof args->title[0], "Model %s", model->name);
+    cli_setup_model_group(args, args->title[0], &model->options);
+    return CLI_OK;
+}
+
+/* ---- what is raced ---- */
+
+typedef struct racing {
+    const cli_args *args;
+    tg_train_config train;
+    tg_contender contender[CLI_POSITIONALS];
+    tg_race_config config;
+    tg_race race;
+    size_t jobs, done, begun_with; /* runs that have ended; of those, by an earlier race */
+    double started;
+    int lock;
+    int failed;                    /* exit status of a run that could not be made */
+} racing;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int check(const cli_args *args)
+{
+    if (cli_text_of(args, "data") == NULL)
+        return cli_usage(args, "--data FILE is missing: the text to train on");
+    if (cli_text_of(args, "out") == NULL)
+        return cli_usage(args, "--out DIR is missing: where the results go");
+    if (cli_number_of(args, "validation") == 0)
+        return cli_usage(args, "--validation 0 leaves nothing to judge by");
+    return CLI_OK;
+}
+
+static size_t jobs_for(const cli_args *args)
+{
+    const double wanted = cli_number_of(args, "jobs"), threads = cli_number_of(args, "threads");
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (wanted > 0)
+        return (size_t)wanted;
+    const double fit = threads > 0 ? (double)cores / threads : 1;
+    return fit >= 1 ? (size_t)fit : 1;
+}
+
+static int open_contenders(racing *r)
+{
+    const cli_args *args = r->args;
+    for (size_t i = 0; i < args->positionals; i++)
+        if (tg_contender_parse(&r->contender[i], args->positional[i], (size_t)cli_number_of(args, "rates")) != TG_OK)
+            return cli_failed(args);
+    return CLI_OK;
+}
+
+static int open_race(racing *r)
+{
+    const cli_args *args = r->args;
+    int status = cli_setup(&r->train, args);
+    if (status == CLI_OK)
+        status = open_contenders(r);
+    if (status != CLI_OK)
+        return status;
+    double *every = &r->train.option[TG_TRAIN_EVAL_EVERY];
+    if (*every == 0)
+        *every = fmax(1, floor(r->train.option[TG_TRAIN_UPDATES] / EVALUATIONS));
+    r->jobs = jobs_for(args);
+    r->config = (tg_race_config){.train = &r->train,
+                                 .contender = r->contender,
+                                 .contenders = args->positionals,
+                                 .seeds = (size_t)cli_number_of(args, "seeds"),
+                                 .out = cli_text_of(args, "out")};
+    return tg_race_open(&r->race, &r->config) == TG_OK ? CLI_OK : cli_failed(args);
+}
+
+/* Two races in one directory would write the same files. */
+static int lock_out(racing *r)
+{
+    r->lock = open(r->config.out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r->lock >= 0 && flock(r->lock, LOCK_EX | LOCK_NB) == 0)
+        return CLI_OK;
+    fprintf(stderr, "tiger race: %s: %s\n", r->config.out,
+            errno == EWOULDBLOCK ? "another race is under way there" : strerror(errno));
+    return CLI_FAILED;
+}
+
+static void racing_fini(racing *r)
+{
+    if (r->lock >= 0)
+        close(r->lock);
+    tg_race_close(&r->race);
+    for (size_t i = 0; i < CLI_POSITIONALS; i++)
+        tg_contender_fini(&r->contender[i]);
+    cli_setup_fini(&r->train);
+}
+
+/* ---- running ---- */
+
+static volatile sig_atomic_t signalled;
+
+static void on_signal(int number) { signalled = number; }
+
+static void catch_signals(void)
+{
+    struct sigaction stop = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    sigemptyset(&stop.sa_mask);
+    sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGHUP, &stop, NULL);
+}
+
+static bool wanted(void *ctx, size_t index) { return ((racing *)ctx)->race.run[index].outcome == TG_RACE_OPEN; }
+
+static int work(void *ctx, size_t index)
+{
+    racing *r = ctx;
+    signal(SIGINT, SIG_IGN); /* of a terminal it comes to all of them: the parent then says what is to end */
+    signal(SIGTERM, SIG_DFL);
+    if (tg_race_make(&r->race, index) == TG_OK)
+        return CLI_OK;
+    fprintf(stderr, "tiger race: %s: %s\n", r->race.run[index].name, tg_message());
+    return CLI_FAILED;
+}
+
+static void tell(racing *r, const tg_race_run *run)
+{
+    const double spent = now() - r->started;
+    const size_t made = r->done - r->begun_with;
+    const tg_contender *c = &r->contender[run->contender];
+    char left[32], result[32] = "diverged";
+    cli_human_seconds(left, sizeof left, made == 0 ? NAN : spent / (double)made * (double)(r->race.runs - r->done));
+    if (run->outcome == TG_RACE_FINISHED)
+        snprintf(result, sizeof result, "%.4f", run->final_loss);
+    printf("%4zu/%zu  %s %s seed %llu: %s, %s left\n", r->done, r->race.runs, c->title, c->point[run->point].label,
+           (unsigned long long)run->seed, result, left);
+    fflush(stdout);
+}
+
+static bool ended(void *ctx, size_t index, int status)
+{
+    racing *r = ctx;
+    tg_race_run *run = &r->race.run[index];
+    if (status != CLI_OK || tg_race_read(&r->race, index) != TG_OK) {
+        if (status > 0)
+            r->failed = status;
+        else if (status < 0 && signalled == 0 && r->failed == 0) {
+            fprintf(stderr, "tiger race: %s was ended by signal %d\n", run->name, -status);
+            r->failed = CLI_FAILED;
+        } else if (status == CLI_OK)
+            r->failed = cli_failed(r->args);
+        return false;
+    }
+    r->done++;
+    tell(r, run);
+    return true;
+}
+
+static bool stopped(void *ctx)
+{
+    (void)ctx;
+    return signalled != 0;
+}
+
+static int run_all(racing *r)
+{
+    for (size_t i = 0; i < r->race.runs; i++)
+        r->done += r->race.run[i].outcome != TG_RACE_OPEN;
+    r->begun_with = r->done;
+    r->started = now();
+    printf("%zu runs of %.0f updates, %zu at a time, %.0f thread%s each", r->race.runs, r->train.option[TG_TRAIN_UPDATES],
+           r->jobs, r->train.option[TG_TRAIN_THREADS], r->train.option[TG_TRAIN_THREADS] == 1 ? "" : "s");
+    printf(r->done > 0 ? "; %zu are there already\n" : "\n", r->done);
+    catch_signals();
+    const cli_children children = {.count = r->race.runs, .jobs = r->jobs, .wanted = wanted, .work = work, .ended = ended,
+                                   .stopped = stopped, .ctx = r};
+    const bool all = cli_children_run(&children);
+    if (all && r->failed == 0)
+        return CLI_OK;
+    if (signalled != 0)
+        printf("stopped with %zu of %zu runs made; the same command goes on\n", r->done, r->race.runs);
+    return signalled != 0 ? 128 + signalled : CLI_FAILED;
+}
+
+static int report(racing *r)
+{
+    tg_race_row *row = NULL;
+    double target = cli_is_given(r->args, "target") ? cli_number_of(r->args, "target") : NAN;
+    char path[4096];
+    if (tg_race_judge(&row, &target, &r->race) != TG_OK)
+        return cli_failed(r->args);
+    cli_race_print(&r->race, row, target);
+    snprintf(path, sizeof path, "%s/race.json", r->config.out);
+    int status = tg_race_write(&r->race, row, target, path) == TG_OK ? CLI_OK : cli_failed(r->args);
+    if (status == CLI_OK) {
+        printf("\nresults: %s\n", path);
+        status = cli_race_draw(r->args, &r->race, row);
+    }
+    if (status == CLI_OK && row[0].point == SIZE_MAX) {
+        fflush(stdout);
+        fprintf(stderr, "tiger race: no setting finished with every seed\n");
+        status = CLI_FAILED;
+    }
+    tg_race_rows_free(row);
+    return status;
+}
+
+static int run(const cli_args *args)
+{
+    racing r = {.args = args, .lock = -1};
+    int status = check(args);
+    if (status == CLI_OK)
+        status = open_race(&r);
+    if (status == CLI_OK)
+        status = lock_out(&r);
+    if (status == CLI_OK)
+        status = run_all(&r);
+    if (status == CLI_OK)
+        status = report(&r);
+    racing_fini(&r);
+    return status;
+}
+
+const cli_command cli_race = {
+    .name = "race",
+    .summary = "races optimizers: settings by seeds on one training, with a table, tests and pictures",
+    .usage = "CONTENDER... --data FILE --out DIR [options]",
+    .details = "A contender is an optimizer with options, each with a value or several: \"adamw lr=1e-3/3e-3 beta2=0.99\". Every "
+               "combination is run with every seed. Options are the optimizer's, those all optimizers have, those of a "
+               "training, and schedule. A contender without lr gets --rates values of its search range.\n"
+               "Seeds are shared: the same first weights and batches for all contenders, so their differences are tested "
+               "in pairs. The same command goes on with a race that was stopped; what has ended is not made again.",
+    .positionals_least = 1,
+    .positionals_most = CLI_POSITIONALS,
+    .arrange = arrange,
+    .run = run,
+};
