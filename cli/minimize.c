@@ -106,6 +106,8 @@ typedef struct watch {
 static bool see(void *ctx, const tg_descent_point *point)
 {
     watch *w = ctx;
+    if (w->prints && point->update == 0)
+        cli_minimize_print_head(w->m);
     if (w->prints && (point->update % w->print_every == 0 || point->last))
         cli_minimize_print_point(w->m, point);
     if (w->trace != NULL && (point->update % w->keep_every == 0 || point->last))
@@ -139,8 +141,6 @@ static int run_one(cli_minimization *m, size_t method, size_t number)
                                       .tolerance = cli_number_of(args, "tolerance"),
                                       .weights = format[(int)cli_number_of(args, "weights")],
                                       .start = m->start};
-    if (w.prints)
-        cli_minimize_print_head(m);
     m->outcome[index].method = method;
     const tg_status status = tg_descend(&m->outcome[index].result, m->end, &config, see, &w);
     return status == TG_OK && w.status == TG_OK ? CLI_OK : cli_failed(args);
