@@ -149,7 +149,7 @@ static void show_minimizer(size_t index)
 {
     static const char *const needs[] = {
         [TG_NEEDS_VALUE] = "values alone", [TG_NEEDS_GRADIENT] = "gradients",
-        [TG_NEEDS_PRODUCT] = "gradients, and products of the Hessian with vectors, by differences where there are none"};
+        [TG_NEEDS_PRODUCT] = "gradients, and products of the Hessian with vectors (by differences without)"};
     const tg_minimizer_info *minimizer = tg_minimizer_at(index);
     show_head(minimizer->name, minimizer->title, minimizer->equations);
     putchar('\n');

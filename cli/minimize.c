@@ -22,19 +22,44 @@ static const cli_text texts[] = {
 };
 
 static const tg_option options[] = {
-    {.name = "updates", .kind = TG_INTEGER, .value = 1000, .least = 1, .most = 1e9, .help = "at most so many; of minimizers: iterations"},
-    {.name = "tolerance", .kind = TG_REAL, .value = 1e-4, .least = 0, .most = INFINITY,
+    {.name = "updates",
+     .kind = TG_INTEGER,
+     .value = 1000,
+     .least = 1,
+     .most = 1e9,
+     .help = "at most so many; of minimizers: iterations"},
+    {.name = "tolerance",
+     .kind = TG_REAL,
+     .value = 1e-4,
+     .least = 0,
+     .most = INFINITY,
      .help = "end where the gradient's norm is not above it"},
-    {.name = "random_starts", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 100000,
+    {.name = "random_starts",
+     .kind = TG_INTEGER,
+     .value = 0,
+     .least = 0,
+     .most = 100000,
      .help = "begin at so many points, uniform in the problem's box (5 around 0 for --f); 0: at the start"},
-    {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = 0x1p53, .help = "of the random starts, and of optimizers that draw"},
-    {.name = "every", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1e9,
+    {.name = "seed",
+     .kind = TG_INTEGER,
+     .value = 1,
+     .least = 0,
+     .most = 0x1p53,
+     .help = "of the random starts, and of optimizers that draw"},
+    {.name = "every",
+     .kind = TG_INTEGER,
+     .value = 0,
+     .least = 0,
+     .most = 1e9,
      .help = "print and write every so many updates; 0: print ten, write all"},
-    {.name = "weights", .kind = TG_CHOICE, .value = 0, .choices = "fp32|bf16|fp16",
+    {.name = "weights",
+     .kind = TG_CHOICE,
+     .value = 0,
+     .choices = "fp32|bf16|fp16",
      .help = "number format of an optimizer's variables; minimizers work in double"},
 };
 
-/* ---- flags --------------------------------------------------------------------------------------------------------- */
+/* ---- flags ------------------------------------------------------------------------------------------------------- */
 
 static const char *problem_name(size_t index) { return tg_problem_at(index)->name; }
 
@@ -109,7 +134,7 @@ static int arrange(cli_args *args)
     return status == CLI_OK ? arrange_methods(args) : status;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 /* What looks at a run's points: prints them, keeps them, or both. */
 typedef struct watch {
@@ -156,7 +181,7 @@ static int run_one(cli_minimization *m, size_t method, size_t number)
                                       .schedule = cli_text_of(args, "schedule"),
                                       .updates = updates,
                                       .tolerance = cli_number_of(args, "tolerance"),
-                                      .weights = m->method[method].in_double ? TG_F32 : format[(int)cli_number_of(args, "weights")],
+                                      .weights = format[(int)cli_number_of(args, "weights")],
                                       .start = m->start};
     m->outcome[index].method = method;
     const tg_status status = tg_descend(&m->outcome[index].result, m->end, &config, see, &w);
@@ -202,10 +227,12 @@ const cli_command cli_minimize = {
         "PROBLEM comes first (see: tiger list problems); tiger help minimize quadratic shows the options of one. "
         "f is computed in double. An optimizer updates weights in fp32 (or --weights), as it does in training; a "
         "minimizer (lbfgs, cmaes, ...) works in double.\n"
-        "An EXPRESSION has numbers, variables of any names, + - * / ^, parentheses, pi, e, and the functions sin cos tan "
+        "An EXPRESSION has numbers, variables of any names, + - * / ^, parentheses, pi, e, and the functions sin cos "
+        "tan "
         "asin acos atan sinh cosh tanh exp log log2 log10 sqrt cbrt abs sign pow min max hypot atan2; its gradient is "
         "exact.\n"
-        "With several optimizers --lr is for each that has it, --adamw-lr for adamw alone; so for every option. The exit "
+        "With several optimizers --lr is for each that has it, --adamw-lr for adamw alone; so for every option. The "
+        "exit "
         "status is 1 when every run diverged.",
     .positionals_most = 1,
     .arrange = arrange,

@@ -7,7 +7,7 @@
 #include "args.h"
 #include "minimize.h"
 
-#define SHOWN 4 /* so many variables stand in the rows of a path, */
+#define SHOWN 4  /* so many variables stand in the rows of a path, */
 #define LISTED 8 /* and so many in lists */
 #define NEAR 0.01
 
@@ -83,8 +83,7 @@ static void print_runs(const cli_minimization *m)
         printf("%-*.*s %14.6e %14.6e", width, width, m->method[i].title, r->value, r->slope);
         if (known)
             printf(" %12.3e %12.3e", r->value - tg_problem_least(m->problem), r->distance);
-        printf(" %9llu %12llu  %s\n", (unsigned long long)r->updates, (unsigned long long)r->evaluations,
-               r->word);
+        printf(" %9llu %12llu  %s\n", (unsigned long long)r->updates, (unsigned long long)r->evaluations, r->word);
     }
 }
 
@@ -101,7 +100,8 @@ typedef struct spread {
 } spread;
 
 /* Of a number of every run of a method; `scratch` has room for all. */
-static spread spread_of(const cli_minimization *m, size_t method, double (*number)(const tg_descent_result *r), double *scratch)
+static spread spread_of(const cli_minimization *m, size_t method, double (*number)(const tg_descent_result *r),
+                        double *scratch)
 {
     for (size_t s = 0; s < m->starts; s++)
         scratch[s] = number(&m->outcome[method * m->starts + s].result);

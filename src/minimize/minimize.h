@@ -1,7 +1,8 @@
 /* minimize/minimize.h -- what a minimizer is: one const descriptor, one file in minimize/, one line in minimizers.inc.
  *
  * A method declares the arrays it lives on (`lay`), and moves from iteration to iteration: either by itself, calling
- * tg_evaluate_at (`iterate`), or by naming points and taking their values (`ask`, `tell`). The driver allocates once, counts,
+ * tg_evaluate_at (`iterate`), or by naming points and taking their values (`ask`, `tell`). The driver allocates once,
+ * counts,
  * checks tolerances and budgets, and evaluates a generation in parallel. All that changes lies in one block: tg_run, then x,
  * then the arrays. So saving a search is copying a block. */
 #ifndef TG_MINIMIZE_MINIMIZE_H

@@ -18,10 +18,10 @@ typedef struct descent {
     tg_optim *optim;
     tg_schedule *schedule;
     size_t n;
-    void *weights;       /* (n), the optimizer's */
-    double *x, *g;       /* (n) */
+    void *weights;            /* (n), the optimizer's */
+    double *x, *g;            /* (n) */
     double *kept, *up, *down; /* (n), for probes */
-    float *gradient;     /* (n), what the optimizer is given */
+    float *gradient;          /* (n), what the optimizer is given */
     uint64_t evaluations;
 } descent;
 
@@ -73,8 +73,8 @@ static tg_status allocate(descent *d)
     d->up = tg_heap_alloc(n, sizeof *d->up);
     d->down = tg_heap_alloc(n, sizeof *d->down);
     d->gradient = tg_heap_alloc(n, sizeof *d->gradient);
-    if (d->weights == NULL || d->x == NULL || d->g == NULL || d->kept == NULL || d->up == NULL ||
-        d->down == NULL || d->gradient == NULL)
+    if (d->weights == NULL || d->x == NULL || d->g == NULL || d->kept == NULL || d->up == NULL || d->down == NULL ||
+        d->gradient == NULL)
         return tg_no_memory("a problem's variables", n * sizeof *d->x);
     if (d->config->start == NULL)
         tg_problem_start(d->config->problem, d->x);
@@ -102,7 +102,8 @@ static tg_status make(descent *d)
 {
     const tg_descent_config *c = d->config;
     if (d->rule->observes && c->weights != TG_F32)
-        return tg_fail(TG_EINVAL, "%s probes the curvature by less than 16 bits show: take weights fp32", d->rule->name);
+        return tg_fail(TG_EINVAL, "%s probes the curvature by less than 16 bits show: take weights fp32",
+                       d->rule->name);
     tg_status status = allocate(d);
     if (status == TG_OK)
         status = make_optimizer(d);
@@ -124,7 +125,7 @@ static void release(descent *d)
     tg_heap_free(d->gradient);
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 /* The gradient at the weights plus `length` times the signs, into `g`; the weights are put back. */
 static tg_status gradient_beside(descent *d, double length, double *g)

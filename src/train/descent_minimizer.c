@@ -1,7 +1,7 @@
 /* train/descent_minimizer.c -- one minimizer on one textbook problem, in double.
  *
- * A minimizer's tolerance is on the gradient's largest entry: the one on the norm, over the root of n, is never looser. The
- * norm of a point that is shown is computed for it alone, and not counted among the evaluations. */
+ * A minimizer's tolerance is on the gradient's largest entry: the one on the norm, over the root of n, is never looser.
+ * The norm of a point that is shown is computed for it alone, and not counted among the evaluations. */
 #include <math.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@ typedef struct search {
     tg_descent_point point;
     tg_descent_visit *visit;
     void *ctx;
-    bool stopped;  /* by the visitor */
+    bool stopped; /* by the visitor */
 } search;
 
 static int evaluate(void *ctx, double *value, double *gradient, const double *x)
@@ -67,7 +67,7 @@ static void release(search *s)
     tg_heap_free(s->g);
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 /* The point that waits is shown when it is known whether it is the last. */
 static void show(search *s, bool last)

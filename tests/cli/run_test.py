@@ -589,6 +589,15 @@ class Minimizing(Case):
         self.assertIn("adamw lr=0.02 weight_decay=0.3 ", both)
         self.assertIn("sgd lr=0.02 weight_decay=0.1 momentum=0.5 ", both)
 
+    def test_minimizers_beside_optimizers(self):
+        out = self.tiger("minimize", "rosenbrock", "--optimizer", "lbfgs,adamw", "--schedule", "cosine", "--lr", 1,
+                         "--adamw-lr", "0.05", "--history-size", 4, "--out", "both.jsonl").stdout
+        self.assertRegex(out, re.compile(r"^lbfgs lr=1 history_size=4 +\S+e-\d+ .* gradient$", re.MULTILINE))
+        self.assertRegex(out, re.compile(r"^adamw lr=0.05 .* 1000 +1001  updates$", re.MULTILINE))
+        self.assertLess(self.distance("rosenbrock", "--optimizer", "cmaes"), 1e-4)
+        same = [self.tiger("minimize", "rastrigin", "--optimizer", "cmaes", "--seed", s).stdout for s in (4, 4, 5)]
+        self.assertTrue(same[0] == same[1] != same[2])
+
     def test_random_starts(self):
         flags = ["himmelblau", "--optimizer", "sgd", "--lr", "0.01", "--random-starts", 12]
         one = self.tiger("minimize", *flags, "--seed", 5, "--out", "one.jsonl").stdout

@@ -1,5 +1,5 @@
-/* Any text is a function or is refused with a column that lies in it; a function can be evaluated anywhere, its variables
- * have names of their own, and reading what it kept gives it again. */
+/* Any text is a function or is refused with a column that lies in it; a function can be evaluated anywhere, its
+ * variables have names of their own, and reading what it kept gives it again. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>

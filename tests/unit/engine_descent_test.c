@@ -18,8 +18,12 @@ static tg_descent_config config_of(const tg_problem *problem, const char *optimi
 {
     static tg_setting setting[1];
     setting[0] = (tg_setting){"lr", lr};
-    return (tg_descent_config){.problem = problem, .optimizer = optimizer, .setting = setting, .settings = 1,
-                               .updates = updates, .weights = TG_F32};
+    return (tg_descent_config){.problem = problem,
+                               .optimizer = optimizer,
+                               .setting = setting,
+                               .settings = 1,
+                               .updates = updates,
+                               .weights = TG_F32};
 }
 
 /* Gradient descent on x^2/20 + y^2 multiplies x by 1 - lr/10 and y by 1 - 2 lr, with a schedule's factor on lr. */
@@ -137,8 +141,8 @@ static void test_half_precision(void **state)
     (void)state;
     tg_problem *p = make("sphere", NULL);
     const tg_setting nearest[] = {{"lr", "1e-3"}, {"rounding", "nearest"}}, stochastic[] = {{"lr", "1e-3"}};
-    tg_descent_config c = {.problem = p, .optimizer = "signsgd", .setting = nearest, .settings = 2, .updates = 2000,
-                           .weights = TG_BF16};
+    tg_descent_config c = {
+        .problem = p, .optimizer = "signsgd", .setting = nearest, .settings = 2, .updates = 2000, .weights = TG_BF16};
     tg_descent_result stuck, moved;
     double x[2];
     ok(tg_descend(&stuck, x, &c, NULL, NULL));
@@ -167,7 +171,70 @@ static void test_misuse(void **state)
     tg_problem_destroy(p);
 }
 
-/* ---- files ------------------------------------------------------------------------------------------------------------ */
+/* Every minimizer comes to the bottom of a tilted bowl; its path is shown from the start to the end, once each. */
+typedef struct seen {
+    uint64_t count, last_update, evaluations;
+    double first[2];
+    bool last;
+} seen;
+
+static bool see(void *ctx, const tg_descent_point *at)
+{
+    seen *s = ctx;
+    if (s->count == 0)
+        memcpy(s->first, at->x, sizeof s->first);
+    assert_false(s->last);
+    assert_true(s->count == 0 ? at->update == 0 : at->update > s->last_update);
+    s->last_update = at->update;
+    s->evaluations = at->evaluations;
+    s->last = at->last;
+    s->count++;
+    return true;
+}
+
+static void test_minimizers(void **state)
+{
+    (void)state;
+    tg_problem *p = make("booth", NULL);
+    const double start[] = {-1.385, 0.62};
+    for (size_t i = 0; i < tg_minimizer_count(); i++) {
+        tg_descent_config c = {.problem = p,
+                               .optimizer = tg_minimizer_at(i)->name,
+                               .updates = 20000,
+                               .weights = TG_F32,
+                               .tolerance = 1e-8,
+                               .start = start,
+                               .schedule = "cosine"};
+        tg_descent_result r;
+        seen s = {0};
+        double x[2];
+        ok(tg_descend(&r, x, &c, see, &s));
+        if (!(r.distance < 1e-3))
+            fail_msg("%s is %g away: %s", c.optimizer, r.distance, r.reason);
+        assert_memory_equal(s.first, start, sizeof start);
+        assert_true(s.last && s.last_update == r.updates && s.evaluations == r.evaluations && s.count > 1);
+        assert_true(r.value == tg_problem_evaluate(p, x, NULL));
+        c.weights = TG_BF16;
+        refused(tg_descend(&r, x, &c, NULL, NULL), TG_EINVAL, "works in double");
+    }
+    tg_descent_result r;
+    double x[2];
+    tg_descent_config c = {.problem = p, .optimizer = "lbfgs", .updates = 50, .weights = TG_F32, .tolerance = 1e-3};
+    ok(tg_descend(&r, x, &c, NULL, NULL));
+    assert_int_equal(r.end, TG_DESCENT_TOLERANCE);
+    assert_true(r.slope <= 1e-3);
+    c.updates = 2;
+    ok(tg_descend(&r, x, &c, NULL, NULL));
+    assert_int_equal(r.end, TG_DESCENT_UPDATES);
+    assert_int_equal(r.updates, 2);
+    c.updates = 50;
+    ok(tg_descend(&r, x, &c, stop_at_three, NULL));
+    assert_true(r.end == TG_DESCENT_STOPPED && r.updates == 3);
+    tg_problem_destroy(p);
+}
+
+/* ---- files
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static bool keep(void *ctx, const tg_descent_point *at)
 {
@@ -218,7 +285,9 @@ static void test_bad_files(void **state)
 {
     (void)state;
     const char *const head = "{\"run\": \"a\", \"problem\": \"booth\"}\n";
-    const struct { const char *text, *words; } cases[] = {
+    const struct {
+        const char *text, *words;
+    } cases[] = {
         {"", "no run in it"},
         {"{\"update\": 1}\n", "line 1|no run has begun"},
         {"[1]\n", "line 1 is no JSON object"},
@@ -274,6 +343,7 @@ int main(void)
         cmocka_unit_test(test_closed_form), cmocka_unit_test(test_ends),           cmocka_unit_test(test_every_rule),
         cmocka_unit_test(test_probes),      cmocka_unit_test(test_half_precision), cmocka_unit_test(test_misuse),
         cmocka_unit_test(test_files),       cmocka_unit_test(test_bad_files),      cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_minimizers),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }

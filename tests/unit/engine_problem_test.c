@@ -1,5 +1,5 @@
-/* Textbook problems: gradients against differences of values, minima that are minima, the spectrum that was asked for; and
- * functions as text: values, gradients, where they are wrong. */
+/* Textbook problems: gradients against differences of values, minima that are minima, the spectrum that was asked for;
+ * and functions as text: values, gradients, where they are wrong. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #include "tiger/engine/problem.h"
 
 #define MOST 512
-#define FLAT 1e-9 /* minima are known to 16 digits, curvatures reach a million */
+#define FLAT 1e-9        /* minima are known to 16 digits, curvatures reach a million */
 #define DIFFERENCES 2e-6 /* relative: central differences with steps of 1e-5 have errors of 1e-10 and 1e-16 / 1e-5 */
 
 static tg_problem *make(const char *name, const double *option)
@@ -118,8 +118,8 @@ static void test_more_variables(void **state)
     }
 }
 
-/* A quadratic's Hessian has the eigenvalues that were asked for: their sum is its trace, the sum of their squares that of its
- * values; and turned it is no diagonal. */
+/* A quadratic's Hessian has the eigenvalues that were asked for: their sum is its trace, the sum of their squares that
+ * of its values; and turned it is no diagonal. */
 static void check_spectrum(const double *option, double sum, double squares)
 {
     tg_problem *p = make("quadratic", option);
@@ -188,14 +188,18 @@ static void test_random_starts(void **state)
     tg_problem_destroy(p);
 }
 
-/* ---- functions as text ----------------------------------------------------------------------------------------------- */
+/* ---- functions as text
+ * ----------------------------------------------------------------------------------------------- */
 
 static void test_values(void **state)
 {
     (void)state;
     const double x[] = {1.375, -0.62, 2.385};
     const double a = x[0], b = x[1], c = x[2];
-    const struct { const char *text; double value; } cases[] = {
+    const struct {
+        const char *text;
+        double value;
+    } cases[] = {
         {"a - b*c/a + 2", a - b * c / a + 2},
         {"a - b - c", a - b - c},
         {"a / b / c", a / b / c},
@@ -239,9 +243,10 @@ static void test_values(void **state)
 static void test_same_as_the_family(void **state)
 {
     (void)state;
-    const char *const text[][2] = {{"rosenbrock", "100*(y-x^2)^2 + (1-x)^2"},
-                                   {"himmelblau", "(x^2+y-11)^2 + (x+y^2-7)^2"},
-                                   {"ackley", "20 - 20*exp(-0.2*sqrt((x^2+y^2)/2)) + e - exp((cos(2*pi*x)+cos(2*pi*y))/2)"}};
+    const char *const text[][2] = {
+        {"rosenbrock", "100*(y-x^2)^2 + (1-x)^2"},
+        {"himmelblau", "(x^2+y-11)^2 + (x+y^2-7)^2"},
+        {"ackley", "20 - 20*exp(-0.2*sqrt((x^2+y^2)/2)) + e - exp((cos(2*pi*x)+cos(2*pi*y))/2)"}};
     for (size_t i = 0; i < 3; i++) {
         tg_problem *one = make(text[i][0], NULL), *two = parse(text[i][1]);
         char first[8];
@@ -263,10 +268,13 @@ static void test_same_as_the_family(void **state)
 static void test_kinks_and_poles(void **state)
 {
     (void)state;
-    const struct { const char *text; double x, slope; } cases[] = {
-        {"abs(x)", 0, 0},           {"abs(x)", -2, -1},    {"sign(x)", 0.5, 0},     {"min(x, 1)", 1, 1},
-        {"max(x, 1)", 0.5, 0},      {"x^0", 0, 0},         {"x^1", 0, 1},           {"0^x", 2, 0},
-        {"sqrt(x)", 0, INFINITY},   {"hypot(x, 0)", 0, 0}, {"x^2 + sqrt(0)", 3, 6}, {"log(x)", -1, NAN},
+    const struct {
+        const char *text;
+        double x, slope;
+    } cases[] = {
+        {"abs(x)", 0, 0},         {"abs(x)", -2, -1},    {"sign(x)", 0.5, 0},     {"min(x, 1)", 1, 1},
+        {"max(x, 1)", 0.5, 0},    {"x^0", 0, 0},         {"x^1", 0, 1},           {"0^x", 2, 0},
+        {"sqrt(x)", 0, INFINITY}, {"hypot(x, 0)", 0, 0}, {"x^2 + sqrt(0)", 3, 6}, {"log(x)", -1, NAN},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         tg_problem *p = parse(cases[i].text);
@@ -281,7 +289,10 @@ static void test_kinks_and_poles(void **state)
 static void test_mistakes(void **state)
 {
     (void)state;
-    const struct { const char *text, *words; size_t column; } cases[] = {
+    const struct {
+        const char *text, *words;
+        size_t column;
+    } cases[] = {
         {"x +* y", "should stand before '*'", 4},
         {"2x", "operator is missing after the number 2", 2},
         {"x y", "an operator is missing here", 3},
@@ -382,11 +393,16 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_problem),      cmocka_unit_test(test_more_variables),
-        cmocka_unit_test(test_spectra),            cmocka_unit_test(test_default_quadratic),
-        cmocka_unit_test(test_random_starts),      cmocka_unit_test(test_values),
-        cmocka_unit_test(test_same_as_the_family), cmocka_unit_test(test_kinks_and_poles),
-        cmocka_unit_test(test_mistakes),           cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_every_problem),
+        cmocka_unit_test(test_more_variables),
+        cmocka_unit_test(test_spectra),
+        cmocka_unit_test(test_default_quadratic),
+        cmocka_unit_test(test_random_starts),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_same_as_the_family),
+        cmocka_unit_test(test_kinks_and_poles),
+        cmocka_unit_test(test_mistakes),
+        cmocka_unit_test(test_limits),
         cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
