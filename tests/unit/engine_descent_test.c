@@ -233,8 +233,26 @@ static void test_minimizers(void **state)
     tg_problem_destroy(p);
 }
 
-/* ---- files
- * ------------------------------------------------------------------------------------------------------------ */
+/* Wherever a minimizer says that the gradient is small enough, its norm is. */
+static void test_minimizer_tolerance(void **state)
+{
+    (void)state;
+    tg_problem *p = make("logistic", (double[]){40, 200, 0.01, 7});
+    double x[40];
+    size_t reached = 0;
+    for (double tolerance = 0.3; tolerance > 1e-7; tolerance *= 0.5) {
+        tg_descent_config c = {
+            .problem = p, .optimizer = "lbfgs", .updates = 500, .weights = TG_F32, .tolerance = tolerance};
+        tg_descent_result r;
+        ok(tg_descend(&r, x, &c, NULL, NULL));
+        assert_true(r.end != TG_DESCENT_TOLERANCE || r.slope <= tolerance);
+        reached += r.end == TG_DESCENT_TOLERANCE;
+    }
+    assert_true(reached > 10);
+    tg_problem_destroy(p);
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
 
 static bool keep(void *ctx, const tg_descent_point *at)
 {
@@ -343,7 +361,7 @@ int main(void)
         cmocka_unit_test(test_closed_form), cmocka_unit_test(test_ends),           cmocka_unit_test(test_every_rule),
         cmocka_unit_test(test_probes),      cmocka_unit_test(test_half_precision), cmocka_unit_test(test_misuse),
         cmocka_unit_test(test_files),       cmocka_unit_test(test_bad_files),      cmocka_unit_test(test_no_memory),
-        cmocka_unit_test(test_minimizers),
+        cmocka_unit_test(test_minimizers), cmocka_unit_test(test_minimizer_tolerance),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }

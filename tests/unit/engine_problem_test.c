@@ -188,8 +188,7 @@ static void test_random_starts(void **state)
     tg_problem_destroy(p);
 }
 
-/* ---- functions as text
- * ----------------------------------------------------------------------------------------------- */
+/* ---- functions as text ------------------------------------------------------------------------------------------- */
 
 static void test_values(void **state)
 {
