@@ -15,8 +15,8 @@ typedef struct cli_gallery {
     size_t curves;
 } cli_gallery;
 
-/* A curve with room for `count` points in x[i], y[i], i the number of curves before; false, with a line printed, when there
- * is no room. The title is "". */
+/* A curve with room for `count` points in x[i], y[i], i the number of curves before; false, with a line printed, when
+ * there is no room. The title is "". */
 bool cli_gallery_add(cli_gallery *g, const cli_args *args, size_t count);
 void cli_gallery_free(cli_gallery *g); /* heap, itself included */
 

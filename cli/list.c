@@ -139,6 +139,28 @@ static void show_model(size_t index)
     show_options("Options", &model->options);
 }
 
+/* ---- minimizers ---- */
+
+static const char *minimizer_name(size_t index) { return tg_minimizer_at(index)->name; }
+
+static const char *minimizer_line(size_t index) { return tg_minimizer_at(index)->title; }
+
+static void show_minimizer(size_t index)
+{
+    static const char *const needs[] = {
+        [TG_NEEDS_VALUE] = "values alone", [TG_NEEDS_GRADIENT] = "gradients",
+        [TG_NEEDS_PRODUCT] = "gradients, and products of the Hessian with vectors (by differences without)"};
+    const tg_minimizer_info *minimizer = tg_minimizer_at(index);
+    show_head(minimizer->name, minimizer->title, minimizer->equations);
+    putchar('\n');
+    cli_help_entry(stdout, "source", minimizer->source);
+    if (minimizer->when_to_use != NULL)
+        cli_help_entry(stdout, "for", minimizer->when_to_use);
+    cli_help_entry(stdout, "needs", needs[minimizer->needs]);
+    show_options("Options", &minimizer->options);
+    show_options("Options of every minimizer", tg_minimizer_common_options());
+}
+
 /* ---- problems ---- */
 
 static const char *problem_name(size_t index) { return tg_problem_at(index)->name; }
@@ -159,6 +181,7 @@ static const family families[] = {
     {"schedules", "schedule", tg_schedule_count, schedule_name, schedule_line, show_schedule, NULL},
     {"layers", "layer", tg_layer_count, layer_name, layer_line, show_layer, NULL},
     {"models", "model", tg_model_count, model_name, model_line, show_model, NULL},
+    {"minimizers", "minimizer", tg_minimizer_count, minimizer_name, minimizer_line, show_minimizer, NULL},
     {"problems", "problem", tg_problem_count, problem_name, problem_line, show_problem, NULL},
 };
 
@@ -201,8 +224,8 @@ static int run(const cli_args *args)
 
 const cli_command cli_list = {
     .name = "list",
-    .summary = "lists optimizers, schedules, layers, models or problems; with NAME everything about one",
-    .usage = "optimizers|schedules|layers|models|problems [NAME]",
+    .summary = "lists optimizers, schedules, layers, models, minimizers or problems; with NAME everything about one",
+    .usage = "optimizers|schedules|layers|models|minimizers|problems [NAME]",
     .positionals_least = 1,
     .positionals_most = 2,
     .arrange = arrange,

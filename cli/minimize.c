@@ -1,4 +1,5 @@
-/* minimize.c -- tiger minimize: any optimizer on a textbook problem, or on a function that the user writes down. */
+/* minimize.c -- tiger minimize: any optimizer or minimizer on a textbook problem, or on a function that the user writes
+ * down. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,27 +13,53 @@
 static const cli_text texts[] = {
     {"f", "EXPRESSION", NULL, "the function, instead of PROBLEM: \"100*(y-x^2)^2 + (1-x)^2\""},
     {"optimizer", "NAME[,NAME]", "tiger",
-     "the optimizer (see: tiger list optimizers); several are compared in a table"},
-    {"schedule", "TEXT", "constant", "the course of the learning rate, and of other options (see: tiger list schedules)"},
+     "the optimizer or minimizer (see: tiger list optimizers, tiger list minimizers); several are compared in a table"},
+    {"schedule", "TEXT", "constant",
+     "the course of the learning rate, and of other options; minimizers have none (see: tiger list schedules)"},
     {"start", "NUMBERS", NULL,
      "where to begin: -1.2,1 in the variables' order, or y=1,x=-1.2 (default: the problem's; 1 for --f)"},
     {"out", "FILE.jsonl", NULL, "write the paths, for tiger plot minimize"},
 };
 
 static const tg_option options[] = {
-    {.name = "updates", .kind = TG_INTEGER, .value = 1000, .least = 1, .most = 1e9, .help = "at most so many"},
-    {.name = "tolerance", .kind = TG_REAL, .value = 1e-4, .least = 0, .most = INFINITY,
+    {.name = "updates",
+     .kind = TG_INTEGER,
+     .value = 1000,
+     .least = 1,
+     .most = 1e9,
+     .help = "at most so many; of minimizers: iterations"},
+    {.name = "tolerance",
+     .kind = TG_REAL,
+     .value = 1e-4,
+     .least = 0,
+     .most = INFINITY,
      .help = "end where the gradient's norm is not above it"},
-    {.name = "random_starts", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 100000,
+    {.name = "random_starts",
+     .kind = TG_INTEGER,
+     .value = 0,
+     .least = 0,
+     .most = 100000,
      .help = "begin at so many points, uniform in the problem's box (5 around 0 for --f); 0: at the start"},
-    {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = 0x1p53, .help = "of the random starts"},
-    {.name = "every", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1e9,
+    {.name = "seed",
+     .kind = TG_INTEGER,
+     .value = 1,
+     .least = 0,
+     .most = 0x1p53,
+     .help = "of the random starts, and of optimizers that draw"},
+    {.name = "every",
+     .kind = TG_INTEGER,
+     .value = 0,
+     .least = 0,
+     .most = 1e9,
      .help = "print and write every so many updates; 0: print ten, write all"},
-    {.name = "weights", .kind = TG_CHOICE, .value = 0, .choices = "fp32|bf16|fp16",
-     .help = "number format of the variables"},
+    {.name = "weights",
+     .kind = TG_CHOICE,
+     .value = 0,
+     .choices = "fp32|bf16|fp16",
+     .help = "number format of an optimizer's variables; minimizers work in double"},
 };
 
-/* ---- flags --------------------------------------------------------------------------------------------------------- */
+/* ---- flags ------------------------------------------------------------------------------------------------------- */
 
 static const char *problem_name(size_t index) { return tg_problem_at(index)->name; }
 
@@ -55,26 +82,45 @@ static int arrange_problem(cli_args *args)
     return CLI_OK;
 }
 
-static int arrange_rules(cli_args *args)
+static int add_method(cli_args *args, const char *name, size_t number, bool *rules, bool *minimizers)
 {
+    const tg_rule_info *rule = NULL;
+    const tg_minimizer_info *minimizer = NULL;
+    const int status = cli_choose_method(&rule, &minimizer, args, name);
+    if (status != CLI_OK)
+        return status;
+    const char *known = rule != NULL ? rule->name : minimizer->name;
+    for (size_t g = 0; g < args->groups; g++)
+        if (args->group[g].prefix == known)
+            return cli_usage(args, "%s is named twice", known);
+    snprintf(args->title[number], sizeof args->title[number], "%s %s", rule != NULL ? "Optimizer" : "Minimizer", known);
+    cli_add_group(args, &(cli_group){.title = args->title[number],
+                                     .prefix = known,
+                                     .table = rule != NULL ? rule->options : minimizer->options});
+    *rules = *rules || rule != NULL;
+    *minimizers = *minimizers || minimizer != NULL;
+    return CLI_OK;
+}
+
+static int arrange_methods(cli_args *args)
+{
+    bool rules = false, minimizers = false;
     const char *names = cli_peek(args, "optimizer", texts[1].initial);
     for (size_t count = 1; names != NULL; count++) {
         const char *comma = strchr(names, ',');
         char name[64];
-        const tg_rule_info *rule = NULL;
         snprintf(name, sizeof name, "%.*s", (int)(comma != NULL ? (size_t)(comma - names) : strlen(names)), names);
         if (count > CLI_METHODS)
             return cli_usage(args, "more than %d optimizers", CLI_METHODS);
-        const int status = cli_choose_rule(&rule, args, name);
+        const int status = add_method(args, name, count, &rules, &minimizers);
         if (status != CLI_OK)
             return status;
-        for (size_t g = 0; g < args->groups; g++)
-            if (args->group[g].prefix == rule->name)
-                return cli_usage(args, "optimizer %s is named twice", rule->name);
-        snprintf(args->title[count], sizeof args->title[count], "Optimizer %s", rule->name);
-        cli_add_group(args, &(cli_group){.title = args->title[count], .prefix = rule->name, .table = rule->options});
         names = comma != NULL ? comma + 1 : NULL;
     }
+    if (rules)
+        cli_add_group(args, &(cli_group){.title = "Every optimizer", .table = *tg_optim_common_options()});
+    if (minimizers)
+        cli_add_group(args, &(cli_group){.title = "Every minimizer", .table = *tg_minimizer_common_options()});
     return CLI_OK;
 }
 
@@ -84,15 +130,11 @@ static int arrange(cli_args *args)
                                      .text = texts,
                                      .texts = sizeof texts / sizeof *texts,
                                      .table = {options, sizeof options / sizeof *options}});
-    int status = arrange_problem(args);
-    if (status == CLI_OK)
-        status = arrange_rules(args);
-    if (status == CLI_OK)
-        cli_add_group(args, &(cli_group){.title = "Every optimizer", .table = *tg_optim_common_options()});
-    return status;
+    const int status = arrange_problem(args);
+    return status == CLI_OK ? arrange_methods(args) : status;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 /* What looks at a run's points: prints them, keeps them, or both. */
 typedef struct watch {
@@ -106,6 +148,8 @@ typedef struct watch {
 static bool see(void *ctx, const tg_descent_point *point)
 {
     watch *w = ctx;
+    if (w->prints && point->update == 0)
+        cli_minimize_print_head(w->m);
     if (w->prints && (point->update % w->print_every == 0 || point->last))
         cli_minimize_print_point(w->m, point);
     if (w->trace != NULL && (point->update % w->keep_every == 0 || point->last))
@@ -139,8 +183,6 @@ static int run_one(cli_minimization *m, size_t method, size_t number)
                                       .tolerance = cli_number_of(args, "tolerance"),
                                       .weights = format[(int)cli_number_of(args, "weights")],
                                       .start = m->start};
-    if (w.prints)
-        cli_minimize_print_head(m);
     m->outcome[index].method = method;
     const tg_status status = tg_descend(&m->outcome[index].result, m->end, &config, see, &w);
     return status == TG_OK && w.status == TG_OK ? CLI_OK : cli_failed(args);
@@ -179,16 +221,18 @@ static int run(const cli_args *args)
 
 const cli_command cli_minimize = {
     .name = "minimize",
-    .summary = "runs optimizers on textbook problems, or on a function you write down",
+    .summary = "runs optimizers and minimizers on textbook problems, or on a function you write down",
     .usage = "PROBLEM|--f EXPRESSION [options]",
     .details =
         "PROBLEM comes first (see: tiger list problems); tiger help minimize quadratic shows the options of one. "
-        "Variables and f are computed in double, the optimizer updates weights in fp32 (or --weights), as it does in "
-        "training.\n"
-        "An EXPRESSION has numbers, variables of any names, + - * / ^, parentheses, pi, e, and the functions sin cos tan "
+        "f is computed in double. An optimizer updates weights in fp32 (or --weights), as it does in training; a "
+        "minimizer (lbfgs, cmaes, ...) works in double.\n"
+        "An EXPRESSION has numbers, variables of any names, + - * / ^, parentheses, pi, e, and the functions sin cos "
+        "tan "
         "asin acos atan sinh cosh tanh exp log log2 log10 sqrt cbrt abs sign pow min max hypot atan2; its gradient is "
         "exact.\n"
-        "With several optimizers --lr is for each that has it, --adamw-lr for adamw alone; so for every option. The exit "
+        "With several optimizers --lr is for each that has it, --adamw-lr for adamw alone; so for every option. The "
+        "exit "
         "status is 1 when every run diverged.",
     .positionals_most = 1,
     .arrange = arrange,

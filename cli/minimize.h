@@ -10,6 +10,7 @@
 /* One optimizer with its settings: what was given to all, then what was given to it alone. */
 typedef struct cli_method {
     const char *name;
+    bool in_double;             /* a minimizer; an optimizer's weights are as --weights says */
     char title[TG_TRACE_TITLE]; /* "adamw lr=0.05" */
     tg_setting *setting;        /* heap */
     size_t settings;

@@ -7,7 +7,7 @@
 #include "args.h"
 #include "minimize.h"
 
-#define SHOWN 4 /* so many variables stand in the rows of a path, */
+#define SHOWN 4  /* so many variables stand in the rows of a path, */
 #define LISTED 8 /* and so many in lists */
 #define NEAR 0.01
 
@@ -25,7 +25,8 @@ void cli_minimize_print_head(const cli_minimization *m)
     const char *text = tg_problem_text(m->problem);
     printf("%s, %zu variable%s; %s in %s\n", text != NULL ? text : tg_problem_get_info(m->problem)->name, m->n,
            m->n == 1 ? "" : "s", m->method[0].title,
-           (const char *[]){"fp32", "bf16", "fp16"}[(int)cli_number_of(m->args, "weights")]);
+           m->method[0].in_double ? "double"
+                                  : (const char *[]){"fp32", "bf16", "fp16"}[(int)cli_number_of(m->args, "weights")]);
     printf("%10s %14s %14s", "update", "f", "|gradient|");
     for (size_t i = 0; i < m->n && m->n <= SHOWN; i++) {
         char name[64];
@@ -43,22 +44,10 @@ void cli_minimize_print_point(const cli_minimization *m, const tg_descent_point 
     putchar('\n');
 }
 
-static void print_reason(const cli_minimization *m, const tg_descent_result *r)
-{
-    const unsigned long long updates = r->updates;
-    if (r->end == TG_DESCENT_TOLERANCE)
-        printf("ended at update %llu: |gradient| is not above the tolerance %g\n", updates,
-               cli_number_of(m->args, "tolerance"));
-    else if (r->end == TG_DESCENT_DIVERGED)
-        printf("ended at update %llu: diverged (f or its gradient is not finite, or a variable is beyond 1e12)\n", updates);
-    else
-        printf("ended at update %llu: all updates are used up\n", updates);
-}
-
 void cli_minimize_print_end(const cli_minimization *m, const cli_outcome *outcome)
 {
     const tg_descent_result *r = &outcome->result;
-    print_reason(m, r);
+    printf("ended at update %llu: %s\n", (unsigned long long)r->updates, r->reason);
     printf("f            %.6e\n|gradient|   %.6e\nx            ", r->value, r->slope);
     print_values(m->end, m->n);
     if (tg_problem_minima(m->problem) > 0) {
@@ -67,7 +56,8 @@ void cli_minimize_print_end(const cli_minimization *m, const cli_outcome *outcom
         print_values(m->end, m->n);
         printf("above it     %.3e\n", r->value - tg_problem_least(m->problem));
     }
-    printf("evaluations  %llu of f and its gradient\n", (unsigned long long)r->evaluations);
+    printf("evaluations  %llu of f%s\n", (unsigned long long)r->evaluations,
+           m->method[0].in_double ? ", with or without its gradient" : " and its gradient");
 }
 
 /* ---- several runs ------------------------------------------------------------------------------------------------ */
@@ -93,8 +83,7 @@ static void print_runs(const cli_minimization *m)
         printf("%-*.*s %14.6e %14.6e", width, width, m->method[i].title, r->value, r->slope);
         if (known)
             printf(" %12.3e %12.3e", r->value - tg_problem_least(m->problem), r->distance);
-        printf(" %9llu %12llu  %s\n", (unsigned long long)r->updates, (unsigned long long)r->evaluations,
-               tg_descent_end_name(r->end));
+        printf(" %9llu %12llu  %s\n", (unsigned long long)r->updates, (unsigned long long)r->evaluations, r->word);
     }
 }
 
@@ -111,7 +100,8 @@ typedef struct spread {
 } spread;
 
 /* Of a number of every run of a method; `scratch` has room for all. */
-static spread spread_of(const cli_minimization *m, size_t method, double (*number)(const tg_descent_result *r), double *scratch)
+static spread spread_of(const cli_minimization *m, size_t method, double (*number)(const tg_descent_result *r),
+                        double *scratch)
 {
     for (size_t s = 0; s < m->starts; s++)
         scratch[s] = number(&m->outcome[method * m->starts + s].result);
@@ -129,12 +119,12 @@ static void print_starts(const cli_minimization *m, double *scratch)
     const int width = title_width(m);
     const bool known = tg_problem_minima(m->problem) > 0;
     printf("%-*s %14s %14s %14s %9s", width, "optimizer", "least f", "median f", "largest f", "updates");
-    printf(" %9s %9s%s\n", "tolerance", "diverged", known ? "     found" : "");
+    printf(" %9s %9s%s\n", "converged", "diverged", known ? "     found" : "");
     for (size_t i = 0; i < m->methods; i++) {
         size_t converged = 0, diverged = 0, found = 0;
         for (size_t s = 0; s < m->starts; s++) {
             const tg_descent_result *r = &m->outcome[i * m->starts + s].result;
-            converged += r->end == TG_DESCENT_TOLERANCE;
+            converged += r->end == TG_DESCENT_TOLERANCE || r->end == TG_DESCENT_CONVERGED;
             diverged += r->end == TG_DESCENT_DIVERGED;
             found += r->distance <= NEAR;
         }
@@ -144,7 +134,7 @@ static void print_starts(const cli_minimization *m, double *scratch)
         printf(" %9zu %9zu", converged, diverged);
         printf(known ? " %9zu\n" : "\n", found);
     }
-    printf("%zu starts each, uniform in the problem's box; tolerance, diverged%s: so many runs%s\n", m->starts,
+    printf("%zu starts each, uniform in the problem's box; converged, diverged%s: so many runs%s\n", m->starts,
            known ? ", found" : "", known ? " (found: ended within 0.01 of a known minimum)" : "");
 }
 

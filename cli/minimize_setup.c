@@ -6,6 +6,8 @@
 
 #include "args.h"
 #include "minimize.h"
+#include "tiger/minimize.h"
+#include "tiger/optim.h"
 
 /* ---- the problem ------------------------------------------------------------------------------------------------- */
 
@@ -106,20 +108,39 @@ static int make_start(cli_minimization *m)
 
 /* ---- the methods ------------------------------------------------------------------------------------------------- */
 
-static bool has(const tg_option_table *table, const char *name) { return tg_option_find(table, name) < table->count; }
+/* The tables of an optimizer or a minimizer: its own options, and those of all of its kind. */
+typedef struct tables {
+    const tg_option_table *own, *common;
+} tables;
 
-static const tg_option *option_of(const cli_args *args, const cli_given *given)
+/* Those of the method that a group is of; own is NULL when it is of none. */
+static tables tables_of(const cli_group *group)
 {
-    return &args->group[given->group].table.at[given->index];
+    const tg_rule_info *rule = group->prefix != NULL ? tg_rule_find(group->prefix) : NULL;
+    const tg_minimizer_info *minimizer = group->prefix != NULL ? tg_minimizer_find(group->prefix) : NULL;
+    if (rule != NULL)
+        return (tables){&rule->options, tg_optim_common_options()};
+    return minimizer != NULL ? (tables){&minimizer->options, tg_minimizer_common_options()} : (tables){NULL, NULL};
+}
+
+static bool is_of_methods(const cli_group *group)
+{
+    return tables_of(group).own != NULL || group->table.at == tg_optim_common_options()->at ||
+           group->table.at == tg_minimizer_common_options()->at;
+}
+
+static bool has(const tables *of, const char *name)
+{
+    return tg_option_find(of->own, name) < of->own->count || tg_option_find(of->common, name) < of->common->count;
 }
 
 /* The last value of an option counts. */
-static void add_setting(cli_method *method, const tg_option *option, const char *text)
+static void add_setting(cli_method *method, const char *name, const char *text)
 {
     size_t i = 0;
-    while (i < method->settings && strcmp(method->setting[i].name, option->name) != 0)
+    while (i < method->settings && strcmp(method->setting[i].name, name) != 0)
         i++;
-    method->setting[i] = (tg_setting){option->name, text};
+    method->setting[i] = (tg_setting){name, text};
     method->settings += i == method->settings;
 }
 
@@ -131,14 +152,15 @@ static void make_title(cli_method *method)
                                  method->setting[i].value);
 }
 
-/* What was given without a prefix is for every optimizer that has it; what was given with one, for that alone. */
-static int make_method(cli_minimization *m, const tg_rule_info *rule)
+/* What was given without a prefix is for every method that has it; what was given with one, for that alone. */
+static int make_method(cli_minimization *m, size_t g)
 {
     const cli_args *args = m->args;
-    const tg_option_table *common = tg_optim_common_options();
+    const tables of = tables_of(&args->group[g]);
     cli_method *method = &m->method[m->methods++];
-    method->name = rule->name;
-    method->setting = calloc(args->given_count + 1, sizeof *method->setting);
+    method->name = args->group[g].prefix;
+    method->in_double = tg_rule_find(method->name) == NULL;
+    method->setting = calloc(args->given_count + 2, sizeof *method->setting);
     if (method->setting == NULL) {
         cli_usage(args, "no memory for the settings");
         return CLI_FAILED;
@@ -147,26 +169,24 @@ static int make_method(cli_minimization *m, const tg_rule_info *rule)
         for (size_t i = 0; i < args->given_count; i++) {
             const cli_given *given = &args->given[i];
             const cli_group *group = &args->group[given->group];
-            if (!given->is_option || given->prefixed != (prefixed == 1))
+            if (!given->is_option || given->prefixed != (prefixed == 1) || !is_of_methods(group))
                 continue;
-            const bool of_rules = group->prefix != NULL && tg_rule_find(group->prefix) != NULL;
-            const bool mine = group->table.at == rule->options.at || group->table.at == common->at;
-            if (mine || (of_rules && !prefixed && has(&rule->options, option_of(args, given)->name)))
-                add_setting(method, option_of(args, given), given->text);
+            const char *name = group->table.at[given->index].name;
+            if (prefixed ? given->group == g : has(&of, name))
+                add_setting(method, name, given->text);
         }
     make_title(method);
+    if (cli_is_given(args, "seed"))
+        add_setting(method, "seed", cli_text_of(args, "seed"));
     return CLI_OK;
 }
 
 static int make_methods(cli_minimization *m)
 {
     int status = CLI_OK;
-    for (size_t g = 0; g < m->args->groups && status == CLI_OK; g++) {
-        const char *prefix = m->args->group[g].prefix;
-        const tg_rule_info *rule = prefix != NULL ? tg_rule_find(prefix) : NULL;
-        if (rule != NULL)
-            status = make_method(m, rule);
-    }
+    for (size_t g = 0; g < m->args->groups && status == CLI_OK; g++)
+        if (tables_of(&m->args->group[g]).own != NULL)
+            status = make_method(m, g);
     return status;
 }
 

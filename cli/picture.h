@@ -5,7 +5,8 @@
 #include "command.h"
 #include "tiger/engine/plot.h"
 
-/* Draws into the file `path` (.png, .svg, .gp) and says so, or with characters when `path` is NULL. Gives the exit status.
+/* Draws into the file `path` (.png, .svg, .gp) and says so, or with characters when `path` is NULL. Gives the exit
+ * status.
  */
 int cli_picture(const cli_args *args, const tg_plot *plot, const char *path);
 

@@ -13,8 +13,9 @@
 
 static const cli_text texts[] = {
     {"out", "FILE", NULL,
-     "the picture: FILE.png, FILE.svg, or FILE.gp, the gnuplot script; without it the curves are drawn with characters"},
-    {"tensor", "PATTERN", "*", "of a histogram: tensors to draw, as the shell's patterns; at most 8 are drawn one by one"},
+     "the picture: FILE.png, FILE.svg, or FILE.gp, the gnuplot script; without it curves are drawn with characters"},
+    {"tensor", "PATTERN", "*",
+     "of a histogram: tensors to draw, as the shell's patterns; at most 8 are drawn one by one"},
     {"x-range", "LOW,HIGH", NULL, "of a surface (default: the problem's box, or around the paths)"},
     {"y-range", "LOW,HIGH", NULL, "likewise"},
 };

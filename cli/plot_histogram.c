@@ -33,7 +33,8 @@ static double quantile(const choice *c, const uint64_t *fine, double share)
     return c->low + (c->high - c->low) * ((double)bin + 0.5) / FINE;
 }
 
-/* From the least and the largest value to what is worth a look: a few far ones would squeeze the others into one bin. */
+/* From the least and the largest value to what is worth a look: a few far ones would squeeze the others into one bin.
+ */
 static int narrow(choice *c, const cli_args *args, const tg_tensors *tensors)
 {
     uint64_t *fine = calloc(FINE, sizeof *fine);

@@ -9,9 +9,9 @@
 #include "picture.h"
 #include "tiger/engine/descent.h"
 
-#define GRID 61         /* points of the surface each way */
+#define GRID 61 /* points of the surface each way */
 #define LEVELS 12
-#define LOWEST 10        /* the first line is around the lowest tenth: narrower valleys fall between the grid points */
+#define LOWEST 10       /* the first line is around the lowest tenth: narrower valleys fall between the grid points */
 #define MOST_POINTS 400 /* of a curve of f */
 #define STEP 0.004      /* of the box: points of a path that are nearer are left out */
 
@@ -88,8 +88,14 @@ static int draw_surface(const cli_gallery *g, const cli_args *args, const tg_pro
                                 b->low[1] + (b->high[1] - b->low[1]) * (double)r / (GRID - 1)};
             z[r * GRID + c] = tg_problem_evaluate(problem, x, NULL);
         }
-    const tg_plot_surface surface = {.x_low = b->low[0], .x_high = b->high[0], .y_low = b->low[1], .y_high = b->high[1],
-                                     .columns = GRID, .rows = GRID, .z = z, .level = level,
+    const tg_plot_surface surface = {.x_low = b->low[0],
+                                     .x_high = b->high[0],
+                                     .y_low = b->low[1],
+                                     .y_high = b->high[1],
+                                     .columns = GRID,
+                                     .rows = GRID,
+                                     .z = z,
+                                     .level = level,
                                      .levels = make_levels(level, z, GRID * GRID, tg_problem_least(problem))};
     for (size_t i = 0; i < 2; i++)
         tg_problem_variable_name(name[i], sizeof name[i], problem, i);
@@ -277,7 +283,7 @@ static int plot_over_surface(cli_gallery *g, const cli_args *args, const paths *
     return status == CLI_OK ? draw_surface(g, args, problem, &b) : status;
 }
 
-/* ---- curves of f --------------------------------------------------------------------------------------------------- */
+/* ---- curves of f ------------------------------------------------------------------------------------------------- */
 
 static int add_curve(cli_gallery *g, const cli_args *args, const tg_trace *t, double least)
 {

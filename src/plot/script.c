@@ -17,9 +17,11 @@
 #define COLOURS 7
 #define DASHES 4
 #define LINES (COLOURS * DASHES)
-static const char *const colour[COLOURS] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000", "#56b4e9"};
+static const char *const colour[COLOURS] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                            "#e69f00", "#000000", "#56b4e9"};
 static const char *const dash[DASHES] = {"solid", "(14,5)", "(4,4)", "(14,4,3,4)"};
-static const int point_type[] = {7, 5, 9, 11, 13, 4, 6, 8}; /* gnuplot's: filled circle, square, triangles, diamond, hollow */
+static const int point_type[] = {7,  5, 9, 11,
+                                 13, 4, 6, 8}; /* gnuplot's: filled circle, square, triangles, diamond, hollow */
 #define MARKS (sizeof point_type / sizeof *point_type)
 #define MARKS_ON_PATH 9
 

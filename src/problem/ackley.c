@@ -1,4 +1,5 @@
-/* problem/ackley.c -- a dented plain with a funnel in its middle. At the funnel's tip there is no gradient: 0 is given. */
+/* problem/ackley.c -- a dented plain with a funnel in its middle. At the funnel's tip there is no gradient: 0 is given.
+ */
 #include "problem/problem.h"
 
 static const tg_option options[] = {TG_OPTION_VARIABLES(2, 1, 1e6)};
@@ -13,8 +14,7 @@ static double evaluate(const tg_problem *p, const double *x, double *g)
     }
     const double radius = sqrt(squares), funnel = 20 * exp(-0.2 * radius), dents = exp(waves);
     for (size_t i = 0; i < p->n && g != NULL; i++)
-        g[i] = (radius > 0 ? 0.2 * funnel * x[i] / (n * radius) : 0) +
-               dents * 2 * TG_PI * sin(2 * TG_PI * x[i]) / n;
+        g[i] = (radius > 0 ? 0.2 * funnel * x[i] / (n * radius) : 0) + dents * 2 * TG_PI * sin(2 * TG_PI * x[i]) / n;
     return 20 - funnel + exp(1) - dents;
 }
 

@@ -22,7 +22,8 @@ const tg_problem_kind tg_problem_kind_beale = {
     .info = {.name = "beale",
              .title = "a plateau with steep corners",
              .source = "Beale 1958; start as More, Garbow & Hillstrom 1981, no. 5",
-             .equations = "f = (1.5 - x (1-y))^2 + (2.25 - x (1-y^2))^2 + (2.625 - x (1-y^3))^2;  minimum 0 at (3, 0.5)"},
+             .equations =
+                 "f = (1.5 - x (1-y))^2 + (2.25 - x (1-y^2))^2 + (2.625 - x (1-y^3))^2;  minimum 0 at (3, 0.5)"},
     .n = 2,
     .period = 2,
     .start = {1, 1},

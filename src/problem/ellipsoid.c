@@ -1,12 +1,16 @@
-/* problem/ellipsoid.c -- squares whose weights grow to a million along the axes: methods that scale every variable alone
- * see a sphere. */
+/* problem/ellipsoid.c -- squares whose weights grow to a million along the axes: methods that scale every variable
+ * alone see a sphere. */
 #include "problem/problem.h"
 
 enum { N, CONDITION };
 
 static const tg_option options[] = {
     [N] = TG_OPTION_VARIABLES(2, 2, 1e6),
-    [CONDITION] = {.name = "condition", .kind = TG_REAL, .value = 1e6, .least = 1, .most = 1e12,
+    [CONDITION] = {.name = "condition",
+                   .kind = TG_REAL,
+                   .value = 1e6,
+                   .least = 1,
+                   .most = 1e12,
                    .help = "the last weight; the first is 1"},
 };
 

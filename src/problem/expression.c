@@ -19,10 +19,10 @@
 #include "problem/problem.h"
 #include "tiger/option.h"
 
-#define MOST_TEXT 4096  /* and no text has more code than signs */
+#define MOST_TEXT 4096 /* and no text has more code than signs */
 #define MOST_VARIABLES 512
-#define MOST_DEPTH 64   /* of parentheses, signs and powers */
-#define MOST_STACK 256  /* each level of depth leaves a sum and a product waiting, and a function's first argument */
+#define MOST_DEPTH 64  /* of parentheses, signs and powers */
+#define MOST_STACK 256 /* each level of depth leaves a sum and a product waiting, and a function's first argument */
 #define NAME_BYTES 32
 
 typedef enum code_kind { CODE_NUMBER, CODE_VARIABLE, CODE_UNARY, CODE_BINARY } code_kind;
@@ -49,7 +49,7 @@ typedef struct reader {
     size_t *column;
 } reader;
 
-/* ---- words --------------------------------------------------------------------------------------------------------- */
+/* ---- words ------------------------------------------------------------------------------------------------------- */
 
 /* Of ASCII: ctype.h follows the program's locale. */
 static bool digit(char c) { return c >= '0' && c <= '9'; }
@@ -107,7 +107,7 @@ static tg_status append_apply(const reader *r, code_kind kind, dual (*apply)(dua
     return append(r, (code){.kind = kind, .apply = apply});
 }
 
-/* ---- the grammar --------------------------------------------------------------------------------------------------- */
+/* ---- the grammar ------------------------------------------------------------------------------------------------- */
 
 static tg_status read_sum(reader *r);
 
@@ -219,9 +219,11 @@ static tg_status read_primary(reader *r)
     if (*place == '\0')
         return fail_at(r, place, "it ends where a number, a variable or '(' should follow");
     if (!take(r, "("))
-        return fail_at(r, place, (unsigned char)*place > 0x20 && (unsigned char)*place < 0x7f
+        return fail_at(r, place,
+                       (unsigned char)*place > 0x20 && (unsigned char)*place < 0x7f
                            ? "a number, a variable or '(' should stand before '%c'"
-                           : "a sign that means nothing (byte 0x%02x)", (unsigned char)*place);
+                           : "a sign that means nothing (byte 0x%02x)",
+                       (unsigned char)*place);
     const tg_status status = read_sum(r);
     if (status != TG_OK)
         return status;
@@ -296,7 +298,7 @@ static tg_status read_all(reader *r)
     return TG_OK;
 }
 
-/* ---- an expression ------------------------------------------------------------------------------------------------- */
+/* ---- an expression ----------------------------------------------------------------------------------------------- */
 
 tg_status expression_parse(expression **out, const char *text, size_t *column)
 {

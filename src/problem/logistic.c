@@ -2,8 +2,8 @@
  *
  *   f = mean over samples of log(1 + exp(-y a^T x)) + l2/2 |x|^2,    a = (normal numbers, 1),    y = -1 or 1
  *
- * Labels are drawn with the probabilities that a hidden x gives. The minimum is found when the problem is made, by Newton's
- * method with halved steps, to the rounding of double. */
+ * Labels are drawn with the probabilities that a hidden x gives. The minimum is found when the problem is made, by
+ * Newton's method with halved steps, to the rounding of double. */
 #include <stdint.h>
 
 #include "base/fail.h"
@@ -18,7 +18,12 @@ enum { N, SAMPLES, L2, SEED };
 static const tg_option options[] = {
     [N] = TG_OPTION_VARIABLES(5, 2, 100),
     [SAMPLES] = {.name = "samples", .kind = TG_INTEGER, .value = 100, .least = 1, .most = 10000, .help = "of the data"},
-    [L2] = {.name = "l2", .kind = TG_REAL, .value = 0.01, .least = 0, .most = 1e3, .above = 1,
+    [L2] = {.name = "l2",
+            .kind = TG_REAL,
+            .value = 0.01,
+            .least = 0,
+            .most = 1e3,
+            .above = 1,
             .help = "strength of the penalty"},
     [SEED] = TG_OPTION_SEED,
 };

@@ -1,10 +1,14 @@
-/* problem/parsed.c -- a problem that a user wrote down: start 1 in every variable, box from -5 to 5, no known minimum. */
+/* problem/parsed.c -- a problem that a user wrote down: start 1 in every variable, box from -5 to 5, no known minimum.
+ */
 #include "base/memory.h"
 #include "problem/dual.h"
 #include "problem/expression.h"
 #include "problem/problem.h"
 
-static double evaluate(const tg_problem *p, const double *x, double *g) { return expression_evaluate(p->expression, x, g); }
+static double evaluate(const tg_problem *p, const double *x, double *g)
+{
+    return expression_evaluate(p->expression, x, g);
+}
 
 static const tg_problem_kind parsed = {
     .info = {.name = "expression"},

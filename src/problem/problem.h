@@ -1,4 +1,5 @@
-/* problem/problem.h -- what a textbook problem is: one const descriptor, one file in problem/, one line in problems.inc. */
+/* problem/problem.h -- what a textbook problem is: one const descriptor, one file in problem/, one line in problems.inc.
+ */
 #ifndef TG_PROBLEM_PROBLEM_H
 #define TG_PROBLEM_PROBLEM_H
 

@@ -2,8 +2,8 @@
  *
  *   f = x^T Q x / 2 - b^T x,    Q = V diag(e) V^T,    b = (b, ..., b)        minimum at V diag(1/e) V^T b
  *
- * V is the identity, or with `rotate` an orthogonal matrix, uniform over all of them: normal numbers orthonormalised row by
- * row (Gram & Schmidt, each row twice). The defaults are Q = diag(1, 2, ..., 10), b = 1. */
+ * V is the identity, or with `rotate` an orthogonal matrix, uniform over all of them: normal numbers orthonormalised
+ * row by row (Gram & Schmidt, each row twice). The defaults are Q = diag(1, 2, ..., 10), b = 1. */
 #include "base/fail.h"
 #include "base/memory.h"
 #include "base/random.h"
@@ -16,9 +16,17 @@ enum { LINEAR, GEOMETRIC, OUTLIER };
 
 static const tg_option options[] = {
     [N] = TG_OPTION_VARIABLES(10, 2, 1e6),
-    [SPECTRUM] = {.name = "spectrum", .kind = TG_CHOICE, .value = LINEAR, .choices = "linear|geometric|outlier",
-                  .help = "eigenvalues from 1 to the condition: evenly, evenly in their logarithm, or all 1 but the last"},
-    [CONDITION] = {.name = "condition", .kind = TG_REAL, .value = 10, .least = 1, .most = 1e12,
+    [SPECTRUM] = {.name = "spectrum",
+                  .kind = TG_CHOICE,
+                  .value = LINEAR,
+                  .choices = "linear|geometric|outlier",
+                  .help =
+                      "eigenvalues from 1 to the condition: evenly, evenly in their logarithm, or all 1 but the last"},
+    [CONDITION] = {.name = "condition",
+                   .kind = TG_REAL,
+                   .value = 10,
+                   .least = 1,
+                   .most = 1e12,
                    .help = "the largest eigenvalue; the least is 1"},
     [B] = {.name = "b", .kind = TG_REAL, .value = 1, .least = -1e6, .most = 1e6, .help = "every value of b"},
     [ROTATE] = {.name = "rotate", .kind = TG_SWITCH, .value = 0, .help = "turn it, up to n = 500"},

@@ -2,7 +2,11 @@
 #include "problem/problem.h"
 
 static const tg_option options[] = {
-    {.name = "condition", .kind = TG_REAL, .value = 20, .least = 1, .most = 1e9,
+    {.name = "condition",
+     .kind = TG_REAL,
+     .value = 20,
+     .least = 1,
+     .most = 1e9,
      .help = "how much steeper it is across than along"},
 };
 

@@ -1,5 +1,5 @@
-/* problem/saddle.c -- a saddle between two minima; the standard start lies next to the ridge, where the gradient leads to the
- * saddle first. */
+/* problem/saddle.c -- a saddle between two minima; the standard start lies next to the ridge, where the gradient leads
+ * to the saddle first. */
 #include "problem/problem.h"
 
 static double evaluate(const tg_problem *p, const double *x, double *g)

@@ -75,9 +75,15 @@ void tg_problem_destroy(tg_problem *p)
     tg_heap_free(p);
 }
 
-const char *tg_problem_text(const tg_problem *p) { return p->expression != NULL ? expression_text(p->expression) : NULL; }
+const char *tg_problem_text(const tg_problem *p)
+{
+    return p->expression != NULL ? expression_text(p->expression) : NULL;
+}
 
-const tg_problem_info *tg_problem_get_info(const tg_problem *p) { return p->expression != NULL ? NULL : &p->kind->info; }
+const tg_problem_info *tg_problem_get_info(const tg_problem *p)
+{
+    return p->expression != NULL ? NULL : &p->kind->info;
+}
 
 size_t tg_problem_variables(const tg_problem *p) { return p->n; }
 

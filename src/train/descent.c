@@ -1,10 +1,11 @@
 /* train/descent.c -- one optimizer on one textbook problem. */
-#include "tiger/engine/descent.h"
+#include "train/descent.h"
 
 #include <math.h>
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "tiger/minimize.h"
 #include "tiger/schedule.h"
 #include "train/courses.h"
 
@@ -17,17 +18,29 @@ typedef struct descent {
     tg_optim *optim;
     tg_schedule *schedule;
     size_t n;
-    void *weights;       /* (n), the optimizer's */
-    double *x, *g;       /* (n) */
+    void *weights;            /* (n), the optimizer's */
+    double *x, *g;            /* (n) */
     double *kept, *up, *down; /* (n), for probes */
-    float *gradient;     /* (n), what the optimizer is given */
+    float *gradient;          /* (n), what the optimizer is given */
     uint64_t evaluations;
 } descent;
 
-const char *tg_descent_end_name(tg_descent_end end)
+/* What a result says of an end that has no words of its own. */
+static void explain(tg_descent_result *r)
 {
-    static const char *const names[] = {"tolerance", "updates", "diverged", "stopped"};
-    return (unsigned)end < sizeof names / sizeof *names ? names[end] : "unknown";
+    static const char *const words[] = {"tolerance", "updates", "diverged", "stopped"};
+    static const char *const reasons[] = {"the gradient's norm is not above the tolerance", "all updates are used up",
+                                          "f or its gradient is not finite, or a variable is beyond 1e12", "stopped"};
+    r->word = words[r->end];
+    r->reason = reasons[r->end];
+}
+
+double tg_descent_norm(const double *g, size_t n)
+{
+    double squares = 0;
+    for (size_t i = 0; i < n; i++)
+        squares += g[i] * g[i];
+    return sqrt(squares);
 }
 
 static double weight_at(const descent *d, size_t i)
@@ -60,8 +73,8 @@ static tg_status allocate(descent *d)
     d->up = tg_heap_alloc(n, sizeof *d->up);
     d->down = tg_heap_alloc(n, sizeof *d->down);
     d->gradient = tg_heap_alloc(n, sizeof *d->gradient);
-    if (d->weights == NULL || d->x == NULL || d->g == NULL || d->kept == NULL || d->up == NULL ||
-        d->down == NULL || d->gradient == NULL)
+    if (d->weights == NULL || d->x == NULL || d->g == NULL || d->kept == NULL || d->up == NULL || d->down == NULL ||
+        d->gradient == NULL)
         return tg_no_memory("a problem's variables", n * sizeof *d->x);
     if (d->config->start == NULL)
         tg_problem_start(d->config->problem, d->x);
@@ -88,11 +101,9 @@ static tg_status make_optimizer(descent *d)
 static tg_status make(descent *d)
 {
     const tg_descent_config *c = d->config;
-    d->rule = tg_rule_find(c->optimizer);
-    if (d->rule == NULL)
-        return tg_fail(TG_EINVAL, "there is no optimizer '%s'", c->optimizer);
     if (d->rule->observes && c->weights != TG_F32)
-        return tg_fail(TG_EINVAL, "%s probes the curvature by less than 16 bits show: take weights fp32", d->rule->name);
+        return tg_fail(TG_EINVAL, "%s probes the curvature by less than 16 bits show: take weights fp32",
+                       d->rule->name);
     tg_status status = allocate(d);
     if (status == TG_OK)
         status = make_optimizer(d);
@@ -114,15 +125,7 @@ static void release(descent *d)
     tg_heap_free(d->gradient);
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------- */
-
-static double norm(const double *g, size_t n)
-{
-    double squares = 0;
-    for (size_t i = 0; i < n; i++)
-        squares += g[i] * g[i];
-    return sqrt(squares);
-}
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 /* The gradient at the weights plus `length` times the signs, into `g`; the weights are put back. */
 static tg_status gradient_beside(descent *d, double length, double *g)
@@ -192,14 +195,14 @@ static bool is_end(tg_descent_end *end, const descent *d, const tg_descent_point
     return *end = TG_DESCENT_UPDATES, at->update == c->updates;
 }
 
-static tg_status walk(descent *d, tg_descent_result *result, bool (*visit)(void *, const tg_descent_point *), void *ctx)
+static tg_status walk(descent *d, tg_descent_result *result, tg_descent_visit *visit, void *ctx)
 {
     for (uint64_t u = 0;; u++) {
         tg_descent_point at = {.update = u, .x = d->x};
         for (size_t i = 0; i < d->n; i++)
             d->x[i] = weight_at(d, i);
         at.value = tg_problem_evaluate(d->config->problem, d->x, d->g);
-        at.slope = norm(d->g, d->n);
+        at.slope = tg_descent_norm(d->g, d->n);
         at.evaluations = ++d->evaluations;
         at.last = is_end(&result->end, d, &at);
         const bool going = visit == NULL || visit(ctx, &at);
@@ -217,21 +220,40 @@ static tg_status walk(descent *d, tg_descent_result *result, bool (*visit)(void 
     }
 }
 
-tg_status tg_descend(tg_descent_result *result, double *x, const tg_descent_config *config,
-                     bool (*visit)(void *ctx, const tg_descent_point *point), void *ctx)
+static tg_status descend_by_rule(tg_descent_result *result, double *x, const tg_descent_config *config,
+                                 const tg_rule_info *rule, tg_descent_visit *visit, void *ctx)
 {
-    descent d = {.config = config, .n = tg_problem_variables(config->problem)};
+    descent d = {.config = config, .rule = rule, .n = tg_problem_variables(config->problem)};
     tg_descent_result r = {0};
     tg_status status = make(&d);
     if (status == TG_OK)
         status = walk(&d, &r, visit, ctx);
     if (status == TG_OK) {
         r.evaluations = d.evaluations;
-        r.distance = tg_problem_distance(config->problem, d.x, &r.nearest);
+        explain(&r);
         for (size_t i = 0; i < d.n; i++)
             x[i] = d.x[i];
         *result = r;
     }
     release(&d);
     return status;
+}
+
+tg_status tg_descend(tg_descent_result *result, double *x, const tg_descent_config *config, tg_descent_visit *visit,
+                     void *ctx)
+{
+    const tg_rule_info *rule = tg_rule_find(config->optimizer);
+    tg_descent_result r = {0};
+    tg_status status = TG_OK;
+    if (rule != NULL)
+        status = descend_by_rule(&r, x, config, rule, visit, ctx);
+    else if (tg_minimizer_find(config->optimizer) != NULL)
+        status = tg_descend_by_minimizer(&r, x, config, visit, ctx);
+    else
+        status = tg_fail(TG_EINVAL, "there is no optimizer or minimizer '%s'", config->optimizer);
+    if (status != TG_OK)
+        return status;
+    r.distance = tg_problem_distance(config->problem, x, &r.nearest);
+    *result = r;
+    return TG_OK;
 }

@@ -6,8 +6,8 @@
 #include <jansson.h>
 
 #include "base/fail.h"
-#include "base/map.h"
 #include "base/file.h"
+#include "base/map.h"
 #include "base/memory.h"
 #include "base/number.h"
 #include "base/text.h"
@@ -69,7 +69,7 @@ void tg_traces_fini(tg_traces *traces)
     *traces = (tg_traces){0};
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static void append(tg_text *text, const char *words) { tg_text_append(text, words, strlen(words)); }
 
@@ -136,7 +136,7 @@ tg_status tg_traces_write(const tg_trace *trace, size_t count, const char *path)
     return status;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 typedef struct place {
     const char *file;
@@ -213,8 +213,8 @@ static tg_status read_line(tg_traces *traces, const char *line, size_t bytes, co
     else if (json_object_get(object, "run") != NULL)
         status = read_head(traces, object, at);
     else if (traces->count == 0)
-        status = tg_fail(TG_EFORMAT, "%s: line %zu: no run has begun; is this a file of tiger minimize --out?", at->file,
-                         at->line);
+        status = tg_fail(TG_EFORMAT, "%s: line %zu: no run has begun; is this a file of tiger minimize --out?",
+                         at->file, at->line);
     else
         status = read_point(&traces->at[traces->count - 1], object, at);
     json_decref(object);

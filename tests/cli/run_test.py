@@ -497,6 +497,123 @@ class Pictures(Case):
         self.assertEqual(done.stderr, "tiger plot: more than 128 curves in one picture\n")
 
 
+    def test_surfaces_and_histograms(self):
+        self.tiger("plot", "surface", "himmelblau", "--out", "a.svg")
+        self.assertIn("<svg", (self.at / "a.svg").read_text()[:200])
+        self.tiger("plot", "surface", "sin(x) + y^2", "--x-range", "-6,6", "--out", "b.png")
+        self.is_png("b.png")
+        self.train("run", "--updates", 6, "--validation", 0)
+        shown = self.tiger("plot", "histogram", "run", "--bins", 20).stdout
+        self.assertRegex(shown, r"value \(\d+ values; [\d.]+ % lie outside\)")
+        state = next((self.at / "run").glob("checkpoint-*")) / "optimizer.safetensors"
+        shown = self.tiger("plot", "histogram", state, "--tensor", "*h.0.attn.*weight/exp_avg").stdout
+        self.assertIn("transformer.h.0.attn.c_attn.weight/exp_avg", shown)
+
+    def test_paths(self):
+        flags = ["--optimizer", "sgd,adamw", "--lr", "1e-3", "--adamw-lr", "0.05", "--updates", 80]
+        self.tiger("minimize", "rosenbrock", *flags, "--out", "one.jsonl")
+        self.tiger("minimize", "--f", "x^2 + x*y + 3*y^2", *flags, "--out", "two.jsonl")
+        self.tiger("minimize", "quadratic", *flags, "--out", "three.jsonl")
+        self.tiger("plot", "minimize", "one.jsonl", "--out", "one.svg")
+        drawn = (self.at / "one.svg").read_text()
+        for wanted in ("sgd lr=1e-3", "adamw lr=0.05", "minimum", "rosenbrock"):
+            self.assertIn(wanted, drawn)
+        self.tiger("plot", "minimize", "two.jsonl", "--out", "two.png")
+        self.is_png("two.png")
+        for files in (["three.jsonl"], ["one.jsonl", "two.jsonl"]):
+            self.assertIn("f", self.tiger("plot", "minimize", *files).stdout)
+        done = self.tiger("plot", "minimize", "one.jsonl", "two.jsonl", "--kind", "surface", status=2)
+        self.assertIn("different functions", done.stderr)
+
+    def test_script_draws_the_picture(self):
+        self.tiger("minimize", "booth", "--out", "p.jsonl", "--updates", 50)
+        self.tiger("plot", "minimize", "p.jsonl", "--out", "p.gp")
+        self.assertFalse((self.at / "p.png").exists())
+        subprocess.run(["gnuplot", "p.gp"], cwd=self.at, check=True)
+        self.is_png("p.png")
+
+
+class Minimizing(Case):
+    QUADRATIC = ["quadratic", "--optimizer", "tiger", "--beta", "0.9", "--lr", 0.01 / 1.01, "--weight-decay", "0.01",
+                 "--schedule", f"inverse_time:{0.01 / 1.01}", "--updates", 1000]
+
+    def distance(self, *flags):
+        out = self.tiger("minimize", *flags).stdout
+        return float(re.search(r"^distance +(\S+) ", out, re.MULTILINE).group(1))
+
+    def test_quadratic_of_the_specification(self):
+        """Q = diag(1..10), b = 1, alpha = 0.01 / (1 + 0.01 t), t from 1: in double here, in fp32 there."""
+        x, m, far = [0.0] * 10, [0.0] * 10, []
+        for t in range(1, 1001):
+            alpha = 0.01 / (1 + 0.01 * t)
+            for i in range(10):
+                m[i] = 0.9 * m[i] + 0.1 * ((i + 1) * x[i] - 1)
+                x[i] -= alpha * ((m[i] > 0) - (m[i] < 0) + 0.01 * x[i])
+            far.append(math.dist(x, [1 / (i + 1) for i in range(10)]))
+        self.assertAlmostEqual(far[-1], 3.6e-3, delta=5e-5)
+        got = self.distance(*self.QUADRATIC, "--scale", "none")
+        self.assertGreater(got, min(far[-60:]) / 1.5)  # where the oscillation stands is rounding's
+        self.assertLess(got, 1.5 * max(far[-60:]))
+        self.assertAlmostEqual(self.distance(*self.QUADRATIC, "--rms-floor", 0), 1.245, delta=5e-4)
+
+    def test_path_and_end(self):
+        done = self.tiger("minimize", "rosenbrock", "--optimizer", "sgd", "--lr", "1e-3", "--momentum", "0.9", "--updates",
+                          5000, "--every", 500, "--out", "path.jsonl")
+        self.assertEqual(done.stderr, "")
+        rows = re.findall(r"^ +(\d+) +(\S+) +(\S+) +(\S+) +(\S+)$", done.stdout, re.MULTILINE)
+        self.assertEqual([int(row[0]) for row in rows[:-1]], list(range(0, int(rows[-1][0]), 500)))
+        for got, wanted in zip(rows[0][1:], [24.2, 232.8677, -1.2, 1.0]):
+            self.assertAlmostEqual(float(got), wanted, delta=2e-6 * abs(wanted))  # -1.2 as fp32 has it
+        self.assertIn(f"ended at update {rows[-1][0]}: the gradient's norm is not above the tolerance", done.stdout)
+        self.assertIn("nearest known minimum, 1 1", done.stdout)
+        self.assertIn(f"evaluations  {int(rows[-1][0]) + 1} of f", done.stdout)
+        lines = [json.loads(line) for line in (self.at / "path.jsonl").read_text().splitlines()]
+        self.assertEqual(lines[0], {"run": "sgd lr=1e-3 momentum=0.9", "problem": "rosenbrock", "options": {"n": 2}})
+        self.assertEqual([line["update"] for line in lines[1:]], [int(row[0]) for row in rows])
+        for line in lines[1:]:
+            x, y = line["x"]
+            self.assertAlmostEqual(line["f"], 100 * (y - x * x) ** 2 + (1 - x) ** 2, delta=1e-9)
+
+    def test_options_reach_the_right_optimizer(self):
+        flags = ["--updates", 30, "--tolerance", 0]
+        def f(name, table):
+            return re.search(rf"^{name} .*?(\d\S+e\S+)", table, re.MULTILINE).group(1)
+        both = self.tiger("minimize", "beale", "--optimizer", "sgd,adamw", "--lr", "0.02", "--weight-decay", "0.1",
+                          "--sgd-momentum", "0.5", "--adamw-weight-decay", "0.3", *flags).stdout
+        sgd = self.tiger("minimize", "beale", "--optimizer", "sgd,signsgd", "--lr", "0.02", "--weight-decay", "0.1",
+                         "--momentum", "0.5", *flags).stdout
+        adamw = self.tiger("minimize", "beale", "--optimizer", "adamw,signsgd", "--lr", "0.02", "--weight-decay", "0.3",
+                           *flags).stdout
+        self.assertEqual(f("sgd", both), f("sgd", sgd))
+        self.assertEqual(f("adamw", both), f("adamw", adamw))
+        self.assertIn("adamw lr=0.02 weight_decay=0.3 ", both)
+        self.assertIn("sgd lr=0.02 weight_decay=0.1 momentum=0.5 ", both)
+
+    def test_minimizers_beside_optimizers(self):
+        out = self.tiger("minimize", "rosenbrock", "--optimizer", "lbfgs,adamw", "--schedule", "cosine", "--lr", 1,
+                         "--adamw-lr", "0.05", "--history-size", 4, "--out", "both.jsonl").stdout
+        self.assertRegex(out, re.compile(r"^lbfgs lr=1 history_size=4 +\S+e-\d+ .* gradient$", re.MULTILINE))
+        self.assertRegex(out, re.compile(r"^adamw lr=0.05 .* 1000 +1001  updates$", re.MULTILINE))
+        self.assertLess(self.distance("rosenbrock", "--optimizer", "cmaes"), 1e-4)
+        same = [self.tiger("minimize", "rastrigin", "--optimizer", "cmaes", "--seed", s).stdout for s in (4, 4, 5)]
+        self.assertTrue(same[0] == same[1] != same[2])
+
+    def test_random_starts(self):
+        flags = ["himmelblau", "--optimizer", "sgd", "--lr", "0.01", "--random-starts", 12]
+        one = self.tiger("minimize", *flags, "--seed", 5, "--out", "one.jsonl").stdout
+        self.assertRegex(one, re.compile(r"^sgd lr=0.01 .* 12 +0 +12$", re.MULTILINE))
+        self.assertEqual(one.replace("one", "two"), self.tiger("minimize", *flags, "--seed", 5, "--out", "two.jsonl").stdout)
+        self.assertEqual((self.at / "one.jsonl").read_bytes(), (self.at / "two.jsonl").read_bytes())
+        self.assertNotEqual(one, self.tiger("minimize", *flags, "--seed", 6, "--out", "one.jsonl").stdout)
+        heads = [json.loads(l) for l in (self.at / "two.jsonl").read_text().splitlines() if '"run"' in l]
+        self.assertEqual([h["run"] for h in heads], [f"sgd lr=0.01, start {i}" for i in range(1, 13)])
+
+    def test_half_precision(self):
+        flags = ["sphere", "--optimizer", "signsgd", "--lr", "1e-3", "--updates", 2000, "--weights"]
+        self.assertLess(self.distance(*flags, "bf16"), 3.9)  # stochastic rounding moves on average
+        self.assertGreater(self.distance(*flags, "bf16", "--rounding", "nearest"), 5.2)
+
+
 class LearningRateRange(Case):
     def range(self, *flags, **more):
         return self.tiger("lr-range", "--data", "text.txt", *TINY, *flags, **more)

@@ -21,7 +21,7 @@ MAY_USE = {
     "graph": ["base", "optim", "schedule"],
     "layer": ["base", "optim", "graph"],
     "model": ["base", "optim", "graph", "layer", "store"],
-    "train": ["base", "schedule", "optim", "graph", "layer", "model", "data", "store", "problem"],
+    "train": ["base", "schedule", "optim", "graph", "layer", "model", "data", "store", "problem", "minimize"],
     "race": ["base", "schedule", "optim", "graph", "store", "data", "train"],
 }
 

@@ -132,6 +132,68 @@ static void test_no_memory(void **state)
     assert_false(exists(inside("t.tsv")));
 }
 
+static const double height[] = {0, 1, 2, 3, 4, 5, 6, 7, NAN}, level[] = {0.385, 4.5};
+
+static const tg_plot_surface surface = {.x_low = -1, .x_high = 3, .y_low = 2, .y_high = 2.5, .columns = 3, .rows = 3,
+                                        .z = height, .level = level, .levels = 2};
+
+static void test_surface(void **state)
+{
+    (void)state;
+    const tg_plot plot = {.surface = &surface};
+    char *script = script_of(&plot);
+    assert_non_null(strstr(script, "$surface << END\n0 1 2\n3 4 5\n6 7 NaN\nEND\n"));
+    assert_non_null(strstr(script, "levels discrete 0.385,4.5\n"));
+    assert_non_null(strstr(script, "using (-1 + $1*2):(2 + $2*0.25):3 matrix\n"));
+    assert_non_null(strstr(script, "set xrange [-1:3]\nset yrange [2:2.5]\n"));
+    free(script);
+}
+
+/* No two of the first 28 lines look the same. */
+static void test_lines_differ(void **state)
+{
+    (void)state;
+    const tg_curve curve = {.x = x, .y = x, .count = 4};
+    const tg_plot plot = {.curve = &curve, .curves = 1};
+    char *script = script_of(&plot), look[28][64];
+    const char *at = script;
+    for (size_t i = 0; i < 28; i++) {
+        int number = 0;
+        at = strstr(at, "set linetype ");
+        assert_int_equal(sscanf(at, "set linetype %d lc rgb %63[^\n]", &number, look[i]), 2);
+        assert_int_equal(number, (int)i + 1);
+        *strstr(look[i], " pt ") = '\0';
+        for (size_t j = 0; j < i; j++)
+            assert_string_not_equal(look[i], look[j]);
+        at++;
+    }
+    free(script);
+}
+
+/* The script that is written draws the picture beside it. */
+static void test_script_file(void **state)
+{
+    (void)state;
+    const tg_curve curve = {.title = "loss", .x = x, .y = y, .count = 4, .style = TG_CURVE_PATH};
+    const tg_plot plot = {.surface = &surface, .curve = &curve, .curves = 1};
+    char text[4096] = "", *path = strdup(getenv("PATH"));
+    setenv("PATH", "/nowhere", 1);
+    assert_int_equal(tg_plot_file(&plot, inside("p.gp")), TG_OK); /* needs no gnuplot */
+    setenv("PATH", path, 1);
+    free(path);
+    FILE *file = fopen(inside("p.gp"), "r");
+    assert_true(fread(text, 1, sizeof text - 1, file) > 200);
+    fclose(file);
+    assert_non_null(strstr(text, "p\\056png\"\n"));
+    assert_non_null(strstr(text, "linespoints lt 1 dt solid"));
+    unlink(inside("p.gp"));
+    const char *const bad[] = {"p.jpg", "p", ".png", "p.PNG", "png"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(tg_plot_file(&plot, bad[i]), TG_EINVAL);
+        assert_non_null(strstr(tg_message(), "must end in .png, .svg or .gp"));
+    }
+}
+
 /* ---- with gnuplot ---- */
 
 static void need_gnuplot(void)
@@ -179,6 +241,24 @@ static void test_picture(void **state)
     assert_int_equal(chdir("/"), 0);
 }
 
+static void test_drawing(void **state)
+{
+    (void)state;
+    need_gnuplot();
+    const tg_curve_style styles[] = {TG_CURVE_LINE, TG_CURVE_POINTS, TG_CURVE_PATH, TG_CURVE_DOTS, TG_CURVE_STEPS};
+    char head[64] = "";
+    for (size_t i = 0; i < 5; i++) {
+        const tg_curve curve = {.title = "loss", .x = x, .y = x, .count = 4, .style = styles[i]};
+        const tg_plot plot = {.curve = &curve, .curves = 1, .surface = i % 2 == 0 ? &surface : NULL};
+        assert_int_equal(tg_plot_file(&plot, inside("p.svg")), TG_OK);
+        FILE *file = fopen(inside("p.svg"), "rb");
+        assert_int_equal(fread(head, 1, 60, file), 60);
+        fclose(file);
+        assert_non_null(strstr(head, "<svg"));
+        unlink(inside("p.svg"));
+    }
+}
+
 static void test_no_gnuplot(void **state)
 {
     (void)state;
@@ -220,7 +300,9 @@ int main(void)
         cmocka_unit_test(test_nothing_to_draw),  cmocka_unit_test(test_table),
         cmocka_unit_test(test_no_memory),        cmocka_unit_test(test_characters),
         cmocka_unit_test(test_picture),          cmocka_unit_test(test_no_gnuplot),
-        cmocka_unit_test(test_failing_gnuplot),
+        cmocka_unit_test(test_failing_gnuplot), cmocka_unit_test(test_surface),
+        cmocka_unit_test(test_lines_differ),     cmocka_unit_test(test_script_file),
+        cmocka_unit_test(test_drawing),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -252,6 +252,13 @@ static void statistics(void **state)
     tg_tensors_value_free(value);
     assert_null(tg_tensors_metadata(tensors, 1, &value));
     refused(tg_tensors_statistics(&s, tensors, 2), TG_ENOTFOUND, "number 2");
+    uint64_t counts[4] = {10};
+    ok(tg_tensors_histogram(counts, 4, -1, 2.385f, tensors, 0)); /* -7.5 lies below, the upper border within */
+    assert_true(counts[0] == 10 && counts[1] == 2 && counts[2] == 1 && counts[3] == 1);
+    ok(tg_tensors_histogram(counts, 1, -8, -7, tensors, 0));
+    assert_true(counts[0] == 11 && counts[1] == 2);
+    refused(tg_tensors_histogram(counts, 4, 1, 1, tensors, 0), TG_EINVAL, "low < high");
+    refused(tg_tensors_histogram(counts, 4, 0, 1, tensors, 2), TG_ENOTFOUND, "number 2");
     tg_tensors_destroy(tensors);
 }
 

@@ -1,5 +1,5 @@
-/* tiger/engine/plot.h -- pictures of numbers: curves with labels, over the contour lines of a surface if wanted, drawn by
- * gnuplot; and the numbers themselves as a table.
+/* tiger/engine/plot.h -- pictures of numbers: curves with labels, over the contour lines of a surface if wanted, drawn
+ * by gnuplot; and the numbers themselves as a table.
  *
  * Curves differ in colour (Okabe & Ito 2008: those who see no red, green or blue tell them apart) and in their dashes.
  *
@@ -58,9 +58,9 @@ typedef struct tg_plot {
     size_t marks;
 } tg_plot;
 
-/* Into a file whose name says what it is: FILE.png, FILE.svg, or FILE.gp, the gnuplot script with the data in it, which draws
- * FILE.png and is written without gnuplot. Whole, or none and an error. TG_EINVAL for other names, and when no curve has a
- * point that could be drawn. */
+/* Into a file whose name says what it is: FILE.png, FILE.svg, or FILE.gp, the gnuplot script with the data in it, which
+ * draws FILE.png and is written without gnuplot. Whole, or none and an error. TG_EINVAL for other names, and when no
+ * curve has a point that could be drawn. */
 tg_status tg_plot_file(const tg_plot *plot, const char *path);
 
 /* The plot in characters, handed out line by line, without the newline. */

@@ -1,5 +1,5 @@
-/* tiger/engine/problem.h -- textbook problems: functions of a few variables with exact gradients, known minima, a standard
- * start and a box, and functions that a user writes down. Everything is in double.
+/* tiger/engine/problem.h -- textbook problems: functions of a few variables with exact gradients, known minima, a
+ * standard start and a box, and functions that a user writes down. Everything is in double.
  *
  *     tg_problem *p;
  *     tg_problem_create(&p, "rosenbrock", NULL);     or     tg_problem_parse(&p, "100*(y-x^2)^2 + (1-x)^2", NULL);
@@ -38,9 +38,10 @@ typedef struct tg_problem tg_problem;
 /* Options in the order of the problem's table; NULL: the defaults. */
 tg_status tg_problem_create(tg_problem **out, const char *name, const double *option);
 
-/* A function as text: numbers, variables in the order in which they appear, + - * / ^ (or **), parentheses, the constants
- * pi and e, and functions: tg_expression_functions has them. At most 4096 signs, 512 variables, 64 levels of nesting.
- * TG_EINVAL when it is wrong, with *column (unless NULL) the sign it is about, from 1; 0 when it is about none. */
+/* A function as text: numbers, variables in the order in which they appear, + - * / ^ (or **), parentheses, the
+ * constants pi and e, and functions: tg_expression_functions has them. At most 4096 signs, 512 variables, 64 levels of
+ * nesting. TG_EINVAL when it is wrong, with *column (unless NULL) the sign it is about, from 1; 0 when it is about
+ * none. */
 tg_status tg_problem_parse(tg_problem **out, const char *text, size_t *column);
 const char *tg_expression_functions(void); /* "sin cos ..." */
 
@@ -54,8 +55,8 @@ double tg_problem_option(const tg_problem *problem, size_t index);
 /* "x", "y", "x7": at most `bytes` with the 0. */
 void tg_problem_variable_name(char *name, size_t bytes, const tg_problem *problem, size_t index);
 
-/* f(x); and its gradient, unless `gradient` is NULL. Where f has a kink, one of the one-sided derivatives or 0; outside of
- * its domain NaN. */
+/* f(x); and its gradient, unless `gradient` is NULL. Where f has a kink, one of the one-sided derivatives or 0; outside
+ * of its domain NaN. */
 double tg_problem_evaluate(const tg_problem *problem, const double *x, double *gradient);
 
 void tg_problem_start(const tg_problem *problem, double *x);

@@ -50,7 +50,7 @@ typedef struct tg_tensor_statistics {
  */
 tg_status tg_tensors_statistics(tg_tensor_statistics *out, const tg_tensors *tensors, size_t index);
 
-/* Adds to counts (bins) how many finite values lie in each of `bins` equal parts of low .. high; others are not counted. */
+/* Adds to counts (bins) how many values lie in each of `bins` equal parts of low .. high; others are not counted. */
 tg_status tg_tensors_histogram(uint64_t *counts, size_t bins, double low, double high, const tg_tensors *tensors,
                                size_t index);
 
