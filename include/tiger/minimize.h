@@ -99,7 +99,7 @@ typedef struct tg_objective {
     int (*batch)(void *ctx, double *values, const double *points, size_t count);
     /* Optional: product[] <- Hessian at x times v; without it, central differences of gradients. */
     int (*hessian_vector)(void *ctx, double *product, const double *x, const double *v);
-    /* Optional, for natgrad: product[] <- Fisher or Gauss-Newton matrix at x times v; without it the Hessian's stands in. */
+    /* For natgrad: product[] <- Fisher or Gauss-Newton matrix at x times v. */
     int (*fisher_vector)(void *ctx, double *product, const double *x, const double *v);
     /* Optional bounds (n); -INFINITY and INFINITY: none there. Copied. Not all methods take them. */
     const double *lower, *upper;

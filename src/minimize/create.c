@@ -179,7 +179,10 @@ static tg_status check(const tg_minimizer *m, const tg_objective *f, const doubl
         if (!isfinite(x0[i]))
             return tg_fail(TG_EINVAL, "the start's x[%zu] is not finite", i);
     }
-    const char *wrong = m->kind->check == NULL ? NULL : m->kind->check(m);
+    tg_minimizer with = *m;
+    with.f = *f;
+    with.n = f->n;
+    const char *wrong = m->kind->check == NULL ? NULL : m->kind->check(&with);
     return wrong == NULL ? TG_OK : tg_fail(TG_EINVAL, "%s: %s", info->name, wrong);
 }
 

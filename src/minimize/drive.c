@@ -86,9 +86,9 @@ static void judge(tg_minimizer *m, bool moved)
         r->stop = TG_STOP_GRADIENT;
     else if (r->f <= m->common[TG_COMMON_TARGET])
         r->stop = TG_STOP_TARGET;
-    else if (moved && change > 0 && (r->moved <= change || fabs(r->last_f - r->f) <= change * fmin(fabs(r->f), fabs(r->last_f))))
+    else if (moved && !isnan(r->moved) && change > 0 && (r->moved <= change || fabs(r->last_f - r->f) <= change * fmin(fabs(r->f), fabs(r->last_f))))
         r->stop = TG_STOP_CHANGE;
-    else if (moved)
+    else if (moved && !isnan(r->moved))
         watch_flat(m, gradient);
     if (r->stop == TG_STOP_NOT_YET && (double)r->iterations >= m->common[TG_COMMON_MAX_ITER])
         r->stop = TG_STOP_ITERATIONS;

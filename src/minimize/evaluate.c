@@ -90,7 +90,7 @@ bool tg_product(tg_minimizer *m, double *product, const double *v, bool fisher, 
 {
     double *x = m->at[TG_X], *point = scratch, *other = scratch + m->count[TG_X];
     int (*callback)(void *, double *, const double *, const double *) =
-        fisher && m->f.fisher_vector != NULL ? m->f.fisher_vector : m->f.hessian_vector;
+        fisher ? m->f.fisher_vector : m->f.hessian_vector;
     double f, size = tg_max_abs(m->n, v);
     bool finite = true;
     m->run->products++;

@@ -33,7 +33,8 @@ typedef struct tg_run {
     uint64_t asked; /* points are out, not told yet */
     uint64_t candidates; /* how many the next generation has */
     uint32_t stop, line;
-    double f, last_f, step, moved; /* value at x, the one before; moved: largest |entry| of the last change of x */
+    double f, last_f, step, moved; /* value at x, the one before; moved: largest |entry| of
+                                      the last change of x; NaN: it says nothing of convergence */
     double k[TG_MINIMIZER_SCALARS];   /* the method's own */
     uint64_t c[TG_MINIMIZER_SCALARS]; /* and counts */
 } tg_run;
@@ -89,7 +90,7 @@ void tg_lay(tg_minimizer *m, size_t which, size_t rows, size_t cols);
  * run->stop is set. */
 bool tg_evaluate(tg_minimizer *m, double *f, double *g, const double *x);
 
-/* product <- Hessian (or, where wanted and given, Fisher matrix) at x times v, by the callback or central differences; uses
+/* product <- Hessian, or Fisher matrix, at x times v: by the callback, of the Hessian also by central differences; uses
  * `scratch`, two arrays of n. False: as above, or not finite. */
 bool tg_product(tg_minimizer *m, double *product, const double *v, bool fisher, double *scratch);
 
