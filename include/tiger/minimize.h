@@ -36,7 +36,7 @@ typedef struct tg_minimizer tg_minimizer;
 typedef enum tg_stop {
     TG_STOP_NOT_YET,
     TG_STOP_GRADIENT,    /* largest entry of the (projected) gradient <= tolerance_grad: converged */
-    TG_STOP_CHANGE,      /* value or point changed by no more than tolerance_change allows: converged */
+    TG_STOP_CHANGE,      /* three times in a row value or point changed by no more than tolerance_change: converged */
     TG_STOP_TARGET,      /* the value is at or below `target`: converged */
     TG_STOP_PRECISION,   /* rounding hides any further descent: converged as far as the numbers go */
     TG_STOP_ITERATIONS,  /* max_iter */

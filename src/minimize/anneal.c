@@ -1,7 +1,8 @@
 /* anneal.c -- simulated annealing (Kirkpatrick, Gelatt & Vecchi 1983, Science 220; Cauchy proposals: Szu & Hartley 1987, Phys.
  * Lett. A 122; logarithmic cooling: Geman & Geman 1984).
  *
- *   x' = x + scale sqrt(T/T0) z, z normal or Cauchy      x <- x' with probability min(1, exp((f(x) - f(x')) / T))
+ *   x' = x + scale sqrt(T/T0) z, z normal or Cauchy, every other time in one entry alone
+ *   x <- x' with probability min(1, exp((f(x) - f(x')) / T))
  *   T = T0 final^(k/steps) (geometric), T0 ln 2 / ln(2 + k) (log)      k: iterations of this cycle
  *
  * `chains` walk side by side, so that a generation is worth several threads. A cycle of `steps` iterations over, the chains
@@ -71,7 +72,10 @@ static double *ask(tg_minimizer *m)
         double *x = m->at[POINTS] + k * n;
         const tg_key key = tg_chance(m, 0x616e6eu, m->run->iterations, k);
         memcpy(x, m->at[PLACE] + k * n, n * sizeof *x);
+        const size_t alone = m->run->iterations % 2 == 0 ? n : (size_t)tg_random_below(key, UINT32_MAX, n);
         for (size_t i = 0; i < n && !(first && k == 0); i++) { /* the start itself is the first chain's first point */
+            if (alone < n && i != alone)
+                continue;
             const double z = m->option[PROPOSAL] == GAUSSIAN
                                  ? (double)tg_random_normal(key, (uint32_t)i)
                                  : tan(3.14159265358979323846 * ((double)tg_random_uniform(key, (uint32_t)i) - 0.5));
@@ -137,7 +141,7 @@ const tg_minimizer_kind tg_minimizer_kind_anneal = {
     .info = {.name = "anneal",
              .title = "simulated annealing: uphill steps, ever more rarely",
              .source = "Kirkpatrick, Gelatt & Vecchi 1983, Science 220; Szu & Hartley 1987, Phys. Lett. A 122",
-             .equations = "x' = x + scale sqrt(T/T0) z, z normal or Cauchy\n"
+             .equations = "x' = x + scale sqrt(T/T0) z, z normal or Cauchy; every other time in one entry alone\n"
                           "x <- x' with probability min(1, exp((f(x) - f(x')) / T))\n"
                           "T = T0 final^(k/steps) or T0 ln 2 / ln(2 + k)",
              .when_to_use = "functions with many minima, and steps; where cmaes is stuck",

@@ -76,6 +76,15 @@ static void watch_flat(tg_minimizer *m, double gradient)
         r->stop = TG_STOP_PRECISION;
 }
 
+/* Once is not enough: a path that passes a saddle stands still there for a moment. */
+static bool still(tg_run *r, double change)
+{
+    enum { TIMES = 3 };
+    const bool small = r->moved <= change || fabs(r->last_f - r->f) <= change * fmin(fabs(r->f), fabs(r->last_f));
+    r->small = small ? r->small + 1 : 0;
+    return change > 0 && r->small >= TIMES;
+}
+
 static void judge(tg_minimizer *m, bool moved)
 {
     tg_run *r = m->run;
@@ -86,7 +95,7 @@ static void judge(tg_minimizer *m, bool moved)
         r->stop = TG_STOP_GRADIENT;
     else if (r->f <= m->common[TG_COMMON_TARGET])
         r->stop = TG_STOP_TARGET;
-    else if (moved && !isnan(r->moved) && change > 0 && (r->moved <= change || fabs(r->last_f - r->f) <= change * fmin(fabs(r->f), fabs(r->last_f))))
+    else if (moved && !isnan(r->moved) && still(r, change))
         r->stop = TG_STOP_CHANGE;
     else if (moved && !isnan(r->moved))
         watch_flat(m, gradient);

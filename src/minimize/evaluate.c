@@ -160,7 +160,9 @@ bool tg_point(const tg_minimizer *m, double *out, const double *x, double t, con
 
 void tg_keep_best(tg_minimizer *m, const double *x, double f)
 {
-    if (!(f < m->run->f) && !isnan(m->run->f))
+    if (isnan(m->run->f))
+        m->run->f = INFINITY; /* of the start, until it is known better */
+    if (!(f < m->run->f))
         return;
     memcpy(m->at[TG_X], x, m->n * sizeof *x);
     m->run->f = f;

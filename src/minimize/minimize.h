@@ -28,7 +28,7 @@ enum { TG_X, TG_G, TG_LOWER, TG_UPPER, TG_LINE_X, TG_LINE_G, TG_LINE_LOW, TG_LIN
 
 /* The head of the state. */
 typedef struct tg_run {
-    uint64_t iterations, evaluations, products, restarts, switches, phase, flat;
+    uint64_t iterations, evaluations, products, restarts, switches, phase, flat, small;
     uint64_t begun; /* x has been evaluated */
     uint64_t asked; /* points are out, not told yet */
     uint64_t candidates; /* how many the next generation has */
@@ -119,6 +119,8 @@ typedef struct tg_line {
     double c1, c2; /* sufficient decrease, curvature */
     int max_ls;
     double tolerance; /* torch's: shortest bracket */
+    bool tried, finite; /* a point was evaluated; one was finite */
+    bool wrong; /* where the gradient had hardly changed the value rose: it is not the function's */
 } tg_line;
 
 /* On TG_LINE_FOUND and TG_LINE_BEST at[TG_LINE_X] and at[TG_LINE_G] hold the new point and its gradient. */

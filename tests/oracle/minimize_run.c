@@ -1,6 +1,6 @@
-/* minimize_run.c -- runs minimizers on the problems of tests/unit/mgh.h for tests/oracle/minimizers.py.
+/* minimize_run.c -- runs minimizers on the problems of tests/unit/mgh.h, and a few others, for tests/oracle/minimizers.py.
  *
- *   minimize_run problems                         a line "NAME N MINIMUM..." each
+ *   minimize_run problems                         a line "NAME N MINIMUM... : START..." each
  *   minimize_run evaluate PROBLEM                 lines of x on standard input, of "f g..." on standard output
  *   minimize_run METHOD PROBLEM [OPTION=VALUE]... a line "ITERATION EVALUATIONS f x..." after every iteration, and one of how it
  *                                                 ended: "end STOP EVALUATIONS f |g|" */
@@ -10,6 +10,56 @@
 
 #include "../unit/mgh.h"
 #include "tiger/minimize.h"
+
+/* Further functions, as sums of squares too. */
+static void sphere(size_t n, size_t m, double *r, double *j, const double *x)
+{
+    for (size_t i = 0; i < m; i++)
+        r[i] = x[i], j[i * n + i] = 1;
+}
+
+static void ellipsoid(size_t n, size_t m, double *r, double *j, const double *x)
+{
+    for (size_t i = 0; i < m; i++) {
+        j[i * n + i] = pow(1e3, (double)i / (double)(n - 1));
+        r[i] = j[i * n + i] * x[i];
+    }
+}
+
+static void chained_rosenbrock(size_t n, size_t m, double *r, double *j, const double *x)
+{
+    for (size_t i = 0; i < m / 2; i++) {
+        r[2 * i] = 10 * (x[i + 1] - x[i] * x[i]), r[2 * i + 1] = 1 - x[i];
+        j[2 * i * n + i] = -20 * x[i], j[2 * i * n + i + 1] = 10, j[(2 * i + 1) * n + i] = -1;
+    }
+}
+
+static void rastrigin(size_t n, size_t m, double *r, double *j, const double *x)
+{
+    const double tau = 2 * 3.14159265358979323846;
+    for (size_t i = 0; i < m; i++) {
+        r[i] = sqrt(x[i] * x[i] + 10 - 10 * cos(tau * x[i]));
+        j[i * n + i] = r[i] == 0 ? 0 : (x[i] + 5 * tau * sin(tau * x[i])) / r[i];
+    }
+}
+
+static const mgh further[] = {
+    {"sphere", 10, 10, sphere, {.7, .7, .7, .7}, NULL, {0, NAN}},
+    {"ellipsoid", 10, 10, ellipsoid, {.7, .7, .7, .7}, NULL, {0, NAN}},
+    {"chained_rosenbrock", 10, 18, chained_rosenbrock, {.1, .1, .1, .1}, NULL, {0, 3.986, NAN}},
+    {"rastrigin", 5, 5, rastrigin, {3.3, 3.3, 3.3, 3.3}, NULL, {0, NAN}},
+};
+
+static mgh find(const char *name)
+{
+    for (size_t i = 0; i < MGH_COUNT; i++)
+        if (strcmp(mgh_all[i].name, name) == 0)
+            return mgh_all[i];
+    for (size_t i = 0; i < sizeof further / sizeof *further; i++)
+        if (strcmp(further[i].name, name) == 0)
+            return further[i];
+    return (mgh){.name = NULL};
+}
 
 static void print(size_t n, const double *v)
 {
@@ -59,12 +109,9 @@ int main(int argc, char **argv)
     double x[MGH_N];
     tg_setting settings[32] = {{NULL, NULL}};
     tg_minimum found;
-    mgh p = {.name = NULL};
     if (argc == 2 && strcmp(argv[1], "problems") == 0)
         return list();
-    for (size_t i = 0; argc > 2 && i < MGH_COUNT; i++)
-        if (strcmp(mgh_all[i].name, argv[2]) == 0)
-            p = mgh_all[i];
+    mgh p = find(argc > 2 ? argv[2] : "");
     if (p.name == NULL || argc > 30)
         return fprintf(stderr, "minimize_run: see its first lines\n"), 2;
     if (strcmp(argv[1], "evaluate") == 0)
