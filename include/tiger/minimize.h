@@ -156,6 +156,11 @@ tg_status tg_minimizer_start(tg_minimizer *minimizer, const tg_objective *object
 /* One iteration (the first one evaluates the start, too). *going: whether there is more to do. */
 tg_status tg_minimizer_iterate(tg_minimizer *minimizer, bool *going);
 
+/* For when the function has changed, or x (n) is to be another (NULL: it is not): value and gradient are taken anew at the next
+ * iteration, an end is forgotten, and what the method has learnt is kept: lbfgs its pairs. TG_EUNSUPPORTED for methods
+ * without gradients. */
+tg_status tg_minimizer_refresh(tg_minimizer *minimizer, const double *x);
+
 /* The points whose values the method wants next, (count, n), the minimizer's until told; the same points until then. Count 0:
  * the search is over. TG_EUNSUPPORTED for methods with gradients. */
 tg_status tg_minimizer_ask(tg_minimizer *minimizer, const double **points, size_t *count);

@@ -116,7 +116,9 @@ static void begin(tg_minimizer *m)
         return;
     }
     r->last_f = r->f;
-    m->kind->begin(m);
+    if (!r->learnt)
+        m->kind->begin(m);
+    r->learnt = 1;
     judge(m, false);
 }
 
@@ -175,6 +177,23 @@ static void iterate_generation(tg_minimizer *m)
 static tg_status check_started(const tg_minimizer *m)
 {
     return m->started ? TG_OK : tg_fail(TG_ESTATE, "the minimizer has not started: call tg_minimizer_start");
+}
+
+tg_status tg_minimizer_refresh(tg_minimizer *m, const double *x)
+{
+    const tg_status status = check_started(m);
+    if (status != TG_OK)
+        return status;
+    if (m->kind->ask != NULL)
+        return tg_fail(TG_EUNSUPPORTED, "%s remembers values of the function as it was: start it anew", m->kind->info.name);
+    for (size_t i = 0; x != NULL && i < m->n; i++)
+        if (!isfinite(x[i]))
+            return tg_fail(TG_EINVAL, "x[%zu] is not finite", i);
+    if (x != NULL)
+        tg_point(m, m->at[TG_X], x, 0, x);
+    m->run->begun = m->run->flat = m->run->small = 0;
+    m->run->stop = TG_STOP_NOT_YET;
+    return TG_OK;
 }
 
 tg_status tg_minimizer_ask(tg_minimizer *m, const double **points, size_t *count)

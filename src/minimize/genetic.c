@@ -20,13 +20,13 @@ enum { K_BEST };
 
 static const tg_option options[] = {
     [POPSIZE] = {.name = "popsize", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1e6, .search_least = 10,
-                 .search_most = 500, .search_log = 1, .help = "individuals; 0: 10 n, at least 30 and at most 200; else at least 4"},
-    [TOURNAMENT] = {.name = "tournament", .kind = TG_INTEGER, .value = 3, .least = 1, .most = 1000,
+                 .search_most = 500, .search_log = 1, .help = "individuals; 0: 20 n, at least 60 and at most 300; else at least 4"},
+    [TOURNAMENT] = {.name = "tournament", .kind = TG_INTEGER, .value = 2, .least = 1, .most = 1000,
                     .help = "individuals a parent is the best of"},
     [CROSSOVER] = {.name = "crossover", .kind = TG_CHOICE, .choices = "blend|sbx", .help = "how two parents make a child"},
     [CROSSOVER_RATE] = {.name = "crossover_rate", .kind = TG_REAL, .value = 0.9, .least = 0, .most = 1,
                         .help = "share of children with two parents"},
-    [ALPHA] = {.name = "alpha", .kind = TG_REAL, .value = 0.5, .least = 0, .most = 10, .help = "reach of blend beyond the parents"},
+    [ALPHA] = {.name = "alpha", .kind = TG_REAL, .value = 0.6, .least = 0, .most = 10, .help = "reach of blend beyond the parents"},
     [ETA] = {.name = "eta", .kind = TG_REAL, .value = 2, .least = 0, .most = 1000, .help = "nearness of sbx to the parents"},
     [MUTATION_RATE] = {.name = "mutation_rate", .kind = TG_REAL, .value = 0, .least = 0, .most = 1,
                        .help = "chance of each entry; 0: 1/n"},
@@ -45,7 +45,7 @@ static size_t people(const tg_minimizer *m)
 {
     if (m->option[POPSIZE] > 0)
         return (size_t)m->option[POPSIZE];
-    return m->n < 3 ? 30 : m->n > 20 ? 200 : 10 * m->n;
+    return m->n < 3 ? 60 : m->n > 15 ? 300 : 20 * m->n;
 }
 
 static const char *check(const tg_minimizer *m)
@@ -109,9 +109,9 @@ static double cross(const tg_minimizer *m, double p, double q, double u)
         const double low = fmin(p, q), width = fabs(p - q), alpha = m->option[ALPHA];
         return low - alpha * width + u * (1 + 2 * alpha) * width;
     }
-    const double power = 1 / (m->option[ETA] + 1);
-    const double b = u < 0.5 ? pow(2 * u, power) : pow(1 / (2 * (1 - u) + 1e-7), power);
-    return 0.5 * (p + q) - 0.5 * b * (p - q);
+    const double power = 1 / (m->option[ETA] + 1), side = u < 0.5 ? 0.5 : -0.5; /* which of the two children */
+    u = u < 0.5 ? 2 * u : 2 * u - 1;
+    return 0.5 * (p + q) + side * (u < 0.5 ? pow(2 * u, power) : pow(1 / (2 * (1 - u) + 1e-7), power)) * (p - q);
 }
 
 static void breed(tg_minimizer *m, double *x, size_t number)

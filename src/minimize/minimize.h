@@ -30,6 +30,7 @@ enum { TG_X, TG_G, TG_LOWER, TG_UPPER, TG_LINE_X, TG_LINE_G, TG_LINE_LOW, TG_LIN
 typedef struct tg_run {
     uint64_t iterations, evaluations, products, restarts, switches, phase, flat, small;
     uint64_t begun; /* x has been evaluated */
+    uint64_t learnt; /* ... and the method has begun */
     uint64_t asked; /* points are out, not told yet */
     uint64_t candidates; /* how many the next generation has */
     uint32_t stop, line;
