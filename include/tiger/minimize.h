@@ -130,11 +130,7 @@ const tg_option_table *tg_minimizer_common_options(void);
 
 /* ---- in one call ----------------------------------------------------------------------------------------------------- */
 
-typedef struct tg_setting {
-    const char *option, *value; /* "history_size", "5" */
-} tg_setting;
-
-/* Searches from x, (n), and leaves the best point found there. `settings`: NULL, or ended by an option of NULL. On a status
+/* Searches from x, (n), and leaves the best point found there. `settings`: NULL, or ended by a name of NULL. On a status
  * other than TG_OK x and *found are as they were. */
 tg_status tg_minimize(tg_minimum *found, double *x, const char *method, const tg_objective *objective,
                       const tg_setting *settings);

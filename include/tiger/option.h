@@ -27,6 +27,11 @@ typedef struct tg_option {
     const char *help;           /* one line */
 } tg_option;
 
+/* An option of a table, as a user gave it. */
+typedef struct tg_setting {
+    const char *name, *value; /* "history_size", "5" */
+} tg_setting;
+
 typedef struct tg_option_table {
     const tg_option *at;
     size_t count;

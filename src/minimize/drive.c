@@ -108,7 +108,7 @@ static void judge(tg_minimizer *m, bool moved)
 static void begin(tg_minimizer *m)
 {
     tg_run *r = m->run;
-    if (!tg_evaluate(m, &r->f, m->at[TG_G], m->at[TG_X]))
+    if (!tg_evaluate_at(m, &r->f, m->at[TG_G], m->at[TG_X]))
         return;
     r->begun = 1;
     if (!isfinite(r->f)) {
@@ -251,8 +251,8 @@ tg_status tg_minimize(tg_minimum *found, double *x, const char *method, const tg
     tg_minimum end;
     bool going = true;
     tg_status status = tg_minimizer_create(&m, method, NULL);
-    for (; status == TG_OK && settings != NULL && settings->option != NULL; settings++)
-        status = tg_minimizer_set(m, settings->option, settings->value);
+    for (; status == TG_OK && settings != NULL && settings->name != NULL; settings++)
+        status = tg_minimizer_set(m, settings->name, settings->value);
     if (status == TG_OK)
         status = tg_minimizer_start(m, objective, x);
     while (status == TG_OK && going)

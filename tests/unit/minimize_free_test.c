@@ -3,6 +3,7 @@
 #include "minimize_support.h"
 
 #include <omp.h>
+#include <stdio.h>
 
 #include "minimize/chance.h"
 #include "minimize/eigen.h"
@@ -10,6 +11,8 @@
 #define SETTINGS(...) ((const tg_setting[]){__VA_ARGS__, {NULL, NULL}})
 
 /* ---- what they find ---- */
+
+enum { SEEDS = 6 };
 
 static int rastrigin(void *ctx, double *value, double *gradient, const double *x)
 {
@@ -21,25 +24,36 @@ static int rastrigin(void *ctx, double *value, double *gradient, const double *x
     return 0;
 }
 
+/* A landscape of thousands of minima: most searches end in the lowest, all in a low one. */
 static void test_many_minima(void **state)
 {
     (void)state;
-    static const struct { const char *method; tg_setting settings[4]; } cases[] = {
+    static const struct { const char *method; tg_setting settings[3]; } cases[] = {
         {"cmaes", {{"sigma", "2"}, {"target", "1e-8"}, {"restarts", "7"}}},
         {"anneal", {{"target", "1e-4"}, {"restarts", "9"}, {"chains", "8"}}},
         {"anneal", {{"target", "1e-3"}, {"restarts", "9"}, {"proposal", "cauchy"}}},
-        {"genetic", {{"target", "1e-6"}, {"popsize", "100"}}},
-        {"genetic", {{"target", "1e-6"}, {"crossover", "sbx"}, {"popsize", "100"}}},
+        {"genetic", {{"target", "1e-6"}, {"popsize", "200"}, {"tournament", "3"}}},
+        {"genetic", {{"target", "1e-6"}, {"crossover", "sbx"}, {"popsize", "200"}}},
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         size_t n = 4;
+        int reached = 0;
         const double lower[] = {-5.1, -5.1, -5.1, -5.1}, upper[] = {5.3, 5.3, 5.3, 5.3};
-        double x[] = {3.1, -2.2, 4.4, 1.9};
         const tg_objective f = {.n = n, .ctx = &n, .evaluate = rastrigin, .lower = lower, .upper = upper};
-        const tg_minimum found = search(x, cases[c].method, &f, cases[c].settings);
-        if (found.stop != TG_STOP_TARGET)
-            fail_msg("%s, case %zu: %g after %zu evaluations, %s", cases[c].method, c, found.value, (size_t)found.evaluations,
-                     tg_stop_text(found.stop));
+        for (int seed = 1; seed <= SEEDS; seed++) {
+            double x[] = {3.1, -2.2, 4.4, 1.9};
+            char text[8];
+            tg_setting settings[5];
+            memcpy(settings, cases[c].settings, sizeof cases[c].settings);
+            snprintf(text, sizeof text, "%d", seed);
+            settings[3] = (tg_setting){"seed", text};
+            settings[4] = (tg_setting){NULL, NULL};
+            const tg_minimum found = search(x, cases[c].method, &f, settings);
+            reached += found.stop == TG_STOP_TARGET;
+            assert_true(found.value < 3);
+        }
+        if (reached < SEEDS / 2)
+            fail_msg("%s, case %zu: %d of %d searches reach the target", cases[c].method, c, reached, SEEDS);
     }
 }
 
@@ -246,13 +260,13 @@ static void test_ask_and_tell(void **state)
         tg_minimizer *c = begin(tg_minimizer_at(k)->name, &whole, 1, 9);
         for (int i = 0; i < STEPS; i++) {
             const double *points, *again;
-            double values[64];
+            double values[512];
             size_t count, count_again;
             step(a, 1);
             step(c, 1);
             must(tg_minimizer_ask(b, &points, &count));
             must(tg_minimizer_ask(b, &again, &count_again));
-            assert_true(points == again && count == count_again && count > 1 && count <= 64);
+            assert_true(points == again && count == count_again && count > 1 && count <= 512);
             batch(&q, values, points, count);
             assert_int_equal(tg_minimizer_tell(b, values, count - 1), TG_EINVAL);
             must(tg_minimizer_tell(b, values, count));
@@ -357,6 +371,45 @@ static void test_tables(void **state)
     assert_true(tg_stop_converged(TG_STOP_PRECISION) && !tg_stop_converged(TG_STOP_ITERATIONS));
 }
 
+static bool has(const char *from, const char *text)
+{
+    const char *end = strstr(from, "\n## "), *found = strstr(from, text);
+    return found != NULL && (end == NULL || found < end);
+}
+
+/* Each method's section has its line, its source, its equations' first line, and a row of every option as the table says. */
+static void check_section(const char *page, const char *title, const tg_option_table *options)
+{
+    char head[64], row[128], value[64];
+    snprintf(head, sizeof head, "\n## %s\n", title);
+    const char *section = strstr(page, head);
+    if (section == NULL)
+        fail_msg("docs/minimizers.md has no section '%s'", title);
+    for (size_t i = 0; i < options->count; i++) {
+        tg_option_print(value, sizeof value, &options->at[i], options->at[i].value);
+        snprintf(row, sizeof row, "\n| `%s` | %s | ", options->at[i].name, value);
+        if (!has(section + 1, row))
+            fail_msg("docs/minimizers.md, %s: no row '%s'", title, row + 1);
+    }
+}
+
+static void test_page(void **state)
+{
+    (void)state;
+    static char page[1 << 16];
+    FILE *file = fopen(TG_TESTS_DIR "/../docs/minimizers.md", "r");
+    assert_non_null(file);
+    page[fread(page, 1, sizeof page - 1, file)] = '\0';
+    fclose(file);
+    check_section(page, "Options of every minimizer", tg_minimizer_common_options());
+    for (size_t k = 0; k < tg_minimizer_count(); k++) {
+        const tg_minimizer_info *info = tg_minimizer_at(k);
+        check_section(page, info->name, &info->options);
+        assert_non_null(strstr(page, info->title));
+        assert_non_null(strstr(page, info->source));
+    }
+}
+
 /* ---- eigenvalues, factors, ranks ---- */
 
 static void test_dense(void **state)
@@ -412,7 +465,7 @@ int main(void)
         cmocka_unit_test(test_nothing_finite), cmocka_unit_test(test_threads), cmocka_unit_test(test_long),
         cmocka_unit_test(test_resume), cmocka_unit_test(test_ask_and_tell), cmocka_unit_test(test_fp32),
         cmocka_unit_test(test_memory), cmocka_unit_test(test_tables), cmocka_unit_test(test_dense),
-        cmocka_unit_test(test_rank),
+        cmocka_unit_test(test_rank), cmocka_unit_test(test_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

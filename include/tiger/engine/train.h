@@ -33,11 +33,6 @@ typedef enum tg_precision {
 tg_format tg_precision_weights(tg_precision precision);
 tg_format tg_precision_activations(tg_precision precision);
 
-/* NAME value pairs for the optimizer, as the user gave them. */
-typedef struct tg_setting {
-    const char *name, *value;
-} tg_setting;
-
 /* A run, as the user describes it. Texts are the caller's and live as long as the run.
  *
  * With `resume` the run's own settings hold, as its newest checkpoint has them; what the user says again must agree, but for
