@@ -1,5 +1,5 @@
-/* minimize.c -- libtiger fits an amplitude, a decay and a period to a damped swing that was measured with noise: from a start
- * far off genetic finds the right valley, in values alone, and lbfgs its lowest point. Run as `minimize`. */
+/* minimize.c -- libtiger fits an amplitude, a decay and a period to a damped swing that was measured with noise: from a
+ * start far off genetic finds the right valley, in values alone, and lbfgs its lowest point. Run as `minimize`. */
 #include <math.h>
 #include <stdio.h>
 
@@ -8,7 +8,9 @@
 enum { SAMPLES = 120, NUMBERS = 4 };
 enum { AMPLITUDE, DECAY, FREQUENCY, PHASE };
 
-typedef struct data { double t[SAMPLES], y[SAMPLES]; } data;
+typedef struct data {
+    double t[SAMPLES], y[SAMPLES];
+} data;
 
 /* y(t) = amplitude exp(-decay t) sin(frequency t + phase); the mean square of what is left, and its gradient. */
 static int misfit(void *ctx, double *value, double *gradient, const double *x)
@@ -39,7 +41,8 @@ int main(void)
         d.y[i] = 2.4 * exp(-0.31 * d.t[i]) * sin(3.7 * d.t[i] + 0.6) + 0.1 * sin(97.3 * i * i);
     }
     const double lower[NUMBERS] = {0, 0, 0.1, -3.2}, upper[NUMBERS] = {10, 2, 12, 3.2};
-    const tg_objective f = {.n = NUMBERS, .ctx = &d, .evaluate = misfit, .parallel = true, .lower = lower, .upper = upper};
+    const tg_objective f = {
+        .n = NUMBERS, .ctx = &d, .evaluate = misfit, .parallel = true, .lower = lower, .upper = upper};
     const tg_setting coarse[] = {{"max_eval", "2400"}, {"seed", "7"}, {NULL, NULL}};
     double x[NUMBERS] = {1, 0.1, 9, 0};
     tg_minimum rough, fine;

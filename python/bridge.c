@@ -197,7 +197,8 @@ tg_status tb_method_at(tb_method *out, uint64_t index)
     const tg_minimizer_info *i = tg_minimizer_at(index);
     if (i == NULL)
         return TG_ENOTFOUND;
-    *out = (tb_method){i->name, i->title, i->source, i->equations, i->when_to_use, i->options.count, (int32_t)i->needs, i->bounds};
+    *out = (tb_method){i->name,        i->title,         i->source,         i->equations,
+                       i->when_to_use, i->options.count, (int32_t)i->needs, i->bounds};
     return TG_OK;
 }
 

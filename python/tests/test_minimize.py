@@ -47,8 +47,14 @@ def test_scipy_agrees():
 def test_natgrad_is_newton_on_a_linear_model():
     random = numpy.random.default_rng(5)
     a, b = random.normal(size=(23, 4)), random.normal(size=23)
-    found = tiger.minimize(lambda w: 0.5 * sum((a @ w - b) ** 2), numpy.zeros(4), method="natgrad", jac=lambda w: a.T @ (a @ w - b),
-                           fisherp=lambda w, v: a.T @ (a @ v), options={"damping": 0})
+    found = tiger.minimize(
+        lambda w: 0.5 * sum((a @ w - b) ** 2),
+        numpy.zeros(4),
+        method="natgrad",
+        jac=lambda w: a.T @ (a @ w - b),
+        fisherp=lambda w, v: a.T @ (a @ v),
+        options={"damping": 0},
+    )
     numpy.testing.assert_allclose(found.x, numpy.linalg.lstsq(a, b, rcond=None)[0], atol=1e-9)
     assert found.nit == 1
 

@@ -1,13 +1,13 @@
-/* anneal.c -- simulated annealing (Kirkpatrick, Gelatt & Vecchi 1983, Science 220; Cauchy proposals: Szu & Hartley 1987, Phys.
- * Lett. A 122; logarithmic cooling: Geman & Geman 1984).
+/* anneal.c -- simulated annealing (Kirkpatrick, Gelatt & Vecchi 1983, Science 220; Cauchy proposals: Szu & Hartley
+ * 1987, Phys. Lett. A 122; logarithmic cooling: Geman & Geman 1984).
  *
  *   x' = x + scale sqrt(T/T0) z, z normal or Cauchy, every other time in one entry alone
  *   x <- x' with probability min(1, exp((f(x) - f(x')) / T))
  *   T = T0 final^(k/steps) (geometric), T0 ln 2 / ln(2 + k) (log)      k: iterations of this cycle
  *
- * `chains` walk side by side, so that a generation is worth several threads. A cycle of `steps` iterations over, the chains
- * begin a new one at the best point, at T0 again. T0 0: the mean difference of the first values. Memory: 2 chains numbers
- * per entry of x. */
+ * `chains` walk side by side, so that a generation is worth several threads. A cycle of `steps` iterations over, the
+ * chains begin a new one at the best point, at T0 again. T0 0: the mean difference of the first values. Memory: 2
+ * chains numbers per entry of x. */
 #include <string.h>
 
 #include "minimize/chance.h"
@@ -20,7 +20,8 @@ enum { K_T0 };
 enum { AGE, RESTART };
 
 static const tg_option options[] = {
-    [CHAINS] = {.name = "chains", .kind = TG_INTEGER, .value = 4, .least = 1, .most = 4096, .help = "walks side by side"},
+    [CHAINS] = {.name = "chains", .kind = TG_INTEGER, .value = 4, .least = 1, .most = 4096,
+                .help = "walks side by side"},
     [COOLING] = {.name = "cooling", .kind = TG_CHOICE, .choices = "geometric|log", .help = "course of the temperature"},
     [PROPOSAL] = {.name = "proposal", .kind = TG_CHOICE, .choices = "gaussian|cauchy",
                   .help = "distribution of the steps; cauchy: some are very long"},
@@ -28,7 +29,8 @@ static const tg_option options[] = {
                      .help = "at a cycle's beginning, in units of the value; 0: from the first values"},
     [FINAL] = {.name = "final", .kind = TG_REAL, .value = 1e-10, .least = 0, .above = 1, .most = 1,
                .help = "share of it at a cycle's end (geometric)"},
-    [STEPS] = {.name = "steps", .kind = TG_INTEGER, .value = 2000, .least = 1, .most = 1e15, .help = "iterations of a cycle"},
+    [STEPS] = {.name = "steps", .kind = TG_INTEGER, .value = 2000, .least = 1, .most = 1e15,
+               .help = "iterations of a cycle"},
     [RESTARTS] = {.name = "restarts", .kind = TG_INTEGER, .value = 3, .least = 0, .most = 1e9,
                   .help = "further cycles, from the best point"},
     [SCALE] = {.name = "scale", .kind = TG_REAL, .value = 0, .least = 0, .most = INFINITY, .search_least = 0.01,
@@ -79,7 +81,8 @@ static double *ask(tg_minimizer *m)
             const double z = m->option[PROPOSAL] == GAUSSIAN
                                  ? (double)tg_random_normal(key, (uint32_t)i)
                                  : tan(3.14159265358979323846 * ((double)tg_random_uniform(key, (uint32_t)i) - 0.5));
-            x[i] += spread * (m->option[SCALE] > 0 ? m->option[SCALE] : tg_scale(m, i, 0.3, 1)) * fmin(fmax(z, -1e9), 1e9);
+            x[i] +=
+                spread * (m->option[SCALE] > 0 ? m->option[SCALE] : tg_scale(m, i, 0.3, 1)) * fmin(fmax(z, -1e9), 1e9);
         }
         tg_feasible(m, x);
     }

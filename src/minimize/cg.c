@@ -1,12 +1,13 @@
-/* cg.c -- nonlinear conjugate gradients (Fletcher & Reeves 1964, Comput. J. 7; Polak & Ribiere 1969; the line search's strong
- * Wolfe conditions and PR+ after Gilbert & Nocedal 1992, SIAM J. Optim. 2).
+/* cg.c -- nonlinear conjugate gradients (Fletcher & Reeves 1964, Comput. J. 7; Polak & Ribiere 1969; the line search's
+ * strong Wolfe conditions and PR+ after Gilbert & Nocedal 1992, SIAM J. Optim. 2).
  *
- *   d <- -g + beta d      beta = g.g / g'.g' (fletcher_reeves), max(0, g.(g - g') / g'.g') (polak_ribiere); g' the last g
- *   x <- x + t d
+ *   d <- -g + beta d      beta = g.g / g'.g' (fletcher_reeves), max(0, g.(g - g') / g'.g') (polak_ribiere); g' the last
+ * g x <- x + t d
  *
- * Begun anew with d = -g every `restart` iterations, when d does not descend, and when successive gradients are far from
- * orthogonal: |g.g'| >= 0.2 g.g (Powell 1977). On a quadratic, with exact lengths, the minimum is met in n steps: a small c2
- * asks for nearly exact ones. First length: the last one times the ratio of the slopes. Memory: 6 numbers per entry of x. */
+ * Begun anew with d = -g every `restart` iterations, when d does not descend, and when successive gradients are far
+ * from orthogonal: |g.g'| >= 0.2 g.g (Powell 1977). On a quadratic, with exact lengths, the minimum is met in n steps:
+ * a small c2 asks for nearly exact ones. First length: the last one times the ratio of the slopes. Memory: 6 numbers
+ * per entry of x. */
 #include "minimize/lbfgs.h"
 
 #include <string.h>
@@ -76,7 +77,11 @@ static void iterate(tg_minimizer *m)
             direct(m, b = 0);
             slope = tg_dot(m->n, g, d);
         }
-        l = (tg_line){.d = d, .f0 = r->f, .slope0 = slope, .c1 = m->option[C1], .c2 = m->option[C2],
+        l = (tg_line){.d = d,
+                      .f0 = r->f,
+                      .slope0 = slope,
+                      .c1 = m->option[C1],
+                      .c2 = m->option[C2],
                       .t = r->step > 0 ? r->step * fmin(r->k[K_SLOPE] / slope, 10) : 1 / sqrt(-slope),
                       .max_ls = (int)m->option[MAX_LS]};
         end = tg_line_search(m, &l, (int)m->option[LINE_SEARCH]);
@@ -100,7 +105,8 @@ static void iterate(tg_minimizer *m)
 const tg_minimizer_kind tg_minimizer_kind_cg = {
     .info = {.name = "cg",
              .title = "nonlinear conjugate gradients",
-             .source = "Fletcher & Reeves 1964, Comput. J. 7; Polak & Ribiere 1969; Gilbert & Nocedal 1992, SIAM J. Optim. 2",
+             .source =
+                 "Fletcher & Reeves 1964, Comput. J. 7; Polak & Ribiere 1969; Gilbert & Nocedal 1992, SIAM J. Optim. 2",
              .equations = "d <- -g + beta d, beta = max(0, g.(g - g') / g'.g') or g.g / g'.g', g' the last g\n"
                           "x <- x + t d, t by the line search",
              .when_to_use = "large functions where even the history of lbfgs is too much memory",

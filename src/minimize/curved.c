@@ -1,5 +1,5 @@
-/* minimize/curved.c -- a matrix by its products, and linear conjugate gradients (Hestenes & Stiefel 1952; truncated as in
- * Steihaug 1983 and Nocedal & Wright 2006, Algorithm 7.1). */
+/* minimize/curved.c -- a matrix by its products, and linear conjugate gradients (Hestenes & Stiefel 1952; truncated as
+ * in Steihaug 1983 and Nocedal & Wright 2006, Algorithm 7.1). */
 #include "minimize/curved.h"
 
 #include <float.h>
@@ -22,7 +22,8 @@ bool tg_matrix(tg_minimizer *m, double *h, bool fisher, double *work)
     return true;
 }
 
-tg_solved tg_conjugate(tg_minimizer *m, double *d, bool fisher, double damping, double tolerance, size_t most, double *work)
+tg_solved tg_conjugate(tg_minimizer *m, double *d, bool fisher, double damping, double tolerance, size_t most,
+                       double *work)
 {
     const size_t n = m->n, row = m->count[TG_X];
     double *p = work + 2 * row, *ap = work + 3 * row, *r = work + 4 * row;

@@ -1,16 +1,18 @@
-/* gd.c -- gradient descent with backtracking (Cauchy 1847; Armijo 1966, Pacific J. Math. 16; with bounds Bertsekas 1976, IEEE
- * Trans. Automat. Control 21).
+/* gd.c -- gradient descent with backtracking (Cauchy 1847; Armijo 1966, Pacific J. Math. 16; with bounds Bertsekas
+ * 1976, IEEE Trans. Automat. Control 21).
  *
  *   x <- P(x - t g), t lowered until f(new) <= f(x) + c1 g.(new - x)      P: onto the bounds
  *
- * The first length tried is twice the last one taken, at the beginning `lr` or 1/|g|. Memory: 5 numbers per entry of x. */
+ * The first length tried is twice the last one taken, at the beginning `lr` or 1/|g|. Memory: 5 numbers per
+ * entry of x. */
 #include "minimize/minimize.h"
 
 enum { LR, C1, MAX_LS };
 enum { DIRECTION = TG_OWN };
 
 static const tg_option options[] = {
-    [LR] = {.name = "lr", .kind = TG_REAL, .value = 0, .least = 0, .most = INFINITY, .help = "first length tried; 0: 1/|g|"},
+    [LR] = {.name = "lr", .kind = TG_REAL, .value = 0, .least = 0, .most = INFINITY,
+            .help = "first length tried; 0: 1/|g|"},
     [C1] = {.name = "c1", .kind = TG_REAL, .value = 1e-4, .least = 0, .above = 1, .most = 0.4999,
             .help = "share of the descent the slope promises that a step must make"},
     [MAX_LS] = {.name = "max_ls", .kind = TG_INTEGER, .value = 60, .least = 1, .most = 1000,
@@ -31,8 +33,12 @@ static void iterate(tg_minimizer *m)
     for (size_t i = 0; i < m->n; i++)
         d[i] = tg_held(m, m->at[TG_X], m->at[TG_G], i) ? 0 : -m->at[TG_G][i];
     const double slope = -tg_dot(m->n, d, d), start = m->option[LR] > 0 ? m->option[LR] : 1 / sqrt(-slope);
-    tg_line l = {.d = d, .f0 = m->run->f, .slope0 = slope, .t = m->run->step > 0 ? 2 * m->run->step : start,
-                 .c1 = m->option[C1], .max_ls = (int)m->option[MAX_LS]};
+    tg_line l = {.d = d,
+                 .f0 = m->run->f,
+                 .slope0 = slope,
+                 .t = m->run->step > 0 ? 2 * m->run->step : start,
+                 .c1 = m->option[C1],
+                 .max_ls = (int)m->option[MAX_LS]};
     const tg_line_end end = tg_line_search(m, &l, TG_SEARCH_BACKTRACKING);
     if (end == TG_LINE_FOUND)
         tg_line_take(m, &l);

@@ -1,18 +1,19 @@
-/* genetic.c -- a genetic algorithm on real numbers (Holland 1975; blend crossover: Eshelman & Schaffer 1993; simulated binary
- * crossover: Deb & Agrawal 1995, Complex Systems 9, eq. 13).
+/* genetic.c -- a genetic algorithm on real numbers (Holland 1975; blend crossover: Eshelman & Schaffer 1993; simulated
+ * binary crossover: Deb & Agrawal 1995, Complex Systems 9, eq. 13).
  *
  *   parents p, q: the lowest of `tournament` drawn each
  *   child: blend, uniform in [min - alpha |p-q|, max + alpha |p-q|]; sbx, (p + q)/2 -+ b (p - q)/2; else p
  *   each entry, with chance `mutation_rate`: + mutation s_i z, z normal, s_i the population's standard deviation there
  *
- * The best `elite` live on. The first population: the start and points around it, or anywhere between finite bounds. Memory:
- * 2 popsize + 2 numbers per entry of x. */
+ * The best `elite` live on. The first population: the start and points around it, or anywhere between finite bounds.
+ * Memory: 2 popsize + 2 numbers per entry of x. */
 #include <float.h>
 #include <string.h>
 
 #include "minimize/chance.h"
 
-enum { POPSIZE, TOURNAMENT, CROSSOVER, CROSSOVER_RATE, ALPHA, ETA, MUTATION_RATE, MUTATION, ELITE, PATIENCE, TOLX, SCALE };
+enum { POPSIZE, TOURNAMENT, CROSSOVER, CROSSOVER_RATE, ALPHA, ETA, MUTATION_RATE, MUTATION, ELITE, PATIENCE, TOLX,
+       SCALE };
 enum { BLEND, SBX };
 enum { PEOPLE = TG_OWN, HEIGHT, CHILDREN, ORDER, SPREAD, FIRST_SPREAD, SORTED };
 enum { STALE };
@@ -20,19 +21,24 @@ enum { K_BEST };
 
 static const tg_option options[] = {
     [POPSIZE] = {.name = "popsize", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1e6, .search_least = 10,
-                 .search_most = 500, .search_log = 1, .help = "individuals; 0: 20 n, at least 60 and at most 300; else at least 4"},
+                 .search_most = 500, .search_log = 1,
+                 .help = "individuals; 0: 20 n, at least 60 and at most 300; else at least 4"},
     [TOURNAMENT] = {.name = "tournament", .kind = TG_INTEGER, .value = 2, .least = 1, .most = 1000,
                     .help = "individuals a parent is the best of"},
-    [CROSSOVER] = {.name = "crossover", .kind = TG_CHOICE, .choices = "blend|sbx", .help = "how two parents make a child"},
+    [CROSSOVER] = {.name = "crossover", .kind = TG_CHOICE, .choices = "blend|sbx",
+                   .help = "how two parents make a child"},
     [CROSSOVER_RATE] = {.name = "crossover_rate", .kind = TG_REAL, .value = 0.9, .least = 0, .most = 1,
                         .help = "share of children with two parents"},
-    [ALPHA] = {.name = "alpha", .kind = TG_REAL, .value = 0.6, .least = 0, .most = 10, .help = "reach of blend beyond the parents"},
-    [ETA] = {.name = "eta", .kind = TG_REAL, .value = 2, .least = 0, .most = 1000, .help = "nearness of sbx to the parents"},
+    [ALPHA] = {.name = "alpha", .kind = TG_REAL, .value = 0.6, .least = 0, .most = 10,
+               .help = "reach of blend beyond the parents"},
+    [ETA] = {.name = "eta", .kind = TG_REAL, .value = 2, .least = 0, .most = 1000,
+             .help = "nearness of sbx to the parents"},
     [MUTATION_RATE] = {.name = "mutation_rate", .kind = TG_REAL, .value = 0, .least = 0, .most = 1,
                        .help = "chance of each entry; 0: 1/n"},
     [MUTATION] = {.name = "mutation", .kind = TG_REAL, .value = 0.5, .least = 0, .most = INFINITY,
                   .help = "size of a mutation over the population's spread"},
-    [ELITE] = {.name = "elite", .kind = TG_INTEGER, .value = 2, .least = 0, .most = 1e6, .help = "the best that live on"},
+    [ELITE] = {.name = "elite", .kind = TG_INTEGER, .value = 2, .least = 0, .most = 1e6,
+               .help = "the best that live on"},
     [PATIENCE] = {.name = "patience", .kind = TG_INTEGER, .value = 200, .least = 1, .most = 1e15,
                   .help = "generations without a better value that end the search"},
     [TOLX] = {.name = "tolx", .kind = TG_REAL, .value = 1e-11, .least = 0, .most = INFINITY,

@@ -1,13 +1,14 @@
-/* hybrid.c -- a first-order rule first, then lbfgs: from far away many cheap steps, near the minimum few good ones (the switch
- * of Keskar & Socher 2017, arXiv:1712.07628, in the other direction: towards curvature).
+/* hybrid.c -- a first-order rule first, then lbfgs: from far away many cheap steps, near the minimum few good ones (the
+ * switch of Keskar & Socher 2017, arXiv:1712.07628, in the other direction: towards curvature).
  *
- *   rule adam (Kingma & Ba 2015, Alg. 1):  m <- b1 m + (1-b1) g   v <- b2 v + (1-b2) g^2   x <- x - rule_lr m^ / (sqrt(v^) + 1e-8)
- *   rule momentum (Polak 1964):            m <- b1 m + g          x <- x - rule_lr m
+ *   rule adam (Kingma & Ba 2015, Alg. 1):  m <- b1 m + (1-b1) g   v <- b2 v + (1-b2) g^2   x <- x - rule_lr m^ /
+ * (sqrt(v^) + 1e-8) rule momentum (Polak 1964):            m <- b1 m + g          x <- x - rule_lr m
  *
- * To lbfgs when at least min_steps steps were made, the gradient is at most switch_grad of the largest seen in this phase, and
- * `window` steps have changed the value by at most switch_change of itself. Back to the rule, with an empty memory, when lbfgs
- * finds no step that descends, max_switches times at most. minimum.phase and .switches tell; the monitor sees every one. A
- * step to where the function is not finite is taken back and rule_lr halved. Memory: lbfgs's and 2 numbers per entry. */
+ * To lbfgs when at least min_steps steps were made, the gradient is at most switch_grad of the largest seen in this
+ * phase, and `window` steps have changed the value by at most switch_change of itself. Back to the rule, with an empty
+ * memory, when lbfgs finds no step that descends, max_switches times at most. minimum.phase and .switches tell; the
+ * monitor sees every one. A step to where the function is not finite is taken back and rule_lr halved. Memory: lbfgs's
+ * and 2 numbers per entry. */
 #include "minimize/lbfgs.h"
 
 #include <string.h>
@@ -82,7 +83,8 @@ static bool ripe(const tg_minimizer *m)
     const tg_run *r = m->run;
     const size_t window = (size_t)m->option[WINDOW];
     const double then = m->at[PAST][r->c[STEPS] % window]; /* the value `window` steps ago */
-    return (double)r->c[STEPS] >= fmax(m->option[MIN_STEPS], (double)window) && r->switches < (uint64_t)m->option[MAX_SWITCHES] &&
+    return (double)r->c[STEPS] >= fmax(m->option[MIN_STEPS], (double)window) &&
+           r->switches < (uint64_t)m->option[MAX_SWITCHES] &&
            tg_max_abs(m->n, m->at[TG_G]) <= m->option[SWITCH_GRAD] * r->k[K_LARGEST] &&
            fabs(then - r->f) <= m->option[SWITCH_CHANGE] * fabs(r->f);
 }
@@ -119,7 +121,8 @@ static void iterate(tg_minimizer *m)
         return;
     }
     tg_lbfgs_iterate(m);
-    if ((r->stop == TG_STOP_LINE_SEARCH || r->stop == TG_STOP_NOT_FINITE) && r->switches < (uint64_t)m->option[MAX_SWITCHES]) {
+    if ((r->stop == TG_STOP_LINE_SEARCH || r->stop == TG_STOP_NOT_FINITE) &&
+        r->switches < (uint64_t)m->option[MAX_SWITCHES]) {
         r->stop = TG_STOP_NOT_YET;
         r->moved = NAN;
         r->switches++;

@@ -1,7 +1,7 @@
 /* minimize/line.c -- what line searches share: trying a length, taking a step, giving up; and the two plain ones.
  *
  * A point that is not finite counts as infinitely high. Where the values of start and trial differ by less than their
- * rounding, the slopes decide (the approximate Wolfe conditions of Hager & Zhang 2005, SIAM J. Optim. 16(1), eq. 4.1). */
+ * rounding, the slopes decide (the approximate Wolfe conditions of Hager & Zhang 2005, SIAM J. Optim. 16(1), 4.1). */
 #include <string.h>
 
 #include "minimize/minimize.h"
@@ -83,7 +83,8 @@ tg_line_end tg_line_backtrack(tg_minimizer *m, tg_line *l)
             return TG_LINE_FOUND;
         if (isfinite(l->f) && fabs(l->f - l->f0) <= m->noise * fabs(l->f0) && fabs(l->slope) <= 0.9 * fabs(l->slope0))
             return TG_LINE_FOUND;
-        const double best = isfinite(l->f) ? -0.5 * drop / (l->f - l->f0 - drop) : 0; /* of the parabola, as a share of t */
+        const double best =
+            isfinite(l->f) ? -0.5 * drop / (l->f - l->f0 - drop) : 0; /* of the parabola, as a share of t */
         t *= fmin(fmax(best, 0.1), 0.5);
     }
     return l->finite ? TG_LINE_EVALUATIONS : TG_LINE_NOT_FINITE;

@@ -1,10 +1,11 @@
 /* natgrad.c -- natural gradient (Amari 1998, Neural Comput. 10; Martens 2020, arXiv:1412.1193, section 6).
  *
- *   (F + damping I) d = -g, F the Fisher or Gauss-Newton matrix      x <- x + t d, t first 1, lowered until Armijo's condition
+ *   (F + damping I) d = -g, F the Fisher or Gauss-Newton matrix      x <- x + t d, t first 1, lowered until Armijo's
+ * condition
  *
- * F comes as products from the caller (fisher_vector), never from differences: there is no substitute for it. `solver` dense
- * fills F from n products and takes Cholesky's factor; cg asks for products as it goes. On a linear model with Gaussian noise F
- * is the Hessian and the step Newton's. Memory: 11 numbers per entry, and n^2 with dense. */
+ * F comes as products from the caller (fisher_vector), never from differences: there is no substitute for it. `solver`
+ * dense fills F from n products and takes Cholesky's factor; cg asks for products as it goes. On a linear model with
+ * Gaussian noise F is the Hessian and the step Newton's. Memory: 11 numbers per entry, and n^2 with dense. */
 #include "minimize/curved.h"
 #include "minimize/eigen.h"
 
@@ -16,14 +17,16 @@ enum { DIRECTION = TG_OWN, WORK, MATRIX };
 #define AUTO_DENSE 100
 
 static const tg_option options[] = {
-    [SOLVER] = {.name = "solver", .kind = TG_CHOICE, .choices = "auto|cg|dense", .help = "auto: dense for n <= 100, else cg"},
+    [SOLVER] = {.name = "solver", .kind = TG_CHOICE, .choices = "auto|cg|dense",
+                .help = "auto: dense for n <= 100, else cg"},
     [DAMPING] = {.name = "damping", .kind = TG_REAL, .value = 1e-6, .least = 0, .most = INFINITY, .search_least = 1e-8,
                  .search_most = 1, .search_log = 1, .help = "added to the diagonal"},
     [RTOL] = {.name = "rtol", .kind = TG_REAL, .value = 1e-8, .least = 0, .above = 1, .most = 0x1.fffffffffffffp-1,
               .help = "share of the gradient that cg may leave"},
     [MAX_CG] = {.name = "max_cg", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1e15,
                 .help = "products of an iteration at most with cg; 0: 2 n, at most 1000"},
-    [LR] = {.name = "lr", .kind = TG_REAL, .value = 1, .least = 0, .above = 1, .most = INFINITY, .help = "length first tried"},
+    [LR] = {.name = "lr", .kind = TG_REAL, .value = 1, .least = 0, .above = 1, .most = INFINITY,
+            .help = "length first tried"},
     [C1] = {.name = "c1", .kind = TG_REAL, .value = 1e-4, .least = 0, .above = 1, .most = 0.4999,
             .help = "share of the descent the slope promises that a step must make"},
     [MAX_LS] = {.name = "max_ls", .kind = TG_INTEGER, .value = 40, .least = 1, .most = 1000,
@@ -77,8 +80,12 @@ static void iterate(tg_minimizer *m)
             m->run->stop = TG_STOP_NOT_FINITE;
         return;
     }
-    tg_line l = {.d = m->at[DIRECTION], .f0 = m->run->f, .slope0 = tg_dot(m->n, m->at[TG_G], m->at[DIRECTION]),
-                 .t = m->option[LR], .c1 = m->option[C1], .max_ls = (int)m->option[MAX_LS]};
+    tg_line l = {.d = m->at[DIRECTION],
+                 .f0 = m->run->f,
+                 .slope0 = tg_dot(m->n, m->at[TG_G], m->at[DIRECTION]),
+                 .t = m->option[LR],
+                 .c1 = m->option[C1],
+                 .max_ls = (int)m->option[MAX_LS]};
     const tg_line_end end = tg_line_search(m, &l, TG_SEARCH_BACKTRACKING);
     if (end == TG_LINE_FOUND)
         tg_line_take(m, &l);

@@ -1,11 +1,11 @@
-/* newton.c -- Newton's method with a dense Hessian and Levenberg's damping (Levenberg 1944, Quart. Appl. Math. 2; the damping
- * is steered as by Marquardt 1963 and Nocedal & Wright 2006, Algorithm 4.1).
+/* newton.c -- Newton's method with a dense Hessian and Levenberg's damping (Levenberg 1944, Quart. Appl. Math. 2; the
+ * damping is steered as by Marquardt 1963 and Nocedal & Wright 2006, Algorithm 4.1).
  *
  *   d = -(H + lambda D)^-1 g, by Cholesky      x <- x + d where f falls by at least 1e-4 of what the model promises
  *
- * D: the diagonal's magnitudes. lambda grows until H + lambda D is positive definite and the step is good, and shrinks, to 0, while the model is right: on
- * a quadratic the first step is the last. H comes from n products with unit vectors: the caller's, or central differences of
- * gradients (2 n evaluations). For n <= 2000; memory: 2 n^2 numbers. */
+ * D: the diagonal's magnitudes. lambda grows until H + lambda D is positive definite and the step is good, and shrinks,
+ * to 0, while the model is right: on a quadratic the first step is the last. H comes from n products with unit vectors:
+ * the caller's, or central differences of gradients (2 n evaluations). For n <= 2000; memory: 2 n^2 numbers. */
 #include "minimize/curved.h"
 #include "minimize/eigen.h"
 
@@ -17,7 +17,8 @@ enum { K_LAMBDA };
 #define LEAST 1e-6 /* below it a damping is as good as none */
 
 static const tg_option options[] = {
-    [DAMPING] = {.name = "damping", .kind = TG_REAL, .value = 0, .least = 0, .most = INFINITY, .help = "lambda of the first step"},
+    [DAMPING] = {.name = "damping", .kind = TG_REAL, .value = 0, .least = 0, .most = INFINITY,
+                 .help = "lambda of the first step"},
     [MAX_TRIES] = {.name = "max_tries", .kind = TG_INTEGER, .value = 60, .least = 1, .most = 1000,
                    .help = "dampings tried in an iteration at most"},
 };
@@ -81,7 +82,8 @@ static int attempt(tg_minimizer *m, tg_line *l, double *lambda)
         tg_line_give_up(m, l, end);
         return -1;
     }
-    const bool level = !l->wrong && fabs(l->f - l->f0) <= m->noise * fabs(l->f0) && fabs(promised) <= m->noise * fabs(l->f0);
+    const bool level =
+        !l->wrong && fabs(l->f - l->f0) <= m->noise * fabs(l->f0) && fabs(promised) <= m->noise * fabs(l->f0);
     if (level && tg_max_abs(m->n, m->at[TG_LINE_G]) >= tg_max_abs(m->n, m->at[TG_G])) {
         m->run->stop = TG_STOP_PRECISION;
         return -1;

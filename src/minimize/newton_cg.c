@@ -1,10 +1,11 @@
-/* newton_cg.c -- Newton's method whose steps are solved for by conjugate gradients, without a matrix (Dembo & Steihaug 1983,
- * Math. Prog. 26; Nocedal & Wright 2006, Algorithm 7.1).
+/* newton_cg.c -- Newton's method whose steps are solved for by conjugate gradients, without a matrix (Dembo & Steihaug
+ * 1983, Math. Prog. 26; Nocedal & Wright 2006, Algorithm 7.1).
  *
  *   H d = -g, until |H d + g| <= min(eta, sqrt(|g|)) |g|      x <- x + t d
  *
- * Truncated at negative curvature: the inner loop ends with what it has reached, at its first direction with the steepest
- * descent. Products H v: the caller's, or central differences of gradients (2 evaluations). Memory: 11 numbers per entry. */
+ * Truncated at negative curvature: the inner loop ends with what it has reached, at its first direction with the
+ * steepest descent. Products H v: the caller's, or central differences of gradients (2 evaluations). Memory: 11 numbers
+ * per entry. */
 #include "minimize/curved.h"
 #include "minimize/lbfgs.h"
 
@@ -50,8 +51,13 @@ static void iterate(tg_minimizer *m)
             d[i] = -m->at[TG_G][i];
         const double slope = tg_dot(n, m->at[TG_G], d);
         const bool gradient = steepest || (solved == TG_SOLVED_CURVED && slope == -size * size);
-        tg_line l = {.d = d, .f0 = r->f, .slope0 = slope, .t = gradient ? 1 / size : 1, .c1 = m->option[C1],
-                     .c2 = m->option[C2], .max_ls = (int)m->option[MAX_LS]};
+        tg_line l = {.d = d,
+                     .f0 = r->f,
+                     .slope0 = slope,
+                     .t = gradient ? 1 / size : 1,
+                     .c1 = m->option[C1],
+                     .c2 = m->option[C2],
+                     .max_ls = (int)m->option[MAX_LS]};
         const tg_line_end end = tg_line_search(m, &l, (int)m->option[LINE_SEARCH]);
         if (end == TG_LINE_FOUND || end == TG_LINE_BEST) {
             tg_line_take(m, &l);

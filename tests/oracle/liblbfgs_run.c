@@ -1,5 +1,6 @@
-/* liblbfgs_run.c -- libLBFGS (Debian's liblbfgs-dev) on the problems of tests/unit/mgh.h: tests/oracle/minimizers.py compiles
- * it where the library is there. A line "NAME EVALUATIONS f |g|" each; stops when no entry of the gradient is above 1e-6. */
+/* liblbfgs_run.c -- libLBFGS (Debian's liblbfgs-dev) on the problems of tests/unit/mgh.h: tests/oracle/minimizers.py
+ * compiles it where the library is there. A line "NAME EVALUATIONS f |g|" each; stops when no entry of the gradient is
+ * above 1e-6. */
 #include <lbfgs.h>
 #include <stdio.h>
 
@@ -24,8 +25,8 @@ static double largest(const double *g, int n)
     return most;
 }
 
-static int progress(void *ctx, const lbfgsfloatval_t *x, const lbfgsfloatval_t *g, lbfgsfloatval_t f, lbfgsfloatval_t xnorm,
-                    lbfgsfloatval_t gnorm, lbfgsfloatval_t step, int n, int k, int ls)
+static int progress(void *ctx, const lbfgsfloatval_t *x, const lbfgsfloatval_t *g, lbfgsfloatval_t f,
+                    lbfgsfloatval_t xnorm, lbfgsfloatval_t gnorm, lbfgsfloatval_t step, int n, int k, int ls)
 {
     (void)ctx, (void)x, (void)f, (void)xnorm, (void)gnorm, (void)step, (void)k, (void)ls;
     return largest(g, n) <= 1e-6;

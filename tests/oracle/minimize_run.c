@@ -1,9 +1,10 @@
-/* minimize_run.c -- runs minimizers on the problems of tests/unit/mgh.h, and a few others, for tests/oracle/minimizers.py.
+/* minimize_run.c -- runs minimizers on the problems of tests/unit/mgh.h, and a few others, for
+ * tests/oracle/minimizers.py.
  *
  *   minimize_run problems                         a line "NAME N MINIMUM... : START..." each
  *   minimize_run evaluate PROBLEM                 lines of x on standard input, of "f g..." on standard output
- *   minimize_run METHOD PROBLEM [OPTION=VALUE]... a line "ITERATION EVALUATIONS f x..." after every iteration, and one of how it
- *                                                 ended: "end STOP EVALUATIONS f |g|" */
+ *   minimize_run METHOD PROBLEM [OPTION=VALUE]... a line "ITERATION EVALUATIONS f x..." after every iteration, and one
+ * of how it ended: "end STOP EVALUATIONS f |g|" */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,7 @@ int main(int argc, char **argv)
     mgh_start(&p, x);
     if (tg_minimize(&found, x, argv[1], &f, settings) != TG_OK)
         return fprintf(stderr, "minimize_run: %s\n", tg_message()), 1;
-    printf("end %s %zu %.17g %.17g\n", tg_stop_name(found.stop), (size_t)found.evaluations, found.value, found.gradient_norm);
+    printf("end %s %zu %.17g %.17g\n", tg_stop_name(found.stop), (size_t)found.evaluations, found.value,
+           found.gradient_norm);
     return 0;
 }

@@ -62,7 +62,8 @@ class Function:
 def ours(method, problem, **options):
     """(path, how it ended, evaluations, value, gradient); path: (iteration, evaluations, f, x) each."""
     words = [f"{name}={value}" for name, value in options.items()]
-    lines = subprocess.run([RUN, method, problem, *words], capture_output=True, text=True, check=True).stdout.splitlines()
+    made = subprocess.run([RUN, method, problem, *words], capture_output=True, text=True, check=True)
+    lines = made.stdout.splitlines()
     path = [(int(a), int(b), float(f), np.array([float(v) for v in x])) for a, b, f, *x in map(str.split, lines[:-1])]
     *stop, evaluations, f, g = lines[-1].split()[1:]
     return path, " ".join(stop), int(evaluations), float(f), float(g)
@@ -104,7 +105,8 @@ def compare_torch():
             worst, steps = 0.0, 0
             for (_, _, _, x), theirs in zip(path, torch_path(name, start, line_search)):
                 worst, steps = max(worst, abs(x - theirs).max() / (1 + abs(theirs).max())), steps + 1
-            check(worst <= TRAJECTORY and (steps > 0 or not line_search), f"{name}: {steps} steps of LBFGS ({line_search}) differ by {worst:.1e}")
+            check(worst <= TRAJECTORY and (steps > 0 or not line_search),
+                  f"{name}: {steps} steps of LBFGS ({line_search}) differ by {worst:.1e}")
 
 
 # ---- libLBFGS and SciPy ----
@@ -124,12 +126,14 @@ def compare_liblbfgs():
     for name, _, minima, _ in problems():
         _, stop, evaluations, f, _ = ours("lbfgs", name, tolerance_change=0, tolerance_grad=GRADIENT)
         count, value, g = int(theirs[name][0]), float(theirs[name][1]), float(theirs[name][2])
-        print(f"      {name}: {evaluations} evaluations, libLBFGS {count}" + ("" if g <= GRADIENT else f" (ends at |g| {g:.0e})"))
+        note = "" if g <= GRADIENT else f" (ends at |g| {g:.0e})"
+        print(f"      {name}: {evaluations} evaluations, libLBFGS {count}{note}")
         if g <= GRADIENT and solved(value, minima):
             ratios.append(evaluations / count)
             both.append((evaluations, count))
-    check(median(ratios) <= 1, f"median of evaluations over libLBFGS's: {median(ratios):.3f} on {len(ratios)} problems; "
-          f"in all {sum(a for a, _ in both)} and {sum(b for _, b in both)}")
+    check(median(ratios) <= 1,
+          f"median of evaluations over libLBFGS's: {median(ratios):.3f} on {len(ratios)} problems; in all "
+          f" {sum(a for a, _ in both)} and {sum(b for _, b in both)}")
 
 
 def compare_scipy():
@@ -161,8 +165,9 @@ def compare_cma():
             function = Function(name)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found = cma.fmin(lambda x: function(x)[0], [start] * n, sigma, {"seed": seed, "ftarget": 1e-8, "verbose": -9,
-                                 "verb_log": 0, "verb_disp": 0}, restarts=9)
+                found = cma.fmin(lambda x: function(x)[0], [start] * n, sigma, 
+                                 {"seed": seed, "ftarget": 1e-8, "verbose": -9, "verb_log": 0, "verb_disp": 0},
+                                 restarts=9)
             theirs.append(found[3] if found[1] <= 1e-8 else float("inf"))
         check(median(mine) <= CMA_FACTOR * median(theirs),
               f"cmaes on {name}: median {median(mine)} evaluations to 1e-8, the package cma {median(theirs)}")

@@ -1,5 +1,5 @@
-/* mgh.h -- problems of More, Garbow & Hillstrom 1981 (ACM TOMS 7(1), 17-41), by their numbers there: f is the sum of squares
- * of m residuals. Each function writes residuals and, into a zeroed (m, n), their derivatives. */
+/* mgh.h -- problems of More, Garbow & Hillstrom 1981 (ACM TOMS 7(1), 17-41), by their numbers there: f is the sum
+ * of squares of m residuals. Each function writes residuals and, into a zeroed (m, n), their derivatives. */
 #ifndef TG_TESTS_MGH_H
 #define TG_TESTS_MGH_H
 
@@ -127,7 +127,8 @@ static void mgh_powell_singular(size_t n, size_t m, double *r, double *j, const 
 {
     for (size_t i = 0; i < m; i += 4) {
         const double b = x[i + 1] - 2 * x[i + 2], c = x[i] - x[i + 3];
-        r[i] = x[i] + 10 * x[i + 1], r[i + 1] = sqrt(5) * (x[i + 2] - x[i + 3]), r[i + 2] = b * b, r[i + 3] = sqrt(10) * c * c;
+        r[i] = x[i] + 10 * x[i + 1], r[i + 1] = sqrt(5) * (x[i + 2] - x[i + 3]), r[i + 2] = b * b;
+        r[i + 3] = sqrt(10) * c * c;
         J(i, i) = 1, J(i, i + 1) = 10, J(i + 1, i + 2) = sqrt(5), J(i + 1, i + 3) = -sqrt(5);
         J(i + 2, i + 1) = 2 * b, J(i + 2, i + 2) = -4 * b;
         J(i + 3, i) = 2 * sqrt(10) * c, J(i + 3, i + 3) = -2 * sqrt(10) * c;
@@ -165,8 +166,9 @@ static void mgh_brown_dennis(size_t n, size_t m, double *r, double *j, const dou
 
 static void mgh_osborne1(size_t n, size_t m, double *r, double *j, const double *x) /* 17 */
 {
-    static const double y[] = {.844, .908, .932, .936, .925, .908, .881, .850, .818, .784, .751, .718, .685, .658, .628, .603, .580,
-                               .558, .538, .522, .506, .490, .478, .467, .457, .448, .438, .431, .424, .420, .414, .411, .406};
+    static const double y[] = {.844, .908, .932, .936, .925, .908, .881, .850, .818, .784, .751, .718, .685, .658, .628,
+                               .603, .580, .558, .538, .522, .506, .490, .478, .467, .457, .448, .438, .431, .424, .420, .414,
+                               .411, .406};
     for (size_t i = 0; i < m; i++) {
         const double t = 10 * (double)i, e = exp(-t * x[3]), f = exp(-t * x[4]);
         r[i] = y[i] - (x[0] + x[1] * e + x[2] * f);
@@ -185,7 +187,8 @@ static void mgh_biggs(size_t n, size_t m, double *r, double *j, const double *x)
     for (size_t i = 0; i < m; i++) {
         const double t = 0.1 * (double)(i + 1), a = exp(-t * x[0]), b = exp(-t * x[1]), c = exp(-t * x[4]);
         r[i] = x[2] * a - x[3] * b + x[5] * c - (exp(-t) - 5 * exp(-10 * t) + 3 * exp(-4 * t));
-        J(i, 0) = -t * x[2] * a, J(i, 1) = t * x[3] * b, J(i, 2) = a, J(i, 3) = -b, J(i, 4) = -t * x[5] * c, J(i, 5) = c;
+        J(i, 0) = -t * x[2] * a, J(i, 1) = t * x[3] * b, J(i, 2) = a, J(i, 3) = -b;
+        J(i, 4) = -t * x[5] * c, J(i, 5) = c;
     }
 }
 

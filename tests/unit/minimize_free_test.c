@@ -1,5 +1,6 @@
-/* minimize_free_test.c -- minimizers without gradients, and what holds for all: same bits on any number of threads, by ask and
- * tell, and after a state was copied; nothing allocated on the way, and every allocation that fails told; the tables. */
+/* minimize_free_test.c -- minimizers without gradients, and what holds for all: same bits on any number of threads, by
+ * ask and tell, and after a state was copied; nothing allocated on the way, and every allocation that fails told; the
+ * tables. */
 #include "minimize_support.h"
 
 #include <omp.h>
@@ -28,7 +29,10 @@ static int rastrigin(void *ctx, double *value, double *gradient, const double *x
 static void test_many_minima(void **state)
 {
     (void)state;
-    static const struct { const char *method; tg_setting settings[3]; } cases[] = {
+    static const struct {
+        const char *method;
+        tg_setting settings[3];
+    } cases[] = {
         {"cmaes", {{"sigma", "2"}, {"target", "1e-8"}, {"restarts", "7"}}},
         {"anneal", {{"target", "1e-4"}, {"restarts", "9"}, {"chains", "8"}}},
         {"anneal", {{"target", "1e-3"}, {"restarts", "9"}, {"proposal", "cauchy"}}},
@@ -113,8 +117,8 @@ static void test_nothing_finite(void **state)
     const tg_objective f = {.n = 3, .evaluate = nothing};
     for (size_t k = 0; k < tg_minimizer_count(); k++) {
         double x[] = {0.1, 0.2, 0.3};
-        const tg_minimum found = has_gradients(k) ? (tg_minimum){.stop = TG_STOP_NOT_FINITE}
-                                                  : search(x, tg_minimizer_at(k)->name, &f, NULL);
+        const tg_minimum found =
+            has_gradients(k) ? (tg_minimum){.stop = TG_STOP_NOT_FINITE} : search(x, tg_minimizer_at(k)->name, &f, NULL);
         assert_int_equal(found.stop, TG_STOP_NOT_FINITE);
         assert_true(x[0] == 0.1);
     }
@@ -256,7 +260,8 @@ static void test_ask_and_tell(void **state)
     for (size_t k = 0; k < tg_minimizer_count(); k++) {
         if (has_gradients(k))
             continue;
-        tg_minimizer *a = begin(tg_minimizer_at(k)->name, &f, 1, 9), *b = begin(tg_minimizer_at(k)->name, &silent, 1, 9);
+        tg_minimizer *a = begin(tg_minimizer_at(k)->name, &f, 1, 9),
+                     *b = begin(tg_minimizer_at(k)->name, &silent, 1, 9);
         tg_minimizer *c = begin(tg_minimizer_at(k)->name, &whole, 1, 9);
         for (int i = 0; i < STEPS; i++) {
             const double *points, *again;
@@ -359,7 +364,8 @@ static void test_tables(void **state)
             must(tg_option_check(o, o->value));
             assert_true(o->name != NULL && o->help != NULL);
             assert_int_equal(tg_option_find(&info->options, o->name), i);
-            assert_int_equal(tg_option_find(tg_minimizer_common_options(), o->name), tg_minimizer_common_options()->count);
+            assert_int_equal(tg_option_find(tg_minimizer_common_options(), o->name),
+                             tg_minimizer_common_options()->count);
         }
     }
     for (int i = 0; i < TG_STOP_COUNT; i++) /* names are told apart */
@@ -377,7 +383,8 @@ static bool has(const char *from, const char *text)
     return found != NULL && (end == NULL || found < end);
 }
 
-/* Each method's section has its line, its source, its equations' first line, and a row of every option as the table says. */
+/* Each method's section has its line, its source, its equations' first line, and a row of every option as the table
+ * says. */
 static void check_section(const char *page, const char *title, const tg_option_table *options)
 {
     char head[64], row[128], value[64];
@@ -461,11 +468,11 @@ static void test_rank(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many_minima), cmocka_unit_test(test_log_cooling), cmocka_unit_test(test_bounds),
-        cmocka_unit_test(test_nothing_finite), cmocka_unit_test(test_threads), cmocka_unit_test(test_long),
-        cmocka_unit_test(test_resume), cmocka_unit_test(test_ask_and_tell), cmocka_unit_test(test_fp32),
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_tables), cmocka_unit_test(test_dense),
-        cmocka_unit_test(test_rank), cmocka_unit_test(test_page),
+        cmocka_unit_test(test_many_minima),    cmocka_unit_test(test_log_cooling),  cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_nothing_finite), cmocka_unit_test(test_threads),      cmocka_unit_test(test_long),
+        cmocka_unit_test(test_resume),         cmocka_unit_test(test_ask_and_tell), cmocka_unit_test(test_fp32),
+        cmocka_unit_test(test_memory),         cmocka_unit_test(test_tables),       cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_rank),           cmocka_unit_test(test_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

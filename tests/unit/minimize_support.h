@@ -89,7 +89,10 @@ static inline void start_at(size_t n, double *x)
 
 static inline tg_objective quadratic_objective(quadratic *q)
 {
-    return (tg_objective){.n = q->n, .ctx = q, .evaluate = quadratic_evaluate, .hessian_vector = quadratic_product,
+    return (tg_objective){.n = q->n,
+                          .ctx = q,
+                          .evaluate = quadratic_evaluate,
+                          .hessian_vector = quadratic_product,
                           .fisher_vector = quadratic_product};
 }
 

@@ -31,7 +31,8 @@ static void test_problems(void **state)
             mgh_evaluate(&problem, &down, NULL, x);
             x[i] = old;
             if (fabs((up - down) / (2 * h) - g[i]) > 1e-4 * fabs(g[i]) + 1e-6 * size + 1e-8)
-                fail_msg("%s: entry %zu of the gradient is %g, differences say %g", problem.name, i, g[i], (up - down) / (2 * h));
+                fail_msg("%s: entry %zu of the gradient is %g, differences say %g", problem.name, i, g[i],
+                         (up - down) / (2 * h));
         }
     }
 }
@@ -71,12 +72,14 @@ static void test_mgh(void **state)
     solve_all("lbfgs", SETTINGS({"tolerance_change", "0"}, {"tolerance_grad", "1e-6"}), NULL);
     solve_all("lbfgs", SETTINGS({"tolerance_change", "0"}, {"tolerance_grad", "1e-6"}, {"line_search", "torch"}),
               (const char *const[]){"osborne1", NULL}); /* torch's test s.y > 1e-10 forgets every pair there */
-    solve_all("lbfgs", SETTINGS({"tolerance_change", "0"}, {"tolerance_grad", "1e-6"}, {"line_search", "backtracking"}), scaled);
+    solve_all("lbfgs", SETTINGS({"tolerance_change", "0"}, {"tolerance_grad", "1e-6"}, {"line_search", "backtracking"}),
+              scaled);
     solve_all("lbfgs", NULL, scaled);
     solve_all("newton", SETTINGS({"tolerance_change", "0"}, {"tolerance_grad", "1e-6"}, {"max_eval", "20000"}), scaled);
     solve_all("newton_cg", SETTINGS({"tolerance_change", "0"}, {"tolerance_grad", "1e-5"}), scaled);
     solve_all("cg", SETTINGS({"tolerance_change", "0"}, {"tolerance_grad", "1e-5"}), scaled);
-    solve_all("cg", SETTINGS({"tolerance_change", "0"}, {"tolerance_grad", "1e-5"}, {"beta", "fletcher_reeves"}), scaled);
+    solve_all("cg", SETTINGS({"tolerance_change", "0"}, {"tolerance_grad", "1e-5"}, {"beta", "fletcher_reeves"}),
+              scaled);
     solve_all("hybrid", SETTINGS({"tolerance_change", "0"}, {"tolerance_grad", "1e-5"}), scaled);
 }
 
@@ -93,11 +96,13 @@ static void test_exact(void **state)
     assert_int_equal(found.stop, TG_STOP_GRADIENT);
     assert_true(found.iterations <= 12 && found.iterations > 3);
     start_at(12, x);
-    found = search(x, "cg", &f, SETTINGS({"c2", "1e-6"}, {"c1", "1e-7"}, {"tolerance_grad", "1e-8"}, {"beta", "fletcher_reeves"}));
+    found = search(x, "cg", &f,
+                   SETTINGS({"c2", "1e-6"}, {"c1", "1e-7"}, {"tolerance_grad", "1e-8"}, {"beta", "fletcher_reeves"}));
     assert_true(found.stop == TG_STOP_GRADIENT && found.iterations <= 12);
     start_at(12, x);
     found = search(x, "newton", &f, NULL);
-    assert_true(found.stop == TG_STOP_GRADIENT && found.iterations == 1 && found.evaluations == 2 && found.products == 12);
+    assert_true(found.stop == TG_STOP_GRADIENT && found.iterations == 1 && found.evaluations == 2 &&
+                found.products == 12);
     for (size_t i = 0; i < 12; i++)
         assert_near(x[i], quadratic_centre(i), 1e-12);
     start_at(12, x);
@@ -120,8 +125,8 @@ static void test_natgrad(void **state)
     search(newton, "newton", &f, NULL);
     for (int cg = 0; cg < 2; cg++) {
         start_at(11, x);
-        const tg_minimum found = search(x, "natgrad", &f, SETTINGS({"solver", cg ? "cg" : "dense"}, {"damping", "0"},
-                                                                   {"rtol", "1e-12"}));
+        const tg_minimum found =
+            search(x, "natgrad", &f, SETTINGS({"solver", cg ? "cg" : "dense"}, {"damping", "0"}, {"rtol", "1e-12"}));
         assert_true(found.stop == TG_STOP_GRADIENT && found.iterations == 1 && found.products >= 11);
         for (size_t i = 0; i < 11; i++)
             assert_near(x[i], newton[i], 1e-10);
@@ -179,17 +184,20 @@ static int rough(void *ctx, double *value, float *gradient, const float *x)
 static void test_fp32(void **state)
 {
     (void)state;
-    static const char *const searches[] = {"wolfe", "torch", "backtracking"}, *const methods[] = {"lbfgs", "cg", "newton_cg"};
+    static const char *const searches[] = {"wolfe", "torch", "backtracking"}, *const methods[] = {"lbfgs", "cg",
+                                                                                                  "newton_cg"};
     size_t n = 9;
     const tg_objective f = {.n = n, .ctx = &n, .evaluate_f32 = rough};
     for (size_t s = 0; s < 3; s++)
         for (size_t k = 0; k < 3; k++) {
             double x[9];
             start_at(n, x);
-            const tg_minimum found = search(x, methods[k], &f, SETTINGS({"line_search", searches[s]}, {"tolerance_grad", "0"},
-                                                                        {"tolerance_change", "0"}, {"max_eval", "20000"}));
+            const tg_minimum found = search(x, methods[k], &f,
+                                            SETTINGS({"line_search", searches[s]}, {"tolerance_grad", "0"},
+                                                     {"tolerance_change", "0"}, {"max_eval", "20000"}));
             if (!tg_stop_converged(found.stop) || found.gradient_norm > 2e-2)
-                fail_msg("%s, %s in fp32: %s, |g| %g", methods[k], searches[s], tg_stop_text(found.stop), found.gradient_norm);
+                fail_msg("%s, %s in fp32: %s, |g| %g", methods[k], searches[s], tg_stop_text(found.stop),
+                         found.gradient_norm);
             for (size_t i = 0; i < n; i++)
                 assert_true(x[i] == (double)(float)x[i]);
         }
@@ -295,7 +303,11 @@ static void test_bounds(void **state)
 
 /* ---- how searches end ---- */
 
-typedef struct watcher { uint64_t seen, last; uint64_t stop_at, refuse_at; mgh problem; } watcher;
+typedef struct watcher {
+    uint64_t seen, last;
+    uint64_t stop_at, refuse_at;
+    mgh problem;
+} watcher;
 
 static int watched(void *ctx, double *value, double *gradient, const double *x)
 {
@@ -329,7 +341,8 @@ static void test_stops(void **state)
             static const tg_setting settings[5][3] = {{{"max_iter", "3"}, {"tolerance_change", "0"}},
                                                       {{"max_eval", "41"}, {"tolerance_change", "0"}},
                                                       {{"target", "3.5"}, {"tolerance_change", "0"}}};
-            static const tg_stop ends[5] = {TG_STOP_ITERATIONS, TG_STOP_EVALUATIONS, TG_STOP_TARGET, TG_STOP_CALLER, TG_STOP_CALLER};
+            static const tg_stop ends[5] = {TG_STOP_ITERATIONS, TG_STOP_EVALUATIONS, TG_STOP_TARGET, TG_STOP_CALLER,
+                                            TG_STOP_CALLER};
             w = (watcher){.problem = mgh_all[0], .stop_at = round == 3 ? 2 : 0, .refuse_at = round == 4 ? 5 : 0};
             x[0] = -1.2, x[1] = 1;
             const tg_minimum found = search(x, info->name, &f, settings[round]);
@@ -402,9 +415,64 @@ static void test_misuse(void **state)
     tg_minimizer_destroy(NULL);
 }
 
+/* ---- refreshing ---- */
+
+typedef struct shifted { double by; } shifted;
+
+static int shifted_evaluate(void *ctx, double *value, double *gradient, const double *x)
+{
+    const double by = ((const shifted *)ctx)->by;
+    quadratic q = {.n = 3};
+    const double moved[] = {x[0] - by, x[1] - by, x[2] - by};
+    return quadratic_evaluate(&q, value, gradient, moved);
+}
+
+/* After the function or x has changed the search goes on from there, with what it has learnt. */
+static void test_refresh(void **state)
+{
+    (void)state;
+    shifted s = {0};
+    const tg_objective f = {.n = 3, .ctx = &s, .evaluate = shifted_evaluate}, free = {.n = 3};
+    double x[] = {2, -1, 0.5};
+    tg_minimizer *m = NULL;
+    tg_minimum now;
+    bool going = true;
+    must(tg_minimizer_create(&m, "lbfgs", NULL));
+    assert_int_equal(tg_minimizer_refresh(m, x), TG_ESTATE);
+    must(tg_minimizer_start(m, &f, x));
+    while (going)
+        must(tg_minimizer_iterate(m, &going));
+    tg_minimizer_minimum(m, &now);
+    const uint64_t before = now.evaluations;
+    s.by = 0.731;
+    must(tg_minimizer_refresh(m, NULL));
+    for (going = true; going;)
+        must(tg_minimizer_iterate(m, &going));
+    tg_minimizer_minimum(m, &now);
+    for (size_t i = 0; i < 3; i++)
+        assert_near(now.x[i], quadratic_centre(i) + 0.731, 1e-6);
+    assert_true(now.stop == TG_STOP_GRADIENT && now.evaluations - before <= 4 && before > 5); /* the pairs still serve */
+    must(tg_minimizer_refresh(m, x));
+    must(tg_minimizer_iterate(m, &going));
+    tg_minimizer_minimum(m, &now);
+    assert_true(going && now.gradient_norm > 1e-7);
+    x[1] = INFINITY;
+    assert_int_equal(tg_minimizer_refresh(m, x), TG_EINVAL);
+    x[1] = -1;
+    tg_minimizer_destroy(m);
+    must(tg_minimizer_create(&m, "cmaes", NULL));
+    must(tg_minimizer_start(m, &free, x));
+    assert_int_equal(tg_minimizer_refresh(m, NULL), TG_EUNSUPPORTED);
+    tg_minimizer_destroy(m);
+}
+
 /* ---- hybrid ---- */
 
-typedef struct moody { bool second, broken; int refused; uint64_t switches; } moody;
+typedef struct moody {
+    bool second, broken;
+    int refused;
+    uint64_t switches;
+} moody;
 
 /* Rosenbrock's, which for a while after the switch has values nowhere but where it stands. */
 static int moody_evaluate(void *ctx, double *value, double *gradient, const double *x)
@@ -452,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_natgrad),  cmocka_unit_test(test_fp32),       cmocka_unit_test(test_negative_curvature),
         cmocka_unit_test(test_bounds),   cmocka_unit_test(test_not_finite), cmocka_unit_test(test_stops),
         cmocka_unit_test(test_misuse),   cmocka_unit_test(test_hybrid),
+        cmocka_unit_test(test_refresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,7 @@
-"""Minimizers of any function of an array: one call as SciPy's, or asked for points and told their values. Needs NumPy."""
+"""Minimizers of any function of an array: one call as SciPy's, or asked for points and told their values.
+
+Needs NumPy.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,12 @@ from ._native import METHOD_COMMON, METHODS
 
 __all__ = ["Minimizer", "OptimizeResult", "minimize"]
 
-_DASHES = {"L-BFGS-B": "lbfgs", "l-bfgs": "lbfgs", "CG": "cg", "Newton-CG": "newton_cg", "newton-cg": "newton_cg", "CMA-ES": "cmaes"}
+_DASHES = {"L-BFGS-B": "lbfgs", "CG": "cg", "Newton-CG": "newton_cg"}  # SciPy's names
 
 
 class OptimizeResult(dict):
-    """How a search ended, as a dict whose entries are attributes too: x, fun, success, status, message, stop, nit, nfev, nhev,
-    njev, gradient_norm, line_search, nrestarts, nswitches."""
+    """How a search ended, as a dict whose entries are attributes too: x, fun, success, status, message, stop, nit,
+    nfev, nhev, gradient_norm, step, line_search, phase, nrestarts, nswitches."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -151,11 +154,12 @@ def minimize(
 ) -> OptimizeResult:
     """Minimizes fun(x, *args) from x0, an array of any shape.
 
-    method: a name of `tiger.minimizers()`. jac: True if fun returns (value, gradient), or a function of the gradient; without
-    it methods that need one take central differences. hessp(x, v, *args) and fisherp(x, v, *args): products with the Hessian
-    and the Fisher matrix. bounds: a pair for each entry, None for no bound. tol: tolerance_grad. callback: called with the
-    result so far after each iteration; StopIteration or True ends the search. options: of the method, by their names.
-    workers: a function like map that evaluates a generation (`multiprocessing.Pool().map`), for methods without gradients.
+    method: a name of `tiger.minimizers()`. jac: True if fun returns (value, gradient), or a function that gives the
+    gradient; without it methods that need one take central differences. hessp(x, v, *args) and fisherp(x, v, *args):
+    products with the Hessian and the Fisher matrix. bounds: a pair for each entry, None for no bound. tol:
+    tolerance_grad. callback: called with the result so far after each iteration; StopIteration or True ends the search.
+    options: of the method, by their names. workers: a function like map that evaluates a generation
+    (`multiprocessing.Pool().map`), for methods without gradients.
     """
     chosen = _method(method)
     start = numpy.ascontiguousarray(x0, dtype=numpy.float64)
@@ -180,10 +184,11 @@ def minimize(
         None if upper is None else upper.ctypes.data,
         start.ctypes.data,
     )
+    plain = not args and jac is not True  # fun itself, which unlike a closure can go to other processes
     going = True
     while going:
         if workers is not None and chosen.needs == "value":
-            going = _generation(engine, lambda x: value_and_gradient(x, False)[0] if args or jac else fun(x), workers, start)
+            going = _generation(engine, fun if plain else lambda x: value_and_gradient(x, False)[0], workers, start)
         else:
             going = engine.iterate()
         calls.check()
@@ -222,8 +227,8 @@ class Minimizer:
             search.tell([f(x) for x in points])
         print(search.result())
 
-    options: those of the method and `tiger.minimizer_options()`. `state` is an array of bytes; copied into that of a new
-    Minimizer of the same method, x0's shape, bounds and options, the search goes on to the same bits.
+    options: those of the method and `tiger.minimizer_options()`. `state` is an array of bytes; copied into that
+    of a new Minimizer of the same method, shape, bounds and options, the search goes on to the same bits.
     """
 
     def __init__(self, method: str, x0: Any, bounds: Any = None, **options: Any):
