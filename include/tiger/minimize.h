@@ -1,5 +1,5 @@
-/* tiger/minimize.h -- minimizers: of any function of n numbers that the caller brings as a callback. Some want the gradient
- * (lbfgs, cg, newton, ...), some the value alone (cmaes, genetic, anneal).
+/* tiger/minimize.h -- minimizers: of any function of n numbers that the caller brings as a callback. Some want the
+ * gradient (lbfgs, cg, newton, ...), some the value alone (cmaes, genetic, anneal).
  *
  * In one call:
  *
@@ -8,12 +8,12 @@
  *     tg_minimum found;
  *     tg_status status = tg_minimize(&found, x, "lbfgs", &f, NULL);
  *
- * Step by step: tg_minimizer_create, _set, _start, then tg_minimizer_iterate until it is no longer going. Methods that need
- * values alone can be asked for points and told their values instead: tg_minimizer_ask and _tell.
+ * Step by step: tg_minimizer_create, _set, _start, then tg_minimizer_iterate until it is no longer going. Methods that
+ * need values alone can be asked for points and told their values instead: tg_minimizer_ask and _tell.
  *
- * How a search ends is no error: found.stop says it. A status other than TG_OK means that the call was wrong or that there
- * was no memory. Nothing is allocated after tg_minimizer_start. Results have the same bits on any number of threads. A
- * minimizer may be used by one thread at a time; different minimizers are independent. */
+ * How a search ends is no error: found.stop says it. A status other than TG_OK means that the call was wrong or that
+ * there was no memory. Nothing is allocated after tg_minimizer_start. Results have the same bits on any number of
+ * threads. A minimizer may be used by one thread at a time; different minimizers are independent. */
 #ifndef TIGER_MINIMIZE_H
 #define TIGER_MINIMIZE_H
 
@@ -31,12 +31,12 @@ extern "C" {
 
 typedef struct tg_minimizer tg_minimizer;
 
-/* ---- how a search ends --------------------------------------------------------------------------------------------- */
+/* ---- how a search ends ------------------------------------------------------------------------------------------- */
 
 typedef enum tg_stop {
     TG_STOP_NOT_YET,
     TG_STOP_GRADIENT,    /* largest entry of the (projected) gradient <= tolerance_grad: converged */
-    TG_STOP_CHANGE,      /* value or point changed by no more than tolerance_change allows: converged */
+    TG_STOP_CHANGE,      /* three times in a row value or point changed by no more than tolerance_change: converged */
     TG_STOP_TARGET,      /* the value is at or below `target`: converged */
     TG_STOP_PRECISION,   /* rounding hides any further descent: converged as far as the numbers go */
     TG_STOP_ITERATIONS,  /* max_iter */
@@ -73,18 +73,18 @@ typedef struct tg_minimum {
     double gradient_norm; /* its largest entry by magnitude, bounds regarded; NaN for methods without gradients */
     double step;          /* length along the last direction, or the spread of the candidates (cmaes, anneal) */
     uint64_t iterations, evaluations; /* of the function: with or without gradient, one each */
-    uint64_t products;    /* of a Hessian or Fisher matrix with a vector, by the callback */
-    uint64_t restarts;    /* history dropped, population enlarged, temperature raised */
-    uint64_t switches;    /* hybrid: changes between its two methods */
-    const char *phase;    /* the method at work: of hybrid one of its two */
+    uint64_t products;                /* of a Hessian or Fisher matrix with a vector, by the callback */
+    uint64_t restarts;                /* history dropped, population enlarged, temperature raised */
+    uint64_t switches;                /* hybrid: changes between its two methods */
+    const char *phase;                /* the method at work: of hybrid one of its two */
     tg_stop stop;
     tg_line_end line;
 } tg_minimum;
 
-/* ---- the function ---------------------------------------------------------------------------------------------------- */
+/* ---- the function ------------------------------------------------------------------------------------------------ */
 
-/* Callbacks return 0, or anything else to stop the search (TG_STOP_CALLER). Values of NaN and Inf are fine: such a point is
- * worse than any other. */
+/* Callbacks return 0, or anything else to stop the search (TG_STOP_CALLER). Values of NaN and Inf are fine: such a
+ * point is worse than any other. */
 typedef struct tg_objective {
     size_t n; /* >= 1 */
     void *ctx;
@@ -93,13 +93,14 @@ typedef struct tg_objective {
     /* In its place for models in fp32: points are then kept to numbers of fp32, and rounding in value and gradient is
      * reckoned with. */
     int (*evaluate_f32)(void *ctx, double *value, float *gradient, const float *x);
-    bool value_only; /* `gradient` is never written: methods that need it take central differences, 2 n evaluations each */
+    bool value_only; /* `gradient` is never written: methods that need it take central differences, 2 n
+                        evaluations each */
     bool parallel;   /* evaluate may be called from several threads at once */
     /* Optional: values[i] <- f(points + i n) for a whole generation, in place of calls of evaluate. */
     int (*batch)(void *ctx, double *values, const double *points, size_t count);
     /* Optional: product[] <- Hessian at x times v; without it, central differences of gradients. */
     int (*hessian_vector)(void *ctx, double *product, const double *x, const double *v);
-    /* Optional, for natgrad: product[] <- Fisher or Gauss-Newton matrix at x times v; without it the Hessian's stands in. */
+    /* For natgrad: product[] <- Fisher or Gauss-Newton matrix at x times v. */
     int (*fisher_vector)(void *ctx, double *product, const double *x, const double *v);
     /* Optional bounds (n); -INFINITY and INFINITY: none there. Copied. Not all methods take them. */
     const double *lower, *upper;
@@ -107,7 +108,7 @@ typedef struct tg_objective {
     int (*monitor)(void *ctx, const tg_minimum *now);
 } tg_objective;
 
-/* ---- the family ------------------------------------------------------------------------------------------------------ */
+/* ---- the family -------------------------------------------------------------------------------------------------- */
 
 /* What a method needs of the function. */
 typedef enum tg_needs { TG_NEEDS_VALUE, TG_NEEDS_GRADIENT, TG_NEEDS_PRODUCT } tg_needs;
@@ -116,9 +117,9 @@ typedef struct tg_minimizer_info {
     const char *name, *title, *source; /* "lbfgs", one line, paper and page or algorithm */
     const char *equations;             /* plain text, a line each */
     const char *when_to_use;
-    tg_needs needs;                    /* a product is made by differences of gradients where there is no callback */
-    bool bounds;                       /* takes bounds */
-    tg_option_table options;           /* its own; tg_minimizer_common_options has the rest */
+    tg_needs needs;          /* a product is made by differences of gradients where there is no callback */
+    bool bounds;             /* takes bounds */
+    tg_option_table options; /* its own; tg_minimizer_common_options has the rest */
 } tg_minimizer_info;
 
 size_t tg_minimizer_count(void);
@@ -128,14 +129,14 @@ const tg_minimizer_info *tg_minimizer_find(const char *name); /* NULL when there
 /* Options every method has: tolerances, budget, seed, threads. */
 const tg_option_table *tg_minimizer_common_options(void);
 
-/* ---- in one call ----------------------------------------------------------------------------------------------------- */
+/* ---- in one call ------------------------------------------------------------------------------------------------- */
 
-/* Searches from x, (n), and leaves the best point found there. `settings`: NULL, or ended by a name of NULL. On a status
- * other than TG_OK x and *found are as they were. */
+/* Searches from x, (n), and leaves the best point found there. `settings`: NULL, or ended by a name of NULL. On a
+ * status other than TG_OK x and *found are as they were. */
 tg_status tg_minimize(tg_minimum *found, double *x, const char *method, const tg_objective *objective,
                       const tg_setting *settings);
 
-/* ---- step by step ---------------------------------------------------------------------------------------------------- */
+/* ---- step by step ------------------------------------------------------------------------------------------------ */
 
 tg_status tg_minimizer_create(tg_minimizer **out, const char *method, const tg_allocator *allocator);
 void tg_minimizer_destroy(tg_minimizer *minimizer); /* NULL is fine */
@@ -145,15 +146,20 @@ tg_status tg_minimizer_set(tg_minimizer *minimizer, const char *option, const ch
 tg_status tg_minimizer_set_number(tg_minimizer *minimizer, const char *option, double value);
 tg_status tg_minimizer_get(const tg_minimizer *minimizer, const char *option, double *value);
 
-/* Checks options and function, allocates, and copies the start x0 (n), moved into the bounds; evaluates nothing yet. The
- * struct is copied, ctx must live on. For ask and tell `evaluate` may be NULL. */
+/* Checks options and function, allocates, and copies the start x0 (n), moved into the bounds; evaluates nothing yet.
+ * The struct is copied, ctx must live on. For ask and tell `evaluate` may be NULL. */
 tg_status tg_minimizer_start(tg_minimizer *minimizer, const tg_objective *objective, const double *x0);
 
 /* One iteration (the first one evaluates the start, too). *going: whether there is more to do. */
 tg_status tg_minimizer_iterate(tg_minimizer *minimizer, bool *going);
 
-/* The points whose values the method wants next, (count, n), the minimizer's until told; the same points until then. Count 0:
- * the search is over. TG_EUNSUPPORTED for methods with gradients. */
+/* For when the function has changed, or x (n) is to be another (NULL: it is not): value and gradient are taken anew at
+ * the next iteration, an end is forgotten, and what the method has learnt is kept: lbfgs its pairs. TG_EUNSUPPORTED for
+ * methods without gradients. */
+tg_status tg_minimizer_refresh(tg_minimizer *minimizer, const double *x);
+
+/* The points whose values the method wants next, (count, n), the minimizer's until told; the same points until then.
+ * Count 0: the search is over. TG_EUNSUPPORTED for methods with gradients. */
 tg_status tg_minimizer_ask(tg_minimizer *minimizer, const double **points, size_t *count);
 /* Their values, in that order; NaN is the worst of all. */
 tg_status tg_minimizer_tell(tg_minimizer *minimizer, const double *values, size_t count);
@@ -161,9 +167,9 @@ tg_status tg_minimizer_tell(tg_minimizer *minimizer, const double *values, size_
 /* The best so far; before the first evaluation x is the start and the value NaN. */
 void tg_minimizer_minimum(const tg_minimizer *minimizer, tg_minimum *now);
 
-/* All that changes during a search, *bytes of it. Copied out between iterations and back into a started minimizer of the same
- * method, options and function, also in another process of this build, the search goes on to the same bits. NULL before the
- * start. */
+/* All that changes during a search, *bytes of it. Copied out between iterations and back into a started minimizer of
+ * the same method, options and function, also in another process of this build, the search goes on to the same bits.
+ * NULL before the start. */
 void *tg_minimizer_state(tg_minimizer *minimizer, size_t *bytes);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-/* minimize/chance.h -- random numbers of methods without gradients: functions of (seed, method, generation, candidate, place),
- * so that any number of threads and a resumed search draw the same. */
+/* minimize/chance.h -- random numbers of methods without gradients: functions of (seed, method, generation, candidate,
+ * place), so that any number of threads and a resumed search draw the same. */
 #ifndef TG_MINIMIZE_CHANCE_H
 #define TG_MINIMIZE_CHANCE_H
 

@@ -6,9 +6,9 @@
  *   p_c <- (1-c_c) p_c + h sqrt(c_c (2-c_c) mu) step
  *   C   <- (1 + c_1 (1-h) c_c (2-c_c) - c_1 - c_mu sum w) C + c_1 p_c p_c^T + c_mu sum w_i y_i y_i^T
  *
- * Bounds: candidates are mirrored into them, and learnt from where they land. A restart begins at the start, or, where all
- * entries are bounded, at a random point. B and D are renewed every 1/(10 n (c_1+c_mu)) generations, by Jacobi's method.
- * Memory: 3 n^2 + 2^restarts popsize n numbers. */
+ * Bounds: candidates are mirrored into them, and learnt from where they land. A restart begins at the start, or, where
+ * all entries are bounded, at a random point. B and D are renewed every 1/(10 n (c_1+c_mu)) generations, by Jacobi's
+ * method. Memory: 3 n^2 + 2^restarts popsize n numbers. */
 #include <float.h>
 #include <string.h>
 
@@ -25,7 +25,8 @@ static const tg_option options[] = {
                .search_most = 2, .search_log = 1,
                .help = "spread of the first candidates; 0: 0.3 of the way between bounds, 0.5 without"},
     [POPSIZE] = {.name = "popsize", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1e6, .search_least = 5,
-                 .search_most = 200, .search_log = 1, .help = "candidates of a generation; 0: 4 + 3 ln n; else at least 4"},
+                 .search_most = 200, .search_log = 1,
+                 .help = "candidates of a generation; 0: 4 + 3 ln n; else at least 4"},
     [RESTARTS] = {.name = "restarts", .kind = TG_INTEGER, .value = 2, .least = 0, .most = 12,
                   .help = "restarts at most, each with twice the candidates"},
     [ACTIVE] = {.name = "active", .kind = TG_SWITCH, .value = 1, .help = "learn from the worst candidates, too"},
@@ -83,8 +84,8 @@ static void weigh(tg_minimizer *m, size_t lambda)
     k[K_C1] = 2 / ((n + 1.3) * (n + 1.3) + mu);
     k[K_CMU] = fmin(1 - k[K_C1], 2 * (0.25 + mu - 2 + 1 / mu) / ((n + 2) * (n + 2) + mu));
     k[K_CHI] = sqrt(n) * (1 - 1 / (4 * n) + 1 / (21 * n * n));
-    const double limit = fmin(fmin(1 + k[K_C1] / k[K_CMU], 1 + 2 * mu_minus / (mu + 2)),
-                              (1 - k[K_C1] - k[K_CMU]) / (n * k[K_CMU]));
+    const double limit =
+        fmin(fmin(1 + k[K_C1] / k[K_CMU], 1 + 2 * mu_minus / (mu + 2)), (1 - k[K_C1] - k[K_CMU]) / (n * k[K_CMU]));
     k[K_WSUM] = 0;
     for (size_t i = 0; i < lambda; i++) {
         w[i] *= i < parents ? 1 / sum : m->option[ACTIVE] != 0 ? limit / -minus : 0;
@@ -133,7 +134,8 @@ static double *ask(tg_minimizer *m)
         const tg_key key = tg_chance(m, 0x636d61u, m->run->iterations, k);
         memcpy(x, m->at[MEAN], n * sizeof *x);
         for (size_t i = 0; i < n; i++) /* rows of B are the axes */
-            tg_axpy(n, x, m->run->k[K_SIGMA] * m->at[D][i] * (double)tg_random_normal(key, (uint32_t)i), m->at[B] + i * n);
+            tg_axpy(n, x, m->run->k[K_SIGMA] * m->at[D][i] * (double)tg_random_normal(key, (uint32_t)i),
+                    m->at[B] + i * n);
         tg_feasible(m, x);
     }
     return m->at[POINTS];
@@ -250,8 +252,8 @@ static bool exhausted(tg_minimizer *m)
         frozen = frozen && mean + 0.2 * s == mean;
     }
     m->run->step = spread;
-    return share < m->option[TOLX] || !(share < 1e20) || frozen || (age + 1 >= window && high - low < m->option[TOLFUN]) ||
-           (isinf(best) && age + 1 >= window);
+    return share < m->option[TOLX] || !(share < 1e20) || frozen ||
+           (age + 1 >= window && high - low < m->option[TOLFUN]) || (isinf(best) && age + 1 >= window);
 }
 
 static void restart(tg_minimizer *m)

@@ -18,12 +18,13 @@ static const tg_option common[TG_COMMON_COUNT] = {
                             .help = "iterations at most"},
     [TG_COMMON_MAX_EVAL] = {.name = "max_eval", .kind = TG_INTEGER, .value = 1e6, .least = 1, .most = 1e15,
                             .help = "evaluations of the function at most"},
-    [TG_COMMON_TOLERANCE_GRAD] = {.name = "tolerance_grad", .kind = TG_REAL, .value = 1e-7, .least = 0, .most = INFINITY,
+    [TG_COMMON_TOLERANCE_GRAD] = {.name = "tolerance_grad", .kind = TG_REAL, .value = 1e-7, .least = 0,
+                                  .most = INFINITY,
                                   .help = "converged when no entry of the gradient is larger"},
     [TG_COMMON_TOLERANCE_CHANGE] = {.name = "tolerance_change", .kind = TG_REAL, .value = 1e-9, .least = 0,
                                     .most = INFINITY,
-                                    .help = "converged when no entry of x changes by more, or the value by more of itself; "
-                                            "0: never for that (for methods with gradients)"},
+                                    .help = "converged when three times in a row no entry of x changes by more, or the "
+                                            "value by no more of itself; 0: never (methods with gradients)"},
     [TG_COMMON_TARGET] = {.name = "target", .kind = TG_REAL, .value = -1e300, .least = -INFINITY, .most = INFINITY,
                           .help = "converged when the value is not above it"},
     [TG_COMMON_SEED] = {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = 9007199254740992.0,
@@ -92,7 +93,8 @@ void tg_minimizer_destroy(tg_minimizer *m)
     tg_heap_free(m);
 }
 
-/* ---- options ----------------------------------------------------------------------------------------------------------- */
+/* ---- options
+ * ----------------------------------------------------------------------------------------------------------- */
 
 /* Where the option's value and row are; NULL, with the message set, when there is none. */
 static double *place_of(const tg_minimizer *m, const char *name, const tg_option **row)
@@ -111,8 +113,8 @@ static double *place_of(const tg_minimizer *m, const char *name, const tg_option
     const char *meant = near < own->count                  ? own->at[near].name
                         : common_near < common_table.count ? common[common_near].name
                                                            : NULL;
-    tg_fail(TG_ENOTFOUND, "%s has no option '%s'%s%s%s", m->kind->info.name, name, meant == NULL ? "" : " (did you mean ",
-            meant == NULL ? "" : meant, meant == NULL ? "" : "?)");
+    tg_fail(TG_ENOTFOUND, "%s has no option '%s'%s%s%s", m->kind->info.name, name,
+            meant == NULL ? "" : " (did you mean ", meant == NULL ? "" : meant, meant == NULL ? "" : "?)");
     return NULL;
 }
 
@@ -150,7 +152,8 @@ tg_status tg_minimizer_get(const tg_minimizer *m, const char *name, double *valu
     return TG_OK;
 }
 
-/* ---- starting ---------------------------------------------------------------------------------------------------------- */
+/* ---- starting
+ * ---------------------------------------------------------------------------------------------------------- */
 
 void tg_lay(tg_minimizer *m, size_t which, size_t rows, size_t cols)
 {
@@ -179,7 +182,10 @@ static tg_status check(const tg_minimizer *m, const tg_objective *f, const doubl
         if (!isfinite(x0[i]))
             return tg_fail(TG_EINVAL, "the start's x[%zu] is not finite", i);
     }
-    const char *wrong = m->kind->check == NULL ? NULL : m->kind->check(m);
+    tg_minimizer with = *m;
+    with.f = *f;
+    with.n = f->n;
+    const char *wrong = m->kind->check == NULL ? NULL : m->kind->check(&with);
     return wrong == NULL ? TG_OK : tg_fail(TG_EINVAL, "%s: %s", info->name, wrong);
 }
 

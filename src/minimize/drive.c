@@ -12,8 +12,10 @@ static const struct { const char *name, *text; } stops[TG_STOP_COUNT] = {
     [TG_STOP_PRECISION] = {"precision", "converged to precision: rounding hides any further descent"},
     [TG_STOP_ITERATIONS] = {"iterations", "not converged: max_iter iterations are used up"},
     [TG_STOP_EVALUATIONS] = {"evaluations", "not converged: max_eval evaluations are used up"},
-    [TG_STOP_LINE_SEARCH] = {"line search", "not converged: no step along the steepest descent is lower: is the gradient right?"},
-    [TG_STOP_NOT_FINITE] = {"not finite", "not converged: the function is not finite at the start, or wherever a step led"},
+    [TG_STOP_LINE_SEARCH] = {"line search",
+                             "not converged: no step along the steepest descent is lower: is the gradient right?"},
+    [TG_STOP_NOT_FINITE] = {"not finite",
+                            "not converged: the function is not finite at the start, or wherever a step led"},
     [TG_STOP_CALLER] = {"caller", "stopped by a callback"},
 };
 
@@ -51,7 +53,8 @@ void tg_minimizer_minimum(const tg_minimizer *m, tg_minimum *now)
     now->line = (tg_line_end)r->line;
 }
 
-/* ---- when to stop ------------------------------------------------------------------------------------------------------ */
+/* ---- when to stop
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void tell_monitor(tg_minimizer *m)
 {
@@ -63,7 +66,8 @@ static void tell_monitor(tg_minimizer *m)
         m->run->stop = TG_STOP_CALLER;
 }
 
-/* Many iterations in a row that lower neither value beyond its rounding nor the gradient: there is nothing left to gain. */
+/* Many iterations in a row that lower neither value beyond its rounding nor the gradient: there is nothing left to
+ * gain. */
 static void watch_flat(tg_minimizer *m, double gradient)
 {
     enum { PATIENCE = 20 };
@@ -76,25 +80,36 @@ static void watch_flat(tg_minimizer *m, double gradient)
         r->stop = TG_STOP_PRECISION;
 }
 
+/* Once is not enough: a path that passes a saddle stands still there for a moment. */
+static bool still(tg_run *r, double change)
+{
+    enum { TIMES = 3 };
+    const bool small = r->moved <= change || fabs(r->last_f - r->f) <= change * fmin(fabs(r->f), fabs(r->last_f));
+    r->small = small ? r->small + 1 : 0;
+    return change > 0 && r->small >= TIMES;
+}
+
 static void judge(tg_minimizer *m, bool moved)
 {
     tg_run *r = m->run;
-    const double change = m->common[TG_COMMON_TOLERANCE_CHANGE], gradient = tg_gradient_size(m, m->at[TG_X], m->at[TG_G]);
+    const double change = m->common[TG_COMMON_TOLERANCE_CHANGE],
+                 gradient = tg_gradient_size(m, m->at[TG_X], m->at[TG_G]);
     if (r->stop != TG_STOP_NOT_YET)
         return;
     if (gradient <= m->common[TG_COMMON_TOLERANCE_GRAD])
         r->stop = TG_STOP_GRADIENT;
     else if (r->f <= m->common[TG_COMMON_TARGET])
         r->stop = TG_STOP_TARGET;
-    else if (moved && change > 0 && (r->moved <= change || fabs(r->last_f - r->f) <= change * fmin(fabs(r->f), fabs(r->last_f))))
+    else if (moved && !isnan(r->moved) && still(r, change))
         r->stop = TG_STOP_CHANGE;
-    else if (moved)
+    else if (moved && !isnan(r->moved))
         watch_flat(m, gradient);
     if (r->stop == TG_STOP_NOT_YET && (double)r->iterations >= m->common[TG_COMMON_MAX_ITER])
         r->stop = TG_STOP_ITERATIONS;
 }
 
-/* ---- with gradients ---------------------------------------------------------------------------------------------------- */
+/* ---- with gradients
+ * ---------------------------------------------------------------------------------------------------- */
 
 static void begin(tg_minimizer *m)
 {
@@ -107,7 +122,9 @@ static void begin(tg_minimizer *m)
         return;
     }
     r->last_f = r->f;
-    m->kind->begin(m);
+    if (!r->learnt)
+        m->kind->begin(m);
+    r->learnt = 1;
     judge(m, false);
 }
 
@@ -126,7 +143,8 @@ static void iterate_gradient(tg_minimizer *m)
     tell_monitor(m);
 }
 
-/* ---- without ----------------------------------------------------------------------------------------------------------- */
+/* ---- without
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static const double *ask(tg_minimizer *m)
 {
@@ -166,6 +184,24 @@ static void iterate_generation(tg_minimizer *m)
 static tg_status check_started(const tg_minimizer *m)
 {
     return m->started ? TG_OK : tg_fail(TG_ESTATE, "the minimizer has not started: call tg_minimizer_start");
+}
+
+tg_status tg_minimizer_refresh(tg_minimizer *m, const double *x)
+{
+    const tg_status status = check_started(m);
+    if (status != TG_OK)
+        return status;
+    if (m->kind->ask != NULL)
+        return tg_fail(TG_EUNSUPPORTED, "%s remembers values of the function as it was: start it anew",
+                       m->kind->info.name);
+    for (size_t i = 0; x != NULL && i < m->n; i++)
+        if (!isfinite(x[i]))
+            return tg_fail(TG_EINVAL, "x[%zu] is not finite", i);
+    if (x != NULL)
+        tg_point(m, m->at[TG_X], x, 0, x);
+    m->run->begun = m->run->flat = m->run->small = 0;
+    m->run->stop = TG_STOP_NOT_YET;
+    return TG_OK;
 }
 
 tg_status tg_minimizer_ask(tg_minimizer *m, const double **points, size_t *count)

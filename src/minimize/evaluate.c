@@ -1,5 +1,5 @@
-/* minimize/evaluate.c -- calls of the function: counted, in fp32 where it is, differences where it gives no derivatives,
- * generations in parallel. */
+/* minimize/evaluate.c -- calls of the function: counted, in fp32 where it is, differences where it gives no
+ * derivatives, generations in parallel. */
 #include <string.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -90,7 +90,7 @@ bool tg_product(tg_minimizer *m, double *product, const double *v, bool fisher, 
 {
     double *x = m->at[TG_X], *point = scratch, *other = scratch + m->count[TG_X];
     int (*callback)(void *, double *, const double *, const double *) =
-        fisher && m->f.fisher_vector != NULL ? m->f.fisher_vector : m->f.hessian_vector;
+        fisher ? m->f.fisher_vector : m->f.hessian_vector;
     double f, size = tg_max_abs(m->n, v);
     bool finite = true;
     m->run->products++;
@@ -116,7 +116,8 @@ bool tg_product(tg_minimizer *m, double *product, const double *v, bool fisher, 
     return finite;
 }
 
-/* ---- generations ------------------------------------------------------------------------------------------------------ */
+/* ---- generations
+ * ------------------------------------------------------------------------------------------------------ */
 
 bool tg_evaluate_all(tg_minimizer *m, const double *points)
 {
@@ -129,7 +130,9 @@ bool tg_evaluate_all(tg_minimizer *m, const double *points)
         return m->f.batch(m->f.ctx, values, points, count) == 0 || stop(m, TG_STOP_CALLER);
     int said = 0, threads = 1;
 #ifdef _OPENMP
-    threads = !m->f.parallel ? 1 : m->common[TG_COMMON_THREADS] > 0 ? (int)m->common[TG_COMMON_THREADS] : omp_get_max_threads();
+    threads = !m->f.parallel                     ? 1
+              : m->common[TG_COMMON_THREADS] > 0 ? (int)m->common[TG_COMMON_THREADS]
+                                                 : omp_get_max_threads();
 #endif
 #pragma omp parallel for schedule(dynamic) num_threads(threads) reduction(| : said) if (threads > 1)
     for (long i = 0; i < (long)count; i++) {
@@ -140,7 +143,8 @@ bool tg_evaluate_all(tg_minimizer *m, const double *points)
     return said == 0 || stop(m, TG_STOP_CALLER);
 }
 
-/* ---- points ------------------------------------------------------------------------------------------------------------- */
+/* ---- points
+ * ------------------------------------------------------------------------------------------------------------- */
 
 bool tg_point(const tg_minimizer *m, double *out, const double *x, double t, const double *d)
 {
@@ -160,7 +164,9 @@ bool tg_point(const tg_minimizer *m, double *out, const double *x, double t, con
 
 void tg_keep_best(tg_minimizer *m, const double *x, double f)
 {
-    if (!(f < m->run->f) && !isnan(m->run->f))
+    if (isnan(m->run->f))
+        m->run->f = INFINITY; /* of the start, until it is known better */
+    if (!(f < m->run->f))
         return;
     memcpy(m->at[TG_X], x, m->n * sizeof *x);
     m->run->f = f;

@@ -1,13 +1,13 @@
-/* lbfgs.c -- limited-memory BFGS (Nocedal 1980, Math. Comp. 35, 773-782; Liu & Nocedal 1989, Math. Prog. 45; the two loops
- * are Algorithm 7.4 of Nocedal & Wright 2006).
+/* lbfgs.c -- limited-memory BFGS (Nocedal 1980, Math. Comp. 35, 773-782; Liu & Nocedal 1989, Math. Prog. 45; the two
+ * loops are Algorithm 7.4 of Nocedal & Wright 2006).
  *
  *   d = -H g, H from the last m pairs s = change of x, y = change of g, begun from s.y / y.y      x <- x + t d
  *
- * t: the line search's. Without history d = -g and t is first 1/|g|. When a line search fails the history is dropped and the
- * steepest descent tried, once. Bounds: entries held at a bound (there, and the gradient pushes outwards) are left out of the
- * two loops, so that H is positive on the others, and the path is bent into the bounds (Bertsekas 1982, SIAM J. Control
- * Optim. 20). line_search=torch and none walk as torch.optim.LBFGS does, its first length and its test of s.y included.
- * Memory: 2 m + 6 numbers per entry of x. */
+ * t: the line search's. Without history d = -g and t is first 1/|g|. When a line search fails the history is dropped
+ * and the steepest descent tried, once. Bounds: entries held at a bound (there, and the gradient pushes outwards) are
+ * left out of the two loops, so that H is positive on the others, and the path is bent into the bounds (Bertsekas 1982,
+ * SIAM J. Control Optim. 20). line_search=torch and none walk as torch.optim.LBFGS does, its first length and its test
+ * of s.y included. Memory: 2 m + 6 numbers per entry of x. */
 #include "minimize/lbfgs.h"
 
 #include <float.h>
@@ -24,7 +24,8 @@ static bool as_torch(const tg_minimizer *m)
 
 const char *tg_lbfgs_check(const tg_minimizer *m)
 {
-    return m->option[LBFGS_C1] < m->option[LBFGS_C2] ? NULL : "c1 must be below c2: no step meets both conditions otherwise";
+    return m->option[LBFGS_C1] < m->option[LBFGS_C2] ? NULL
+                                                     : "c1 must be below c2: no step meets both conditions otherwise";
 }
 
 void tg_lbfgs_lay(tg_minimizer *m)
@@ -92,7 +93,8 @@ static void direct(tg_minimizer *m)
 static void remember(tg_minimizer *m)
 {
     tg_run *r = m->run;
-    const size_t n = m->n, room = (size_t)m->option[LBFGS_HISTORY], p = r->c[PAIRS] == 0 ? 0 : (r->c[NEWEST] + 1) % room;
+    const size_t n = m->n, room = (size_t)m->option[LBFGS_HISTORY],
+                 p = r->c[PAIRS] == 0 ? 0 : (r->c[NEWEST] + 1) % room;
     double *s = m->at[LBFGS_S] + p * n, *y = m->at[LBFGS_Y] + p * n;
     for (size_t i = 0; i < n; i++) {
         s[i] = m->at[TG_LINE_X][i] - m->at[TG_X][i];
@@ -153,7 +155,8 @@ void tg_lbfgs_iterate(tg_minimizer *m)
 const tg_minimizer_kind tg_minimizer_kind_lbfgs = {
     .info = {.name = "lbfgs",
              .title = "quasi-Newton steps from the last few changes of the gradient",
-             .source = "Nocedal 1980, Math. Comp. 35; Liu & Nocedal 1989; line search: More & Thuente 1994, ACM TOMS 20(3)",
+             .source =
+                 "Nocedal 1980, Math. Comp. 35; Liu & Nocedal 1989; line search: More & Thuente 1994, ACM TOMS 20(3)",
              .equations = "d = -H g, H from the last history_size pairs s = change of x, y = change of g\n"
                           "x <- x + t d, t by the line search",
              .when_to_use = "the first choice for smooth functions with gradients, of any size; whole batches",

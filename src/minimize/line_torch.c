@@ -1,6 +1,6 @@
-/* minimize/line_torch.c -- the line search of torch.optim.LBFGS (line_search_fn="strong_wolfe"), step for step: bracket, then
- * zoom by cubics (Nocedal & Wright 2006, Algorithms 3.5 and 3.6), with its safeguard against steps too near an end. Gradients
- * at both ends of the bracket are kept, so that the best of them costs no second evaluation. */
+/* minimize/line_torch.c -- the line search of torch.optim.LBFGS (line_search_fn="strong_wolfe"), step for step:
+ * bracket, then zoom by cubics (Nocedal & Wright 2006, Algorithms 3.5 and 3.6), with its safeguard against steps too
+ * near an end. Gradients at both ends of the bracket are kept, so that the best of them costs no second evaluation. */
 #include <string.h>
 
 #include "minimize/minimize.h"

@@ -1,14 +1,17 @@
-/* minimize/line_wolfe.c -- a step that meets the strong Wolfe conditions (More & Thuente 1994, ACM TOMS 20(3), 286-307):
+/* minimize/line_wolfe.c -- a step that meets the strong Wolfe conditions (More & Thuente 1994, ACM TOMS 20(3),
+ * 286-307):
  *
  *   f(t) <= f(0) + c1 t f'(0)      |f'(t)| <= c2 |f'(0)|
  *
- * The bracket holds the best step so far (A) and another (B); a trial step is placed by cubics and parabolas through their
- * values and slopes, section 4 of the paper. Until a step with sufficient decrease and f' >= min(c1, c2) f'(0) is met the
- * search works on psi(t) = f(t) - c1 t f'(0) (stage 1), section 3. Deviations: a trial that is not finite becomes the upper
- * limit; and see line.c for values that differ by less than their rounding. */
+ * The bracket holds the best step so far (A) and another (B); a trial step is placed by cubics and parabolas through
+ * their values and slopes, section 4 of the paper. Until a step with sufficient decrease and f' >= min(c1, c2) f'(0) is
+ * met the search works on psi(t) = f(t) - c1 t f'(0) (stage 1), section 3. Deviations: a trial that is not finite
+ * becomes the upper limit; and see line.c for values that differ by less than their rounding. */
 #include "minimize/minimize.h"
 
-typedef struct end { double t, f, slope; } end;
+typedef struct end {
+    double t, f, slope;
+} end;
 
 typedef struct bracket {
     end a, b;
@@ -28,7 +31,10 @@ static double cubic(const end *p, const end *q, bool *real)
     return (gamma - p->slope + theta) / (2 * gamma - p->slope + q->slope);
 }
 
-static double parabola_slopes(const end *p, const end *q) { return p->t + p->slope / (p->slope - q->slope) * (q->t - p->t); }
+static double parabola_slopes(const end *p, const end *q)
+{
+    return p->t + p->slope / (p->slope - q->slope) * (q->t - p->t);
+}
 
 /* The next trial after `now`; moves the bracket. The four cases of section 4. */
 static double place(bracket *k, const end *now)
@@ -118,7 +124,7 @@ tg_line_end tg_line_wolfe(tg_minimizer *m, tg_line *l)
     bracket k = {.a = {0, l->f0, l->slope0}, .b = {0, l->f0, l->slope0}, .low = 0, .high = 5 * l->t};
     double t = l->t, most = INFINITY, width = INFINITY, last_width = INFINITY;
     const double slope = l->c1 * l->slope0;
-    bool stage1 = true, finite = false;
+    bool stage1 = true;
     for (int tries = 0; tries < l->max_ls; tries++) {
         const tg_line_end why = tg_line_try(m, l, t);
         if (why != TG_LINE_NONE)
@@ -129,7 +135,6 @@ tg_line_end tg_line_wolfe(tg_minimizer *m, tg_line *l)
             k.high = fmin(k.high, 0.5 * (k.a.t + most));
             continue;
         }
-        finite = true;
         if (good(m, l))
             return TG_LINE_FOUND;
         const end now = {t, l->f, l->slope};
@@ -151,5 +156,5 @@ tg_line_end tg_line_wolfe(tg_minimizer *m, tg_line *l)
         if (t >= most)
             t = 0.5 * (k.a.t + most);
     }
-    return settle(m, l, &k, finite ? TG_LINE_EVALUATIONS : TG_LINE_NOT_FINITE);
+    return settle(m, l, &k, l->finite ? TG_LINE_EVALUATIONS : TG_LINE_NOT_FINITE);
 }

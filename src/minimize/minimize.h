@@ -2,9 +2,8 @@
  *
  * A method declares the arrays it lives on (`lay`), and moves from iteration to iteration: either by itself, calling
  * tg_evaluate_at (`iterate`), or by naming points and taking their values (`ask`, `tell`). The driver allocates once,
- * counts,
- * checks tolerances and budgets, and evaluates a generation in parallel. All that changes lies in one block: tg_run, then x,
- * then the arrays. So saving a search is copying a block. */
+ * counts, checks tolerances and budgets, and evaluates a generation in parallel. All that changes lies in one block:
+ * tg_run, then x, then the arrays. So saving a search is copying a block. */
 #ifndef TG_MINIMIZE_MINIMIZE_H
 #define TG_MINIMIZE_MINIMIZE_H
 
@@ -29,12 +28,14 @@ enum { TG_X, TG_G, TG_LOWER, TG_UPPER, TG_LINE_X, TG_LINE_G, TG_LINE_LOW, TG_LIN
 
 /* The head of the state. */
 typedef struct tg_run {
-    uint64_t iterations, evaluations, products, restarts, switches, phase, flat;
-    uint64_t begun; /* x has been evaluated */
-    uint64_t asked; /* points are out, not told yet */
+    uint64_t iterations, evaluations, products, restarts, switches, phase, flat, small;
+    uint64_t begun;      /* x has been evaluated */
+    uint64_t learnt;     /* ... and the method has begun */
+    uint64_t asked;      /* points are out, not told yet */
     uint64_t candidates; /* how many the next generation has */
     uint32_t stop, line;
-    double f, last_f, step, moved; /* value at x, the one before; moved: largest |entry| of the last change of x */
+    double f, last_f, step, moved;    /* value at x, the one before; moved: largest |entry| of
+                                         the last change of x; NaN: it says nothing of convergence */
     double k[TG_MINIMIZER_SCALARS];   /* the method's own */
     uint64_t c[TG_MINIMIZER_SCALARS]; /* and counts */
 } tg_run;
@@ -65,11 +66,12 @@ struct tg_minimizer_kind {
     const char *(*check)(const tg_minimizer *m);
     /* Declares arrays through tg_lay. */
     void (*lay)(tg_minimizer *m);
-    /* Before the first iteration: with gradients, x, f and g are there; without, x is the start and nothing is evaluated. */
+    /* Before the first iteration: with gradients, x, f and g are there; without, x is the start and nothing is
+     * evaluated. */
     void (*begin)(tg_minimizer *m);
     /* With gradients: from x, f, g to the next; or sets run->stop. */
     void (*iterate)(tg_minimizer *m);
-    /* Without: where the points lie, run->candidates of them; `tell` gets their values in at[TG_VALUES], NaN made Inf. */
+    /* Without: where the points lie, run->candidates of them; `tell` gets their values in at[TG_VALUES]. */
     double *(*ask)(tg_minimizer *m);
     void (*tell)(tg_minimizer *m, const double *points);
     const char *(*phase)(const tg_minimizer *m); /* NULL: the name */
@@ -79,25 +81,29 @@ struct tg_minimizer_kind {
 #include "minimize/minimizers.inc"
 #undef TG_MINIMIZER
 
-#define TG_MINIMIZER_TABLE(options) {options, sizeof(options) / sizeof *(options)}
+#define TG_MINIMIZER_TABLE(options)                                                                                    \
+    {                                                                                                                  \
+        options, sizeof(options) / sizeof *(options)                                                                   \
+    }
 
 /* Array `which` has rows * cols doubles. */
 void tg_lay(tg_minimizer *m, size_t which, size_t rows, size_t cols);
 
-/* ---- evaluating ------------------------------------------------------------------------------------------------------ */
+/* ---- evaluating -------------------------------------------------------------------------------------------------- */
 
-/* *f <- value at x, and g unless NULL; infinite when either is not finite. False: a callback or the budget says stop, and
- * run->stop is set. */
+/* *f <- value at x, and g unless NULL; infinite when either is not finite. False: a callback or the budget says stop,
+ * and run->stop is set. */
 bool tg_evaluate_at(tg_minimizer *m, double *f, double *g, const double *x);
 
-/* product <- Hessian (or, where wanted and given, Fisher matrix) at x times v, by the callback or central differences; uses
+/* product <- Hessian, or Fisher matrix, at x times v: by the callback, of the Hessian also by central differences; uses
  * `scratch`, two arrays of n. False: as above, or not finite. */
 bool tg_product(tg_minimizer *m, double *product, const double *v, bool fisher, double *scratch);
 
 /* at[TG_VALUES] <- values of the generation at `points`. False: as above. */
 bool tg_evaluate_all(tg_minimizer *m, const double *points);
 
-/* out <- x + t d, within the bounds, as numbers of fp32 where the function is. Returns whether any entry differs from x. */
+/* out <- x + t d, within the bounds, as numbers of fp32 where the function is. Returns whether any entry differs from
+ * x. */
 bool tg_point(const tg_minimizer *m, double *out, const double *x, double t, const double *d);
 
 /* Takes x if it is the lowest so far: for methods without gradients. */
@@ -109,7 +115,7 @@ bool tg_held(const tg_minimizer *m, const double *x, const double *g, size_t i);
 /* The largest |entry| of the gradient at x, entries held at a bound left out. */
 double tg_gradient_size(const tg_minimizer *m, const double *x, const double *g);
 
-/* ---- line searches (line*.c) ------------------------------------------------------------------------------------------- */
+/* ---- line searches (line*.c) ------------------------------------------------------------------------------------- */
 
 /* From x along d. In: first the length to try in t, f and slope at 0. Out: the length taken, x, f, g there in `at`. */
 typedef struct tg_line {
@@ -118,7 +124,9 @@ typedef struct tg_line {
     double f, slope;
     double c1, c2; /* sufficient decrease, curvature */
     int max_ls;
-    double tolerance; /* torch's: shortest bracket */
+    double tolerance;   /* torch's: shortest bracket */
+    bool tried, finite; /* a point was evaluated; one was finite */
+    bool wrong;         /* where the gradient had hardly changed the value rose: it is not the function's */
 } tg_line;
 
 /* On TG_LINE_FOUND and TG_LINE_BEST at[TG_LINE_X] and at[TG_LINE_G] hold the new point and its gradient. */
@@ -127,7 +135,8 @@ tg_line_end tg_line_torch(tg_minimizer *m, tg_line *l);     /* torch.optim.LBFGS
 tg_line_end tg_line_backtrack(tg_minimizer *m, tg_line *l); /* Armijo, along the path bent into the bounds */
 tg_line_end tg_line_fixed(tg_minimizer *m, tg_line *l);     /* the length as it is; halved while not finite */
 
-/* Evaluates at t: l->f, l->slope, the point's arrays. TG_LINE_NONE: there is something to judge, though f may be infinite. */
+/* Evaluates at t: l->f, l->slope, the point's arrays. TG_LINE_NONE: there is something to judge, though f may be
+ * infinite. */
 tg_line_end tg_line_try(tg_minimizer *m, tg_line *l, double t);
 
 /* Where a search along d ended well: moves x there, run->f, ->moved, ->step. */
@@ -142,7 +151,7 @@ enum { TG_SEARCH_WOLFE, TG_SEARCH_TORCH, TG_SEARCH_BACKTRACKING, TG_SEARCH_NONE 
 tg_line_end tg_line_search(tg_minimizer *m, tg_line *l, int choice);
 void tg_line_lay(tg_minimizer *m, bool torch);
 
-/* ---- vectors (vector.c) ------------------------------------------------------------------------------------------------ */
+/* ---- vectors (vector.c) ------------------------------------------------------------------------------------------ */
 
 double tg_dot(size_t n, const double *a, const double *b); /* the same bits on any number of threads */
 double tg_max_abs(size_t n, const double *a);

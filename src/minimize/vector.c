@@ -1,12 +1,12 @@
-/* minimize/vector.c -- sums and updates over vectors, the same bits on any number of threads: a vector is cut into at most
- * PARTS pieces by its length alone, a piece is summed in 8 lanes, and the pieces in order. */
+/* minimize/vector.c -- sums and updates over vectors, the same bits on any number of threads: a vector is cut into at
+ * most PARTS pieces by its length alone, a piece is summed in 8 lanes, and the pieces in order. */
 #include <math.h>
 
 #include "minimize/minimize.h"
 
 enum { PARTS = 64, LANES = 8 };
-#define LEAST 4096       /* entries of a piece */
-#define PARALLEL 131072  /* entries that are worth waking threads */
+#define LEAST 4096      /* entries of a piece */
+#define PARALLEL 131072 /* entries that are worth waking threads */
 
 static size_t piece(size_t n)
 {
