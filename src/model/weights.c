@@ -27,16 +27,15 @@ static void rest_values(const tg_weight *w, size_t first, size_t n)
         tg_map_rest((char *)w->param.data + first * bytes, (all - first < n ? all - first : n) * bytes);
 }
 
-/* n values from element `first` of weight number `index`. */
+/* A chunk of n values from element `first` on, a multiple of CHUNK. */
 static void fill_chunk(float *x, const tg_weight *w, tg_key key, double std, size_t first, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        const uint64_t e = first + i; /* a normal takes two draws: 2^31 of them under one key */
-        x[i] = w->init == TG_INIT_ONE    ? 1.0f
-               : w->init == TG_INIT_ZERO ? 0.0f
-                                         : (float)std * tg_random_normal(tg_key_part(key, e >> 31),
-                                                                         (uint32_t)(e & 0x7fffffffu));
+    if (w->init == TG_INIT_NORMAL || w->init == TG_INIT_RESIDUAL) { /* a normal takes two draws: 2^31 under one key */
+        tg_kernels_get()->normal(x, (float)std, n, tg_key_part(key, (uint64_t)first >> 31), (uint32_t)(first & 0x7fffffffu));
+        return;
     }
+    for (size_t i = 0; i < n; i++)
+        x[i] = w->init == TG_INIT_ONE ? 1.0f : 0.0f;
 }
 
 tg_status tg_model_initialize(tg_model *m, uint64_t seed)
