@@ -6,7 +6,8 @@
 #   bench/llama_5b.sh [FLAGS OF tiger train]
 #
 # TIGER names the command (build/tiger), LAYERS the number of blocks (26; fewer for a trial on a smaller machine: 4 are 1.1
-# billion parameters), UPDATES how many updates (1). Nothing is saved: --no-save.
+# billion parameters), UPDATES how many updates (1). Nothing is saved: --no-save. The momentum of tokens that the text does not
+# have is planned and never touched: with few layers that is more than 5 % of the whole.
 set -euo pipefail
 tiger=${TIGER:-build/tiger}
 layers=${LAYERS:-26}
@@ -29,7 +30,6 @@ SECONDS=0
     --log-every 1 --schedule constant --no-save "$@" | tee "$work/log" | grep -E '^(update|validation|[0-9]+ updates|peak)'
 echo "whole run: $SECONDS s"
 awk '/^peak memory/ {
-    gsub(/[^0-9.+-]/, " ", $NF)
     if (match($0, /[+-][0-9.]+ %/)) {
         off = substr($0, RSTART, RLENGTH - 2) + 0
         if (off > 5 || off < -5) { print "the plan is more than 5 % off"; exit 1 }

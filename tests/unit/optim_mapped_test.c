@@ -126,7 +126,8 @@ static void test_checkpoint(void **state)
     tg_optim_destroy(saved);
     saved = trainer("adamw", "buffered", w, NULL);
     must(tg_optim_load(saved, path));
-    check_states("adamw", loaded, saved);
+    for (size_t s = 0; s < tg_optim_state_count(saved); s++)
+        assert_memory_equal(tg_optim_state(saved, s)->data, tg_optim_state(loaded, s)->data, tg_optim_state(saved, s)->bytes);
     tg_optim_destroy(saved);
     tg_optim_destroy(loaded);
     tg_free(NULL, w, BYTES, 1);
