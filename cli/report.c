@@ -14,14 +14,10 @@ typedef struct row {
 } row;
 
 static const row rows[] = {
-    {"weights", offsetof(tg_plan, weights_bytes)},
-    {"states", offsetof(tg_plan, states_bytes)},
-    {"gradients", offsetof(tg_plan, gradients_bytes)},
-    {"activations", offsetof(tg_plan, activations_bytes)},
-    {"scratch", offsetof(tg_plan, scratch_bytes)},
-    {"mapped", offsetof(tg_plan, mapped_bytes)},
-    {"data", offsetof(tg_plan, data_bytes)},
-    {"process", offsetof(tg_plan, process_bytes)},
+    {"weights", offsetof(tg_plan, weights_bytes)},     {"states", offsetof(tg_plan, states_bytes)},
+    {"gradients", offsetof(tg_plan, gradients_bytes)}, {"activations", offsetof(tg_plan, activations_bytes)},
+    {"scratch", offsetof(tg_plan, scratch_bytes)},     {"mapped", offsetof(tg_plan, mapped_bytes)},
+    {"data", offsetof(tg_plan, data_bytes)},           {"process", offsetof(tg_plan, process_bytes)},
     {"peak", offsetof(tg_plan, peak_bytes)},
 };
 
@@ -77,8 +73,9 @@ static void print_choice(const tg_plan *plan)
         return;
     cli_human_bytes(limit, sizeof limit, (double)plan->limit_bytes);
     cli_human_bytes(asked, sizeof asked, (double)plan->asked_bytes);
-    printf("%s %s: batch %zu x accumulate %zu, recompute %s", plan->asked_bytes > 0 ? "chosen to stay within" : "stays within",
-           limit, plan->batch, plan->accumulate, recompute[plan->recompute]);
+    printf("%s %s: batch %zu x accumulate %zu, recompute %s",
+           plan->asked_bytes > 0 ? "chosen to stay within" : "stays within", limit, plan->batch, plan->accumulate,
+           recompute[plan->recompute]);
     if (plan->asked_bytes > 0)
         printf(" (as asked it would take %s)\n", asked);
     else
@@ -92,8 +89,10 @@ static void print_shortage(const tg_plan *plan)
         return;
     cli_human_bytes(peak, sizeof peak, (double)plan->peak_bytes);
     cli_human_bytes(available, sizeof available, (double)plan->available_bytes);
-    printf("warning: the plan takes %s and this machine has %s available: --memory %zuM chooses a plan that fits, if there "
-           "is one\n", peak, available, plan->available_bytes >> 20);
+    printf("warning: the plan takes %s and this machine has %s available: --memory %zuM chooses a plan that fits, if "
+           "there "
+           "is one\n",
+           peak, available, plan->available_bytes >> 20);
 }
 
 static void print_below(const tg_plan *plan)

@@ -1,9 +1,9 @@
 /* base/normal.h -- the logarithm and the cosine behind normal draws (Box & Muller 1958), in double, without branches or
  * calls, so that loops over them vectorise; the same bits on every instruction set.
  *
- * log: m 2^e with m within a factor sqrt(2) of 1, then the series of log((1+s)/(1-s)) with s = (m-1)/(m+1), |s| < 0.172.
- * cos: of turns, reduced to an eighth of one, then Taylor's series of cosine or sine. Both are within some units of the last
- * place: the float made of them is that of libm but for one in millions. */
+ * log: m 2^e with m within a factor sqrt(2) of 1, then the series of log((1+s)/(1-s)) with s = (m-1)/(m+1), |s| <
+ * 0.172. cos: of turns, reduced to an eighth of one, then Taylor's series of cosine or sine. Both are within some units
+ * of the last place: the float made of them is that of libm but for one in millions. */
 #ifndef TG_BASE_NORMAL_H
 #define TG_BASE_NORMAL_H
 

@@ -1,4 +1,5 @@
-/* optim/rest.c -- letting go of mapped memory: weights and states in files need not stay in RAM once they are worked on.
+/* optim/rest.c -- letting go of mapped memory: weights and states in files need not stay in RAM once they are worked
+ * on.
  *
  * Without this the system would find out by itself, late: until then everything that was ever touched counts as the
  * process's memory. */

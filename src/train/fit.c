@@ -1,9 +1,9 @@
 /* train/fit.c -- see fit.h.
  *
- * The fastest: recomputing makes the forward pass twice, 4/3 of the work. A micro-batch costs, beside its tokens, a walk
- * over all weights and over where their gradients go, about what the products of PASS_TOKENS tokens cost (measured at
- * 124M parameters in bf16). For one way of recomputing the largest micro-batch that fits is the fastest, and found by
- * bisection: smaller ones need no more memory. */
+ * The fastest: recomputing makes the forward pass twice, 4/3 of the work. A micro-batch costs, beside its tokens, a
+ * walk over all weights and over where their gradients go, about what the products of PASS_TOKENS tokens cost (measured
+ * at 124M parameters in bf16). For one way of recomputing the largest micro-batch that fits is the fastest, and found
+ * by bisection: smaller ones need no more memory. */
 #include "train/fit.h"
 
 #include <stdio.h>
@@ -27,8 +27,8 @@ typedef struct fit {
     tg_session *session;
     size_t limit, rows; /* of an update */
     size_t part[MOST_PARTS], parts;
-    choice least;       /* the smallest seen; part 0: none */
-    tg_status failed;   /* of the last choice that could not be planned at all */
+    choice least;     /* the smallest seen; part 0: none */
+    tg_status failed; /* of the last choice that could not be planned at all */
 } fit;
 
 static void say_bytes(char text[static SIZE_TEXT], size_t bytes)
@@ -168,11 +168,12 @@ static tg_status refuse(fit *f)
     say_bytes(arena, work);
     say_bytes(rest, plan.peak_bytes - kept - work);
     list_remedies(remedies, sizeof remedies, f, &plan);
-    return tg_fail(TG_ENOMEM,
-                   "nothing stays within %s: the least is %s (weights, states and gradients %s, activations and scratch %s, "
-                   "the rest %s) with batch %zu, accumulate %zu, recompute %s; what helps: %s",
-                   limit, peak, training, arena, rest, least.part, f->rows / least.part, recompute_name(least.recompute),
-                   remedies);
+    return tg_fail(
+        TG_ENOMEM,
+        "nothing stays within %s: the least is %s (weights, states and gradients %s, activations and scratch %s, "
+        "the rest %s) with batch %zu, accumulate %zu, recompute %s; what helps: %s",
+        limit, peak, training, arena, rest, least.part, f->rows / least.part, recompute_name(least.recompute),
+        remedies);
 }
 
 /* ---- choosing ---- */

@@ -5,8 +5,9 @@
 static void usual(tg_plan_peer *peer, const tg_plan *plan)
 {
     const size_t n = plan->parameters;
-    *peer = (tg_plan_peer){.name = "usual", .what = "mixed precision with AdamW as usual: bf16 weights and gradients, fp32 "
-                                                    "master copy, m and v; activations as here",
+    *peer = (tg_plan_peer){.name = "usual",
+                           .what = "mixed precision with AdamW as usual: bf16 weights and gradients, fp32 "
+                                   "master copy, m and v; activations as here",
                            .master_bytes = 4 * n,
                            .plan = *plan};
     peer->plan.weights_bytes = peer->plan.gradients_bytes = 2 * n;

@@ -260,18 +260,17 @@ tg_status tg_session_allocate(tg_session *s)
 /* Of files that are mapped, what is in memory at a time: the largest weight, a part of the states, what is counted. */
 static size_t mapped_bytes(const tg_session *s, const tg_optim_bytes *optim)
 {
-    const size_t kept = optim->states + optim->kahan + optim->gradients, parameters = tg_model_parameters(s->model);
+    const size_t kept = optim->states + optim->kahan + optim->gradients;
     size_t largest = 0, mapped = 0;
     for (size_t i = 0; i < tg_model_weight_count(s->model); i++) {
         const tg_param *w = tg_model_weight(s->model, i);
-        const size_t bytes = w->rows * w->cols * tg_format_bytes(w->format);
-        largest = bytes > largest ? bytes : largest;
+        largest = w->rows * w->cols > largest ? w->rows * w->cols : largest;
     }
+    const double share = (double)(largest < STATES_AT_ONCE ? largest : STATES_AT_ONCE) / (double)tg_model_parameters(s->model);
     if (s->config->weight_file != NULL)
-        mapped += largest;
+        mapped += largest * tg_format_bytes(tg_precision_weights(precision_of(s->config)));
     if (s->config->state_file != NULL)
-        mapped += optim->bookkeeping +
-                  (parameters < STATES_AT_ONCE ? kept : (size_t)((double)kept / (double)parameters * STATES_AT_ONCE));
+        mapped += optim->bookkeeping + (size_t)((double)kept * share);
     return mapped;
 }
 

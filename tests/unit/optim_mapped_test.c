@@ -1,4 +1,5 @@
-/* optim_mapped_test.c -- weights and states in mapped files: the bits that memory gives, and little of them in memory. */
+/* optim_mapped_test.c -- weights and states in mapped files: the bits that memory gives, and little of them in memory.
+ */
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -43,8 +44,11 @@ static tg_optim *trainer(const char *rule, const char *gradients, float *weights
     tg_optim *o;
     must(tg_optim_create(&o, rule, allocator));
     must(tg_optim_set(o, TG_ALL_GROUPS, "gradients", gradients));
-    must(tg_optim_add(o, &(tg_param){.name = "w", .data = weights, .format = TG_F32, .rows = ROWS, .cols = COLS,
-                                     .mapped = allocator != NULL}, NULL));
+    must(tg_optim_add(
+        o,
+        &(tg_param){
+            .name = "w", .data = weights, .format = TG_F32, .rows = ROWS, .cols = COLS, .mapped = allocator != NULL},
+        NULL));
     must(tg_optim_start(o));
     return o;
 }
@@ -78,8 +82,11 @@ static void check_states(const char *rule, const tg_optim *o, const tg_optim *ot
 static void test_rules(void **state)
 {
     (void)state;
-    static const char *const rules[][2] = {{"adamw", "buffered"}, {"tiger", "folded"}, {"lamb", "buffered"},
-                                           {"adafactor", "released"}, {"sgd", "released"}};
+    static const char *const rules[][2] = {{"adamw", "buffered"},
+                                           {"tiger", "folded"},
+                                           {"lamb", "buffered"},
+                                           {"adafactor", "released"},
+                                           {"sgd", "released"}};
     for (size_t r = 0; r < sizeof rules / sizeof *rules; r++) {
         open_file();
         float *plain = tg_alloc(NULL, BYTES, 1), *mapped = tg_alloc(&paged, BYTES, 1), *g = tg_alloc(NULL, BYTES, 1);
@@ -127,7 +134,8 @@ static void test_checkpoint(void **state)
     saved = trainer("adamw", "buffered", w, NULL);
     must(tg_optim_load(saved, path));
     for (size_t s = 0; s < tg_optim_state_count(saved); s++)
-        assert_memory_equal(tg_optim_state(saved, s)->data, tg_optim_state(loaded, s)->data, tg_optim_state(saved, s)->bytes);
+        assert_memory_equal(tg_optim_state(saved, s)->data, tg_optim_state(loaded, s)->data,
+                            tg_optim_state(saved, s)->bytes);
     tg_optim_destroy(saved);
     tg_optim_destroy(loaded);
     tg_free(NULL, w, BYTES, 1);
