@@ -31,7 +31,8 @@ static void rest_values(const tg_weight *w, size_t first, size_t n)
 static void fill_chunk(float *x, const tg_weight *w, tg_key key, double std, size_t first, size_t n)
 {
     if (w->init == TG_INIT_NORMAL || w->init == TG_INIT_RESIDUAL) { /* a normal takes two draws: 2^31 under one key */
-        tg_kernels_get()->normal(x, (float)std, n, tg_key_part(key, (uint64_t)first >> 31), (uint32_t)(first & 0x7fffffffu));
+        tg_kernels_get()->normal(x, (float)std, n, tg_key_part(key, (uint64_t)first >> 31),
+                                 (uint32_t)(first & 0x7fffffffu));
         return;
     }
     for (size_t i = 0; i < n; i++)
@@ -223,8 +224,8 @@ tg_status tg_model_save(const tg_model *m, const char *directory)
     if (status == TG_OK)
         status = tg_model_config_write(&m->config, m->format, directory);
     if (status == TG_OK)
-        status = (m->weight[0].param.mapped ? tg_safetensors_write_mapped : tg_safetensors_write)(path, tensors, m->weights,
-                                                                                                 metadata, 1);
+        status = (m->weight[0].param.mapped ? tg_safetensors_write_mapped
+                                            : tg_safetensors_write)(path, tensors, m->weights, metadata, 1);
     tg_heap_free(tensors);
     tg_heap_free(path);
     return status;

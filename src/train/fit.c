@@ -2,7 +2,7 @@
  *
  * The fastest: recomputing makes the forward pass twice, 4/3 of the work. A micro-batch costs, beside its tokens, a
  * walk over all weights and over where their gradients go, about what the products of PASS_TOKENS tokens cost (measured
- * at 124M parameters in bf16). For one way of recomputing the largest micro-batch that fits is the fastest, and found
+ * at 43M parameters in bf16). For one way of recomputing the largest micro-batch that fits is the fastest, and found
  * by bisection: smaller ones need no more memory. */
 #include "train/fit.h"
 
@@ -12,7 +12,7 @@
 #include "base/fail.h"
 #include "train/process.h"
 
-#define PASS_TOKENS 100.0
+#define PASS_TOKENS 30.0
 #define AGAIN (4.0 / 3.0)
 #define MOST_PARTS 256 /* no number up to a million has more divisors */
 #define SIZE_TEXT 24
