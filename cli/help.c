@@ -75,6 +75,8 @@ static const char *placeholder(const tg_option *option)
         return "X";
     case TG_INTEGER:
         return "N";
+    case TG_BYTES:
+        return "SIZE";
     case TG_CHOICE:
         return option->choices;
     case TG_SWITCH:

@@ -9,11 +9,12 @@ static int run(const cli_args *args)
 {
     tg_train_config config = {0};
     tg_plan plan;
+    tg_plan_peer peer[TG_PLAN_PEERS];
     int status = cli_setup(&config, args);
     if (status != CLI_OK)
         goto done;
-    if (tg_train_plan(&plan, &config) == TG_OK)
-        cli_report_plan(&plan);
+    if (tg_train_plan(&plan, &config) == TG_OK && tg_train_plan_peers(peer, &plan, &config) == TG_OK)
+        cli_report_peers(&plan, peer, TG_PLAN_PEERS);
     else
         status = cli_failed(args);
 done:
@@ -26,7 +27,7 @@ const cli_command cli_plan = {
     .summary = "shows the memory and the work of a training before it is started",
     .usage = "[options of tiger train]",
     .details = "Takes the flags of tiger train; nothing is written and no large memory is touched. Without --data the "
-               "vocabulary is --vocab, or 256 bytes.",
+               "vocabulary is --vocab, or 256 bytes. Beside the plan stands what the same training takes with AdamW.",
     .arrange = cli_setup_arrange,
     .run = run,
 };

@@ -24,6 +24,7 @@ static const tg_option run_options[] = {
 static const cli_text training_texts[] = {
     CLI_TEXT_OPTIMIZER,
     {"state-file", "FILE", NULL, "keep the optimizer's states in this new file, mapped: for states larger than memory"},
+    {"weight-file", "FILE", NULL, "keep the weights in this new file, mapped: for weights larger than memory"},
     {"schedule", "TEXT", "warmup:100 > cosine:min=0.1", 
      "the course of the learning rate, and of other options: \"cosine; weight_decay=constant:0.5\" (see: tiger list "
      "schedules)"},
@@ -143,6 +144,7 @@ int cli_setup(tg_train_config *config, const cli_args *args)
     config->out = cli_text_of(args, "out");
     config->init = cli_text_of(args, "init");
     config->state_file = cli_text_of(args, "state-file");
+    config->weight_file = cli_text_of(args, "weight-file");
     config->resume = cli_is_given(args, "resume");
     config->tokenizer = cli_text_of(args, "tokenizer");
     config->vocab = (size_t)cli_number_of(args, "vocab");

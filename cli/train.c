@@ -43,6 +43,11 @@ static int finish(const tg_train_result *result, const tg_train_config *config, 
     print_result(result, config, progress);
     if (!result->interrupted)
         return CLI_OK;
+    if (config->option[TG_TRAIN_SAVE] == 0) {
+        printf("stopped after update %llu of %llu; with --no-save there is nothing to go on from\n",
+               (unsigned long long)result->updates, (unsigned long long)progress->updates);
+        return cli_signal_status();
+    }
     printf("stopped after update %llu of %llu; go on with: tiger train --out %s --resume\n",
            (unsigned long long)result->updates, (unsigned long long)progress->updates, config->out);
     return cli_signal_status();

@@ -66,6 +66,7 @@ typedef struct tg_param {
     size_t fan_in;     /* inputs to one output value; 0: cols */
     bool frozen;       /* never changed, needs no state */
     bool many_uses;    /* its gradient is completed only at the end of backward (a tied embedding) */
+    bool mapped;       /* data is memory of an allocator with `mapped` set: what has been worked on is let go of */
 } tg_param;
 
 /* ---- the family ---------------------------------------------------------------------------------------------- */

@@ -11,15 +11,16 @@
 extern "C" {
 #endif
 
-typedef enum tg_option_kind { TG_REAL, TG_INTEGER, TG_SWITCH, TG_CHOICE } tg_option_kind;
+typedef enum tg_option_kind { TG_REAL, TG_INTEGER, TG_SWITCH, TG_CHOICE, TG_BYTES } tg_option_kind;
 
-/* Every value is a finite double: integers exactly (up to 2^53), switches 0 or 1, choices the index into `choices`. */
+/* Every value is a finite double: integers and bytes exactly (up to 2^53), switches 0 or 1, choices the index into
+ * `choices`. */
 typedef struct tg_option {
     const char *name; /* as in PyTorch where it has one: "weight_decay"; the flag is --weight-decay */
     tg_option_kind kind;
     double value;               /* the default; NaN: there is none, it must be given */
     double least, most;         /* legal: least <= v <= most, or least < v when `above` is set; infinite: no bound.
-                                   For TG_REAL and TG_INTEGER; the other kinds know their values */
+                                   For numbers; switches and choices know their values */
     int above;
     double search_least, search_most; /* where a search begins to look; equal: not searched */
     int search_log;
@@ -49,7 +50,8 @@ size_t tg_name_distance(const char *a, const char *b);
 int tg_name_near(const char *name, size_t distance);
 
 /* *value <- `text` read as the option's kind: a decimal number ("1e-3"), on/off/true/false/yes/no/1/0 for a switch, one
- * of the names for a choice. The program's locale does not matter. TG_EINVAL, naming option and range, for what is not
+ * of the names for a choice, a number with K, M, G or T (of 1024) behind it, and perhaps "iB", for bytes ("1.5G"), cut to
+ * whole bytes. The program's locale does not matter. TG_EINVAL, naming option and range, for what is not
  * legal. */
 tg_status tg_option_parse(double *value, const tg_option *option, const char *text);
 

@@ -5,6 +5,7 @@
 
 #include "base/code8.h"
 #include "base/half.h"
+#include "base/normal.h"
 
 
 #define LANES 16 /* of double */
@@ -472,6 +473,21 @@ static void encode(uint8_t *restrict codes, float *restrict scale, const float *
     }
 }
 
+static void normal(float *restrict x, float std, size_t n, tg_key key, uint32_t first)
+{
+    enum { AT_ONCE = 128 };
+    double u[AT_ONCE], turn[AT_ONCE];
+    for (size_t at = 0; at < n; at += AT_ONCE) {
+        const uint32_t now = n - at < AT_ONCE ? (uint32_t)(n - at) : AT_ONCE, from = 2 * (first + (uint32_t)at);
+        for (uint32_t i = 0; i < now; i++) {
+            u[i] = ((double)tg_random(key, from + 2 * i) + 1.0) * 0x1p-32;
+            turn[i] = (double)tg_random(key, from + 2 * i + 1) * 0x1p-32;
+        }
+        for (uint32_t i = 0; i < now; i++)
+            x[at + i] = std * (float)(sqrt(-2.0 * tg_log(u[i])) * tg_cos_turn(turn[i]));
+    }
+}
+
 const tg_kernels TG_PER_ISA(tg_kernels) = {
     .widen = widen,
     .narrow = narrow,
@@ -488,4 +504,5 @@ const tg_kernels TG_PER_ISA(tg_kernels) = {
     .decode = decode,
     .encode = encode,
     .fold = fold,
+    .normal = normal,
 };

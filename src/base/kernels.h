@@ -42,6 +42,8 @@ typedef struct tg_kernels {
      * nearest where key is NULL. decay 0: m is not read. */
     void (*fold)(void *m, tg_format format, const float *g, float decay, float scale, size_t n, const tg_key *key,
                  uint64_t first);
+    /* x (n) <- std times standard normal draws number first, first + 1, ... under `key`: those of tg_random_normal. */
+    void (*normal)(float *x, float std, size_t n, tg_key key, uint32_t first);
 } tg_kernels;
 
 TG_ISA_DECLARE(const tg_kernels, tg_kernels);

@@ -51,3 +51,11 @@ void tg_map_forget(const void *at, size_t bytes)
     if (last > first)
         madvise((void *)first, last - first, MADV_DONTNEED);
 }
+
+void tg_map_rest(void *at, size_t bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)at / page * page;
+    const uintptr_t end = ((uintptr_t)at + bytes + page - 1) / page * page;
+    if (bytes > 0)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+}

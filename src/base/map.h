@@ -20,4 +20,7 @@ void tg_map_close(tg_map *map); /* fine on {0} */
  * come back when they are read. */
 void tg_map_forget(const void *at, size_t bytes);
 
+/* The same for memory of an allocator with `mapped` set, and for the pages at both ends, too: nothing is lost. */
+void tg_map_rest(void *at, size_t bytes);
+
 #endif

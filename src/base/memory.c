@@ -68,7 +68,7 @@ void *tg_alloc(const tg_allocator *allocator, size_t count, size_t size)
         return map_pages(bytes);
     void *memory = allocator != NULL ? allocator->alloc(allocator->ctx, bytes, TG_CACHE_LINE)
                                      : aligned_alloc(TG_CACHE_LINE, bytes);
-    if (memory != NULL)
+    if (memory != NULL && (allocator == NULL || !allocator->mapped))
         memset(memory, 0, bytes);
     return memory;
 }

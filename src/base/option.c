@@ -1,6 +1,7 @@
 /* base/option.c -- option tables: finding, reading, checking and printing options. */
 #include "tiger/option.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -116,6 +117,38 @@ static bool switch_read(double *value, const char *text)
     return false;
 }
 
+/* ---- bytes ---------------------------------------------------------------------------------------------------- */
+
+static const char units[] = "KMGT";
+
+/* "800M", "1.5GiB", "123456": units are of 1024, and parts of a byte are dropped. */
+static bool bytes_read(double *value, const char *text)
+{
+    size_t length = strlen(text);
+    if (length > 2 && strcmp(text + length - 2, "iB") == 0) {
+        length -= 2;
+        if (isdigit((unsigned char)text[length - 1]))
+            return false;
+    }
+    const char *unit = length == 0 ? NULL : strchr(units, toupper((unsigned char)text[length - 1]));
+    const bool scaled = unit != NULL && *unit != '\0';
+    if (!tg_number_read(value, text, length - scaled))
+        return false;
+    *value = floor(ldexp(*value, scaled ? 10 * (int)(unit - units + 1) : 0));
+    return true;
+}
+
+/* With the largest unit that leaves a whole number. */
+static void bytes_print(char *text, size_t bytes, double value)
+{
+    int unit = 0;
+    while (units[unit] != '\0' && value >= 1024 && fmod(value, 1024) == 0) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(text, bytes, "%.0f%.*s", value, unit > 0, unit > 0 ? &units[unit - 1] : "");
+}
+
 /* ---- ranges -------------------------------------------------------------------------------------------------- */
 
 /* "beta < 1" is kept as beta <= the double before 1: people are to read the former. */
@@ -138,6 +171,8 @@ void tg_option_range(char *text, size_t bytes, const tg_option *option)
         snprintf(text, bytes, "%s", option->choices);
     else if (option->kind == TG_SWITCH)
         snprintf(text, bytes, "on|off");
+    else if (option->kind == TG_BYTES)
+        snprintf(text, bytes, "bytes, as 800M or 1.5G");
     else if (below && above)
         snprintf(text, bytes, "%s %s %s %s %s", low, low_sign, option->name, high_sign, high);
     else if (below)
@@ -163,6 +198,8 @@ static void describe(char text[static TEXT_BYTES], const tg_option *option)
         text[used] = '\0';
     } else if (option->kind == TG_SWITCH) {
         snprintf(text, TEXT_BYTES, "on or off");
+    } else if (option->kind == TG_BYTES) {
+        snprintf(text, TEXT_BYTES, "a number of bytes, as 800M or 1.5G");
     } else if (isfinite(option->least) && isfinite(option->most)) {
         char range[TEXT_BYTES / 2];
         tg_option_range(range, sizeof range, option);
@@ -195,6 +232,7 @@ static bool legal(const tg_option *option, double value)
     case TG_CHOICE:
         return value >= 0 && value < (double)choice_count(option->choices) && value == rint(value);
     case TG_INTEGER:
+    case TG_BYTES:
         if (value != rint(value) || fabs(value) > LARGEST_INTEGER)
             return false;
         break;
@@ -209,6 +247,7 @@ tg_status tg_option_parse(double *value, const tg_option *option, const char *te
     double read = 0;
     const bool understood = option->kind == TG_CHOICE   ? choice_read(&read, option->choices, text)
                             : option->kind == TG_SWITCH ? switch_read(&read, text)
+                            : option->kind == TG_BYTES  ? bytes_read(&read, text)
                                                         : tg_number_read(&read, text, strlen(text));
     if (!understood || !legal(option, read))
         return refuse(option, text);
@@ -240,6 +279,8 @@ void tg_option_print(char *text, size_t bytes, const tg_option *option, double v
         snprintf(text, bytes, "%.*s", (int)length, choice);
     } else if (isnan(value)) {
         snprintf(text, bytes, "required");
+    } else if (option->kind == TG_BYTES && legal(option, value)) {
+        bytes_print(text, bytes, value);
     } else {
         tg_number_print(number, value);
         snprintf(text, bytes, "%s", number);

@@ -52,7 +52,7 @@ tg_status tg_paged_create(tg_allocator *allocator, const char *path)
         return tg_fail(TG_EIO, "%s: %s", path, why == EEXIST ? "there is a file of that name already" : strerror(why));
     }
     unlink(path);
-    *allocator = (tg_allocator){.alloc = paged_alloc, .free = paged_free, .ctx = p};
+    *allocator = (tg_allocator){.alloc = paged_alloc, .free = paged_free, .ctx = p, .mapped = true};
     return TG_OK;
 }
 

@@ -396,12 +396,12 @@ static bool any_counts(const tg_corpus *corpus, size_t at, size_t count)
     return i <= count;
 }
 
-/* Where row b begins; drawn again while nothing in it counts. */
-static size_t draw(const tg_corpus *corpus, tg_key key, size_t b, size_t batch, size_t time)
+/* Where row r of an update begins; drawn again while nothing in it counts. */
+static size_t draw(const tg_corpus *corpus, tg_key key, size_t r, size_t time)
 {
     size_t at = 0;
     for (size_t i = 0; i < TRIES; i++) {
-        at = (size_t)tg_random_below(key, (uint32_t)(b + i * batch), corpus->train - time);
+        at = (size_t)tg_random_below(tg_key_part(key, i), (uint32_t)r, corpus->train - time);
         if (any_counts(corpus, at, time))
             break;
     }
@@ -414,9 +414,9 @@ tg_status tg_corpus_batch(const tg_corpus *corpus, uint32_t *tokens, int32_t *ta
     if (corpus->train <= time)
         return tg_fail(TG_EINVAL, "'%s' has %zu tokens to train on; a context of %zu needs %zu", corpus->path,
                        corpus->train, time, time + 1);
-    const tg_key key = tg_key_make(seed, PURPOSE, update, micro_step);
+    const tg_key key = tg_key_make(seed, PURPOSE, update, 0);
     for (size_t b = 0; b < batch; b++) {
-        const size_t at = draw(corpus, key, b, batch, time);
+        const size_t at = draw(corpus, key, micro_step * batch + b, time);
         read_row(corpus, tokens + b * time, targets + b * time, time, at, time);
     }
     return TG_OK;

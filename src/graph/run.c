@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "base/map.h"
 #include "layer/layer.h"
 
 bool tg_call_trains(const tg_call *call, int slot)
@@ -86,6 +87,16 @@ static tg_status check_run(const tg_graph *graph, const tg_run *run)
     return TG_OK;
 }
 
+/* Weights that lie in a file need not stay in memory until they are used again. */
+static void rest_weights(const tg_graph *graph, const tg_op *op)
+{
+    for (int slot = 0; slot < TG_OP_WEIGHTS; slot++) {
+        const tg_param *w = tg_op_weight(graph, op, slot);
+        if (w != NULL && w->mapped)
+            tg_map_rest(w->data, w->rows * w->cols * tg_format_bytes(w->format));
+    }
+}
+
 tg_status tg_graph_run(tg_graph *graph, struct tg_run *run)
 {
     tg_status status = check_run(graph, run);
@@ -95,6 +106,7 @@ tg_status tg_graph_run(tg_graph *graph, struct tg_run *run)
         tg_call call = {.op = op, .step = step, .graph = graph, .run = run};
         resolve(&call);
         status = step->phase == TG_FORWARD ? op->layer->forward(&call) : op->layer->backward(&call);
+        rest_weights(graph, op);
         if (status == TG_OK && graph->mode == TG_TRAIN && op->layer->is_loss && !isfinite(run->loss))
             return run->sink.reject(run->sink.ctx, TG_ALL_PARAMS);
     }

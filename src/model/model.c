@@ -114,22 +114,26 @@ int tg_model_index(const tg_model *m, const char *format, ...)
 /* ---- life ---- */
 
 /* One block for all weights, each at a multiple of a cache line. */
-static tg_status allocate(tg_model *m)
+static tg_status allocate(tg_model *m, const tg_allocator *allocator)
 {
     size_t total = 0;
+    m->own_heap = allocator == NULL;
+    if (allocator != NULL)
+        m->allocator = *allocator;
     for (size_t i = 0; i < m->weights; i++) {
         const tg_param *p = &m->weight[i].param;
         const size_t bytes = p->rows * p->cols * tg_format_bytes(p->format); /* checked when declared */
         if (!tg_add_size(&total, total, tg_round_up(bytes, TG_CACHE_LINE)) || total > PTRDIFF_MAX)
             return tg_fail(TG_EINVAL, "the model is too large for this machine's addresses");
     }
-    char *at = m->block = tg_alloc(NULL, total, 1);
+    char *at = m->block = tg_alloc(allocator, total, 1);
     if (at == NULL)
         return tg_no_memory("the model's weights", total);
     m->block_bytes = total;
     for (size_t i = 0; i < m->weights; i++) {
         tg_param *p = &m->weight[i].param;
         p->data = at;
+        p->mapped = allocator != NULL && allocator->mapped;
         at += tg_round_up(p->rows * p->cols * tg_format_bytes(p->format), TG_CACHE_LINE);
     }
     return TG_OK;
@@ -159,10 +163,16 @@ tg_status tg_model_outline(tg_model **out, const tg_model_config *config, tg_for
 
 tg_status tg_model_create(tg_model **out, const tg_model_config *config, tg_format weights)
 {
+    return tg_model_create_in(out, config, weights, NULL);
+}
+
+tg_status tg_model_create_in(tg_model **out, const tg_model_config *config, tg_format weights,
+                             const tg_allocator *allocator)
+{
     tg_model *m = NULL;
     tg_status status = tg_model_outline(&m, config, weights);
     if (status == TG_OK)
-        status = allocate(m);
+        status = allocate(m, allocator);
     if (status != TG_OK)
         tg_model_destroy(m);
     else
@@ -178,7 +188,7 @@ void tg_model_destroy(tg_model *m)
         tg_heap_free((void *)m->weight[i].param.name);
     tg_heap_free(m->weight);
     tg_heap_free(m->by_name);
-    tg_free(NULL, m->block, m->block_bytes, 1);
+    tg_free(m->own_heap ? NULL : &m->allocator, m->block, m->block_bytes, 1);
     tg_heap_free(m);
 }
 

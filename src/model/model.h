@@ -90,6 +90,8 @@ struct tg_model {
     size_t weights;
     int *by_name;        /* hash table of indexes into weight, TG_NONE: free; its size is a power of two */
     size_t by_name_room;
+    tg_allocator allocator;
+    bool own_heap;       /* no allocator was given */
     void *block;         /* all weights, each aligned to a cache line */
     size_t block_bytes;
 };

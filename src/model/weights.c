@@ -9,25 +9,34 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "model/model.h"
+#include "store/safetensors_stream.h"
 #include "store/tensors.h"
 #include "tiger/safetensors.h"
 
 #define CHUNK 4096               /* values worked on at a time */
-#define STRIP ((size_t)1 << 22)  /* values of a file in memory at once */
+#define STRIP ((size_t)1 << 22)  /* values of a file, or of weights in one, in memory at once */
 #define PURPOSE_INIT 0x696e6974u /* tg_key_make: "init" */
 
 /* ---- fresh values ---- */
 
-/* n values from element `first` of weight number `index`. */
+/* Lets go of n values, or what there is of them, where weights lie in a file. */
+static void rest_values(const tg_weight *w, size_t first, size_t n)
+{
+    const size_t all = w->param.rows * w->param.cols, bytes = tg_format_bytes(w->param.format);
+    if (w->param.mapped)
+        tg_map_rest((char *)w->param.data + first * bytes, (all - first < n ? all - first : n) * bytes);
+}
+
+/* A chunk of n values from element `first` on, a multiple of CHUNK. */
 static void fill_chunk(float *x, const tg_weight *w, tg_key key, double std, size_t first, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        const uint64_t e = first + i; /* a normal takes two draws: 2^31 of them under one key */
-        x[i] = w->init == TG_INIT_ONE    ? 1.0f
-               : w->init == TG_INIT_ZERO ? 0.0f
-                                         : (float)std * tg_random_normal(tg_key_part(key, e >> 31),
-                                                                         (uint32_t)(e & 0x7fffffffu));
+    if (w->init == TG_INIT_NORMAL || w->init == TG_INIT_RESIDUAL) { /* a normal takes two draws: 2^31 under one key */
+        tg_kernels_get()->normal(x, (float)std, n, tg_key_part(key, (uint64_t)first >> 31),
+                                 (uint32_t)(first & 0x7fffffffu));
+        return;
     }
+    for (size_t i = 0; i < n; i++)
+        x[i] = w->init == TG_INIT_ONE ? 1.0f : 0.0f;
 }
 
 tg_status tg_model_initialize(tg_model *m, uint64_t seed)
@@ -41,12 +50,16 @@ tg_status tg_model_initialize(tg_model *m, uint64_t seed)
         const double std = w->init == TG_INIT_RESIDUAL ? m->config.init_std / sqrt(2.0 * (double)m->config.layers)
                                                        : m->config.init_std;
         char *data = w->param.data;
-#pragma omp parallel for schedule(static) if (chunks > 1)
-        for (size_t c = 0; c < chunks; c++) {
-            float x[CHUNK];
-            const size_t first = c * CHUNK, now = n - first < CHUNK ? n - first : CHUNK;
-            fill_chunk(x, w, key, std, first, now);
-            kernels->narrow(data + first * value_bytes, x, m->format, now);
+        for (size_t strip = 0; strip < chunks; strip += STRIP / CHUNK) {
+            const size_t end = chunks - strip < STRIP / CHUNK ? chunks : strip + STRIP / CHUNK;
+#pragma omp parallel for schedule(static) if (end - strip > 1)
+            for (size_t c = strip; c < end; c++) {
+                float x[CHUNK];
+                const size_t first = c * CHUNK, now = n - first < CHUNK ? n - first : CHUNK;
+                fill_chunk(x, w, key, std, first, now);
+                kernels->narrow(data + first * value_bytes, x, m->format, now);
+            }
+            rest_values(w, strip * CHUNK, (end - strip) * CHUNK);
         }
     }
     return TG_OK;
@@ -73,6 +86,7 @@ static void convert_strip(const tg_weight *w, const tg_stored *t, size_t first, 
         }
     }
     tg_map_forget(t->data + first * from_bytes, n * from_bytes);
+    rest_values(w, first, n);
 }
 
 /* Strip by strip, and the file's pages go when one is done: there is never a second copy of the weights. */
@@ -210,7 +224,8 @@ tg_status tg_model_save(const tg_model *m, const char *directory)
     if (status == TG_OK)
         status = tg_model_config_write(&m->config, m->format, directory);
     if (status == TG_OK)
-        status = tg_safetensors_write(path, tensors, m->weights, metadata, 1);
+        status = (m->weight[0].param.mapped ? tg_safetensors_write_mapped
+                                            : tg_safetensors_write)(path, tensors, m->weights, metadata, 1);
     tg_heap_free(tensors);
     tg_heap_free(path);
     return status;

@@ -91,6 +91,7 @@ void tg_observe_entry(tg_optim *o, size_t entry, const void *gradient, tg_format
     }
     observe_blocks(o, entry, &what, true);
     tg_range_after(o, entry);
+    tg_rest_entry(o, e);
 }
 
 typedef struct probe {

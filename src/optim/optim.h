@@ -217,6 +217,11 @@ void tg_optim_tell(const tg_optim *o, tg_event_kind kind, const char *param, dou
 void tg_tiles_settle(tg_optim *o, tg_entry *e);        /* rows without a tile in this window, before the update */
 void *tg_tiles_gradient(const tg_optim *o, const tg_entry *e);
 
+/* rest.c: of memory in mapped files, what need not stay in RAM for now. */
+bool tg_rests(const tg_optim *o, const tg_entry *e); /* whether some of the entry's arrays are mapped */
+void tg_rest_values(const tg_optim *o, const tg_entry *e, size_t first, size_t n); /* weights, full states, gradient */
+void tg_rest_entry(const tg_optim *o, const tg_entry *e);
+
 /* state.c */
 tg_status tg_optim_describe_states(tg_optim *o);
 

@@ -7,6 +7,7 @@
 #include "optim/optim.h"
 
 #define BLOCKS_AT_ONCE 64  /* taken by a thread from the list at a time: long enough for the processor's prefetching */
+#define BLOCKS_TO_REST 4096 /* of mapped memory in RAM at a time */
 
 double tg_tree_sum(const double *v, size_t n)
 {
@@ -98,9 +99,11 @@ void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format 
     for (size_t s = 0; s < o->rule->info.slot_count; s++)
         if (e->state[s].range != NULL)
             e->state[s].range->next = 0;
-    if (!e->row_rms)
+    if (!e->row_rms) {
         tg_look(o, entry, &view);
-    else /* a row of several blocks needs its RMS from before the first of them is written */
+        if (o->rule->look != NULL || e->lines)
+            tg_rest_entry(o, e);
+    } else /* a row of several blocks needs its RMS from before the first of them is written */
         for (size_t row = 0; row < e->param.rows; row++)
             e->row_rms_now[row] = rms_of(e->block_squares + row * e->row_blocks, e->row_blocks, e->param.cols);
 }
@@ -214,11 +217,9 @@ static void note_rows(tg_entry *e, const tg_pass *p)
             e->row_updates[row] = (uint32_t)(*e->updates + 1);
 }
 
-void tg_pass_run(tg_optim *o, size_t first, size_t end)
+/* Blocks start..stop-1 of the list, all of tensors first..end-1. */
+static void run_blocks(tg_optim *o, size_t first, size_t end, size_t start, size_t stop)
 {
-    if (first >= end)
-        return;
-    const size_t start = o->entry[first].first_block, stop = o->entry[end - 1].first_block + o->entry[end - 1].blocks;
     const size_t blocks = stop - start, chunks = (blocks + BLOCKS_AT_ONCE - 1) / BLOCKS_AT_ONCE;
     uint64_t wanted = 0, frozen = 0;
     size_t values = 0;
@@ -236,6 +237,31 @@ void tg_pass_run(tg_optim *o, size_t first, size_t end)
         wanted += w.wanted;
         frozen += w.frozen;
     }
+    o->moves_wanted += wanted;
+    o->moves_frozen += frozen;
+}
+
+/* A mapped tensor is walked in strips, and its memory let go of behind each. */
+static void run_mapped(tg_optim *o, size_t entry)
+{
+    const tg_entry *e = &o->entry[entry];
+    for (size_t at = 0; o->pass[entry].active && at < e->blocks; at += BLOCKS_TO_REST) {
+        const size_t end = e->blocks - at < BLOCKS_TO_REST ? e->blocks : at + BLOCKS_TO_REST;
+        const tg_place begin = tg_block_place(e, at), last = tg_block_place(e, end - 1);
+        run_blocks(o, entry, entry + 1, e->first_block + at, e->first_block + end);
+        tg_rest_values(o, e, begin.first, last.first + last.n - begin.first);
+    }
+}
+
+void tg_pass_run(tg_optim *o, size_t first, size_t end)
+{
+    bool mapped = false;
+    for (size_t i = first; i < end; i++)
+        mapped = mapped || tg_rests(o, &o->entry[i]);
+    for (size_t i = first; mapped && i < end; i++)
+        run_mapped(o, i);
+    if (!mapped && first < end)
+        run_blocks(o, first, end, o->entry[first].first_block, o->entry[end - 1].first_block + o->entry[end - 1].blocks);
     for (size_t i = first; i < end; i++) {
         tg_entry *e = &o->entry[i];
         if (!o->pass[i].active)
@@ -245,9 +271,9 @@ void tg_pass_run(tg_optim *o, size_t first, size_t end)
         tg_range_after(o, i);
         ++*e->updates;
         o->pass[i].active = false;
+        if (mapped)
+            tg_rest_entry(o, e); /* what was done to it since its last strip */
     }
-    o->moves_wanted += wanted;
-    o->moves_frozen += frozen;
 }
 
 void tg_entry_map(tg_optim *o, size_t entry, void (*map)(float *x, size_t n, size_t first, const void *ctx), const void *ctx,
@@ -267,6 +293,7 @@ void tg_entry_map(tg_optim *o, size_t entry, void (*map)(float *x, size_t n, siz
                 e->block_squares[index] = squares;
         }
     }
+    tg_rest_entry(o, e);
 }
 
 void tg_entry_measure(tg_optim *o, tg_entry *e)
@@ -278,4 +305,5 @@ void tg_entry_measure(tg_optim *o, tg_entry *e)
         const tg_place at = tg_block_place(e, index);
         e->block_squares[index] = tg_block_squares(o, e, &at);
     }
+    tg_rest_entry(o, e);
 }

@@ -5,9 +5,12 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/map.h"
 #include "optim/optim.h"
+#include "store/safetensors_stream.h"
 
 #define FORMAT_TAG "tiger-optimizer-1"
+#define STRIP ((size_t)8 << 20) /* bytes of a file in memory at once */
 
 static const char updates_name[] = "tensor_updates", bad_name[] = "tensor_bad_updates";
 
@@ -147,7 +150,8 @@ tg_status tg_optim_save(const tg_optim *o, const char *path)
     char updates[24];
     snprintf(updates, sizeof updates, "%llu", (unsigned long long)o->update);
     const char *const metadata[] = {"format", FORMAT_TAG, "rule", o->rule->info.name, "updates", updates};
-    return tg_safetensors_write(path, o->state, o->states, metadata, 3);
+    const bool mapped = o->allocator != NULL && o->allocator->mapped;
+    return (mapped ? tg_safetensors_write_mapped : tg_safetensors_write)(path, o->state, o->states, metadata, 3);
 }
 
 static tg_status check_metadata(const tg_optim *o, const tg_safetensors *file, const char *path, uint64_t *updates)
@@ -201,6 +205,19 @@ static tg_status check_rows(const tg_optim *o, const tg_safetensors *file, const
     return TG_OK;
 }
 
+/* In strips, and the file's pages go when one is read: there is never a second copy of the states in memory. */
+static void load_state(const tg_optim *o, const tg_named_tensor *state, const void *data)
+{
+    for (size_t at = 0; at < state->bytes; at += STRIP) {
+        const size_t now = state->bytes - at < STRIP ? state->bytes - at : STRIP;
+        char *to = (char *)state->data + at;
+        memcpy(to, (const char *)data + at, now);
+        tg_map_forget((const char *)data + at, now);
+        if (o->allocator != NULL && o->allocator->mapped)
+            tg_map_rest(to, now);
+    }
+}
+
 tg_status tg_optim_load(tg_optim *o, const char *path)
 {
     tg_safetensors *file = NULL;
@@ -218,7 +235,7 @@ tg_status tg_optim_load(tg_optim *o, const char *path)
         status = check_rows(o, file, path);
     if (status == TG_OK) {
         for (size_t i = 0; i < o->states; i++) /* from here on nothing can fail */
-            memcpy((void *)o->state[i].data, tg_safetensors_find(file, o->state[i].name)->data, o->state[i].bytes);
+            load_state(o, &o->state[i], tg_safetensors_find(file, o->state[i].name)->data);
         o->update = updates;
         status = tg_optim_refresh(o);
     }

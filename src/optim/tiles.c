@@ -197,6 +197,8 @@ static tg_status add_tile(tg_optim *o, size_t param, const uint32_t *index, size
     }
     e->seen = e->seen || good;
     e->bad = e->bad || !good;
+    if (o->allocator != NULL && o->allocator->mapped)
+        tg_rest_values(o, e, index == NULL ? row * e->param.cols : 0, index == NULL ? rows * e->param.cols : e->n);
     return TG_OK;
 }
 
@@ -261,4 +263,5 @@ void tg_tiles_settle(tg_optim *o, tg_entry *e)
     for (size_t row = 0; row < e->param.rows; row++)
         if (e->row_tiles[row] == 0)
             settle_row(o, e, &t, row);
+    tg_rest_entry(o, e);
 }

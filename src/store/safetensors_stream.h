@@ -15,4 +15,9 @@ tg_status tg_safetensors_stream(const char *path, const tg_named_tensor *tensors
                                 const char *const *metadata, size_t metadata_count, tg_safetensors_source *source,
                                 void *ctx);
 
+/* As tg_safetensors_write, of tensors that all lie in memory of an allocator with `mapped` set: behind the writer it is
+ * let go of. */
+tg_status tg_safetensors_write_mapped(const char *path, const tg_named_tensor *tensors, size_t count,
+                                      const char *const *metadata, size_t metadata_count);
+
 #endif

@@ -7,6 +7,7 @@
 
 #include "base/fail.h"
 #include "base/file.h"
+#include "base/map.h"
 #include "base/memory.h"
 #include "base/sort.h"
 #include "base/text.h"
@@ -14,6 +15,7 @@
 #include "store/safetensors_stream.h"
 
 #define DATA_ALIGN 64
+#define STRIP ((size_t)8 << 20) /* bytes of mapped memory in RAM at a time */
 
 /* ---- checks ---- */
 
@@ -194,4 +196,23 @@ tg_status tg_safetensors_stream(const char *path, const tg_named_tensor *tensors
                                 void *ctx)
 {
     return write_file(path, tensors, count, metadata, metadata_count, source, ctx);
+}
+
+static tg_status put_mapped(void *ctx, size_t index, tg_safetensors_sink *sink)
+{
+    const tg_named_tensor *t = (const tg_named_tensor *)ctx + index;
+    tg_status status = TG_OK;
+    for (size_t at = 0; at < t->bytes && status == TG_OK; at += STRIP) {
+        const size_t now = t->bytes - at < STRIP ? t->bytes - at : STRIP;
+        char *data = (char *)t->data + at;
+        status = tg_safetensors_put(sink, data, now);
+        tg_map_rest(data, now);
+    }
+    return status;
+}
+
+tg_status tg_safetensors_write_mapped(const char *path, const tg_named_tensor *tensors, size_t count,
+                                      const char *const *metadata, size_t metadata_count)
+{
+    return write_file(path, tensors, count, metadata, metadata_count, put_mapped, (void *)tensors);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/map.h"
 #include "base/memory.h"
 
 #define PROBE 1e-3 /* length of a probe: the error of a central difference falls with its square, that of rounding grows */
@@ -55,6 +56,8 @@ static void copy_weights(const tg_session *s, bool back)
         const tg_param *w = tg_model_weight(s->model, i);
         const size_t bytes = w->rows * w->cols * tg_format_bytes(w->format);
         memcpy(back ? w->data : kept, back ? kept : w->data, bytes);
+        if (w->mapped)
+            tg_map_rest(w->data, bytes);
         kept += bytes;
     }
 }

@@ -230,7 +230,7 @@ static tg_status evaluate(training *t)
 static tg_status save(training *t)
 {
     char *directory = NULL;
-    if (t->config.out == NULL)
+    if (t->config.out == NULL || t->config.option[TG_TRAIN_SAVE] == 0)
         return TG_OK;
     tg_status status = tg_metrics_sync(t->metrics);
     if (status == TG_OK)
@@ -438,7 +438,7 @@ tg_status tg_train_plan(tg_plan *plan, const tg_train_config *config)
     if (complete.schedule == NULL)
         complete.schedule = "constant";
     tg_session session;
-    const tg_status status = tg_session_open(&session, &complete, NULL);
+    const tg_status status = tg_session_outline(&session, &complete);
     if (status != TG_OK)
         return status;
     tg_session_plan(&session, plan);

@@ -27,6 +27,11 @@ static const tg_option options[TG_TRAIN_OPTIONS] = {
     [TG_TRAIN_FORMAT] = {.name = "format", .kind = TG_CHOICE, .most = TG_FORMATS - 1, .choices = "text|lines|jsonl",
                          .help = "of the data: one text, a document a line, or JSON with \"text\" or \"prompt\" and "
                                  "\"response\""},
+    [TG_TRAIN_MEMORY] = {.name = "memory", .kind = TG_BYTES, .most = 9007199254740992.0,
+                         .help = "plan to stay within this: choose what of recompute, and of batch x accumulate, is not "
+                                 "said; a batch said alone is that of an update; 0: no limit"},
+    [TG_TRAIN_SAVE] = {.name = "save", .kind = TG_SWITCH, .value = 1, .least = 0, .most = 1,
+                       .help = "write checkpoints; off: none, not even at the end, for trials"},
 };
 
 static const struct {

@@ -5,10 +5,10 @@
 #include <string.h>
 #include <time.h>
 
-/* A line "NAME:   1234 kB" of /proc/self/status. */
-static size_t status_kib(const char *name)
+/* A line "NAME:   1234 kB" of a file, in bytes. */
+static size_t read_kib(const char *path, const char *name)
 {
-    FILE *file = fopen("/proc/self/status", "r");
+    FILE *file = fopen(path, "r");
     if (file == NULL)
         return 0;
     char line[256];
@@ -22,8 +22,16 @@ static size_t status_kib(const char *name)
     return (size_t)kib << 10;
 }
 
-size_t tg_process_resident_bytes(void) { return status_kib("VmRSS"); }
-size_t tg_process_peak_bytes(void) { return status_kib("VmHWM"); }
+static const char own[] = "/proc/self/status";
+
+size_t tg_process_resident_bytes(void) { return read_kib(own, "VmRSS"); }
+size_t tg_process_peak_bytes(void) { return read_kib(own, "VmHWM"); }
+
+size_t tg_process_available_bytes(void)
+{
+    const size_t available = read_kib("/proc/meminfo", "MemAvailable");
+    return available == 0 ? 0 : available + tg_process_resident_bytes();
+}
 
 double tg_process_seconds(void)
 {

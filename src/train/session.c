@@ -4,11 +4,13 @@
 #include <omp.h>
 #include <string.h>
 
+#include "base/addresses.h"
 #include "base/fail.h"
 #include "base/memory.h"
 #include "model/model.h"
 #include "train/courses.h"
 #include "train/curvature.h"
+#include "train/fit.h"
 #include "train/process.h"
 
 static tg_precision precision_of(const tg_train_config *c) { return (tg_precision)(int)c->option[TG_TRAIN_PRECISION]; }
@@ -48,6 +50,9 @@ static tg_status open_text(tg_session *s, const char *checkpoint)
 
 /* ---- model ---- */
 
+/* Room for a mapped file could not be had: tg_message says how much. */
+static tg_status full(const char *file) { return tg_fail(TG_EIO, "%s: %s: is the disk full?", file, tg_message()); }
+
 static tg_status check_vocab(const tg_session *s, const tg_model_config *model)
 {
     const size_t needed = s->tokenizer == NULL ? 0 : tg_tokenizer_vocab(s->tokenizer);
@@ -56,7 +61,7 @@ static tg_status check_vocab(const tg_session *s, const tg_model_config *model)
     return tg_fail(TG_EINVAL, "the text needs a vocabulary of %zu tokens, and %zu were asked for", needed, model->vocab);
 }
 
-static tg_status open_model(tg_session *s, const char *checkpoint)
+static tg_status open_model(tg_session *s, const char *checkpoint, bool outline)
 {
     const tg_train_config *c = s->config;
     tg_model_config model = c->model;
@@ -71,7 +76,15 @@ static tg_status open_model(tg_session *s, const char *checkpoint)
         status = check_vocab(s, &model);
     if (status != TG_OK)
         return status;
-    return tg_model_create(&s->model, &model, tg_precision_weights(precision_of(c)));
+    const tg_format format = tg_precision_weights(precision_of(c));
+    if (outline)
+        return tg_model_create_in(&s->model, &model, format, &tg_addresses);
+    if (c->weight_file == NULL)
+        return tg_model_create(&s->model, &model, format);
+    status = tg_paged_create(&s->weight_pages, c->weight_file);
+    if (status == TG_OK)
+        status = tg_model_create_in(&s->model, &model, format, &s->weight_pages);
+    return status == TG_ENOMEM ? full(c->weight_file) : status;
 }
 
 /* ---- optimizer ---- */
@@ -104,12 +117,13 @@ static tg_status add_weights(tg_optim *o, const tg_model *model)
     return status;
 }
 
-static tg_status open_optimizer(tg_session *s)
+static tg_status open_optimizer(tg_session *s, bool outline)
 {
     const tg_train_config *c = s->config;
-    tg_status status = c->state_file == NULL ? TG_OK : tg_paged_create(&s->paged, c->state_file);
+    const bool paged = c->state_file != NULL && !outline;
+    tg_status status = paged ? tg_paged_create(&s->paged, c->state_file) : TG_OK;
     if (status == TG_OK)
-        status = tg_optim_create(&s->optim, c->optimizer, c->state_file == NULL ? NULL : &s->paged);
+        status = tg_optim_create(&s->optim, c->optimizer, paged ? &s->paged : NULL);
     if (status == TG_OK)
         status = set_options(s->optim, c);
     if (status == TG_OK)
@@ -146,11 +160,14 @@ static tg_status sink_complete(void *optim, size_t weight) { return tg_optim_com
 
 /* ---- graphs ---- */
 
-static tg_status open_graphs(tg_session *s)
+tg_status tg_session_graphs(tg_session *s)
 {
     const tg_train_config *c = s->config;
     const tg_format activations = tg_precision_activations(precision_of(c));
     const size_t batch = (size_t)c->option[TG_TRAIN_BATCH], time = tg_model_get_config(s->model)->context;
+    tg_graph_destroy(s->evaluate);
+    tg_graph_destroy(s->train);
+    s->evaluate = s->train = NULL;
     if (!tg_multiply(&s->places, batch, time))
         return tg_fail(TG_EINVAL, "a batch of %zu x %zu tokens is too large", batch, time);
     tg_status status = tg_model_graph(&s->train, s->model, TG_TRAIN, activations, batch, time);
@@ -164,7 +181,7 @@ static tg_status open_graphs(tg_session *s)
     return status;
 }
 
-tg_status tg_session_open(tg_session *session, const tg_train_config *config, const char *checkpoint)
+static tg_status open_session(tg_session *session, tg_train_config *config, const char *checkpoint, bool outline)
 {
     tg_session s = {.config = config, .process_bytes = tg_process_resident_bytes()};
     if (config->option[TG_TRAIN_THREADS] > 0)
@@ -176,16 +193,26 @@ tg_status tg_session_open(tg_session *session, const tg_train_config *config, co
     if (tg_process_peak_bytes() > peak)
         s.opening_bytes = tg_process_peak_bytes();
     if (status == TG_OK)
-        status = open_model(&s, checkpoint);
+        status = open_model(&s, checkpoint, outline);
     if (status == TG_OK)
-        status = open_optimizer(&s);
+        status = open_optimizer(&s, outline);
     if (status == TG_OK)
-        status = open_graphs(&s);
+        status = config->option[TG_TRAIN_MEMORY] > 0 ? tg_fit(&s) : tg_session_graphs(&s);
     if (status != TG_OK)
         tg_session_close(&s);
     else
         *session = s;
     return status;
+}
+
+tg_status tg_session_open(tg_session *session, tg_train_config *config, const char *checkpoint)
+{
+    return open_session(session, config, checkpoint, false);
+}
+
+tg_status tg_session_outline(tg_session *session, tg_train_config *config)
+{
+    return open_session(session, config, NULL, true);
 }
 
 void tg_session_close(tg_session *s)
@@ -199,6 +226,7 @@ void tg_session_close(tg_session *s)
     tg_tokenizer_destroy(s->tokenizer);
     tg_schedule_destroy(s->schedule);
     tg_paged_destroy(&s->paged);
+    tg_paged_destroy(&s->weight_pages);
     tg_free(NULL, s->kept_weights, kept, 1);
     tg_free(NULL, s->tokens, s->places, sizeof *s->tokens);
     tg_free(NULL, s->targets, s->places, sizeof *s->targets);
@@ -209,7 +237,7 @@ tg_status tg_session_allocate(tg_session *s)
 {
     tg_status status = tg_optim_start(s->optim);
     if (status == TG_ENOMEM && s->config->state_file != NULL)
-        return tg_fail(TG_EIO, "%s: %s: is the disk full?", s->config->state_file, tg_message());
+        return full(s->config->state_file);
     if (status == TG_OK)
         status = tg_graph_allocate(s->train);
     if (status == TG_OK) /* one of them runs at a time */
@@ -226,6 +254,32 @@ tg_status tg_session_allocate(tg_session *s)
 /* What a run takes that no array shows: stacks of threads, compiled products, buffers of the C library. */
 #define RUNTIME_BYTES ((size_t)8 << 20)
 
+/* Values of mapped states that are worked on at a time, tiles of gradients and strips of an update alike, at most. */
+#define STATES_AT_ONCE ((size_t)4 << 20)
+
+/* Of files that are mapped, what is in memory at a time: the largest weight, a part of the states, what is counted. */
+static size_t mapped_bytes(const tg_session *s, const tg_optim_bytes *optim)
+{
+    const size_t kept = optim->states + optim->kahan + optim->gradients;
+    size_t largest = 0, mapped = 0;
+    for (size_t i = 0; i < tg_model_weight_count(s->model); i++) {
+        const tg_param *w = tg_model_weight(s->model, i);
+        largest = w->rows * w->cols > largest ? w->rows * w->cols : largest;
+    }
+    const double share = (double)(largest < STATES_AT_ONCE ? largest : STATES_AT_ONCE) / (double)tg_model_parameters(s->model);
+    if (s->config->weight_file != NULL)
+        mapped += largest * tg_format_bytes(tg_precision_weights(precision_of(s->config)));
+    if (s->config->state_file != NULL)
+        mapped += optim->bookkeeping + (size_t)((double)kept * share);
+    return mapped;
+}
+
+/* What evaluation takes beside the training's arena, where it does not fit into that. */
+static size_t evaluation_bytes(const tg_session *s)
+{
+    return s->evaluate->arena_bytes > s->train->arena_bytes ? s->evaluate->arena_bytes : 0;
+}
+
 void tg_session_plan(const tg_session *s, tg_plan *plan)
 {
     const tg_train_config *c = s->config;
@@ -235,15 +289,28 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
         .weights_bytes = tg_model_bytes(s->model),
         .states_bytes = optim.states + optim.kahan + optim.bookkeeping,
         .gradients_bytes = optim.gradients,
-        .activations_bytes = s->train->arena_bytes - s->train->scratch_bytes,
+        .activations_bytes = s->train->arena_bytes - s->train->scratch_bytes + evaluation_bytes(s),
         .scratch_bytes = s->train->scratch_bytes + s->train->library_bytes + tg_curvature_bytes(s),
+        .mapped_bytes = mapped_bytes(s, &optim),
+        .weights_on_disk = c->weight_file != NULL,
+        .states_on_disk = c->state_file != NULL,
         .data_bytes = (s->corpus == NULL ? 0 : tg_corpus_bytes(s->corpus)) +
                       (s->tokenizer == NULL ? 0 : tg_tokenizer_bytes(s->tokenizer)) + s->places * 8,
         .process_bytes = s->process_bytes + RUNTIME_BYTES,
         .parameters = tg_model_parameters(s->model),
+        .vocab = tg_model_get_config(s->model)->vocab,
+        .batch = (size_t)c->option[TG_TRAIN_BATCH],
+        .accumulate = (size_t)c->option[TG_TRAIN_ACCUMULATE],
+        .recompute = (int)c->option[TG_TRAIN_RECOMPUTE],
+        .limit_bytes = (size_t)c->option[TG_TRAIN_MEMORY],
+        .asked_bytes = s->asked_bytes,
+        .available_bytes = tg_process_available_bytes(),
     };
-    plan->peak_bytes = plan->weights_bytes + plan->states_bytes + plan->gradients_bytes + plan->activations_bytes +
-                       plan->scratch_bytes + plan->data_bytes + plan->process_bytes;
+    plan->disk_bytes = (plan->weights_on_disk ? plan->weights_bytes : 0) +
+                       (plan->states_on_disk ? plan->states_bytes + plan->gradients_bytes : 0);
+    plan->peak_bytes = plan->weights_bytes + plan->states_bytes + plan->gradients_bytes - plan->disk_bytes +
+                       plan->mapped_bytes + plan->activations_bytes + plan->scratch_bytes + plan->data_bytes +
+                       plan->process_bytes;
     if (plan->peak_bytes < s->opening_bytes)
         plan->peak_bytes = s->opening_bytes;
     plan->flops_per_update = s->train->flops * c->option[TG_TRAIN_ACCUMULATE];

@@ -9,7 +9,7 @@
 #include "train/loss_scale.h"
 
 typedef struct tg_session {
-    const tg_train_config *config; /* complete: nothing NULL but data, init, out */
+    tg_train_config *config;       /* complete: nothing NULL but data, init, out and files; tg_fit chooses in it */
     tg_tokenizer *tokenizer;
     tg_corpus *corpus;             /* NULL: a plan without text */
     tg_model *model;
@@ -23,15 +23,22 @@ typedef struct tg_session {
     int32_t *targets;
     void *kept_weights;            /* train/curvature.h; NULL where not needed */
     tg_allocator paged;            /* of the states, with config->state_file */
+    tg_allocator weight_pages;     /* of the weights, with config->weight_file */
     size_t places;                 /* B * T */
     size_t process_bytes;          /* resident before any of it was made */
+    size_t asked_bytes;            /* planned for what was asked, where that does not fit into the memory; else 0 */
     size_t opening_bytes;          /* resident at most while text and tokenizer were read; 0: less than ever before */
 } tg_session;
 
 /* Opens text and tokenizer, creates the model (weights untouched), adds its weights to the optimizer, plans the graphs.
  * `checkpoint`: the directory of a model whose configuration and tokenizer are used instead; NULL: config's own. */
-tg_status tg_session_open(tg_session *session, const tg_train_config *config, const char *checkpoint);
+tg_status tg_session_open(tg_session *session, tg_train_config *config, const char *checkpoint);
+/* The same to be planned only: no file is made, and the weights have no memory. */
+tg_status tg_session_outline(tg_session *session, tg_train_config *config);
 void tg_session_close(tg_session *session);
+
+/* Makes and plans the graphs as config says now, instead of those there are. */
+tg_status tg_session_graphs(tg_session *session);
 
 /* Takes the memory that the plan speaks of. */
 tg_status tg_session_allocate(tg_session *session);

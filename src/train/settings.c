@@ -18,10 +18,15 @@ static const char file_name[] = "trainer.json";
 
 /* ---- writing ---- */
 
+/* How much memory there is, and whether this trial keeps anything, is said anew each time. */
+static bool is_stored(size_t option) { return option != TG_TRAIN_MEMORY && option != TG_TRAIN_SAVE; }
+
 static json_t *options_object(const tg_train_config *config)
 {
     json_t *object = json_object();
     for (size_t i = 0; i < TG_TRAIN_OPTIONS; i++) {
+        if (!is_stored(i))
+            continue;
         char text[64];
         tg_option_print(text, sizeof text, &tg_train_options()->at[i], config->option[i]);
         json_object_set_new(object, tg_train_options()->at[i].name, json_string(text));
@@ -106,6 +111,8 @@ static tg_status read_options(tg_train_config *config, const json_t *object, con
 {
     for (size_t i = 0; i < TG_TRAIN_OPTIONS; i++) {
         const tg_option *option = &tg_train_options()->at[i];
+        if (!is_stored(i))
+            continue;
         const char *text = json_string_value(json_object_get(object, option->name));
         if (text == NULL)
             return wrong(name, option->name);
@@ -261,9 +268,13 @@ void tg_saved_run_fini(tg_saved_run *run)
 
 /* ---- merging ---- */
 
+/* What a machine or a moment decides, rather than the run's results. */
 static bool may_change(size_t option)
 {
     switch (option) {
+    case TG_TRAIN_RECOMPUTE:
+    case TG_TRAIN_MEMORY:
+    case TG_TRAIN_SAVE:
     case TG_TRAIN_UPDATES:
     case TG_TRAIN_THREADS:
     case TG_TRAIN_EVAL_EVERY:
@@ -288,13 +299,21 @@ static const char *saved_setting(const tg_train_config *config, const char *name
     return NULL;
 }
 
+/* With memory, a batch said alone is that of an update, which the run may have split. */
+static bool is_batch_of_update(const tg_train_config *saved, const tg_train_config *wish)
+{
+    return wish->given[TG_TRAIN_MEMORY] && !wish->given[TG_TRAIN_ACCUMULATE] &&
+           wish->option[TG_TRAIN_BATCH] == saved->option[TG_TRAIN_BATCH] * saved->option[TG_TRAIN_ACCUMULATE];
+}
+
 tg_status tg_settings_merge(tg_train_config *merged, const tg_saved_run *run, const tg_train_config *wish)
 {
     const tg_train_config *saved = &run->config;
     tg_train_config result = *saved;
     for (size_t i = 0; i < TG_TRAIN_OPTIONS; i++) {
         const tg_option *option = &tg_train_options()->at[i];
-        if (!wish->given[i] || wish->option[i] == saved->option[i])
+        result.given[i] = true; /* there is nothing left to choose */
+        if (!wish->given[i] || wish->option[i] == saved->option[i] || (i == TG_TRAIN_BATCH && is_batch_of_update(saved, wish)))
             continue;
         char old[64], new[64];
         tg_option_print(old, sizeof old, option, saved->option[i]);
@@ -315,6 +334,7 @@ tg_status tg_settings_merge(tg_train_config *merged, const tg_saved_run *run, co
     result.data = wish->data != NULL ? wish->data : saved->data;
     result.out = wish->out;
     result.state_file = wish->state_file;
+    result.weight_file = wish->weight_file;
     result.resume = true;
     *merged = result;
     return TG_OK;

@@ -10,6 +10,7 @@ import os
 import pty
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -227,6 +228,150 @@ class GoingOn(Case):
             self.assertEqual(len(done.stderr.splitlines()), 1)
             self.assertIn(message, done.stderr)
             self.assertFalse((self.at / "run").exists())
+
+
+class Memory(Case):
+    SHAPE = ["--data", "text.txt", "--layers", "4", "--heads", "2", "--width", "96", "--context", "64", "--batch", "24",
+             "--threads", "2"]
+    RUN = SHAPE + ["--updates", "3", "--eval-batches", "1"]
+    UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+    def planned(self, *flags, **more):
+        """The plan's peak in bytes, and the line that tells what was chosen ("" without one)."""
+        text = self.tiger("plan", *self.SHAPE, *flags, **more).stdout
+        number, unit = re.search(r"^  peak +([\d.]+) (\w+)", text, re.MULTILINE).groups()
+        chosen = re.search(r"^(chosen to stay|stays) within .*$", text, re.MULTILINE)
+        return float(number) * self.UNITS[unit], chosen.group(0) if chosen else ""
+
+    def chosen(self, limit, *flags):
+        found = re.search(r"batch (\d+) x accumulate (\d+), recompute (\w+)",
+                          self.planned("--memory", str(int(limit)), *flags)[1])
+        return int(found[1]), int(found[2]), found[3]
+
+    def test_fits_in_what_it_is_given(self):
+        whole, nothing = self.planned()
+        self.assertEqual(nothing, "")
+        least = min(self.planned("--batch", 1, "--recompute", way)[0] for way in ("none", "block", "sqrt"))
+        self.assertLess(least, 0.6 * whole)
+        self.assertEqual(self.chosen(1.01 * whole), (24, 1, "none"))
+        self.assertRegex(self.planned("--memory", str(int(1.01 * whole)))[1], "^stays within .*, as asked$")
+        seen = set()
+        for share in (0.95, 0.8, 0.6, 0.4, 0.2, 0.1):
+            limit = least + share * (whole - least)
+            peak, line = self.planned("--memory", str(int(limit)))
+            batch, accumulate, recompute = self.chosen(limit)
+            self.assertEqual(batch * accumulate, 24)
+            self.assertLess(peak, 1.005 * limit)  # printed with three digits
+            self.assertRegex(line, r"^chosen to stay within .*\(as asked it would take [\d.]+ MiB\)$")
+            seen.add((batch, recompute))
+        self.assertGreater(len(seen), 2)
+        self.assertEqual(self.chosen(0.6 * whole, "--batch", 12, "--accumulate", 1, "--recompute", "block"), (12, 1, "block"))
+        self.assertEqual(self.chosen(0.8 * whole, "--recompute", "sqrt")[2], "sqrt")
+        self.assertEqual(self.chosen(0.8 * whole, "--accumulate", 1)[:2], (24, 1))
+
+    def test_what_is_chosen_trains_and_goes_on(self):
+        limit = 0.75 * self.planned()[0]
+        memory = ["--memory", int(limit)]
+        whole = self.tiger("train", "--out", "whole", *self.RUN).stdout
+        split = self.tiger("train", "--out", "split", *self.RUN, *memory).stdout
+        peak = float(re.search(r"^peak memory ([\d.]+) MiB", split, re.MULTILINE).group(1)) * 2**20
+        self.assertLess(peak, 1.05 * limit)
+        losses = [[float(x) for x in re.findall(r"training loss ([\d.]+)", out)] for out in (whole, split)]
+        self.assertEqual(len(losses[0]), 1)
+        self.assertAlmostEqual(losses[0][0], losses[1][0], delta=2e-3)  # the same rows, summed in another order
+        saved = json.loads((self.model_of(split) / "trainer.json").read_text())["options"]
+        self.assertEqual(int(saved["batch"]) * int(saved["accumulate"]), 24)
+        self.assertNotIn("memory", saved)
+        again = self.tiger("train", "--out", "split", *self.RUN[:-4], *memory, "--updates", 4, "--resume").stdout
+        self.assertIn("resuming after update 3", again)
+        later = json.loads((self.model_of(again) / "trainer.json").read_text())["options"]
+        self.assertEqual((later["batch"], later["accumulate"]), (saved["batch"], saved["accumulate"]))
+        done = self.tiger("train", "--out", "split", "--resume", "--updates", 5, "--batch", 24, status=1)
+        self.assertIn(f"the run to resume has batch {saved['batch']}, not 24", done.stderr)
+        self.tiger("train", "--out", "split", "--resume", "--updates", 5)
+
+    def test_nothing_fits(self):
+        done = self.tiger("train", "--out", "run", *self.RUN, "--memory", "9M", status=1)
+        self.assertEqual(len(done.stderr.splitlines()), 1)
+        self.assertRegex(done.stderr, r"^tiger train: nothing stays within 9.0 MiB: the least is [\d.]+ MiB \(.*\) with batch 1, "
+                                      r"accumulate 24, recompute \w+; what helps: --precision bf16 .*--state-file FILE")
+        self.assertFalse((self.at / "run").exists())
+        done = self.tiger("plan", *self.SHAPE, "--memory", "9M", "--gradients", "released", "--recompute", "none", status=1)
+        self.assertIn("with batch 24, accumulate 1, recompute none; what helps: a smaller --batch, --recompute block", done.stderr)
+        done = self.tiger("plan", *self.SHAPE, "--memory", "9X", status=2)
+        self.assertIn("memory must be a number of bytes, as 800M or 1.5G, not '9X'", done.stderr)
+
+    def test_more_than_the_machine_has(self):
+        done = self.tiger("plan", "--model", "llama", "--layers", 400, "--width", 16384, "--heads", 128, "--context", 256,
+                          "--batch", 1)
+        self.assertRegex(done.stdout, r"(?m)^warning: the plan takes [\d.]+ TiB and this machine has [\d.]+ [GM]iB available")
+        self.assertNotIn("warning", self.tiger("plan", *self.SHAPE).stdout)
+
+    def test_beside_the_usual(self):
+        out = self.tiger("plan", *self.SHAPE, "--precision", "bf16").stdout
+        each = re.search(r"^  a parameter +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)  bytes", out, re.MULTILINE)
+        self.assertAlmostEqual(float(each[1]), 4.1, delta=0.15)
+        self.assertEqual(float(each[2]), 16)
+        self.assertAlmostEqual(float(each[3]), 16.1, delta=0.15)  # 4 + 8 + 4, and a little bookkeeping
+        self.assertAlmostEqual(float(each[4]), 14.1, delta=2.2)
+        self.assertRegex(out, r"(?m)^  master copy +0 B +0\.0 % +[1-9][\d.]+ [KM]iB")
+
+    def test_weight_file(self):
+        for optimizer, flags in (("tiger", ["--precision", "bf16"]), ("adamw", ["--gradients", "released"]), ("lamb", [])):
+            with self.subTest(optimizer=optimizer):
+                words = ["--optimizer", optimizer, *flags, "--recompute", "block", "--save-every", 2]
+                plain = self.tiger("train", "--out", f"{optimizer}-plain", *self.RUN, *words)
+                files = ["--weight-file", "weights", "--state-file", "states"]
+                done = self.tiger("train", "--out", f"{optimizer}-mapped", *self.RUN, *words, *files)
+                self.assertEqual(digest(self.model_of(plain.stdout)), digest(self.model_of(done.stdout)))
+                self.assertRegex(done.stdout, r"(?m)^  weights +[\d.]+ [KM]iB  on disk$")
+                self.assertRegex(done.stdout, r"(?m)^  states +[\d.]+ [KM]iB  on disk$")
+                self.assertEqual([name for name in ("weights", "states") if (self.at / name).exists()], [])
+                shutil.rmtree(self.model_of(done.stdout))
+                again = self.tiger("train", "--out", f"{optimizer}-mapped", "--resume", *files)
+                self.assertIn("resuming after update 2", again.stdout)
+                self.assertEqual(digest(self.model_of(plain.stdout)), digest(self.model_of(again.stdout)))
+
+    def test_weight_file_is_refused(self):
+        (self.at / "taken").write_text("mine")
+
+        def small_disk():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
+
+        for name, message, more in (
+                ("taken", "taken: there is a file of that name already", {}),
+                ("nowhere/weights", "nowhere/weights: No such file or directory", {}),
+                ("weights", r"weights: no memory for the model's weights \([\d.]+ MiB\): is the disk full\?",
+                 {"preexec_fn": small_disk})):
+            done = self.tiger("train", "--out", "run", *self.RUN, "--weight-file", name, status=1, **more)
+            self.assertRegex(done.stderr, f"^tiger train: {message}\n$")
+            self.assertFalse((self.at / "run").exists())
+        self.assertEqual((self.at / "taken").read_text(), "mine")
+        self.tiger("plan", *self.SHAPE, "--weight-file", "nowhere/weights", "--state-file", "nowhere/states")  # makes no file
+
+    def test_recompute_gives_the_same_bits(self):
+        ways = (["--optimizer", "tiger", "--precision", "bf16"], ["--optimizer", "signum", "--gradients", "folded"],
+                ["--optimizer", "adamw", "--gradients", "buffered", "--precision", "mixed"],
+                ["--optimizer", "adafactor", "--gradients", "released"], ["--optimizer", "lion", "--model", "llama"])
+        for i, flags in enumerate(ways):
+            bits = [digest(self.model_of(self.tiger("train", "--out", f"{i}-{way}", *self.RUN, *flags, "--recompute", way).stdout))
+                    for way in ("none", "block", "sqrt")]
+            with self.subTest(flags=flags):
+                self.assertEqual(bits[0], bits[1])
+                self.assertEqual(bits[0], bits[2])
+
+    def test_recompute_may_change_on_resume(self):
+        self.tiger("train", "--out", "run", *self.RUN)
+        done = self.tiger("train", "--out", "run", "--resume", "--updates", 5, "--recompute", "sqrt")
+        other = self.tiger("train", "--out", "other", *self.RUN, "--updates", 3)
+        other = self.tiger("train", "--out", "other", "--resume", "--updates", 5)
+        self.assertEqual(digest(self.model_of(done.stdout)), digest(self.model_of(other.stdout)))
+
+    def test_no_save(self):
+        done = self.tiger("train", "--out", "run", *self.RUN, "--no-save", "--save-every", 1)
+        self.assertNotIn("model: ", done.stdout)
+        self.assertEqual(sorted(f.name for f in (self.at / "run").iterdir()), ["metrics.jsonl"])
 
 
 class LossScale(Case):

@@ -517,6 +517,23 @@ static void test_batch_is_a_function(void **state)
     tg_tokenizer_destroy(tokenizer);
 }
 
+/* However an update is cut into micro-batches, its rows are the same. */
+static void test_micro_batches_share_rows(void **state)
+{
+    (void)state;
+    enum { COUNT = 5000, BATCH = 12, PART = 4, TIME = 16 };
+    uint32_t whole[BATCH * TIME], parts[BATCH * TIME];
+    int32_t targets[BATCH * TIME];
+    tg_tokenizer *const tokenizer = numbered_text(COUNT, 0x4e00, COUNT);
+    tg_corpus *const corpus = opened(tokenizer, 0.1);
+    assert_int_equal(tg_corpus_batch(corpus, whole, targets, BATCH, TIME, 7, 5, 0), TG_OK);
+    for (uint32_t micro = 0; micro < BATCH / PART; micro++)
+        assert_int_equal(tg_corpus_batch(corpus, parts + micro * PART * TIME, targets, PART, TIME, 7, 5, micro), TG_OK);
+    assert_memory_equal(whole, parts, sizeof whole);
+    tg_corpus_destroy(corpus);
+    tg_tokenizer_destroy(tokenizer);
+}
+
 static uint64_t hash_of(const tg_tokenizer *tokenizer, const char *text, size_t bytes)
 {
     put(path, text, bytes);
@@ -614,6 +631,7 @@ int main(void)
         cmocka_unit_test(test_windows),
         cmocka_unit_test(test_batches),
         cmocka_unit_test(test_batch_is_a_function),
+        cmocka_unit_test(test_micro_batches_share_rows),
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_shakespeare),
     };

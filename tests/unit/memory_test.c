@@ -106,7 +106,7 @@ static void test_own_allocator(void **state)
 {
     (void)state;
     ledger l = {0};
-    const tg_allocator allocator = {ledger_alloc, ledger_free, &l};
+    const tg_allocator allocator = {.alloc = ledger_alloc, .free = ledger_free, .ctx = &l};
     unsigned char *m = tg_alloc(&allocator, 77, 3), *big = tg_alloc(&allocator, 5, (size_t)1 << 20);
     for (size_t i = 0; i < 231; i++)
         assert_int_equal(m[i], 0); /* zeroed, whatever the allocator gave */

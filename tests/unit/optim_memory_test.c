@@ -61,7 +61,7 @@ static void check_measure(const char *rule, work_option *options, size_t count)
         for (size_t r = 0; r < 2; r++)
             for (int format = TG_F32; format <= TG_F16; format++) {
                 ledger l = {0};
-                const tg_allocator allocator = {ledger_alloc, ledger_free, &l};
+                const tg_allocator allocator = {.alloc = ledger_alloc, .free = ledger_free, .ctx = &l};
                 tg_optim_bytes plan, real;
                 work w;
                 options[count] = (work_option){"gradients", places[p]};
@@ -156,7 +156,7 @@ static void check_no_allocation(const char *rule, work_option *options, size_t c
 {
     for (size_t p = 0; p < 3; p++) {
         ledger l = {0};
-        const tg_allocator allocator = {ledger_alloc, ledger_free, &l};
+        const tg_allocator allocator = {.alloc = ledger_alloc, .free = ledger_free, .ctx = &l};
         work w;
         options[count] = (work_option){"gradients", p == 0 ? "auto" : p == 1 ? "buffered" : "released"};
         create_with(&w, rule, options, &allocator);
@@ -215,7 +215,7 @@ static void test_failing(void **state)
         long n = 1;
         for (bool failed = true; failed; n++) {
             ledger l = {0};
-            const tg_allocator allocator = {ledger_alloc, ledger_free, &l};
+            const tg_allocator allocator = {.alloc = ledger_alloc, .free = ledger_free, .ctx = &l};
             float x[32] = {2.385f}, y[8] = {1};
             tg_optim *o = NULL;
             tg_memory_fail_at(n);

@@ -14,7 +14,7 @@
 #include "base/random.h"
 #include "tiger/option.h"
 
-enum { LR, BETA, EPS, SHIFT, BATCH, NESTEROV, ROUNDING, CEILING, ANY_WHOLE, OPTIONS };
+enum { LR, BETA, EPS, SHIFT, BATCH, NESTEROV, ROUNDING, CEILING, ANY_WHOLE, MEMORY, OPTIONS };
 
 static const tg_option options[OPTIONS] = {
     [LR] = {.name = "lr", .kind = TG_REAL, .value = 1e-3, .least = 0, .most = INFINITY},
@@ -26,6 +26,7 @@ static const tg_option options[OPTIONS] = {
     [ROUNDING] = {.name = "rounding", .kind = TG_CHOICE, .choices = "stochastic|nearest|kahan"},
     [CEILING] = {.name = "ceiling", .kind = TG_REAL, .least = -INFINITY, .most = 2.5},
     [ANY_WHOLE] = {.name = "seed", .kind = TG_INTEGER, .least = -INFINITY, .most = INFINITY},
+    [MEMORY] = {.name = "memory", .kind = TG_BYTES, .least = 0, .most = 0x1p53},
 };
 static const tg_option_table table = {options, OPTIONS};
 
@@ -119,6 +120,35 @@ static void test_switches_and_choices(void **state)
     refused(ROUNDING, "1", NULL);
 }
 
+static void test_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        double bytes;
+        const char *printed;
+    } sizes[] = {{"0", 0, "0"},
+                 {"123457", 123457, "123457"},
+                 {"800M", 838860800.0, "800M"},
+                 {"1.5G", 1610612736.0, "1536M"},
+                 {"2.385g", 2560874250.0, "2560874250"}, /* the part of a byte is dropped */
+                 {"3GiB", 3221225472.0, "3G"},
+                 {"7k", 7168, "7K"},
+                 {"2TiB", 0x1p41, "2T"},
+                 {"1e3K", 1024000, "1000K"}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char text[64];
+        assert_true(parsed(MEMORY, sizes[i].text) == sizes[i].bytes);
+        tg_option_print(text, sizeof text, &options[MEMORY], sizes[i].bytes);
+        assert_string_equal(text, sizes[i].printed);
+        assert_true(parsed(MEMORY, text) == sizes[i].bytes);
+    }
+    refused(MEMORY, "8X", "memory must be a number of bytes, as 800M or 1.5G, not '8X'");
+    static const char *const wrong[] = {"", "G", "iB", "8iB", "8GB", "8 G", "8GG", "-1G", "1e9T", "MG", "8Gi", "nanG"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        refused(MEMORY, wrong[i], NULL);
+}
+
 static void test_check(void **state)
 {
     (void)state;
@@ -186,6 +216,7 @@ static void test_range(void **state)
         [ROUNDING] = "stochastic|nearest|kahan",
         [CEILING] = "ceiling <= 2.5",
         [ANY_WHOLE] = "any whole number",
+        [MEMORY] = "bytes, as 800M or 1.5G",
     };
     char text[64];
     for (int i = 0; i < OPTIONS; i++) {
@@ -218,7 +249,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find),    cmocka_unit_test(test_nearest),
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_switches_and_choices),
+        cmocka_unit_test(test_numbers), cmocka_unit_test(test_bytes), cmocka_unit_test(test_switches_and_choices),
         cmocka_unit_test(test_check),   cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_range),   cmocka_unit_test(test_locale),
     };

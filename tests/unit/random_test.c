@@ -2,6 +2,8 @@
  * part of their key. */
 #include "optim_support.h"
 
+#include "base/kernels.h"
+#include "base/normal.h"
 #include "base/random.h"
 
 enum { DRAWS = 1 << 18 };
@@ -97,9 +99,50 @@ static void test_streams(void **state)
     assert_memory_equal(&base, &same, sizeof base);
 }
 
+/* The vector loop draws what one draw at a time does, to rounding, and the same bits on every instruction set. */
+static void test_normals(void **state)
+{
+    (void)state;
+    enum { N = 30011 };
+    static float x[N], base[N];
+    const tg_isa chosen = tg_isa_chosen();
+    const float std = 0.02385f;
+    for (int isa = 0; isa < TG_ISA_COUNT; isa++) {
+        const tg_key key = tg_key_make(11, 3, 5, 0);
+        if (!tg_isa_usable((tg_isa)isa))
+            continue;
+        tg_isa_force((tg_isa)isa);
+        tg_kernels_get()->normal(x, std, N, key, 0x7fff0000u);
+        if (isa == TG_ISA_BASE)
+            memcpy(base, x, sizeof base);
+        assert_memory_equal(base, x, sizeof base);
+        for (uint32_t i = 0; i < N; i++) {
+            const float one = std * tg_random_normal(key, 0x7fff0000u + i);
+            if (!(fabsf(x[i] - one) <= 1e-7f * fabsf(one) + 1e-15f)) /* near 0 the cosine's own rounding shows */
+                fail_msg("draw %u: %.9g, not %.9g", i, (double)x[i], (double)one);
+        }
+        tg_kernels_get()->normal(x, std, 7, key, 0x7fff0000u + 301); /* from anywhere */
+        assert_memory_equal(base + 301, x, 7 * sizeof *x);
+    }
+    tg_isa_force(chosen);
+}
+
+/* Every u and turn there can be leads to a number; the ends of both are the ones to fear. */
+static void test_log_and_cosine(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 4000; i++) {
+        const double u = i < 2000 ? (i + 1.0) * 0x1p-32 : 1.0 - (i - 2000.0) * 0x1p-32, turn = i / 3999.0;
+        assert_true(fabs(tg_log(u) - log(u)) <= 1e-15 * fabs(log(u)));
+        assert_true(fabs(tg_cos_turn(turn) - cos(6.283185307179586 * turn)) <= 1e-15);
+    }
+    assert_true(tg_log(1.0) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_bits), cmocka_unit_test(test_uniform_and_normal),
-                                       cmocka_unit_test(test_below), cmocka_unit_test(test_streams)};
+                                       cmocka_unit_test(test_below), cmocka_unit_test(test_streams),
+                                       cmocka_unit_test(test_normals), cmocka_unit_test(test_log_and_cosine)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

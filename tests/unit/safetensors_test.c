@@ -502,7 +502,7 @@ static void allocator_is_used(void **state)
 {
     (void)state;
     ledger l = {0, 0};
-    const tg_allocator allocator = {counted_alloc, counted_free, &l};
+    const tg_allocator allocator = {.alloc = counted_alloc, .free = counted_free, .ctx = &l};
     tg_safetensors *file = NULL;
     assert_int_equal(tg_safetensors_write("a.safetensors", sample, SAMPLES, notes, 2), TG_OK);
     assert_int_equal(tg_safetensors_open(&file, "a.safetensors", &allocator), TG_OK);

@@ -353,7 +353,7 @@ static void test_allocator(void **state)
 {
     (void)state;
     ptrdiff_t held = 0;
-    const tg_allocator allocator = {count_alloc, count_free, &held};
+    const tg_allocator allocator = {.alloc = count_alloc, .free = count_free, .ctx = &held};
     tg_schedule *schedule = NULL;
     assert_int_equal(tg_schedule_create(&schedule, "piecewise:3=0.5,9=1", 100, &allocator), TG_OK);
     assert_true(held > 0);

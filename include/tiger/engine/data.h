@@ -85,8 +85,8 @@ size_t tg_corpus_text_bytes(const tg_corpus *corpus);   /* of the text that is p
 uint64_t tg_corpus_hash(const tg_corpus *corpus);
 
 /* tokens (B,T) and targets (B,T), the tokens one further, from B random places of the training split; -1 where the
- * token does not count. A place without any that counts is drawn again, some times. TG_EINVAL when the split has fewer
- * than T+1 tokens. */
+ * token does not count. A place without any that counts is drawn again, some times. Rows of an update are numbered through
+ * its micro-steps: 12 at once are the same as 3 times 4. TG_EINVAL when the split has fewer than T+1 tokens. */
 tg_status tg_corpus_batch(const tg_corpus *corpus, uint32_t *tokens, int32_t *targets, size_t batch, size_t time,
                           uint64_t seed, uint64_t update, uint32_t micro_step);
 

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "tiger/format.h"
+#include "tiger/memory.h"
 #include "tiger/optim.h"
 #include "tiger/option.h"
 #include "tiger/status.h"
@@ -58,6 +59,9 @@ typedef struct tg_model tg_model;
 
 /* A model with its weights in `weights` format, uninitialised. */
 tg_status tg_model_create(tg_model **out, const tg_model_config *config, tg_format weights);
+/* The same with the weights in memory of `allocator` (NULL: the heap), which is copied; its ctx must outlive the model. */
+tg_status tg_model_create_in(tg_model **out, const tg_model_config *config, tg_format weights,
+                             const tg_allocator *allocator);
 void tg_model_destroy(tg_model *model);
 
 const tg_model_config *tg_model_get_config(const tg_model *model);

@@ -22,7 +22,8 @@ extern "C" {
 enum {
     TG_TRAIN_BATCH, TG_TRAIN_ACCUMULATE, TG_TRAIN_UPDATES, TG_TRAIN_PRECISION, TG_TRAIN_RECOMPUTE,
     TG_TRAIN_VALIDATION, TG_TRAIN_SEED, TG_TRAIN_THREADS, TG_TRAIN_EVAL_EVERY, TG_TRAIN_EVAL_BATCHES,
-    TG_TRAIN_SAVE_EVERY, TG_TRAIN_KEEP, TG_TRAIN_LOG_EVERY, TG_TRAIN_FORMAT, TG_TRAIN_OPTIONS
+    TG_TRAIN_SAVE_EVERY, TG_TRAIN_KEEP, TG_TRAIN_LOG_EVERY, TG_TRAIN_FORMAT, TG_TRAIN_MEMORY, TG_TRAIN_SAVE,
+    TG_TRAIN_OPTIONS
 };
 const tg_option_table *tg_train_options(void);
 
@@ -36,8 +37,8 @@ tg_format tg_precision_activations(tg_precision precision);
 /* A run, as the user describes it. Texts are the caller's and live as long as the run.
  *
  * With `resume` the run's own settings hold, as its newest checkpoint has them; what the user says again must agree, but for
- * data (another path to the same text) and updates, threads, eval_every, eval_batches, save_every, keep, log_every, which
- * may change. */
+ * data (another path to the same text) and updates, threads, recompute, memory, eval_every, eval_batches, save, save_every,
+ * keep, log_every, which may change. What was chosen to fit into a memory stays chosen. */
 typedef struct tg_train_config {
     const char *data;      /* text file */
     const char *out;       /* run directory; NULL: nothing is written */
@@ -54,6 +55,7 @@ typedef struct tg_train_config {
     const tg_setting *setting; /* options of the optimizer */
     size_t settings;
     const char *state_file;    /* a new file to keep the optimizer's states in, mapped; NULL: memory */
+    const char *weight_file;   /* the same for the weights */
     const char *schedule;  /* of lr and other options (tiger/schedule.h); NULL: "constant" */
 } tg_train_config;
 
@@ -64,11 +66,30 @@ void tg_train_config_default(tg_train_config *config);
 typedef struct tg_plan {
     size_t weights_bytes, states_bytes, gradients_bytes, activations_bytes, scratch_bytes, data_bytes,
         process_bytes; /* the process itself before training: code, libraries, compiled kernels */
-    size_t peak_bytes; /* resident memory at its highest: the sum, or what reading a large vocabulary took */
+    bool weights_on_disk, states_on_disk; /* in mapped files; gradient arrays lie where states do */
+    size_t disk_bytes;   /* of those files */
+    size_t mapped_bytes; /* of those files, in memory at a time */
+    size_t peak_bytes; /* resident memory at its highest: the sum less what is on disk, or what reading a large vocabulary
+                          took */
+    size_t batch, accumulate; /* as said, or as chosen to stay within limit_bytes; */
+    int recompute;            /* index into the option's choices */
+    size_t limit_bytes;       /* option memory; 0: none */
+    size_t asked_bytes;       /* peak of what was said and is not what was chosen; 0: it is */
+    size_t available_bytes;   /* of this machine, for this process, now; 0: not known */
+    size_t vocab;
     double flops_per_update, tokens_per_update;
     size_t parameters;
     double bytes_per_parameter; /* of training state: weights + states + gradients */
 } tg_plan;
+
+/* The same batches of the same model trained in another way. */
+typedef struct tg_plan_peer {
+    const char *name, *what; /* "usual AdamW", one line */
+    size_t master_bytes;     /* of an fp32 copy of the weights, part of the peak */
+    tg_plan plan;
+} tg_plan_peer;
+
+enum { TG_PLAN_PEER_USUAL, TG_PLAN_PEER_FP32, TG_PLAN_PEER_BF16, TG_PLAN_PEERS };
 
 /* ---- what a run tells ------------------------------------------------------------------------------------------------ */
 
@@ -101,6 +122,9 @@ typedef struct tg_train_result {
 tg_status tg_train_run(tg_train_result *result, const tg_train_config *config, const tg_train_listener *listener);
 /* The plan alone; no file is written, no large memory touched. */
 tg_status tg_train_plan(tg_plan *plan, const tg_train_config *config);
+/* What a plan is to be compared with: AdamW in mixed precision as it is usually done (16 bytes a parameter, activations
+ * alike), and adamw as tg_train_run runs it in fp32 and in bf16. `plan` is what tg_train_plan made of `config`. */
+tg_status tg_train_plan_peers(tg_plan_peer peer[TG_PLAN_PEERS], const tg_plan *plan, const tg_train_config *config);
 /* Async-signal-safe: the running training saves after its current update and returns. */
 void tg_train_stop(void);
 
