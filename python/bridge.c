@@ -1,8 +1,9 @@
 /* bridge.c -- libtiger for callers that know C functions but not C structs: Python's ctypes.
  *
  * Functions of libtiger with plain arguments are called directly. Those that take or give structs are wrapped here, so
- * that the layouts are the compiler's affair: what Python repeats in _native.py are the five structs below and nothing
+ * that the layouts are the compiler's affair: what Python repeats in _native.py are the seven structs below and nothing
  * of include/tiger. Public headers only. */
+#include "tiger/minimize.h"
 #include "tiger/optim.h"
 
 #define TB_MAX_RANK TG_TENSOR_MAX_RANK
@@ -34,6 +35,28 @@ typedef struct tb_listener {
     void (*event)(int32_t kind, const char *param, double value);
 } tb_listener;
 
+typedef struct tb_method {
+    const char *name, *title, *source, *equations, *when_to_use;
+    uint64_t options;
+    int32_t needs, bounds; /* needs: tg_needs */
+} tb_method;
+
+typedef struct tb_minimum {
+    const double *x;
+    const char *phase, *stop, *text, *line;
+    double value, gradient_norm, step;
+    uint64_t iterations, evaluations, products, restarts, switches;
+    int32_t reason, converged; /* reason: tg_stop */
+} tb_minimum;
+
+typedef int (*tb_function)(void *ctx, double *value, double *gradient, const double *x);
+typedef int (*tb_product)(void *ctx, double *product, const double *x, const double *v);
+
+tg_status tb_method_at(tb_method *out, uint64_t index);
+tg_status tb_minimizer_start(tg_minimizer *m, uint64_t n, tb_function evaluate, int32_t value_only, tb_product hessian,
+                             tb_product fisher, const double *lower, const double *upper, const double *x0);
+tg_status tb_minimizer_iterate(tg_minimizer *m, int32_t *going);
+void tb_minimizer_minimum(const tg_minimizer *m, tb_minimum *out);
 tg_status tb_rule_at(tb_rule *out, uint64_t index);
 tg_status tb_option_at(tb_option *out, uint64_t rule, uint64_t index);
 tg_status tb_slot_at(tb_slot *out, uint64_t rule, uint64_t index);
@@ -49,11 +72,16 @@ tg_status tb_observe(tg_optim *o, void *room, const uint64_t *data, const int32_
                      double scale);
 void tb_listen(tg_optim *o, tb_listener *listener);
 
-/* Past the last rule's index stands the table of the options that every rule has. */
-static const tg_option_table *table_of(uint64_t rule)
+/* Tables by number: the rules', the one of options that every rule has, the minimizers', the one that they all have. */
+static const tg_option_table *table_of(uint64_t number)
 {
-    const tg_rule_info *info = tg_rule_at(rule);
-    return info == NULL ? tg_optim_common_options() : &info->options;
+    const uint64_t rules = tg_rule_count();
+    if (number < rules)
+        return &tg_rule_at(number)->options;
+    if (number == rules)
+        return tg_optim_common_options();
+    const tg_minimizer_info *method = tg_minimizer_at(number - rules - 1);
+    return method == NULL ? tg_minimizer_common_options() : &method->options;
 }
 
 tg_status tb_rule_at(tb_rule *out, uint64_t index)
@@ -161,3 +189,54 @@ static void forward(void *ctx, const tg_event *event)
 
 /* Tells `listener` of every event; it must outlive the optimizer. */
 void tb_listen(tg_optim *o, tb_listener *listener) { tg_optim_on_event(o, forward, listener); }
+
+/* ---- minimizers ---- */
+
+tg_status tb_method_at(tb_method *out, uint64_t index)
+{
+    const tg_minimizer_info *i = tg_minimizer_at(index);
+    if (i == NULL)
+        return TG_ENOTFOUND;
+    *out = (tb_method){i->name, i->title, i->source, i->equations, i->when_to_use, i->options.count, (int32_t)i->needs, i->bounds};
+    return TG_OK;
+}
+
+/* Functions that are missing are NULL. */
+tg_status tb_minimizer_start(tg_minimizer *m, uint64_t n, tb_function evaluate, int32_t value_only, tb_product hessian,
+                             tb_product fisher, const double *lower, const double *upper, const double *x0)
+{
+    const tg_objective f = {.n = n, .evaluate = evaluate, .value_only = value_only != 0, .hessian_vector = hessian,
+                            .fisher_vector = fisher, .lower = lower, .upper = upper};
+    return tg_minimizer_start(m, &f, x0);
+}
+
+tg_status tb_minimizer_iterate(tg_minimizer *m, int32_t *going)
+{
+    bool more = false;
+    const tg_status status = tg_minimizer_iterate(m, &more);
+    *going = more;
+    return status;
+}
+
+void tb_minimizer_minimum(const tg_minimizer *m, tb_minimum *out)
+{
+    tg_minimum now;
+    tg_minimizer_minimum(m, &now);
+    *out = (tb_minimum){
+        .x = now.x,
+        .phase = now.phase,
+        .stop = tg_stop_name(now.stop),
+        .text = tg_stop_text(now.stop),
+        .line = tg_line_end_name(now.line),
+        .value = now.value,
+        .gradient_norm = now.gradient_norm,
+        .step = now.step,
+        .iterations = now.iterations,
+        .evaluations = now.evaluations,
+        .products = now.products,
+        .restarts = now.restarts,
+        .switches = now.switches,
+        .reason = (int32_t)now.stop,
+        .converged = tg_stop_converged(now.stop),
+    };
+}

@@ -61,7 +61,7 @@ list_commands() {
 sources_of() {
     local file=$1 includer
     [[ $file == *.h ]] || { echo "$file"; return; }
-    for includer in $(cd "$root/src" && grep -rl "#include \"$file\"" base optim schedule store); do
+    for includer in $(cd "$root/src" && grep -rl "#include \"$file\"" base minimize optim schedule store); do
         sources_of "$includer"
     done
 }
@@ -89,6 +89,7 @@ tests_for() { # RULE FILE
     local long="optim_golden_test optim_format_test optim_memory_test optim_resume_test optim_bits_test"
     case $2 in
     schedule/*) echo schedule_test ;;
+    minimize/*) echo "minimize_free_test minimize_test" ;;
     optim/rule*) echo "optim_golden_test $quick $long" ;;
     base/*) echo "format_test $quick $long" ;;
     *) echo "$quick $long" ;;

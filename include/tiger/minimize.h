@@ -36,7 +36,7 @@ typedef struct tg_minimizer tg_minimizer;
 typedef enum tg_stop {
     TG_STOP_NOT_YET,
     TG_STOP_GRADIENT,    /* largest entry of the (projected) gradient <= tolerance_grad: converged */
-    TG_STOP_CHANGE,      /* value or point changed by no more than tolerance_change allows: converged */
+    TG_STOP_CHANGE,      /* three times in a row value or point changed by no more than tolerance_change: converged */
     TG_STOP_TARGET,      /* the value is at or below `target`: converged */
     TG_STOP_PRECISION,   /* rounding hides any further descent: converged as far as the numbers go */
     TG_STOP_ITERATIONS,  /* max_iter */
@@ -99,7 +99,7 @@ typedef struct tg_objective {
     int (*batch)(void *ctx, double *values, const double *points, size_t count);
     /* Optional: product[] <- Hessian at x times v; without it, central differences of gradients. */
     int (*hessian_vector)(void *ctx, double *product, const double *x, const double *v);
-    /* Optional, for natgrad: product[] <- Fisher or Gauss-Newton matrix at x times v; without it the Hessian's stands in. */
+    /* For natgrad: product[] <- Fisher or Gauss-Newton matrix at x times v. */
     int (*fisher_vector)(void *ctx, double *product, const double *x, const double *v);
     /* Optional bounds (n); -INFINITY and INFINITY: none there. Copied. Not all methods take them. */
     const double *lower, *upper;
@@ -151,6 +151,11 @@ tg_status tg_minimizer_start(tg_minimizer *minimizer, const tg_objective *object
 
 /* One iteration (the first one evaluates the start, too). *going: whether there is more to do. */
 tg_status tg_minimizer_iterate(tg_minimizer *minimizer, bool *going);
+
+/* For when the function has changed, or x (n) is to be another (NULL: it is not): value and gradient are taken anew at the next
+ * iteration, an end is forgotten, and what the method has learnt is kept: lbfgs its pairs. TG_EUNSUPPORTED for methods
+ * without gradients. */
+tg_status tg_minimizer_refresh(tg_minimizer *minimizer, const double *x);
 
 /* The points whose values the method wants next, (count, n), the minimizer's until told; the same points until then. Count 0:
  * the search is over. TG_EUNSUPPORTED for methods with gradients. */

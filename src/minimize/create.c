@@ -22,8 +22,8 @@ static const tg_option common[TG_COMMON_COUNT] = {
                                   .help = "converged when no entry of the gradient is larger"},
     [TG_COMMON_TOLERANCE_CHANGE] = {.name = "tolerance_change", .kind = TG_REAL, .value = 1e-9, .least = 0,
                                     .most = INFINITY,
-                                    .help = "converged when no entry of x changes by more, or the value by more of itself; "
-                                            "0: never for that (for methods with gradients)"},
+                                    .help = "converged when three times in a row no entry of x changes by more, or the value by "
+                                            "no more of itself; 0: never (methods with gradients)"},
     [TG_COMMON_TARGET] = {.name = "target", .kind = TG_REAL, .value = -1e300, .least = -INFINITY, .most = INFINITY,
                           .help = "converged when the value is not above it"},
     [TG_COMMON_SEED] = {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = 9007199254740992.0,
@@ -179,7 +179,10 @@ static tg_status check(const tg_minimizer *m, const tg_objective *f, const doubl
         if (!isfinite(x0[i]))
             return tg_fail(TG_EINVAL, "the start's x[%zu] is not finite", i);
     }
-    const char *wrong = m->kind->check == NULL ? NULL : m->kind->check(m);
+    tg_minimizer with = *m;
+    with.f = *f;
+    with.n = f->n;
+    const char *wrong = m->kind->check == NULL ? NULL : m->kind->check(&with);
     return wrong == NULL ? TG_OK : tg_fail(TG_EINVAL, "%s: %s", info->name, wrong);
 }
 

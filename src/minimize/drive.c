@@ -76,6 +76,15 @@ static void watch_flat(tg_minimizer *m, double gradient)
         r->stop = TG_STOP_PRECISION;
 }
 
+/* Once is not enough: a path that passes a saddle stands still there for a moment. */
+static bool still(tg_run *r, double change)
+{
+    enum { TIMES = 3 };
+    const bool small = r->moved <= change || fabs(r->last_f - r->f) <= change * fmin(fabs(r->f), fabs(r->last_f));
+    r->small = small ? r->small + 1 : 0;
+    return change > 0 && r->small >= TIMES;
+}
+
 static void judge(tg_minimizer *m, bool moved)
 {
     tg_run *r = m->run;
@@ -86,9 +95,9 @@ static void judge(tg_minimizer *m, bool moved)
         r->stop = TG_STOP_GRADIENT;
     else if (r->f <= m->common[TG_COMMON_TARGET])
         r->stop = TG_STOP_TARGET;
-    else if (moved && change > 0 && (r->moved <= change || fabs(r->last_f - r->f) <= change * fmin(fabs(r->f), fabs(r->last_f))))
+    else if (moved && !isnan(r->moved) && still(r, change))
         r->stop = TG_STOP_CHANGE;
-    else if (moved)
+    else if (moved && !isnan(r->moved))
         watch_flat(m, gradient);
     if (r->stop == TG_STOP_NOT_YET && (double)r->iterations >= m->common[TG_COMMON_MAX_ITER])
         r->stop = TG_STOP_ITERATIONS;
@@ -107,7 +116,9 @@ static void begin(tg_minimizer *m)
         return;
     }
     r->last_f = r->f;
-    m->kind->begin(m);
+    if (!r->learnt)
+        m->kind->begin(m);
+    r->learnt = 1;
     judge(m, false);
 }
 
@@ -166,6 +177,23 @@ static void iterate_generation(tg_minimizer *m)
 static tg_status check_started(const tg_minimizer *m)
 {
     return m->started ? TG_OK : tg_fail(TG_ESTATE, "the minimizer has not started: call tg_minimizer_start");
+}
+
+tg_status tg_minimizer_refresh(tg_minimizer *m, const double *x)
+{
+    const tg_status status = check_started(m);
+    if (status != TG_OK)
+        return status;
+    if (m->kind->ask != NULL)
+        return tg_fail(TG_EUNSUPPORTED, "%s remembers values of the function as it was: start it anew", m->kind->info.name);
+    for (size_t i = 0; x != NULL && i < m->n; i++)
+        if (!isfinite(x[i]))
+            return tg_fail(TG_EINVAL, "x[%zu] is not finite", i);
+    if (x != NULL)
+        tg_point(m, m->at[TG_X], x, 0, x);
+    m->run->begun = m->run->flat = m->run->small = 0;
+    m->run->stop = TG_STOP_NOT_YET;
+    return TG_OK;
 }
 
 tg_status tg_minimizer_ask(tg_minimizer *m, const double **points, size_t *count)

@@ -1,5 +1,6 @@
 /* minimize/eigen.c -- Jacobi's method for symmetric eigenvalues (Golub & Van Loan, Algorithm 8.5.2 and 8.5.3), and Cholesky's
- * factorisation (Algorithm 4.2.1). For the few hundred rows of a covariance or a damped Hessian, without a library. */
+ * factorisation (Algorithm 4.2.1). For the few hundred rows of a covariance or a damped Hessian; not dense/'s, which needs LAPACK and whose last
+ * digits are the library's: a search here is to have the same bits in every build. */
 #include "minimize/eigen.h"
 
 #include <math.h>

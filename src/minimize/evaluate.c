@@ -90,7 +90,7 @@ bool tg_product(tg_minimizer *m, double *product, const double *v, bool fisher, 
 {
     double *x = m->at[TG_X], *point = scratch, *other = scratch + m->count[TG_X];
     int (*callback)(void *, double *, const double *, const double *) =
-        fisher && m->f.fisher_vector != NULL ? m->f.fisher_vector : m->f.hessian_vector;
+        fisher ? m->f.fisher_vector : m->f.hessian_vector;
     double f, size = tg_max_abs(m->n, v);
     bool finite = true;
     m->run->products++;
@@ -160,7 +160,9 @@ bool tg_point(const tg_minimizer *m, double *out, const double *x, double t, con
 
 void tg_keep_best(tg_minimizer *m, const double *x, double f)
 {
-    if (!(f < m->run->f) && !isnan(m->run->f))
+    if (isnan(m->run->f))
+        m->run->f = INFINITY; /* of the start, until it is known better */
+    if (!(f < m->run->f))
         return;
     memcpy(m->at[TG_X], x, m->n * sizeof *x);
     m->run->f = f;

@@ -16,7 +16,7 @@ enum { LBFGS_S = TG_OWN, LBFGS_Y, LBFGS_RHO, LBFGS_ALPHA, LBFGS_D, LBFGS_ARRAYS 
 
 #define TG_LINE_OPTIONS(search, c1, c2, max_ls, curvature)                                                             \
     [search] = {.name = "line_search", .kind = TG_CHOICE, .choices = TG_LINE_SEARCHES,                                 \
-                .help = "wolfe: More & Thuente's; torch: PyTorch's strong_wolfe; none: steps of length lr"},           \
+                .help = "wolfe: More & Thuente's; torch: PyTorch's strong_wolfe; none: the first length, unsearched"},           \
     [c1] = {.name = "c1", .kind = TG_REAL, .value = 1e-4, .least = 0, .above = 1, .most = 0.4999,                      \
             .help = "share of the descent the slope promises that a step must make"},                                  \
     [c2] = {.name = "c2", .kind = TG_REAL, .value = curvature, .least = 0, .above = 1, .most = 0x1.fffffffffffffp-1,   \

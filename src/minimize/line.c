@@ -24,7 +24,12 @@ tg_line_end tg_line_try(tg_minimizer *m, tg_line *l, double t)
         return TG_LINE_PRECISION;
     if (!tg_evaluate_at(m, &l->f, m->at[TG_LINE_G], m->at[TG_LINE_X]))
         return m->run->stop == TG_STOP_CALLER ? TG_LINE_CALLER : TG_LINE_EVALUATIONS;
+    l->tried = true;
+    l->finite |= isfinite(l->f) != 0;
     l->slope = isfinite(l->f) ? tg_dot(m->n, m->at[TG_LINE_G], l->d) : NAN;
+    const double promised = 0.5 * t * fabs(l->slope0), rounding = 4 * m->noise * fabs(l->f0);
+    if (fabs(l->slope - l->slope0) < 0.5 * fabs(l->slope0) && promised > rounding && l->f > l->f0 + rounding)
+        l->wrong = true;
     return TG_LINE_NONE;
 }
 
@@ -46,8 +51,10 @@ void tg_line_give_up(tg_minimizer *m, const tg_line *l, tg_line_end end)
     const double promised = fabs(l->slope0) * l->t; /* by the gradient, for the last length tried */
     if (r->stop != TG_STOP_NOT_YET)
         return;
-    if (end == TG_LINE_NOT_FINITE)
+    if (end == TG_LINE_NOT_FINITE || (l->tried && !l->finite))
         r->stop = TG_STOP_NOT_FINITE;
+    else if (l->wrong)
+        r->stop = TG_STOP_LINE_SEARCH;
     else if (end == TG_LINE_PRECISION || promised <= 4 * m->noise * fabs(l->f0))
         r->stop = TG_STOP_PRECISION;
     else
@@ -66,22 +73,20 @@ static double chord(const tg_minimizer *m)
 
 tg_line_end tg_line_backtrack(tg_minimizer *m, tg_line *l)
 {
-    bool finite = false;
     double t = l->t;
     for (int tries = 0; tries < l->max_ls; tries++) {
         const tg_line_end end = tg_line_try(m, l, t);
         if (end != TG_LINE_NONE)
             return end;
         const double drop = m->bounded ? chord(m) : t * l->slope0;
-        finite |= isfinite(l->f);
-        if (l->f <= l->f0 + l->c1 * drop)
+        if (l->f <= l->f0 + l->c1 * drop && (l->f < l->f0 || !l->wrong))
             return TG_LINE_FOUND;
         if (isfinite(l->f) && fabs(l->f - l->f0) <= m->noise * fabs(l->f0) && fabs(l->slope) <= 0.9 * fabs(l->slope0))
             return TG_LINE_FOUND;
         const double best = isfinite(l->f) ? -0.5 * drop / (l->f - l->f0 - drop) : 0; /* of the parabola, as a share of t */
         t *= fmin(fmax(best, 0.1), 0.5);
     }
-    return finite ? TG_LINE_EVALUATIONS : TG_LINE_NOT_FINITE;
+    return l->finite ? TG_LINE_EVALUATIONS : TG_LINE_NOT_FINITE;
 }
 
 tg_line_end tg_line_fixed(tg_minimizer *m, tg_line *l)

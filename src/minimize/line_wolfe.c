@@ -118,7 +118,7 @@ tg_line_end tg_line_wolfe(tg_minimizer *m, tg_line *l)
     bracket k = {.a = {0, l->f0, l->slope0}, .b = {0, l->f0, l->slope0}, .low = 0, .high = 5 * l->t};
     double t = l->t, most = INFINITY, width = INFINITY, last_width = INFINITY;
     const double slope = l->c1 * l->slope0;
-    bool stage1 = true, finite = false;
+    bool stage1 = true;
     for (int tries = 0; tries < l->max_ls; tries++) {
         const tg_line_end why = tg_line_try(m, l, t);
         if (why != TG_LINE_NONE)
@@ -129,7 +129,6 @@ tg_line_end tg_line_wolfe(tg_minimizer *m, tg_line *l)
             k.high = fmin(k.high, 0.5 * (k.a.t + most));
             continue;
         }
-        finite = true;
         if (good(m, l))
             return TG_LINE_FOUND;
         const end now = {t, l->f, l->slope};
@@ -151,5 +150,5 @@ tg_line_end tg_line_wolfe(tg_minimizer *m, tg_line *l)
         if (t >= most)
             t = 0.5 * (k.a.t + most);
     }
-    return settle(m, l, &k, finite ? TG_LINE_EVALUATIONS : TG_LINE_NOT_FINITE);
+    return settle(m, l, &k, l->finite ? TG_LINE_EVALUATIONS : TG_LINE_NOT_FINITE);
 }

@@ -29,12 +29,14 @@ enum { TG_X, TG_G, TG_LOWER, TG_UPPER, TG_LINE_X, TG_LINE_G, TG_LINE_LOW, TG_LIN
 
 /* The head of the state. */
 typedef struct tg_run {
-    uint64_t iterations, evaluations, products, restarts, switches, phase, flat;
+    uint64_t iterations, evaluations, products, restarts, switches, phase, flat, small;
     uint64_t begun; /* x has been evaluated */
+    uint64_t learnt; /* ... and the method has begun */
     uint64_t asked; /* points are out, not told yet */
     uint64_t candidates; /* how many the next generation has */
     uint32_t stop, line;
-    double f, last_f, step, moved; /* value at x, the one before; moved: largest |entry| of the last change of x */
+    double f, last_f, step, moved; /* value at x, the one before; moved: largest |entry| of
+                                      the last change of x; NaN: it says nothing of convergence */
     double k[TG_MINIMIZER_SCALARS];   /* the method's own */
     uint64_t c[TG_MINIMIZER_SCALARS]; /* and counts */
 } tg_run;
@@ -90,7 +92,7 @@ void tg_lay(tg_minimizer *m, size_t which, size_t rows, size_t cols);
  * run->stop is set. */
 bool tg_evaluate_at(tg_minimizer *m, double *f, double *g, const double *x);
 
-/* product <- Hessian (or, where wanted and given, Fisher matrix) at x times v, by the callback or central differences; uses
+/* product <- Hessian, or Fisher matrix, at x times v: by the callback, of the Hessian also by central differences; uses
  * `scratch`, two arrays of n. False: as above, or not finite. */
 bool tg_product(tg_minimizer *m, double *product, const double *v, bool fisher, double *scratch);
 
@@ -119,6 +121,8 @@ typedef struct tg_line {
     double c1, c2; /* sufficient decrease, curvature */
     int max_ls;
     double tolerance; /* torch's: shortest bracket */
+    bool tried, finite; /* a point was evaluated; one was finite */
+    bool wrong; /* where the gradient had hardly changed the value rose: it is not the function's */
 } tg_line;
 
 /* On TG_LINE_FOUND and TG_LINE_BEST at[TG_LINE_X] and at[TG_LINE_G] hold the new point and its gradient. */

@@ -35,6 +35,7 @@ check() { # check static|shared ON|OFF
         || { cat "$work/log"; exit 1; }
     cmake --build "$work/examples-$kind" >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
     "$work/examples-$kind/fit"
+    "$work/examples-$kind/minimize"
     (cd "$work" && "examples-$kind/engine" && "examples-$kind/engine" adamw8bit)
 }
 

@@ -80,6 +80,44 @@ class _State(c.Structure):
     ]
 
 
+class _Method(c.Structure):
+    _fields_ = [
+        ("name", c.c_char_p),
+        ("title", c.c_char_p),
+        ("source", c.c_char_p),
+        ("equations", c.c_char_p),
+        ("when_to_use", c.c_char_p),
+        ("options", c.c_uint64),
+        ("needs", c.c_int32),
+        ("bounds", c.c_int32),
+    ]
+
+
+class Minimum(c.Structure):
+    """tb_minimum of bridge.c: what is known of a minimum."""
+
+    _fields_ = [
+        ("x", c.POINTER(c.c_double)),
+        ("phase", c.c_char_p),
+        ("stop", c.c_char_p),
+        ("text", c.c_char_p),
+        ("line", c.c_char_p),
+        ("value", c.c_double),
+        ("gradient_norm", c.c_double),
+        ("step", c.c_double),
+        ("iterations", c.c_uint64),
+        ("evaluations", c.c_uint64),
+        ("products", c.c_uint64),
+        ("restarts", c.c_uint64),
+        ("switches", c.c_uint64),
+        ("reason", c.c_int32),
+        ("converged", c.c_int32),
+    ]
+
+
+_DOUBLES = c.POINTER(c.c_double)
+Function = c.CFUNCTYPE(c.c_int, c.c_void_p, _DOUBLES, _DOUBLES, _DOUBLES)
+Product = c.CFUNCTYPE(c.c_int, c.c_void_p, _DOUBLES, _DOUBLES, _DOUBLES)
 _Event = c.CFUNCTYPE(None, c.c_int32, c.c_char_p, c.c_double)
 
 
@@ -167,6 +205,29 @@ _state_count = _declare("tg_optim_state_count", _SIZE, _POINTER)
 _state_at = _declare("tb_state_at", _INT, _POINTER, _POINTER, c.c_uint64)
 _save = _declare("tg_optim_save", _INT, _POINTER, _TEXT)
 _load_states = _declare("tg_optim_load", _INT, _POINTER, _TEXT)
+_method_at = _declare("tb_method_at", _INT, _POINTER, c.c_uint64)
+_minimizer_create = _declare("tg_minimizer_create", _INT, _POINTER, _TEXT, _POINTER)
+_minimizer_destroy = _declare("tg_minimizer_destroy", None, _POINTER)
+_minimizer_set_number = _declare("tg_minimizer_set_number", _INT, _POINTER, _TEXT, c.c_double)
+_minimizer_start = _declare(
+    "tb_minimizer_start",
+    _INT,
+    _POINTER,
+    c.c_uint64,
+    Function,
+    c.c_int32,
+    Product,
+    Product,
+    _POINTER,
+    _POINTER,
+    _POINTER,
+)
+_minimizer_iterate = _declare("tb_minimizer_iterate", _INT, _POINTER, _POINTER)
+_minimizer_refresh = _declare("tg_minimizer_refresh", _INT, _POINTER, _POINTER)
+_minimizer_ask = _declare("tg_minimizer_ask", _INT, _POINTER, _POINTER, _POINTER)
+_minimizer_tell = _declare("tg_minimizer_tell", _INT, _POINTER, _POINTER, _SIZE)
+_minimizer_minimum = _declare("tb_minimizer_minimum", None, _POINTER, _POINTER)
+_minimizer_state = _declare("tg_minimizer_state", _POINTER, _POINTER, _POINTER)
 _listen = _declare("tb_listen", None, _POINTER, _POINTER)
 
 
@@ -280,8 +341,40 @@ def _read_rules() -> Iterator[Rule]:
         index += 1
 
 
+class Method(NamedTuple):
+    """What the library says of a minimizer. needs: "value", "gradient" or "product" (with a Hessian or Fisher matrix)."""
+
+    name: str
+    title: str
+    source: str
+    equations: str
+    when_to_use: str
+    options: dict[str, Option]
+    needs: str
+    bounds: bool
+
+
+def _read_methods(first: int) -> Iterator[Method]:
+    raw = _Method()
+    index = 0
+    while _method_at(c.byref(raw), index) == 0:
+        yield Method(
+            raw.name.decode(),
+            raw.title.decode(),
+            raw.source.decode(),
+            raw.equations.decode(),
+            raw.when_to_use.decode(),
+            _option_table(first + index, raw.options),
+            ("value", "gradient", "product")[raw.needs],
+            bool(raw.bounds),
+        )
+        index += 1
+
+
 RULES: dict[str, Rule] = {rule.name: rule for rule in _read_rules()}
 COMMON: dict[str, Option] = _option_table(len(RULES))
+METHODS: dict[str, Method] = {method.name: method for method in _read_methods(len(RULES) + 1)}
+METHOD_COMMON: dict[str, Option] = _option_table(len(RULES) + 1 + len(METHODS))
 
 
 class State(NamedTuple):
@@ -426,3 +519,62 @@ class Optimizer:
                 memory = (c.c_char * raw.bytes).from_address(raw.data)
                 memory.owner = self
             yield State(param, slot, raw.format.decode(), tuple(raw.shape[: raw.rank]), memory)
+
+
+class Minimizer:
+    """A tg_minimizer. Addresses are those of contiguous float64 arrays that outlive the call."""
+
+    def __init__(self, method: str):
+        self._m: c.c_void_p | None = c.c_void_p()
+        self._call(_minimizer_create(c.byref(self._m), method.encode(), None))
+        self._held: tuple = ()  # callbacks, which ctypes would let go
+
+    def __del__(self) -> None:
+        if getattr(self, "_m", None):
+            _minimizer_destroy(self._m)
+            self._m = None
+
+    @staticmethod
+    def _call(status: int) -> None:
+        if status:
+            _raise(status)
+
+    def set(self, option: str, number: float) -> None:
+        self._call(_minimizer_set_number(self._m, option.encode(), number))
+
+    def start(self, n, evaluate, value_only, hessian, fisher, lower, upper, x0) -> None:
+        self._held = (evaluate, hessian, fisher)
+        none = (Function(), Product(), Product())
+        functions = [given if given is not None else missing for given, missing in zip(self._held, none)]
+        self._call(
+            _minimizer_start(self._m, n, functions[0], value_only, functions[1], functions[2], lower, upper, x0)
+        )
+
+    def iterate(self) -> bool:
+        going = c.c_int32()
+        self._call(_minimizer_iterate(self._m, c.byref(going)))
+        return bool(going.value)
+
+    def refresh(self, x: int | None) -> None:
+        self._call(_minimizer_refresh(self._m, x))
+
+    def ask(self) -> tuple[int, int]:
+        """Address and number of the points that are wanted."""
+        points, count = c.c_void_p(), _SIZE()
+        self._call(_minimizer_ask(self._m, c.byref(points), c.byref(count)))
+        return points.value or 0, count.value
+
+    def tell(self, values: int, count: int) -> None:
+        self._call(_minimizer_tell(self._m, values, count))
+
+    def minimum(self) -> Minimum:
+        now = Minimum()
+        _minimizer_minimum(self._m, c.byref(now))
+        return now
+
+    def state(self) -> c.Array:
+        count = _SIZE()
+        address = _minimizer_state(self._m, c.byref(count))
+        memory = (c.c_char * count.value).from_address(address)
+        memory.owner = self
+        return memory
