@@ -208,6 +208,10 @@ static void test_minimizers(void **state)
         tg_descent_result r;
         seen s = {0};
         double x[2];
+        if (strcmp(c.optimizer, "natgrad") == 0) { /* a bowl is no likelihood */
+            refused(tg_descend(&r, x, &c, see, &s), TG_EINVAL, "Fisher");
+            continue;
+        }
         ok(tg_descend(&r, x, &c, see, &s));
         if (!(r.distance < 1e-3))
             fail_msg("%s is %g away: %s", c.optimizer, r.distance, r.reason);
