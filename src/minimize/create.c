@@ -93,8 +93,7 @@ void tg_minimizer_destroy(tg_minimizer *m)
     tg_heap_free(m);
 }
 
-/* ---- options
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- options ----------------------------------------------------------------------------------------------------- */
 
 /* Where the option's value and row are; NULL, with the message set, when there is none. */
 static double *place_of(const tg_minimizer *m, const char *name, const tg_option **row)
@@ -152,8 +151,7 @@ tg_status tg_minimizer_get(const tg_minimizer *m, const char *name, double *valu
     return TG_OK;
 }
 
-/* ---- starting
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- starting ---------------------------------------------------------------------------------------------------- */
 
 void tg_lay(tg_minimizer *m, size_t which, size_t rows, size_t cols)
 {

@@ -53,8 +53,7 @@ void tg_minimizer_minimum(const tg_minimizer *m, tg_minimum *now)
     now->line = (tg_line_end)r->line;
 }
 
-/* ---- when to stop
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- when to stop ------------------------------------------------------------------------------------------------ */
 
 static void tell_monitor(tg_minimizer *m)
 {
@@ -108,8 +107,7 @@ static void judge(tg_minimizer *m, bool moved)
         r->stop = TG_STOP_ITERATIONS;
 }
 
-/* ---- with gradients
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- with gradients ---------------------------------------------------------------------------------------------- */
 
 static void begin(tg_minimizer *m)
 {
@@ -143,8 +141,7 @@ static void iterate_gradient(tg_minimizer *m)
     tell_monitor(m);
 }
 
-/* ---- without
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- without ----------------------------------------------------------------------------------------------------- */
 
 static const double *ask(tg_minimizer *m)
 {

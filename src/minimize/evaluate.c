@@ -116,8 +116,7 @@ bool tg_product(tg_minimizer *m, double *product, const double *v, bool fisher, 
     return finite;
 }
 
-/* ---- generations
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- generations ------------------------------------------------------------------------------------------------- */
 
 bool tg_evaluate_all(tg_minimizer *m, const double *points)
 {
@@ -143,8 +142,7 @@ bool tg_evaluate_all(tg_minimizer *m, const double *points)
     return said == 0 || stop(m, TG_STOP_CALLER);
 }
 
-/* ---- points
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- points ------------------------------------------------------------------------------------------------------ */
 
 bool tg_point(const tg_minimizer *m, double *out, const double *x, double t, const double *d)
 {

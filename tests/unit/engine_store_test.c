@@ -611,8 +611,8 @@ static void metrics_round_trip(void **state)
     ok(tg_metrics_create(&m, METRICS)); /* a new run */
     assert_string_equal(contents(METRICS), "");
     for (size_t i = 0; i < IRREGULAR; i++) {
-        ok(tg_metrics_append(m, i + 1, (tg_metric[]){{"loss", irregular[i], NULL}, {"rate", NAN, NULL},
-                                                     {"memory", -INFINITY, NULL}, {"note \"q\"", 0, "\xc3\xa9\n"}}, 4));
+        ok(tg_metrics_append(m, i + 1, (tg_metric[]){{"loss", irregular[i], NULL, NULL}, {"rate", NAN, NULL, NULL},
+                                                     {"memory", -INFINITY, NULL, NULL}, {"note \"q\"", 0, "\xc3\xa9\n", NULL}}, 4));
         char *line = contents(METRICS), *last = line;
         for (size_t k = 0; k < i; k++)
             last = strchr(last, '\n') + 1;
@@ -624,8 +624,8 @@ static void metrics_round_trip(void **state)
         assert_string_equal(json_string_value(json_object_get(object, "note \"q\"")), "\xc3\xa9\n");
         json_decref(object);
     }
-    assert_int_equal(tg_metrics_append(m, 9, (tg_metric[]){{"\xff", 1, NULL}}, 1), TG_EINVAL);
-    assert_int_equal(tg_metrics_append(m, 9, (tg_metric[]){{"a", 1, "\xff"}}, 1), TG_EINVAL);
+    assert_int_equal(tg_metrics_append(m, 9, (tg_metric[]){{"\xff", 1, NULL, NULL}}, 1), TG_EINVAL);
+    assert_int_equal(tg_metrics_append(m, 9, (tg_metric[]){{"a", 1, "\xff", NULL}}, 1), TG_EINVAL);
     ok(tg_metrics_sync(m));
     tg_metrics_destroy(m);
     tg_metrics_destroy(NULL);
@@ -638,7 +638,7 @@ static void resume_from(const char *before, uint64_t update, const char *after)
     put(METRICS, before);
     ok(tg_metrics_resume(&m, METRICS, update));
     assert_string_equal(contents(METRICS), after);
-    ok(tg_metrics_append(m, update + 1, (tg_metric[]){{"loss", 2.5, NULL}}, 1));
+    ok(tg_metrics_append(m, update + 1, (tg_metric[]){{"loss", 2.5, NULL, NULL}}, 1));
     const char *end = strrchr(contents(METRICS), '{');
     char wanted[64];
     snprintf(wanted, sizeof wanted, "{\"update\":%llu,\"loss\":2.5}\n", (unsigned long long)update + 1);
@@ -679,7 +679,7 @@ static void metrics_without_memory(void **state)
         tg_memory_fail_at(n);
         tg_status status = tg_metrics_resume(&m, METRICS, 1);
         if (status == TG_OK)
-            status = tg_metrics_append(m, 2, (tg_metric[]){{"loss", 1.5, NULL}}, 1);
+            status = tg_metrics_append(m, 2, (tg_metric[]){{"loss", 1.5, NULL, NULL}}, 1);
         tg_memory_fail_at(0);
         tg_metrics_destroy(m);
         assert_int_equal(entries(RUN), 1);
