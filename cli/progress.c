@@ -43,14 +43,16 @@ static void draw_bar(char *bar, size_t width, double share)
 
 void cli_progress_line(char *line, size_t bytes, size_t columns, const tg_progress *p)
 {
-    char head[64], tail[192], rate[32], memory[32], left[32], bar[BAR_MOST + 4] = "";
+    char head[64], tail[192], rate[32], memory[32], left[32], share[32] = "", bar[BAR_MOST + 4] = "";
     cli_human_count(rate, sizeof rate, p->tokens_per_second, "");
     cli_human_bytes(memory, sizeof memory, (double)p->memory_bytes);
     cli_human_seconds(left, sizeof left, p->seconds_left);
     const int h =
         snprintf(head, sizeof head, "update %llu/%llu ", (unsigned long long)p->update, (unsigned long long)p->updates);
+    if (isfinite(p->utilisation))
+        snprintf(share, sizeof share, "MFU %.0f %% ", 100 * p->utilisation);
     const int t =
-        snprintf(tail, sizeof tail, "loss %.3f lr %.1e %s tok/s %s %s left", p->loss, p->lr, rate, memory, left);
+        snprintf(tail, sizeof tail, "loss %.3f lr %.1e %s tok/s %s%s %s left", p->loss, p->lr, rate, share, memory, left);
     const size_t used = (size_t)h + (size_t)t + 4; /* the bar's brackets and blank, and a free last column */
     if (columns >= used + BAR_LEAST) {
         const size_t room = columns - used;
@@ -106,10 +108,20 @@ static void on_progress(void *ctx, const tg_progress *p)
     flush();
 }
 
-static void on_evaluated(void *ctx, uint64_t update, double loss)
+static void on_evaluated(void *ctx, const tg_evaluated *e)
 {
     cli_progress_clear(ctx);
-    printf("update %llu: validation loss %.4f\n", (unsigned long long)update, loss);
+    printf("update %llu: validation loss %.4f, perplexity %.2f", (unsigned long long)e->update, e->loss, exp(e->loss));
+    if (isfinite(e->bits_per_byte))
+        printf(", %.4f bits per byte", e->bits_per_byte);
+    puts(e->best ? ", the best so far" : "");
+    flush();
+}
+
+static void on_sampled(void *ctx, uint64_t update, const char *text)
+{
+    cli_progress_clear(ctx);
+    printf("update %llu: sample\n%s\n", (unsigned long long)update, text);
     flush();
 }
 
@@ -137,6 +149,7 @@ tg_train_listener cli_progress_listener(cli_progress *progress)
     return (tg_train_listener){.plan = on_plan,
                                .progress = on_progress,
                                .evaluated = on_evaluated,
+                               .sampled = on_sampled,
                                .saved = on_saved,
                                .note = on_note,
                                .ctx = progress};

@@ -95,8 +95,12 @@ tg_status tg_graph_run(tg_graph *graph, struct tg_run *run)
         tg_call call = {.op = op, .step = step, .graph = graph, .run = run};
         resolve(&call);
         status = step->phase == TG_FORWARD ? op->layer->forward(&call) : op->layer->backward(&call);
-        if (status == TG_OK && graph->mode == TG_TRAIN && op->layer->is_loss && !isfinite(run->loss))
+        if (status != TG_OK || graph->mode != TG_TRAIN || !op->layer->is_loss)
+            continue;
+        if (!isfinite(run->loss))
             return run->sink.reject(run->sink.ctx, TG_ALL_PARAMS);
+        if (run->spared)
+            return TG_OK;
     }
     if (status == TG_OK && graph->mode == TG_GENERATE && run->cache != NULL)
         run->cache->used += graph->time;

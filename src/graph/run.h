@@ -29,6 +29,10 @@ typedef struct tg_run {
     double loss_scale;       /* TG_TRAIN: gradients are times this; 0 means 1. The loss itself is not */
     tg_sink sink;            /* TG_TRAIN */
     bool draws_labels;       /* TG_TRAIN: targets that count are replaced by draws from the model's own output */
+    bool (*wants)(void *ctx, double loss); /* TG_TRAIN: asked once the loss is known, before the first tile; false ends
+                                              the run there, without a gradient. NULL: always */
+    void *wants_ctx;
+    bool spared;             /* written with `wants`: it said no */
     tg_cache *cache;         /* TG_GENERATE: appended to; NULL: all there is to see is in this run */
     float *logits;           /* TG_GENERATE: (vocab), of the last position, written */
     double loss;             /* written: mean over the targets that count, in nats; 0 when none does */
