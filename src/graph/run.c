@@ -95,6 +95,8 @@ tg_status tg_graph_run(tg_graph *graph, struct tg_run *run)
         tg_call call = {.op = op, .step = step, .graph = graph, .run = run};
         resolve(&call);
         status = step->phase == TG_FORWARD ? op->layer->forward(&call) : op->layer->backward(&call);
+        if (status == TG_OK && run->look != NULL && step->phase == TG_FORWARD && step->life == 0)
+            run->look(run->look_ctx, &call);
         if (status != TG_OK || graph->mode != TG_TRAIN || !op->layer->is_loss)
             continue;
         if (!isfinite(run->loss))

@@ -15,6 +15,8 @@ typedef struct tg_sink {
     void *ctx;
 } tg_sink;
 
+struct tg_call;
+
 /* Keys and values of past positions, for TG_GENERATE: per attention op (kv_heads, capacity, head_dim) fp32 each. */
 typedef struct tg_cache {
     float **key, **value; /* [attention op] */
@@ -33,6 +35,8 @@ typedef struct tg_run {
                                               the run there, without a gradient. NULL: always */
     void *wants_ctx;
     bool spared;             /* written with `wants`: it said no */
+    void (*look)(void *ctx, const struct tg_call *call); /* shown every op whose forward is done; NULL: nobody looks */
+    void *look_ctx;
     tg_cache *cache;         /* TG_GENERATE: appended to; NULL: all there is to see is in this run */
     float *logits;           /* TG_GENERATE: (vocab), of the last position, written */
     double loss;             /* written: mean over the targets that count, in nats; 0 when none does */

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "store/directory.h"
 #include "store/metrics.h"
+#include "train/board.h"
 #include "train/checkpoint.h"
 #include "train/curvature.h"
 #include "train/courses.h"
@@ -36,6 +37,7 @@ typedef struct training {
     tg_train_config config;
     tg_train_listener listener;
     tg_metrics *metrics;
+    tg_board *board;                /* NULL: nothing for TensorBoard */
     tg_plan plan;
     tg_reached at;
     uint64_t updates, first_update; /* wanted, made when this process began */
@@ -63,7 +65,8 @@ static void note(const training *t, const char *format, ...)
 
 static tg_status append(training *t, uint64_t update, const tg_metric *fields, size_t count)
 {
-    return t->metrics == NULL ? TG_OK : tg_metrics_append(t->metrics, update, fields, count);
+    const tg_status status = t->metrics == NULL ? TG_OK : tg_metrics_append(t->metrics, update, fields, count);
+    return status == TG_OK && t->board != NULL ? tg_board_metrics(t->board, update, fields, count) : status;
 }
 
 /* ---- events of the optimizer ---- */
@@ -114,6 +117,13 @@ static bool wants_gradient(void *ctx, double loss)
 
 /* ---- one update ---- */
 
+/* Whether the update under way is one of those whose tensors TensorBoard is told of. */
+static bool board_due(const training *t)
+{
+    const uint64_t every = (uint64_t)t->config.option[TG_TRAIN_TENSORBOARD_EVERY], update = t->at.update + 1;
+    return t->board != NULL && (update % every == 0 || update == t->updates);
+}
+
 static tg_status run_micro_step(training *t, uint32_t micro, double *loss)
 {
     tg_session *s = &t->session;
@@ -122,6 +132,8 @@ static tg_status run_micro_step(training *t, uint32_t micro, double *loss)
                   .loss_scale = s->loss_scale.scale, .sink = s->sink,
                   .wants = t->config.option[TG_TRAIN_LOSS_GUARD] > 0 ? wants_gradient : NULL, .wants_ctx = t};
     t->micro = micro;
+    if (micro == 0 && board_due(t))
+        run.look = tg_board_look, run.look_ctx = t->board;
     tg_status status = tg_corpus_batch(s->corpus, s->tokens, s->targets, s->train->batch, s->train->time, seed, t->at.update,
                                        micro);
     if (status == TG_OK)
@@ -158,12 +170,16 @@ static tg_status make_update(training *t)
         status = tg_curvature_observe(s, t->at.update);
     if (status == TG_OK)
         status = tg_optim_set_gradient_scale(s->optim, s->loss_scale.scale);
+    if (status == TG_OK && board_due(t))
+        status = tg_board_before(t->board);
     if (status == TG_OK)
         status = tg_optim_begin(s->optim, micro_steps);
     for (uint32_t micro = 0; status == TG_OK && micro < micro_steps; micro++)
         status = run_micro_step(t, micro, &loss);
     if (status == TG_OK)
         status = tg_optim_end(s->optim);
+    if (status == TG_OK && board_due(t))
+        status = tg_board_after(t->board, t->at.update + 1);
     if (status == TG_OK)
         status = move_loss_scale(t);
     if (status == TG_EDIVERGED && t->saved_update > 0)
@@ -350,6 +366,8 @@ static tg_status save(training *t)
     if (t->config.out == NULL)
         return TG_OK;
     tg_status status = tg_metrics_sync(t->metrics);
+    if (status == TG_OK && t->board != NULL)
+        status = tg_board_sync(t->board);
     if (status == TG_OK)
         status = tg_checkpoint_save(&t->session, &t->at, &directory);
     if (status != TG_OK)
@@ -527,6 +545,8 @@ static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_
         status = tg_directory_make(t->config.out);
     if (status == TG_OK && t->config.out != NULL)
         status = open_metrics(t);
+    if (status == TG_OK && t->config.out != NULL && t->config.option[TG_TRAIN_TENSORBOARD] != 0)
+        status = tg_board_open(&t->board, &t->session, t->at.update);
     tg_optim_on_event(t->session.optim, on_event, t);
     return status;
 }
@@ -566,6 +586,7 @@ tg_status tg_train_run(tg_train_result *result, const tg_train_config *config, c
         status = train(&t);
     if (status == TG_OK)
         report(&t, result);
+    tg_board_close(t.board);
     tg_metrics_destroy(t.metrics);
     tg_session_close(&t.session);
     tg_saved_run_fini(&run);

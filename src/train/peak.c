@@ -30,7 +30,7 @@ size_t tg_peak_bytes(const tg_graph *graph)
 {
     const tg_product p = product_of(side());
     const size_t operand = is_native(graph) ? sizeof(uint16_t) : sizeof(float);
-    return p.n * p.n * (2 * operand + sizeof(float)) + tg_product_library_bytes(&p);
+    return p.n * p.n * (2 * operand + sizeof(float)) + (is_native(graph) ? 0 : tg_product_library_bytes(&p));
 }
 
 typedef struct operands {

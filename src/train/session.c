@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "model/model.h"
+#include "train/board.h"
 #include "train/courses.h"
 #include "train/curvature.h"
 #include "train/generate.h"
@@ -249,7 +250,8 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
         .gradients_bytes = optim.gradients,
         .activations_bytes = s->train->arena_bytes - s->train->scratch_bytes,
         .scratch_bytes = s->train->scratch_bytes + s->train->library_bytes + tg_curvature_bytes(s) +
-                         (c->option[TG_TRAIN_SAMPLE_EVERY] > 0 ? tg_generator_bytes(tg_model_get_config(s->model)) : 0),
+                         (c->option[TG_TRAIN_SAMPLE_EVERY] > 0 ? tg_generator_bytes(tg_model_get_config(s->model)) : 0) +
+                         (c->option[TG_TRAIN_TENSORBOARD] != 0 ? tg_board_bytes(s) : 0),
         .data_bytes = (s->corpus == NULL ? 0 : tg_corpus_bytes(s->corpus)) +
                       (s->held_out == NULL ? 0 : tg_corpus_bytes(s->held_out)) +
                       (s->tokenizer == NULL ? 0 : tg_tokenizer_bytes(s->tokenizer)) + s->places * 8,
