@@ -1,6 +1,6 @@
 /* eval.c -- tiger eval: the loss of a model on a text.
  *
- *   perplexity = exp(loss)      bits per byte, or character = the sum of all losses / ln 2 / the text's bytes, or characters */
+ *   perplexity = exp(loss)      bits per byte, per character = the sum of all losses / ln 2 / bytes, characters */
 #include <math.h>
 #include <stdio.h>
 

@@ -51,8 +51,8 @@ void cli_progress_line(char *line, size_t bytes, size_t columns, const tg_progre
         snprintf(head, sizeof head, "update %llu/%llu ", (unsigned long long)p->update, (unsigned long long)p->updates);
     if (isfinite(p->utilisation))
         snprintf(share, sizeof share, "MFU %.0f %% ", 100 * p->utilisation);
-    const int t =
-        snprintf(tail, sizeof tail, "loss %.3f lr %.1e %s tok/s %s%s %s left", p->loss, p->lr, rate, share, memory, left);
+    const int t = snprintf(tail, sizeof tail, "loss %.3f lr %.1e %s tok/s %s%s %s left", p->loss, p->lr, rate, share,
+                           memory, left);
     const size_t used = (size_t)h + (size_t)t + 4; /* the bar's brackets and blank, and a free last column */
     if (columns >= used + BAR_LEAST) {
         const size_t room = columns - used;

@@ -14,11 +14,15 @@ static const cli_text run_texts[] = {
     {"out", "DIR", NULL, "the run's directory: checkpoints, metrics, the model"},
     {"resume", NULL, NULL,
      "go on from the newest checkpoint in --out, with the settings the run has; other flags may be left out"},
-    CLI_TEXT_MODEL, CLI_TEXT_INIT, CLI_TEXT_TOKENIZER,
-    {"eval-data", "FILE", NULL, "evaluate on this text, of the same --format, instead of holding out the end of --data"},
+    CLI_TEXT_MODEL,
+    CLI_TEXT_INIT,
+    CLI_TEXT_TOKENIZER,
+    {"eval-data", "FILE", NULL,
+     "evaluate on this text, of the same --format, instead of holding out the end of --data"},
     {"max-time", "TIME", NULL, "save and stop after so long: 90, 90s, 30m, 1.5h; --resume goes on"},
     {"sample-prompt", "TEXT", NULL, "what the samples of --sample-every begin with"},
-    {"peak", "GFLOPS", "measure", "the machine's best matrix product, for the utilisation (MFU): a number, measure, or off"},
+    {"peak", "GFLOPS", "measure",
+     "the machine's best matrix product, for the utilisation (MFU): a number, measure, or off"},
 };
 
 static const tg_option run_options[] = {
@@ -139,7 +143,10 @@ static const char *unless_resumed(const tg_train_config *config, const cli_args 
 /* "90", "90s", "1.5m", "2h" in seconds; CLI_USAGE for anything else. */
 static int setup_max_time(double *seconds, const cli_args *args)
 {
-    static const struct { const char *unit; double seconds; } units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}};
+    static const struct {
+        const char *unit;
+        double seconds;
+    } units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}};
     const char *text = cli_text_of(args, "max-time");
     if (text == NULL)
         return CLI_OK;

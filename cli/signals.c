@@ -1,7 +1,7 @@
 /* signals.c -- signals that end a training.
  *
- * The first one asks for an end: what is under way is finished and saved. With it all of them get back what they do to any
- * program, so that the next one, whichever it is, ends the process at once: the shell then shows 128 + its number. */
+ * The first one asks for an end: what is under way is finished and saved. With it all of them get back what they do to
+ * any program: the next one, whichever it is, ends the process at once, and the shell then shows 128 + its number. */
 #include "signals.h"
 
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* train.c -- tiger train: trains a model on a text, or goes on with a run that was stopped.
  *
- * SIGINT, SIGTERM, SIGHUP and the end of --max-time save the run's state and end it with success; a second signal ends it
- * at once, and costs what was done since the last checkpoint. */
+ * SIGINT, SIGTERM, SIGHUP and the end of --max-time save the run's state and end it with success; a second signal ends
+ * it at once, and costs what was done since the last checkpoint. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

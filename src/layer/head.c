@@ -431,7 +431,8 @@ static tg_status forward(const tg_call *call)
 /* Whether the run wants the gradient of this loss. A loss that is not finite is the guard's. */
 static bool is_wanted(tg_run *run, double loss, size_t count)
 {
-    run->spared = run->wants != NULL && isfinite(loss) && count > 0 && !run->wants(run->wants_ctx, loss / (double)count);
+    run->spared =
+        run->wants != NULL && isfinite(loss) && count > 0 && !run->wants(run->wants_ctx, loss / (double)count);
     return !run->spared;
 }
 

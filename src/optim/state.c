@@ -140,7 +140,8 @@ static float value_at(const tg_optim *o, const tg_state *state, size_t at)
     if (state->format == TG_F64)
         return (float)((const double *)state->data)[at];
     if (state->format == TG_U8)
-        o->kernels->decode(&value, (const uint8_t *)state->data + at, state->scale + at / TG_CODES, state->is_signed, 1);
+        o->kernels->decode(&value, (const uint8_t *)state->data + at, state->scale + at / TG_CODES, state->is_signed,
+                           1);
     else
         o->kernels->widen(&value, (const char *)state->data + at * tg_format_bytes(state->format), state->format, 1);
     return state->range == NULL ? value : ldexpf(value, -state->range->exponent);

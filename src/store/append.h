@@ -6,7 +6,7 @@
 
 #include "tiger/status.h"
 
-/* `descriptor` is open with O_APPEND; `path` is for messages. Failing (a full disk), what was written of it is cut off. */
+/* `descriptor` is open with O_APPEND; `path` is for messages. Failing (a full disk), what was written is cut off. */
 tg_status tg_append_whole(int descriptor, const char *path, const void *data, size_t bytes);
 
 #endif

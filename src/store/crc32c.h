@@ -1,4 +1,4 @@
-/* store/crc32c.h -- the Castagnoli CRC (Castagnoli et al. 1993; RFC 3720, appendix B.4), and as TFRecord files mask it. */
+/* store/crc32c.h -- the Castagnoli CRC (Castagnoli et al. 1993; RFC 3720, appendix B.4), masked as TFRecords have it. */
 #ifndef TG_STORE_CRC32C_H
 #define TG_STORE_CRC32C_H
 

@@ -31,7 +31,7 @@ struct tg_events {
     tg_text summary, value, event, record; /* being built, each inside the next */
 };
 
-/* ---- protocol buffers: the wire format ------------------------------------------------------------------------------ */
+/* ---- protocol buffers: the wire format --------------------------------------------------------------------------- */
 
 enum { VARINT, FIXED64, BYTES, FIXED32 = 5 }; /* wire types */
 
@@ -91,7 +91,7 @@ static void put_doubles(tg_text *to, unsigned field, const double *values, size_
         put_bits(to, values[i]);
 }
 
-/* ---- records ---------------------------------------------------------------------------------------------------------- */
+/* ---- records ----------------------------------------------------------------------------------------------------- */
 
 static double wall_time(void)
 {
@@ -143,7 +143,7 @@ tg_status tg_events_sync(tg_events *e)
     return fsync(e->descriptor) == 0 ? TG_OK : tg_fail_errno(errno, "cannot sync '%s'", e->path);
 }
 
-/* ---- values ------------------------------------------------------------------------------------------------------------ */
+/* ---- values ------------------------------------------------------------------------------------------------------ */
 
 static void begin_value(tg_events *e, const char *tag)
 {
@@ -214,7 +214,7 @@ void tg_events_histogram(tg_events *e, const char *tag, const float *values, siz
     end_value(e);
 }
 
-/* ---- files --------------------------------------------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------------------------------------- */
 
 /* *ctx <- the latest of the seconds in names of event files. */
 static tg_status see_name(void *ctx, int directory, const char *name)
@@ -237,7 +237,8 @@ static char *name_behind(const char *directory, long long latest, int attempt)
     for (char *c = host; *c != '\0'; c++)
         *c = *c == '/' ? '-' : *c;
     const long long now = (long long)wall_time();
-    snprintf(name, sizeof name, PREFIX "%010lld.%s.%ld", (now > latest ? now : latest + 1) + attempt, host, (long)getpid());
+    snprintf(name, sizeof name, PREFIX "%010lld.%s.%ld", (now > latest ? now : latest + 1) + attempt, host,
+             (long)getpid());
     return tg_file_join(directory, name);
 }
 

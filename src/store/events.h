@@ -3,10 +3,10 @@
  * A file is a sequence of TFRecords, a record an Event message of protocol buffers:
  *
  *     record    length (8 bytes), masked CRC32C of them (4), data, masked CRC32C of the data (4); little-endian
- *     Event     1 wall_time double   2 step int64   3 file_version string   5 summary Summary   7 session_log SessionLog
- *     Summary   1 value, repeated:   1 tag string   2 simple_value float   5 histo HistogramProto
- *     HistogramProto   1 min  2 max  3 num  4 sum  5 sum_squares  double;   6 bucket_limit  7 bucket  packed double
- *     SessionLog       1 status enum: START is 1
+ *     Event     1 wall_time double  2 step int64  3 file_version string  5 summary Summary  7 session_log SessionLog
+ *     Summary   1 value, repeated:  1 tag string  2 simple_value float  5 histo HistogramProto
+ *     HistogramProto    1 min  2 max  3 num  4 sum  5 sum_squares  double    6 bucket_limit  7 bucket  packed double
+ *     SessionLog        1 status enum: START is 1
  *
  * Sources: tensorflow/core/util/event.proto, framework/summary.proto, lib/io/record_writer.h and lib/hash/crc32c.h.
  *

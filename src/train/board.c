@@ -19,8 +19,8 @@
 /* A weight that is trained, and what its sample was before the update. */
 typedef struct watched {
     const tg_param *param;
-    size_t count;     /* of the sample */
-    size_t momentum;  /* index of the state, or NO_STATE */
+    size_t count;             /* of the sample */
+    size_t momentum;          /* index of the state, or NO_STATE */
     float *weights, *moments; /* (count) */
 } watched;
 
@@ -33,13 +33,13 @@ struct tg_board {
     size_t weights;
     size_t at[SAMPLE]; /* the places of the tensor in hand */
     float now[SAMPLE], moved[SAMPLE];
-    float *values;     /* all samples of before */
+    float *values; /* all samples of before */
     size_t value_count;
     float *row, *most; /* (widest activation) */
     size_t widest;
 };
 
-/* ---- opening ------------------------------------------------------------------------------------------------------------ */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static size_t sample_of(const tg_param *p)
 {
@@ -138,7 +138,7 @@ void tg_board_close(tg_board *b)
 
 tg_status tg_board_sync(tg_board *b) { return tg_events_sync(b->events); }
 
-/* ---- tags ------------------------------------------------------------------------------------------------------------------ */
+/* ---- tags -------------------------------------------------------------------------------------------------------- */
 
 #define TAG_BYTES 192
 
@@ -170,7 +170,7 @@ tg_status tg_board_metrics(tg_board *b, uint64_t update, const tg_metric *fields
     return tg_events_flush(b->events, update);
 }
 
-/* ---- weights and momentum --------------------------------------------------------------------------------------------------- */
+/* ---- weights and momentum ---------------------------------------------------------------------------------------- */
 
 /* One place from each of `count` equal parts: a fixed stride would meet the same columns of every row. */
 static void choose_places(tg_board *b, size_t weight, const watched *w)
@@ -264,7 +264,7 @@ tg_status tg_board_after(tg_board *b, uint64_t update)
     return status == TG_OK ? tg_events_flush(b->events, update) : status;
 }
 
-/* ---- activations ------------------------------------------------------------------------------------------------------------- */
+/* ---- activations ------------------------------------------------------------------------------------------------- */
 
 typedef struct moments {
     double count, sum, squares;
@@ -287,7 +287,8 @@ void tg_board_look(void *board, const tg_call *call)
     const tg_tensor *shape = call->out_shape[0];
     if (call->out[0] == NULL || shape == NULL || shape->rows == 0 || shape->cols > b->widest)
         return;
-    const size_t rows = shape->rows < TOKENS ? shape->rows : TOKENS, row_bytes = shape->cols * tg_format_bytes(shape->format);
+    const size_t rows = shape->rows < TOKENS ? shape->rows : TOKENS;
+    const size_t row_bytes = shape->cols * tg_format_bytes(shape->format);
     moments m = {0};
     memset(b->most, 0, shape->cols * sizeof *b->most);
     for (size_t r = 0; r < rows; r++) {

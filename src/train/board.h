@@ -1,10 +1,10 @@
 /* train/board.h -- what a run tells TensorBoard: its numbers, and statistics of its tensors every `tensorboard_every`
  * updates.
  *
- * Statistics of weights and momentum are of a sample: all values of a tensor of at most 4096, of larger ones 4096 places,
- * one drawn at random from each of as many equal parts, always the same. A share p then has a standard error of at most
- * sqrt(p (1-p) / 4096) < 0.8 %. What they were before the update is kept for the sample alone, so memory is 32 KiB a
- * tensor whatever its size; nothing that is trained is written. Of activations: of at most 64 tokens of the first
+ * Statistics of weights and momentum are of a sample: all values of a tensor of at most 4096, of larger ones 4096
+ * places, one drawn at random from each of as many equal parts, always the same. A share p then has a standard error of
+ * at most sqrt(p (1-p) / 4096) < 0.8 %. What they were before the update is kept for the sample alone, so memory is 32
+ * KiB a tensor whatever its size; nothing that is trained is written. Of activations: of at most 64 tokens of the first
  * micro-batch, spread evenly, all features.
  *
  *     weight_rms, update_rms, momentum_rms      of the values as they are stored; update: after - before

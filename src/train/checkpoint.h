@@ -10,8 +10,8 @@
  * the run's `keep`. *directory <- heap text of the checkpoint's path. */
 tg_status tg_checkpoint_save(const tg_session *session, const tg_reached *at, char **directory);
 
-/* OUT/best <- the model alone, with the trainer.json of its update; crash-safely. No run is resumed from it. To be called
- * before a checkpoint says that this update is the best. */
+/* OUT/best <- the model alone, with the trainer.json of its update; crash-safely. No run is resumed from it. To be
+ * called before a checkpoint says that this update is the best. */
 tg_status tg_checkpoint_save_best(const tg_session *session, const tg_reached *at);
 
 /* The newest checkpoint of `out`: its path (heap text) and settings; *path NULL when there is none. */

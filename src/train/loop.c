@@ -17,8 +17,8 @@
 #include "store/metrics.h"
 #include "train/board.h"
 #include "train/checkpoint.h"
-#include "train/curvature.h"
 #include "train/courses.h"
+#include "train/curvature.h"
 #include "train/evaluate.h"
 #include "train/peak.h"
 #include "train/process.h"
@@ -37,16 +37,16 @@ typedef struct training {
     tg_train_config config;
     tg_train_listener listener;
     tg_metrics *metrics;
-    tg_board *board;                /* NULL: nothing for TensorBoard */
+    tg_board *board; /* NULL: nothing for TensorBoard */
     tg_plan plan;
     tg_reached at;
     uint64_t updates, first_update; /* wanted, made when this process began */
     uint64_t saved_update;
-    uint32_t micro;                 /* of the update under way, from 0 */
-    double opened, started, loss;   /* when the run was opened, and when its first update began */
-    double update_seconds;          /* spent in updates, without evaluation and the like */
-    double peak_flops;              /* NaN: not known */
-    tg_status event_status;         /* a metrics line of an event could not be written */
+    uint32_t micro;               /* of the update under way, from 0 */
+    double opened, started, loss; /* when the run was opened, and when its first update began */
+    double update_seconds;        /* spent in updates, without evaluation and the like */
+    double peak_flops;            /* NaN: not known */
+    tg_status event_status;       /* a metrics line of an event could not be written */
 } training;
 
 static void note(const training *t, const char *format, ...) TG_PRINTF(2, 3);
@@ -128,14 +128,20 @@ static tg_status run_micro_step(training *t, uint32_t micro, double *loss)
 {
     tg_session *s = &t->session;
     const uint64_t seed = (uint64_t)t->config.option[TG_TRAIN_SEED];
-    tg_run run = {.tokens = s->tokens, .targets = s->targets, .seed = seed, .update = t->at.update, .micro_step = micro,
-                  .loss_scale = s->loss_scale.scale, .sink = s->sink,
-                  .wants = t->config.option[TG_TRAIN_LOSS_GUARD] > 0 ? wants_gradient : NULL, .wants_ctx = t};
+    tg_run run = {.tokens = s->tokens,
+                  .targets = s->targets,
+                  .seed = seed,
+                  .update = t->at.update,
+                  .micro_step = micro,
+                  .loss_scale = s->loss_scale.scale,
+                  .sink = s->sink,
+                  .wants = t->config.option[TG_TRAIN_LOSS_GUARD] > 0 ? wants_gradient : NULL,
+                  .wants_ctx = t,
+                  .look = micro == 0 && board_due(t) ? tg_board_look : NULL,
+                  .look_ctx = t->board};
     t->micro = micro;
-    if (micro == 0 && board_due(t))
-        run.look = tg_board_look, run.look_ctx = t->board;
-    tg_status status = tg_corpus_batch(s->corpus, s->tokens, s->targets, s->train->batch, s->train->time, seed, t->at.update,
-                                       micro);
+    tg_status status =
+        tg_corpus_batch(s->corpus, s->tokens, s->targets, s->train->batch, s->train->time, seed, t->at.update, micro);
     if (status == TG_OK)
         status = tg_graph_run(s->train, &run);
     if (status == TG_OK)
@@ -262,7 +268,8 @@ static tg_status not_saved(const training *t, tg_status status)
 {
     if (status == TG_OK || t->saved_update == 0)
         return status;
-    return tg_fail(status, "%s; the checkpoint of update %llu is whole: when there is room, go on from it with --resume",
+    return tg_fail(status,
+                   "%s; the checkpoint of update %llu is whole: when there is room, go on from it with --resume",
                    tg_message(), (unsigned long long)t->saved_update);
 }
 
@@ -426,8 +433,8 @@ static tg_status open_metrics(training *t)
     char *path = tg_file_join(t->config.out, "metrics.jsonl");
     if (path == NULL)
         return tg_no_memory("a path", strlen(t->config.out));
-    const tg_status status = t->at.update == 0 ? tg_metrics_create(&t->metrics, path)
-                                            : tg_metrics_resume(&t->metrics, path, t->at.update);
+    const tg_status status =
+        t->at.update == 0 ? tg_metrics_create(&t->metrics, path) : tg_metrics_resume(&t->metrics, path, t->at.update);
     tg_heap_free(path);
     return status;
 }
@@ -453,7 +460,8 @@ static tg_status check_text(const training *t, const tg_saved_run *run)
     if (run->texts != NULL && s->held_out != NULL && run->eval_hash != tg_corpus_hash(s->held_out))
         return tg_fail(TG_EINVAL, "%s is not the text that the run to resume was evaluated on", t->config.eval_data);
     if (s->held_out != NULL && t->config.given[TG_TRAIN_VALIDATION] && t->config.option[TG_TRAIN_VALIDATION] > 0)
-        return tg_fail(TG_EINVAL, "either eval_data or validation: a part of the text is held out, or another one is read");
+        return tg_fail(TG_EINVAL,
+                       "either eval_data or validation: a part of the text is held out, or another one is read");
     if (t->config.option[TG_TRAIN_SAMPLE_EVERY] > 0 || t->config.sample_prompt != NULL)
         return tg_sample_check_prompt(s->tokenizer, t->config.sample_prompt);
     return TG_OK;
@@ -480,8 +488,8 @@ static tg_status settle_config(training *t, const tg_train_config *wish, const t
     if (t->config.data == NULL)
         return tg_fail(TG_EINVAL, "there is no text to train on: name it with data");
     if (run->texts != NULL && t->at.update > t->updates)
-        return tg_fail(TG_EINVAL, "the run has made %llu updates already, more than %llu", (unsigned long long)t->at.update,
-                       (unsigned long long)t->updates);
+        return tg_fail(TG_EINVAL, "the run has made %llu updates already, more than %llu",
+                       (unsigned long long)t->at.update, (unsigned long long)t->updates);
     return TG_OK;
 }
 

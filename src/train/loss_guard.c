@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-#define PATIENCE 100  /* losses seen before one is left out, and about how many the mean is over */
-#define LEAST 1e-6    /* of the mean: what fp32 makes of a loss that stands still is no deviation */
+#define PATIENCE 100 /* losses seen before one is left out, and about how many the mean is over */
+#define LEAST 1e-6   /* of the mean: what fp32 makes of a loss that stands still is no deviation */
 
 bool tg_loss_guard_take(tg_loss_guard *guard, double limit, double loss, double *deviations)
 {

@@ -72,9 +72,8 @@ static tg_status time_product(double *best, const tg_product *p, tg_products *pr
     *best = 0;
     for (int i = 0; i < ROUNDS && (i < LEAST || now - start < SECONDS); i++) {
         const double begin = now;
-        const tg_status status = products == NULL
-                                     ? tg_product_f32(p, o->a, o->b, o->c)
-                                     : tg_products_run(products, p, o->a, o->b, NULL, o->c, o->scratch);
+        const tg_status status = products == NULL ? tg_product_f32(p, o->a, o->b, o->c)
+                                                  : tg_products_run(products, p, o->a, o->b, NULL, o->c, o->scratch);
         if (status != TG_OK)
             return status;
         now = tg_process_seconds();

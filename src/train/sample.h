@@ -5,8 +5,8 @@
 #include "graph/graph.h"
 #include "train/loaded.h"
 
-/* As tg_sample; config's directory and precision are not read. The work is done in the arena of `lender`, unless that is
- * too small or NULL. */
+/* As tg_sample; config's directory and precision are not read. The work is done in the arena of `lender`, unless that
+ * is too small or NULL. */
 tg_status tg_sample_model(const tg_sample_config *config, const tg_loaded *loaded, const tg_graph *lender,
                           void (*text)(void *ctx, const char *bytes, size_t count), void *ctx);
 

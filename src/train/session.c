@@ -249,9 +249,10 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
         .states_bytes = optim.states + optim.kahan + optim.bookkeeping,
         .gradients_bytes = optim.gradients,
         .activations_bytes = s->train->arena_bytes - s->train->scratch_bytes,
-        .scratch_bytes = s->train->scratch_bytes + s->train->library_bytes + tg_curvature_bytes(s) +
-                         (c->option[TG_TRAIN_SAMPLE_EVERY] > 0 ? tg_generator_bytes(tg_model_get_config(s->model)) : 0) +
-                         (c->option[TG_TRAIN_TENSORBOARD] != 0 ? tg_board_bytes(s) : 0),
+        .scratch_bytes =
+            s->train->scratch_bytes + s->train->library_bytes + tg_curvature_bytes(s) +
+            (c->option[TG_TRAIN_SAMPLE_EVERY] > 0 ? tg_generator_bytes(tg_model_get_config(s->model)) : 0) +
+            (c->option[TG_TRAIN_TENSORBOARD] != 0 ? tg_board_bytes(s) : 0),
         .data_bytes = (s->corpus == NULL ? 0 : tg_corpus_bytes(s->corpus)) +
                       (s->held_out == NULL ? 0 : tg_corpus_bytes(s->held_out)) +
                       (s->tokenizer == NULL ? 0 : tg_tokenizer_bytes(s->tokenizer)) + s->places * 8,

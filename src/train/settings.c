@@ -73,8 +73,9 @@ static json_t *run_object(const tg_train_config *config, const tg_schedule *sche
     json_object_set_new(root, "validation_loss",
                         isfinite(at->validation_loss) ? json_real(at->validation_loss) : json_null());
     if (isfinite(at->best_loss))
-        json_object_set_new(root, "best", json_pack("{s:f, s:I}", "validation_loss", at->best_loss, "update",
-                                                    (json_int_t)at->best_update));
+        json_object_set_new(
+            root, "best",
+            json_pack("{s:f, s:I}", "validation_loss", at->best_loss, "update", (json_int_t)at->best_update));
     if (config->sample_prompt != NULL)
         json_object_set_new(root, "sample_prompt", json_string(config->sample_prompt));
     json_object_set_new(root, "vocab", json_integer((json_int_t)config->vocab));

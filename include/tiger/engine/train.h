@@ -42,8 +42,9 @@ typedef struct tg_setting {
 /* A run, as the user describes it. Texts are the caller's and live as long as the run.
  *
  * With `resume` the run's own settings hold, as its newest checkpoint has them; what the user says again must agree, but for
- * data and eval_data (another path to the same text) and what changes neither the model nor what it learns from: updates,
- * threads, how often and how much is evaluated, saved, kept, logged and sampled; and loss_guard, for a run that needs it. */
+ * data and eval_data (another path to the same text) and what changes neither the model nor what it learns from:
+ * updates, threads, how often and how much is evaluated, saved, kept, logged and sampled; and loss_guard, for a run that
+ * needs one. */
 typedef struct tg_train_config {
     const char *data;      /* text file */
     const char *out;       /* run directory; NULL: nothing is written */
@@ -64,7 +65,7 @@ typedef struct tg_train_config {
     const char *eval_data; /* text to evaluate on, of the same format: then all of `data` is trained on; NULL: the share
                               `validation` of data's end */
     const char *sample_prompt; /* what samples begin with; NULL: nothing */
-    double max_seconds;    /* of this process: then the run ends as by tg_train_stop, after one update at least; 0: no end */
+    double max_seconds;    /* of this process: then the run ends as by tg_train_stop, after at least one update; 0: none */
     double peak_flops;     /* floating-point operations a second that the machine can do at most in products, for the
                               utilisation; 0: it is measured when the run begins; negative: not wanted */
 } tg_train_config;
@@ -92,7 +93,7 @@ typedef struct tg_progress {
     double utilisation;        /* of the peak in products, 0 to 1; NaN: the peak is not known */
 } tg_progress;
 
-/* A validation loss, nats a token, and the same by the text that its tokens stand for; NaN where they stand for none. */
+/* A validation loss, nats a token, and the same by the text that its tokens stand for; NaN where that is none. */
 typedef struct tg_evaluated {
     uint64_t update;
     double loss, bits_per_byte, bits_per_char;
@@ -154,8 +155,8 @@ void tg_lr_range_fini(tg_lr_range *range); /* fine on {0} */
 
 typedef struct tg_evaluation {
     double loss;                         /* nats a token */
-    double bits_per_byte, bits_per_char; /* the sum of the losses / ln 2, over the bytes or characters of the tokens that
-                                            counted; what ends a document has none. NaN: there are none */
+    double bits_per_byte, bits_per_char; /* the sum of the losses / ln 2, over the bytes or characters of the tokens
+                                            that counted; what ends a document has none. NaN: there are none */
     size_t targets;                      /* tokens that counted */
 } tg_evaluation;
 
