@@ -462,8 +462,8 @@ static tg_status check_text(const training *t, const tg_saved_run *run)
     if (s->held_out != NULL && t->config.given[TG_TRAIN_VALIDATION] && t->config.option[TG_TRAIN_VALIDATION] > 0)
         return tg_fail(TG_EINVAL,
                        "either eval_data or validation: a part of the text is held out, or another one is read");
-    if (t->config.option[TG_TRAIN_SAMPLE_EVERY] > 0 || t->config.sample_prompt != NULL)
-        return tg_sample_check_prompt(s->tokenizer, t->config.sample_prompt);
+    if (t->config.sample_prompt != NULL && tg_sample_check_prompt(s->tokenizer, t->config.sample_prompt) != TG_OK)
+        return tg_fail(TG_EINVAL, "sample_prompt: %s", tg_message());
     return TG_OK;
 }
 

@@ -3,6 +3,7 @@
 
     run_test.py TIGER [-v] [NAME...]       NAME as unittest takes it, for one test: Training.test_resume
 """
+import fcntl
 import hashlib
 import json
 import math
@@ -13,9 +14,11 @@ import re
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 from pathlib import Path
@@ -101,8 +104,9 @@ class Training(Case):
         other = self.train("other", "--updates", 12, "--dropout", "0.1", "--precision", "bf16", "--seed", 2).stdout
         self.assertNotEqual(digest(self.model_of(one)), digest(self.model_of(other)))
 
-    def test_live_line(self):
+    def live_line(self, columns):
         parent, child = pty.openpty()
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
         process = subprocess.Popen([TIGER, "train", "--data", "text.txt", "--out", "run", *TINY, "--updates", "60"],
                                    cwd=self.at, stdin=subprocess.DEVNULL, stdout=child, stderr=child)
         os.close(child)
@@ -114,8 +118,14 @@ class Training(Case):
             pass
         os.close(parent)
         self.assertEqual(process.wait(), 0, seen)
-        self.assertRegex(seen, rb"\r\x1b\[Kupdate \d+/60 \[=*>? *\] loss ")
-        self.assertRegex(seen, rb"update 60/60 \[=+\] loss ")
+        return seen
+
+    def test_live_line(self):
+        for columns, share in ((80, rb""), (130, rb"MFU \d+ % ")):
+            seen = self.live_line(columns)
+            self.assertRegex(seen, rb"\r\x1b\[Kupdate \d+/60 \[=*>? *\] loss ")
+            self.assertRegex(seen, rb"update 60/60 \[=+\] loss [^\r\n]* tok/s " + share + rb"[\d.]+ MiB ")
+            shutil.rmtree(self.at / "run")
 
     def test_reader_goes_away(self):
         process = self.start("--data", "text.txt", "--out", "run", *TINY, "--updates", "100000", "--log-every", "1")
@@ -580,7 +590,7 @@ class Scheduling(Case):
                 ("gamm=cosine", "the schedule drives gamm, which tiger does not have (did you mean gamma?)"),
                 ("scale=cosine", "the schedule drives scale, which is no real number"),
                 ("piecewise:0=0,1=1; gamma=piecewise:0=1,40=1,41=1.5", "the schedule goes too far at update 41: gamma"),
-                ("plateau", "it needs validation > 0 and 0 < eval_every < updates")):
+                ("plateau", "it needs validation > 0 or eval_data, and 0 < eval_every < updates")):
             done = self.train("run", "--updates", 50, "--schedule", schedule, status=1)
             self.assertIn(message, done.stderr)
             self.assertFalse((self.at / "run").exists())
@@ -677,8 +687,8 @@ class Tokenizers(Case):
         out = self.tiger("sample", "part", "--prompt", "the tiger\u00e9", "--tokens", 30, "--temperature", "1.5").stdout
         self.assertTrue(out.startswith("the tiger\u00e9"))
         result = self.tiger("eval", "part", "--data", "text.txt").stdout
-        loss, perplexity, bits, tokens = (float(line.split()[-1] if "loss" not in line else line.split()[1])
-                                          for line in result.splitlines())
+        number = {name: float(value) for name, value in re.findall(r"^([a-z ]+?) {2,}([\d.]+)", result, re.MULTILINE)}
+        loss, bits, tokens = number["loss"], number["bits per byte"], number["tokens"]
         size = (self.at / "text.txt").stat().st_size
         self.assertLess(tokens, size / 1.5)
         self.assertLess(loss, 4.5)  # a uniform guess is ln 643 = 6.5
