@@ -50,7 +50,8 @@ static size_t write_tail(char *tail, size_t bytes, const tg_progress *p, bool ut
     cli_human_seconds(left, sizeof left, p->seconds_left);
     if (utilisation && isfinite(p->utilisation))
         snprintf(share, sizeof share, "MFU %.0f %% ", 100 * p->utilisation);
-    const int n = snprintf(tail, bytes, "loss %.3f lr %.1e %s tok/s %s%s %s left", p->loss, p->lr, rate, share, memory, left);
+    const int n =
+        snprintf(tail, bytes, "loss %.3f lr %.1e %s tok/s %s%s %s left", p->loss, p->lr, rate, share, memory, left);
     return n > 0 ? (size_t)n : 0;
 }
 
