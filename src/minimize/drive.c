@@ -99,7 +99,7 @@ static void judge(tg_minimizer *m, bool moved)
 static void begin(tg_minimizer *m)
 {
     tg_run *r = m->run;
-    if (!tg_evaluate(m, &r->f, m->at[TG_G], m->at[TG_X]))
+    if (!tg_minimizer_evaluate(m, &r->f, m->at[TG_G], m->at[TG_X]))
         return;
     r->begun = 1;
     if (!isfinite(r->f)) {

@@ -65,7 +65,7 @@ static bool differences(tg_minimizer *m, double *g, double *x)
     return true;
 }
 
-bool tg_evaluate(tg_minimizer *m, double *f, double *g, const double *x)
+bool tg_minimizer_evaluate(tg_minimizer *m, double *f, double *g, const double *x)
 {
     *f = INFINITY;
     if (!budget(m, 1))
@@ -101,11 +101,11 @@ bool tg_product(tg_minimizer *m, double *product, const double *v, bool fisher, 
         const double root = m->f.evaluate_f32 != NULL ? 4.9e-3 : 6.1e-6;
         const double t = root * fmax(1, tg_max_abs(m->n, x)) / (size > 0 ? size : 1);
         tg_point(m, point, x, t, v);
-        if (!tg_evaluate(m, &f, product, point))
+        if (!tg_minimizer_evaluate(m, &f, product, point))
             return false;
         finite = isfinite(f);
         tg_point(m, point, x, -t, v);
-        if (!tg_evaluate(m, &f, other, point))
+        if (!tg_minimizer_evaluate(m, &f, other, point))
             return false;
         finite = finite && isfinite(f);
         for (size_t i = 0; i < m->n; i++)

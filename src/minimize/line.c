@@ -22,7 +22,7 @@ tg_line_end tg_line_try(tg_minimizer *m, tg_line *l, double t)
     l->t = t;
     if (!tg_point(m, m->at[TG_LINE_X], m->at[TG_X], t, l->d))
         return TG_LINE_PRECISION;
-    if (!tg_evaluate(m, &l->f, m->at[TG_LINE_G], m->at[TG_LINE_X]))
+    if (!tg_minimizer_evaluate(m, &l->f, m->at[TG_LINE_G], m->at[TG_LINE_X]))
         return m->run->stop == TG_STOP_CALLER ? TG_LINE_CALLER : TG_LINE_EVALUATIONS;
     l->slope = isfinite(l->f) ? tg_dot(m->n, m->at[TG_LINE_G], l->d) : NAN;
     return TG_LINE_NONE;

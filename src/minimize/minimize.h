@@ -1,7 +1,8 @@
 /* minimize/minimize.h -- what a minimizer is: one const descriptor, one file in minimize/, one line in minimizers.inc.
  *
  * A method declares the arrays it lives on (`lay`), and moves from iteration to iteration: either by itself, calling
- * tg_evaluate (`iterate`), or by naming points and taking their values (`ask`, `tell`). The driver allocates once, counts,
+ * tg_minimizer_evaluate (`iterate`), or by naming points and taking their values (`ask`, `tell`). The driver allocates
+ * once, counts,
  * checks tolerances and budgets, and evaluates a generation in parallel. All that changes lies in one block: tg_run, then x,
  * then the arrays. So saving a search is copying a block. */
 #ifndef TG_MINIMIZE_MINIMIZE_H
@@ -87,7 +88,7 @@ void tg_lay(tg_minimizer *m, size_t which, size_t rows, size_t cols);
 
 /* *f <- value at x, and g unless NULL; infinite when either is not finite. False: a callback or the budget says stop, and
  * run->stop is set. */
-bool tg_evaluate(tg_minimizer *m, double *f, double *g, const double *x);
+bool tg_minimizer_evaluate(tg_minimizer *m, double *f, double *g, const double *x);
 
 /* product <- Hessian (or, where wanted and given, Fisher matrix) at x times v, by the callback or central differences; uses
  * `scratch`, two arrays of n. False: as above, or not finite. */
