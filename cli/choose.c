@@ -67,3 +67,10 @@ int cli_choose_model(const tg_model_info **model, const cli_args *args, const ch
         *model = tg_model_at(index);
     return status;
 }
+
+int cli_choose_directory(char directory[CLI_PATH_BYTES], const cli_args *args)
+{
+    const char *best = cli_is_given(args, "best") ? "/best" : "";
+    const int n = snprintf(directory, CLI_PATH_BYTES, "%s%s", args->positional[0], best);
+    return n > 0 && n < CLI_PATH_BYTES ? CLI_OK : cli_usage(args, "the path of the model is too long");
+}

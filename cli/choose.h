@@ -17,6 +17,11 @@ int cli_choose_method(const tg_rule_info **rule, const tg_minimizer_info **minim
                       const char *name);
 
 int cli_choose_rule(const tg_rule_info **rule, const cli_args *args, const char *name);
+/* The model directory that the first positional names, or with --best the best one of that run. */
+#define CLI_TEXT_BEST {"best", NULL, NULL, "the model of the least validation loss: DIR/best, which tiger train keeps"}
+#define CLI_PATH_BYTES 4096
+int cli_choose_directory(char directory[CLI_PATH_BYTES], const cli_args *args);
+
 int cli_choose_model(const tg_model_info **model, const cli_args *args, const char *name);
 
 #endif

@@ -1,14 +1,16 @@
 /* eval.c -- tiger eval: the loss of a model on a text.
  *
- *   perplexity = exp(loss)      bits per byte = loss / ln 2 * tokens of the text / its bytes */
+ *   perplexity = exp(loss)      bits per byte, per character = the sum of all losses / ln 2 / bytes, characters */
 #include <math.h>
 #include <stdio.h>
 
 #include "args.h"
+#include "choose.h"
 #include "tiger/engine/train.h"
 
 static const cli_text texts[] = {
     {"data", "FILE", NULL, "the text; every token of it but the first is predicted once"},
+    CLI_TEXT_BEST,
 };
 
 static const tg_option options[] = {
@@ -33,12 +35,17 @@ static int run(const cli_args *args)
     tg_evaluation result;
     if (data == NULL)
         return cli_usage(args, "--data FILE is missing: the text to evaluate on");
-    if (tg_evaluate(&result, args->positional[0], data, (tg_data_format)(int)cli_number_of(args, "format"),
+    char directory[CLI_PATH_BYTES];
+    const int status = cli_choose_directory(directory, args);
+    if (status != CLI_OK)
+        return status;
+    if (tg_evaluate(&result, directory, data, (tg_data_format)(int)cli_number_of(args, "format"),
                     (size_t)cli_number_of(args, "batch"), (tg_precision)cli_number_of(args, "precision")) != TG_OK)
         return cli_failed(args);
     printf("loss           %.4f nats a token\n", result.loss);
     printf("perplexity     %.4f\n", exp(result.loss));
     printf("bits per byte  %.4f\n", result.bits_per_byte);
+    printf("bits per char  %.4f\n", result.bits_per_char);
     printf("tokens         %zu\n", result.targets);
     return CLI_OK;
 }

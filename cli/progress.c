@@ -41,17 +41,30 @@ static void draw_bar(char *bar, size_t width, double share)
     memcpy(bar, "] ", 3);
 }
 
-void cli_progress_line(char *line, size_t bytes, size_t columns, const tg_progress *p)
+/* The line behind the bar; with the utilisation or without. How long it is. */
+static size_t write_tail(char *tail, size_t bytes, const tg_progress *p, bool utilisation)
 {
-    char head[64], tail[192], rate[32], memory[32], left[32], bar[BAR_MOST + 4] = "";
+    char rate[32], memory[32], left[32], share[32] = "";
     cli_human_count(rate, sizeof rate, p->tokens_per_second, "");
     cli_human_bytes(memory, sizeof memory, (double)p->memory_bytes);
     cli_human_seconds(left, sizeof left, p->seconds_left);
+    if (utilisation && isfinite(p->utilisation))
+        snprintf(share, sizeof share, "MFU %.0f %% ", 100 * p->utilisation);
+    const int n =
+        snprintf(tail, bytes, "loss %.3f lr %.1e %s tok/s %s%s %s left", p->loss, p->lr, rate, share, memory, left);
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* Where there is no room for both, the shortest bar goes before the utilisation. */
+void cli_progress_line(char *line, size_t bytes, size_t columns, const tg_progress *p)
+{
+    char head[64], tail[192], bar[BAR_MOST + 4] = "";
     const int h =
         snprintf(head, sizeof head, "update %llu/%llu ", (unsigned long long)p->update, (unsigned long long)p->updates);
-    const int t =
-        snprintf(tail, sizeof tail, "loss %.3f lr %.1e %s tok/s %s %s left", p->loss, p->lr, rate, memory, left);
-    const size_t used = (size_t)h + (size_t)t + 4; /* the bar's brackets and blank, and a free last column */
+    const size_t others = (size_t)h + 4; /* and the bar's brackets and blank, and a free last column */
+    size_t used = others + write_tail(tail, sizeof tail, p, true);
+    if (columns > 0 && columns < used + BAR_LEAST)
+        used = others + write_tail(tail, sizeof tail, p, false);
     if (columns >= used + BAR_LEAST) {
         const size_t room = columns - used;
         draw_bar(bar, room < BAR_MOST ? room : BAR_MOST, p->updates > 0 ? (double)p->update / (double)p->updates : 0.0);
@@ -106,10 +119,20 @@ static void on_progress(void *ctx, const tg_progress *p)
     flush();
 }
 
-static void on_evaluated(void *ctx, uint64_t update, double loss)
+static void on_evaluated(void *ctx, const tg_evaluated *e)
 {
     cli_progress_clear(ctx);
-    printf("update %llu: validation loss %.4f\n", (unsigned long long)update, loss);
+    printf("update %llu: validation loss %.4f, perplexity %.2f", (unsigned long long)e->update, e->loss, exp(e->loss));
+    if (isfinite(e->bits_per_byte))
+        printf(", %.4f bits per byte", e->bits_per_byte);
+    puts(e->best ? ", the best so far" : "");
+    flush();
+}
+
+static void on_sampled(void *ctx, uint64_t update, const char *text)
+{
+    cli_progress_clear(ctx);
+    printf("update %llu: sample\n%s\n", (unsigned long long)update, text);
     flush();
 }
 
@@ -137,6 +160,7 @@ tg_train_listener cli_progress_listener(cli_progress *progress)
     return (tg_train_listener){.plan = on_plan,
                                .progress = on_progress,
                                .evaluated = on_evaluated,
+                               .sampled = on_sampled,
                                .saved = on_saved,
                                .note = on_note,
                                .ctx = progress};

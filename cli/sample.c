@@ -2,10 +2,12 @@
 #include <stdio.h>
 
 #include "args.h"
+#include "choose.h"
 #include "tiger/engine/train.h"
 
 static const cli_text texts[] = {
     {"prompt", "TEXT", "", "what the text begins with"},
+    CLI_TEXT_BEST,
 };
 
 static const tg_option options[] = {
@@ -37,8 +39,12 @@ static void print_piece(void *ctx, const char *bytes, size_t count)
 
 static int run(const cli_args *args)
 {
+    char directory[CLI_PATH_BYTES];
+    const int status = cli_choose_directory(directory, args);
+    if (status != CLI_OK)
+        return status;
     const tg_sample_config config = {
-        .directory = args->positional[0],
+        .directory = directory,
         .prompt = cli_text_of(args, "prompt"),
         .tokens = (size_t)cli_number_of(args, "tokens"),
         .top_k = (size_t)cli_number_of(args, "top_k"),

@@ -14,7 +14,15 @@ static const cli_text run_texts[] = {
     {"out", "DIR", NULL, "the run's directory: checkpoints, metrics, the model"},
     {"resume", NULL, NULL,
      "go on from the newest checkpoint in --out, with the settings the run has; other flags may be left out"},
-    CLI_TEXT_MODEL, CLI_TEXT_INIT, CLI_TEXT_TOKENIZER,
+    CLI_TEXT_MODEL,
+    CLI_TEXT_INIT,
+    CLI_TEXT_TOKENIZER,
+    {"eval-data", "FILE", NULL,
+     "evaluate on this text, of the same --format, instead of holding out the end of --data"},
+    {"max-time", "TIME", NULL, "save and stop after so long: 90, 90s, 30m, 1.5h; --resume goes on"},
+    {"sample-prompt", "TEXT", NULL, "what the samples of --sample-every begin with"},
+    {"peak", "GFLOPS", "measure",
+     "the machine's best matrix product, for the utilisation (MFU): a number, measure, or off"},
 };
 
 static const tg_option run_options[] = {
@@ -135,6 +143,42 @@ static const char *unless_resumed(const tg_train_config *config, const cli_args 
     return config->resume && !cli_is_given(args, name) ? NULL : cli_text_of(args, name);
 }
 
+/* "90", "90s", "1.5m", "2h" in seconds; CLI_USAGE for anything else. */
+static int setup_max_time(double *seconds, const cli_args *args)
+{
+    static const struct {
+        const char *unit;
+        double seconds;
+    } units[] = {{"", 1}, {"s", 1}, {"m", 60}, {"h", 3600}};
+    const char *text = cli_text_of(args, "max-time");
+    if (text == NULL)
+        return CLI_OK;
+    char *end;
+    const double number = strtod(text, &end);
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (end != text && strcmp(end, units[i].unit) == 0 && number > 0 && number * units[i].seconds < 1e9) {
+            *seconds = number * units[i].seconds;
+            return CLI_OK;
+        }
+    return cli_usage(args, "--max-time: '%s' is no time above 0 (90, 90s, 30m, 1.5h)", text);
+}
+
+static int setup_peak(double *flops, const cli_args *args)
+{
+    const char *text = cli_text_of(args, "peak");
+    *flops = -1;
+    if (text == NULL || strcmp(text, "off") == 0)
+        return CLI_OK;
+    *flops = 0;
+    if (strcmp(text, "measure") == 0)
+        return CLI_OK;
+    char *end;
+    *flops = 1e9 * strtod(text, &end);
+    if (end != text && *end == '\0' && *flops > 0 && isfinite(*flops))
+        return CLI_OK;
+    return cli_usage(args, "--peak: '%s' is no number of GFLOP/s above 0, nor measure, nor off", text);
+}
+
 int cli_setup(tg_train_config *config, const cli_args *args)
 {
     tg_train_config_default(config);
@@ -143,6 +187,8 @@ int cli_setup(tg_train_config *config, const cli_args *args)
     config->data = cli_text_of(args, "data");
     config->out = cli_text_of(args, "out");
     config->init = cli_text_of(args, "init");
+    config->eval_data = cli_text_of(args, "eval-data");
+    config->sample_prompt = cli_text_of(args, "sample-prompt");
     config->state_file = cli_text_of(args, "state-file");
     config->weight_file = cli_text_of(args, "weight-file");
     config->resume = cli_is_given(args, "resume");
@@ -157,11 +203,16 @@ int cli_setup(tg_train_config *config, const cli_args *args)
             config->option[i] = number;
         config->given[i] = cli_is_given(args, table->at[i].name);
     }
+    int status = setup_max_time(&config->max_seconds, args);
+    if (status == CLI_OK)
+        status = setup_peak(&config->peak_flops, args);
+    if (status != CLI_OK)
+        return status;
     const tg_status made = config->init != NULL ? tg_model_config_read(&config->model, config->init)
                                                 : tg_model_config_default(&config->model, cli_text_of(args, "model"));
     if (made != TG_OK)
         return cli_failed(args);
-    const int status = cli_setup_model(&config->model, args);
+    status = cli_setup_model(&config->model, args);
     return status != CLI_OK ? status : setup_settings(config, args);
 }
 

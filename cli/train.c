@@ -1,7 +1,7 @@
 /* train.c -- tiger train: trains a model on a text, or goes on with a run that was stopped.
  *
- * SIGINT, SIGTERM and SIGHUP save the run's state and end it; the second one ends it at once, and costs what was done
- * since the last checkpoint. */
+ * SIGINT, SIGTERM, SIGHUP and the end of --max-time save the run's state and end it with success; a second signal ends
+ * it at once, and costs what was done since the last checkpoint. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +23,13 @@ static void print_memory(const tg_train_result *result)
     puts(")");
 }
 
+static void print_utilisation(const tg_train_result *result)
+{
+    char peak[32];
+    cli_human_count(peak, sizeof peak, result->peak_flops, " ");
+    printf("model FLOP utilisation %.1f %% of %sFLOP/s, the machine's best product\n", 100 * result->utilisation, peak);
+}
+
 static void print_result(const tg_train_result *result, const tg_train_config *config, const cli_progress *progress)
 {
     char rate[32], time[32];
@@ -30,8 +37,12 @@ static void print_result(const tg_train_result *result, const tg_train_config *c
     cli_human_seconds(time, sizeof time, result->seconds);
     if (isfinite(result->validation_loss))
         printf("validation loss %.4f (perplexity %.2f)\n", result->validation_loss, exp(result->validation_loss));
+    if (result->best_loss < result->validation_loss)
+        printf("best: %.4f, of update %llu\n", result->best_loss, (unsigned long long)result->best_update);
     printf("%llu updates, training loss %.4f, %s, %s tok/s\n", (unsigned long long)result->updates, result->train_loss,
            time, rate);
+    if (isfinite(result->utilisation))
+        print_utilisation(result);
     print_memory(result);
     if (progress->saved[0] != '\0')
         printf("model:   %s\n", progress->saved);
@@ -50,7 +61,7 @@ static int finish(const tg_train_result *result, const tg_train_config *config, 
     }
     printf("stopped after update %llu of %llu; go on with: tiger train --out %s --resume\n",
            (unsigned long long)result->updates, (unsigned long long)progress->updates, config->out);
-    return cli_signal_status();
+    return CLI_OK;
 }
 
 static int check_needed(const cli_args *args)
@@ -91,8 +102,8 @@ const cli_command cli_train = {
     .details = "The options below are those of the chosen optimizer and model: tiger train --help --optimizer lion "
                "--model llama shows others. '-' and '_' are the same in names, and so are --name value and "
                "--name=value.\n"
-               "Ctrl-C (or SIGTERM) saves the run and ends it, with exit status 130 (143); --resume goes on, and "
-               "comes to the same bits as a run that was never stopped.",
+               "Ctrl-C, SIGTERM and the end of --max-time save the run and end it, with exit status 0; --resume goes "
+               "on, and comes to the same bits as a run that was never stopped. A second signal stops at once.",
     .arrange = cli_setup_arrange,
     .run = run,
 };

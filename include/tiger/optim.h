@@ -247,6 +247,8 @@ const tg_named_tensor *tg_optim_state(const tg_optim *optim, size_t index);
 /* The true values of a state that has one for every weight, row, column or tensor, as fp32: fp16 without its power of two,
  * codes decoded. `values` has room for the state's shape. TG_EINVAL for what is no such state (counts, scales). */
 tg_status tg_optim_state_values(const tg_optim *optim, size_t index, float *values);
+/* The same of `count` places among them, where nobody wants a copy of the whole; TG_EINVAL for a place past the end. */
+tg_status tg_optim_state_values_at(const tg_optim *optim, size_t index, const size_t *at, size_t count, float *values);
 
 /* Saves the states crash-safely; loads them into a started optimizer of the same rule, parameters and formats. A file
  * that does not fit is refused with the first difference named, and nothing is changed. After loading, and after the

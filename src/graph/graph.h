@@ -124,8 +124,8 @@ tg_status tg_graph_allocate(tg_graph *graph); /* the arena, on huge pages */
 /* Instead: lays the graph into the arena of `lender`, which is allocated, outlives it and never runs at the same time;
  * into an arena of its own where that is too small. */
 tg_status tg_graph_share(tg_graph *graph, const tg_graph *lender);
-/* Forward, and in TG_TRAIN backward unless the loss is not finite (then everything is rejected at the run's sink). In
- * TG_GENERATE the cache's `used` is advanced by the graph's time. */
+/* Forward, and in TG_TRAIN backward unless the loss is not finite (then everything is rejected at the run's sink) or
+ * the run does not want its gradient. In TG_GENERATE the cache's `used` is advanced by the graph's time. */
 tg_status tg_graph_run(tg_graph *graph, struct tg_run *run);
 
 #endif

@@ -107,8 +107,14 @@ tg_status tg_graph_run(tg_graph *graph, struct tg_run *run)
         resolve(&call);
         status = step->phase == TG_FORWARD ? op->layer->forward(&call) : op->layer->backward(&call);
         rest_weights(graph, op);
-        if (status == TG_OK && graph->mode == TG_TRAIN && op->layer->is_loss && !isfinite(run->loss))
+        if (status == TG_OK && run->look != NULL && step->phase == TG_FORWARD && step->life == 0)
+            run->look(run->look_ctx, &call);
+        if (status != TG_OK || graph->mode != TG_TRAIN || !op->layer->is_loss)
+            continue;
+        if (!isfinite(run->loss))
             return run->sink.reject(run->sink.ctx, TG_ALL_PARAMS);
+        if (run->spared)
+            return TG_OK;
     }
     if (status == TG_OK && graph->mode == TG_GENERATE && run->cache != NULL)
         run->cache->used += graph->time;

@@ -15,6 +15,8 @@ typedef struct tg_sink {
     void *ctx;
 } tg_sink;
 
+struct tg_call;
+
 /* Keys and values of past positions, for TG_GENERATE: per attention op (kv_heads, capacity, head_dim) fp32 each. */
 typedef struct tg_cache {
     float **key, **value; /* [attention op] */
@@ -29,6 +31,12 @@ typedef struct tg_run {
     double loss_scale;       /* TG_TRAIN: gradients are times this; 0 means 1. The loss itself is not */
     tg_sink sink;            /* TG_TRAIN */
     bool draws_labels;       /* TG_TRAIN: targets that count are replaced by draws from the model's own output */
+    bool (*wants)(void *ctx, double loss); /* TG_TRAIN: asked once the loss is known, before the first tile; false ends
+                                              the run there, without a gradient. NULL: always */
+    void *wants_ctx;
+    bool spared;             /* written with `wants`: it said no */
+    void (*look)(void *ctx, const struct tg_call *call); /* shown every op whose forward is done; NULL: nobody looks */
+    void *look_ctx;
     tg_cache *cache;         /* TG_GENERATE: appended to; NULL: all there is to see is in this run */
     float *logits;           /* TG_GENERATE: (vocab), of the last position, written */
     double loss;             /* written: mean over the targets that count, in nats; 0 when none does */

@@ -399,6 +399,19 @@ static tg_status generate(const tg_call *call)
     return TG_OK;
 }
 
+/* *loss <- the sum over all tokens. */
+static tg_status score_all(tg_work *work, const head *h, const tg_call *call, double *loss)
+{
+    tg_status status = TG_OK;
+    *loss = 0;
+    for (size_t row = 0; row < h->m && status == TG_OK; row += h->chunk) {
+        const size_t rows = tg_least(h->chunk, h->m - row);
+        status = score_chunk(work, h, x_chunk(work, h, call->in[X], row, rows), call->run->targets + row, rows,
+                             call->op->as.head.label_smoothing, loss);
+    }
+    return status;
+}
+
 static tg_status forward(const tg_call *call)
 {
     if (call->graph->mode == TG_GENERATE)
@@ -408,14 +421,19 @@ static tg_status forward(const tg_call *call)
     size_t count;
     tg_status status = count_targets(call, &h, &count);
     double loss = 0;
-    for (size_t row = 0; row < h.m && status == TG_OK; row += h.chunk) {
-        const size_t rows = tg_least(h.chunk, h.m - row);
-        status = score_chunk(&work, &h, x_chunk(&work, &h, call->in[X], row, rows), call->run->targets + row, rows,
-                             call->op->as.head.label_smoothing, &loss);
-    }
+    if (status == TG_OK)
+        status = score_all(&work, &h, call, &loss);
     if (status == TG_OK)
         report(call->run, loss, count);
     return status;
+}
+
+/* Whether the run wants the gradient of this loss. A loss that is not finite is the guard's. */
+static bool is_wanted(tg_run *run, double loss, size_t count)
+{
+    run->spared =
+        run->wants != NULL && isfinite(loss) && count > 0 && !run->wants(run->wants_ctx, loss / (double)count);
+    return !run->spared;
 }
 
 static tg_status backward(const tg_call *call)
@@ -424,32 +442,38 @@ static tg_status backward(const tg_call *call)
     const head h = head_init(&work, call->graph, call->op);
     const double s = call->op->as.head.label_smoothing;
     size_t count;
+    double loss = 0;
     tg_status status = count_targets(call, &h, &count);
+    const bool once = h.chunk >= h.m;
+    if (status == TG_OK && !once && call->run->wants != NULL) /* the first chunk's tiles would come too early to ask */
+        status = score_all(&work, &h, call, &loss);
     if (status != TG_OK)
         return status;
-    bool good = within_bounds(&h, call->in[X]);
+    bool good = within_bounds(&h, call->in[X]), wanted = once || !good || is_wanted(call->run, loss, count);
     const double each = count == 0 ? 0.0 : (call->run->loss_scale > 0 ? call->run->loss_scale : 1.0) / (double)count;
     const scales by = {.each = each, .target = (1.0 - s) * each, .all = s * each / (double)h.v};
     const gradient d = {.dx = call->din[X], .add = call->add[X]};
-    double loss = 0;
-    for (size_t row = 0; row < h.m && status == TG_OK && good; row += h.chunk) {
+    loss = wanted ? 0 : loss;
+    for (size_t row = 0; row < h.m && status == TG_OK && good && wanted; row += h.chunk) {
         const size_t rows = tg_least(h.chunk, h.m - row);
         const void *x = x_chunk(&work, &h, call->in[X], row, rows);
         const int32_t *target = call->run->targets + row;
         status = score_chunk(&work, &h, x, target, rows, s, &loss);
         good = status != TG_OK || (isfinite(loss) && all_scored(&h, rows));
+        if (status == TG_OK && good && once)
+            wanted = is_wanted(call->run, loss, count);
         if (status == TG_OK && good && call->run->draws_labels) {
             draw_labels(&h, call->run, target, row, rows);
             target = h.drawn;
         }
-        if (status == TG_OK && good)
+        if (status == TG_OK && good && wanted)
             status = gradient_chunk(&work, &h, call, x, target, row, rows, &by, &d);
     }
     if (status != TG_OK)
         return status;
     report(call->run, good ? loss : (double)NAN, count);
     call->run->loss = good ? call->run->loss : (double)NAN; /* even when no target counts */
-    return good ? tg_call_complete(call, W) : TG_OK;
+    return good && wanted ? tg_call_complete(call, W) : TG_OK;
 }
 
 /* Every product of a walk over all chunks; when planning, whole chunks are alike. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/code8.h"
 #include "base/fail.h"
 #include "base/map.h"
 #include "optim/optim.h"
@@ -132,6 +133,36 @@ tg_status tg_optim_state_values(const tg_optim *o, size_t index, float *values)
         o->kernels->widen(values, state->data, state->format, n);
     for (size_t i = 0; state->range != NULL && i < n; i++)
         values[i] = ldexpf(values[i], -state->range->exponent);
+    return TG_OK;
+}
+
+/* Value `at` of a state, as tg_optim_state_values gives it. */
+static float value_at(const tg_optim *o, const tg_state *state, size_t at)
+{
+    float value;
+    if (state->format == TG_F64)
+        return (float)((const double *)state->data)[at];
+    if (state->format == TG_U8)
+        o->kernels->decode(&value, (const uint8_t *)state->data + at, state->scale + at / TG_CODES, state->is_signed,
+                           1);
+    else
+        o->kernels->widen(&value, (const char *)state->data + at * tg_format_bytes(state->format), state->format, 1);
+    return state->range == NULL ? value : ldexpf(value, -state->range->exponent);
+}
+
+tg_status tg_optim_state_values_at(const tg_optim *o, size_t index, const size_t *at, size_t count, float *values)
+{
+    const tg_entry *e;
+    size_t slot;
+    const tg_state *state = index < o->states ? find_state(o, o->state[index].data, &e, &slot) : NULL;
+    if (state == NULL)
+        return tg_fail(TG_EINVAL, "state %zu holds no values of weights", index);
+    const size_t n = tg_slot_values(e, &o->rule->info.slots[slot]);
+    for (size_t i = 0; i < count; i++)
+        if (at[i] >= n)
+            return tg_fail(TG_EINVAL, "state %zu has %zu values and none at %zu", index, n, at[i]);
+    for (size_t i = 0; i < count; i++)
+        values[i] = value_at(o, state, at[i]);
     return TG_OK;
 }
 

@@ -18,6 +18,7 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "base/text.h"
+#include "store/append.h"
 
 struct tg_metrics {
     int descriptor;
@@ -145,25 +146,6 @@ static bool append_field(tg_text *line, const tg_metric *field)
     return true;
 }
 
-static tg_status write_line(tg_metrics *m)
-{
-    struct stat about;
-    if (fstat(m->descriptor, &about) != 0)
-        return tg_fail_errno(errno, "cannot write '%s'", m->path);
-    for (size_t done = 0; done < m->line.used;) {
-        const ssize_t n = write(m->descriptor, m->line.at + done, m->line.used - done);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            const int error = n < 0 ? errno : ENOSPC;
-            const bool cut = done == 0 || ftruncate(m->descriptor, about.st_size) == 0; /* no half of a line stays */
-            return tg_fail_errno(error, "cannot write '%s'%s", m->path, cut ? "" : " (half a line stands at its end)");
-        }
-        done += (size_t)n;
-    }
-    return TG_OK;
-}
-
 tg_status tg_metrics_append(tg_metrics *m, uint64_t update, const tg_metric *fields, size_t count)
 {
     m->line.used = 0;
@@ -173,7 +155,8 @@ tg_status tg_metrics_append(tg_metrics *m, uint64_t update, const tg_metric *fie
         if (!append_field(&m->line, &fields[i]))
             return tg_fail(TG_EINVAL, "'%s': a metric's name or text is not UTF-8", m->path);
     tg_text_append(&m->line, "}\n", 2);
-    return m->line.failed ? tg_no_memory("a line of metrics", m->line.room) : write_line(m);
+    return m->line.failed ? tg_no_memory("a line of metrics", m->line.room)
+                          : tg_append_whole(m->descriptor, m->path, m->line.at, m->line.used);
 }
 
 tg_status tg_metrics_sync(tg_metrics *m)

@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "store/directory.h"
 
-static const char states_name[] = "optimizer.safetensors";
+static const char states_name[] = "optimizer.safetensors", best_name[] = "best";
 /* What makes OUT itself a model's directory. */
 static const char *const model_files[] = {"config.json", "tokenizer.json", "tokenizer_config.json",
                                           "model.safetensors"};
@@ -20,21 +20,45 @@ static tg_status in_directory(char **path, const char *directory, const char *na
     return *path != NULL ? TG_OK : tg_no_memory("a path", strlen(directory) + strlen(name));
 }
 
-static tg_status write_files(const tg_session *s, uint64_t update, double validation_loss, const char *directory)
+static tg_status write_model(const tg_session *s, const tg_reached *at, const char *directory)
 {
-    char *states = NULL;
     tg_status status = tg_model_save(s->model, directory);
     if (status == TG_OK)
         status = tg_tokenizer_write(s->tokenizer, directory);
     if (status == TG_OK)
-        status = in_directory(&states, directory, states_name);
+        status = tg_settings_write(s->config, s->schedule, &s->loss_scale, &s->guard, at, tg_corpus_hash(s->corpus),
+                                   s->held_out == NULL ? 0 : tg_corpus_hash(s->held_out), directory);
+    return status;
+}
+
+static tg_status write_states(const tg_session *s, const char *directory)
+{
+    char *states = NULL;
+    tg_status status = in_directory(&states, directory, states_name);
     if (status == TG_OK)
         status = tg_optim_save(s->optim, states);
-    if (status == TG_OK)
-        status = tg_settings_write(s->config, s->schedule, &s->loss_scale, update, tg_corpus_hash(s->corpus),
-                                   validation_loss, directory);
     tg_heap_free(states);
     return status;
+}
+
+/* OUT/NAME, whole or not at all. */
+static tg_status write_directory(const tg_session *s, const tg_reached *at, const char *name, bool with_states)
+{
+    tg_directory dir = {0};
+    tg_status status = tg_directory_begin(&dir, s->config->out, name);
+    if (status == TG_OK)
+        status = write_model(s, at, dir.temporary);
+    if (status == TG_OK && with_states)
+        status = write_states(s, dir.temporary);
+    if (status == TG_OK)
+        status = tg_directory_commit(&dir);
+    tg_directory_abort(&dir);
+    return status;
+}
+
+tg_status tg_checkpoint_save_best(const tg_session *s, const tg_reached *at)
+{
+    return write_directory(s, at, best_name, false);
 }
 
 /* OUT/model.safetensors is another name of the newest checkpoint's: no second copy on the disk. */
@@ -54,20 +78,14 @@ static tg_status point_model(const char *out, const char *checkpoint)
     return status;
 }
 
-tg_status tg_checkpoint_save(const tg_session *s, uint64_t update, double validation_loss, char **directory)
+tg_status tg_checkpoint_save(const tg_session *s, const tg_reached *at, char **directory)
 {
     const char *out = s->config->out;
     char name[TG_CHECKPOINT_NAME_BYTES], *path = NULL;
-    tg_checkpoint_name(name, update);
-    tg_directory dir = {0};
+    tg_checkpoint_name(name, at->update);
     tg_status status = in_directory(&path, out, name);
     if (status == TG_OK)
-        status = tg_directory_begin(&dir, out, name);
-    if (status == TG_OK)
-        status = write_files(s, update, validation_loss, dir.temporary);
-    if (status == TG_OK)
-        status = tg_directory_commit(&dir);
-    tg_directory_abort(&dir);
+        status = write_directory(s, at, name, true);
     if (status == TG_OK)
         status = point_model(out, path);
     if (status == TG_OK)
@@ -96,7 +114,7 @@ tg_status tg_checkpoint_newest(char **path, tg_saved_run *run, const char *out)
         status = in_directory(&newest, out, name);
         if (status == TG_OK)
             status = tg_settings_read(run, newest);
-        if (status == TG_OK && run->update != updates[0]) {
+        if (status == TG_OK && run->at.update != updates[0]) {
             tg_saved_run_fini(run);
             status = tg_fail(TG_EFORMAT, "%s: trainer.json speaks of another update", newest);
         }

@@ -6,9 +6,13 @@
 #include "train/session.h"
 #include "train/settings.h"
 
-/* Saves the session after `update` updates, crash-safely, points OUT's own model at it, and removes the oldest beyond
+/* Saves the session, which has come so far, crash-safely, points OUT's own model at it, and removes the oldest beyond
  * the run's `keep`. *directory <- heap text of the checkpoint's path. */
-tg_status tg_checkpoint_save(const tg_session *session, uint64_t update, double validation_loss, char **directory);
+tg_status tg_checkpoint_save(const tg_session *session, const tg_reached *at, char **directory);
+
+/* OUT/best <- the model alone, with the trainer.json of its update; crash-safely. No run is resumed from it. To be
+ * called before a checkpoint says that this update is the best. */
+tg_status tg_checkpoint_save_best(const tg_session *session, const tg_reached *at);
 
 /* The newest checkpoint of `out`: its path (heap text) and settings; *path NULL when there is none. */
 tg_status tg_checkpoint_newest(char **path, tg_saved_run *run, const char *out);

@@ -9,11 +9,32 @@
 #include "model/model.h"
 #include "train/loaded.h"
 
-tg_status tg_evaluate_split(double *loss, size_t *targets_counted, tg_graph *graph, const tg_corpus *corpus,
-                            tg_split split, size_t batches, uint32_t *tokens, int32_t *targets)
+/* Bytes of text, and the characters among them: a character is counted by its first byte. */
+typedef struct extent {
+    size_t bytes, chars;
+} extent;
+
+static void add_text(extent *e, const tg_tokenizer *tokenizer, const int32_t *targets, size_t count)
+{
+    uint32_t end = 0;
+    const bool ends = tg_tokenizer_end(tokenizer, &end);
+    for (size_t i = 0; i < count; i++) {
+        size_t bytes;
+        if (targets[i] < 0 || (ends && (uint32_t)targets[i] == end))
+            continue;
+        const char *text = tg_tokenizer_token(tokenizer, (uint32_t)targets[i], &bytes);
+        e->bytes += bytes;
+        for (size_t b = 0; b < bytes; b++)
+            e->chars += ((unsigned char)text[b] & 0xc0) != 0x80;
+    }
+}
+
+tg_status tg_evaluate_split(tg_evaluation *out, tg_graph *graph, const tg_corpus *corpus, tg_split split,
+                            const tg_tokenizer *tokenizer, size_t batches, uint32_t *tokens, int32_t *targets)
 {
     size_t windows = 0, counted = 0;
     double sum = 0;
+    extent text = {0};
     tg_status status = tg_corpus_window(corpus, split, tokens, targets, graph->batch, graph->time, 0, &windows);
     if (status != TG_OK)
         return status;
@@ -29,12 +50,13 @@ tg_status tg_evaluate_split(double *loss, size_t *targets_counted, tg_graph *gra
             return status;
         sum += run.loss_sum;
         counted += run.targets_counted;
+        add_text(&text, tokenizer, targets, graph->batch * graph->time);
     }
     if (counted == 0)
         return tg_fail(TG_EINVAL, "the text is too short to evaluate on: it has no token with one before it");
-    *loss = sum / (double)counted;
-    if (targets_counted != NULL)
-        *targets_counted = counted;
+    *out = (tg_evaluation){.loss = sum / (double)counted, .targets = counted};
+    out->bits_per_byte = text.bytes == 0 ? NAN : sum / log(2.0) / (double)text.bytes;
+    out->bits_per_char = text.chars == 0 ? NAN : sum / log(2.0) / (double)text.chars;
     return TG_OK;
 }
 
@@ -45,8 +67,7 @@ static size_t time_for(const tg_model *model, const tg_corpus *corpus)
     return tokens > context ? context : tokens > 1 ? tokens - 1 : 1;
 }
 
-static tg_status evaluate_corpus(double *loss, size_t *counted, const tg_loaded *directory, const tg_corpus *corpus,
-                                 size_t batch)
+static tg_status evaluate_corpus(tg_evaluation *out, const tg_loaded *directory, const tg_corpus *corpus, size_t batch)
 {
     const size_t time = time_for(directory->model, corpus);
     size_t places;
@@ -63,7 +84,7 @@ static tg_status evaluate_corpus(double *loss, size_t *counted, const tg_loaded 
     if (status == TG_OK)
         status = tg_graph_allocate(graph);
     if (status == TG_OK)
-        status = tg_evaluate_split(loss, counted, graph, corpus, TG_SPLIT_TRAIN, 0, tokens, targets);
+        status = tg_evaluate_split(out, graph, corpus, TG_SPLIT_TRAIN, directory->tokenizer, 0, tokens, targets);
     tg_graph_destroy(graph);
     tg_free(NULL, tokens, places, sizeof *tokens);
     tg_free(NULL, targets, places, sizeof *targets);
@@ -82,12 +103,9 @@ tg_status tg_evaluate(tg_evaluation *out, const char *directory, const char *dat
     if (status == TG_OK)
         status = tg_corpus_open(&corpus, data, opened.tokenizer, format, 0.0);
     if (status == TG_OK)
-        status = evaluate_corpus(&made.loss, &made.targets, &opened, corpus, batch);
-    if (status == TG_OK) {
-        const double tokens = (double)made.targets + (format == TG_FORMAT_TEXT ? 1 : 0);
-        made.bits_per_byte = made.loss / log(2.0) * tokens / (double)tg_corpus_text_bytes(corpus);
+        status = evaluate_corpus(&made, &opened, corpus, batch);
+    if (status == TG_OK)
         *out = made;
-    }
     tg_corpus_destroy(corpus);
     tg_loaded_close(&opened);
     return status;

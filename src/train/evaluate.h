@@ -3,12 +3,12 @@
 #define TG_TRAIN_EVALUATE_H
 
 #include "graph/graph.h"
-#include "tiger/engine/data.h"
+#include "tiger/engine/train.h"
 
-/* *loss <- mean loss in nats over the targets of the split, *targets (unless NULL) <- their number. `graph` is planned and
- * allocated for TG_EVALUATE; tokens and targets are work space for its batch, (B,T) each. At most `batches` batches are
- * looked at, spread evenly over the split and always the same; 0: all. TG_EINVAL when the split has no target. */
-tg_status tg_evaluate_split(double *loss, size_t *targets_counted, tg_graph *graph, const tg_corpus *corpus,
-                            tg_split split, size_t batches, uint32_t *tokens, int32_t *targets);
+/* *out <- over the targets of the split. `graph` is planned and allocated for TG_EVALUATE; tokens and targets are work
+ * space for its batch, (B,T) each. At most `batches` batches are looked at, spread evenly over the split and always the
+ * same; 0: all. TG_EINVAL when the split has no target. */
+tg_status tg_evaluate_split(tg_evaluation *out, tg_graph *graph, const tg_corpus *corpus, tg_split split,
+                            const tg_tokenizer *tokenizer, size_t batches, uint32_t *tokens, int32_t *targets);
 
 #endif

@@ -12,6 +12,11 @@
 
 static size_t cache_values(const tg_model_config *c) { return c->kv_heads * c->context * c->head_dim; }
 
+size_t tg_generator_bytes(const tg_model_config *c)
+{
+    return 2 * c->layers * cache_values(c) * sizeof(float) + c->context * sizeof(uint32_t) + c->vocab * sizeof(float);
+}
+
 static tg_status make_cache(tg_cache *cache, const tg_model_config *c)
 {
     const size_t values = cache_values(c);
@@ -84,7 +89,7 @@ static tg_status graph_for(tg_graph **out, tg_generator *generator, size_t count
         if (status == TG_OK)
             status = tg_graph_plan(made, TG_RECOMPUTE_NONE);
         if (status == TG_OK)
-            status = tg_graph_allocate(made);
+            status = generator->lender == NULL ? tg_graph_allocate(made) : tg_graph_share(made, generator->lender);
         if (status != TG_OK) {
             tg_graph_destroy(made);
             return status;

@@ -12,7 +12,11 @@ typedef struct tg_generator {
     tg_graph *one, *many; /* one token; the latest other number of tokens */
     uint32_t *window;     /* (context): the tokens the cache stands for */
     float *logits;        /* (vocab) */
+    const tg_graph *lender; /* whose arena `one` and `many` are laid into, as tg_graph_share does; NULL: their own */
 } tg_generator;
+
+/* What a generator holds beside its graphs. */
+size_t tg_generator_bytes(const tg_model_config *config);
 
 /* `generator` starts from zeros; the model must outlive it. */
 tg_status tg_generator_init(tg_generator *generator, tg_model *model, tg_format activations);

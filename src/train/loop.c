@@ -12,19 +12,24 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "store/directory.h"
 #include "store/metrics.h"
+#include "train/board.h"
 #include "train/checkpoint.h"
-#include "train/curvature.h"
 #include "train/courses.h"
+#include "train/curvature.h"
 #include "train/evaluate.h"
+#include "train/peak.h"
 #include "train/process.h"
+#include "train/sample.h"
 
 /* Set by tg_train_stop, perhaps from a signal handler; the one thing signals can reach. */
 static atomic_bool stop_wanted;
 
 void tg_train_stop(void) { atomic_store(&stop_wanted, true); }
 
+#define SAMPLE_TEMPERATURE 0.8 /* as of `tiger sample` */
 #define MOST_COURSES 16 /* that are written to metrics.jsonl; no optimizer has as many numbers */
 
 typedef struct training {
@@ -32,11 +37,16 @@ typedef struct training {
     tg_train_config config;
     tg_train_listener listener;
     tg_metrics *metrics;
+    tg_board *board; /* NULL: nothing for TensorBoard */
     tg_plan plan;
-    uint64_t update, updates, first_update; /* made, wanted, made when this process began */
+    tg_reached at;
+    uint64_t updates, first_update; /* wanted, made when this process began */
     uint64_t saved_update;
-    double started, validation_loss, loss;
-    tg_status event_status;                 /* a metrics line of an event could not be written */
+    uint32_t micro;               /* of the update under way, from 0 */
+    double opened, started, loss; /* when the run was opened, and when its first update began */
+    double update_seconds;        /* spent in updates, without evaluation and the like */
+    double peak_flops;            /* NaN: not known */
+    tg_status event_status;       /* a metrics line of an event could not be written */
 } training;
 
 static void note(const training *t, const char *format, ...) TG_PRINTF(2, 3);
@@ -51,6 +61,12 @@ static void note(const training *t, const char *format, ...)
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
     t->listener.note(t->listener.ctx, line);
+}
+
+static tg_status append(training *t, uint64_t update, const tg_metric *fields, size_t count)
+{
+    const tg_status status = t->metrics == NULL ? TG_OK : tg_metrics_append(t->metrics, update, fields, count);
+    return status == TG_OK && t->board != NULL ? tg_board_metrics(t->board, update, fields, count) : status;
 }
 
 /* ---- events of the optimizer ---- */
@@ -73,23 +89,59 @@ static void on_event(void *ctx, const tg_event *event)
                                 {.name = "micro_step", .value = event->micro_step},
                                 {.name = "tensor", .text = event->param},
                                 {.name = "value", .value = event->value}};
-    const tg_status status = t->metrics == NULL
-                                 ? TG_OK
-                                 : tg_metrics_append(t->metrics, event->update, fields, sizeof fields / sizeof *fields);
+    const tg_status status = append(t, event->update, fields, sizeof fields / sizeof *fields);
     if (t->event_status == TG_OK)
         t->event_status = status;
 }
 
+/* ---- losses that are left out ---- */
+
+/* Asked by the run of a micro-batch; what is left out is told. */
+static bool wants_gradient(void *ctx, double loss)
+{
+    training *t = ctx;
+    double deviations = 0;
+    if (tg_loss_guard_take(&t->session.guard, t->config.option[TG_TRAIN_LOSS_GUARD], loss, &deviations))
+        return true;
+    note(t, "update %llu: a loss of %.4f, %.1f standard deviations above the mean, was left out",
+         (unsigned long long)t->at.update + 1, loss, deviations);
+    const tg_metric fields[] = {{.name = "event", .text = "loss_spike"},
+                                {.name = "micro_step", .value = t->micro + 1.0},
+                                {.name = "value", .value = loss},
+                                {.name = "deviations", .value = deviations}};
+    const tg_status status = append(t, t->at.update + 1, fields, sizeof fields / sizeof *fields);
+    if (t->event_status == TG_OK)
+        t->event_status = status;
+    return false;
+}
+
 /* ---- one update ---- */
+
+/* Whether the update under way is one of those whose tensors TensorBoard is told of. */
+static bool board_due(const training *t)
+{
+    const uint64_t every = (uint64_t)t->config.option[TG_TRAIN_TENSORBOARD_EVERY], update = t->at.update + 1;
+    return t->board != NULL && (update % every == 0 || update == t->updates);
+}
 
 static tg_status run_micro_step(training *t, uint32_t micro, double *loss)
 {
     tg_session *s = &t->session;
     const uint64_t seed = (uint64_t)t->config.option[TG_TRAIN_SEED];
-    tg_run run = {.tokens = s->tokens, .targets = s->targets, .seed = seed, .update = t->update, .micro_step = micro,
-                  .loss_scale = s->loss_scale.scale, .sink = s->sink};
-    tg_status status = tg_corpus_batch(s->corpus, s->tokens, s->targets, s->train->batch, s->train->time, seed, t->update,
-                                       micro);
+    tg_run run = {.tokens = s->tokens,
+                  .targets = s->targets,
+                  .seed = seed,
+                  .update = t->at.update,
+                  .micro_step = micro,
+                  .loss_scale = s->loss_scale.scale,
+                  .sink = s->sink,
+                  .wants = t->config.option[TG_TRAIN_LOSS_GUARD] > 0 ? wants_gradient : NULL,
+                  .wants_ctx = t,
+                  .look = micro == 0 && board_due(t) ? tg_board_look : NULL,
+                  .look_ctx = t->board};
+    t->micro = micro;
+    tg_status status =
+        tg_corpus_batch(s->corpus, s->tokens, s->targets, s->train->batch, s->train->time, seed, t->at.update, micro);
     if (status == TG_OK)
         status = tg_graph_run(s->train, &run);
     if (status == TG_OK)
@@ -108,27 +160,32 @@ static tg_status move_loss_scale(training *t)
         return status;
     if (overflow)
         note(t, "update %llu: gradients overflowed fp16 and were left out: the loss scale is %g now",
-             (unsigned long long)t->update + 1, s->scale);
+             (unsigned long long)t->at.update + 1, s->scale);
     const tg_metric field = {.name = "loss_scale", .value = s->scale};
-    return t->metrics == NULL ? TG_OK : tg_metrics_append(t->metrics, t->update + 1, &field, 1);
+    return append(t, t->at.update + 1, &field, 1);
 }
 
 static tg_status make_update(training *t)
 {
     tg_session *s = &t->session;
     const uint32_t micro_steps = (uint32_t)t->config.option[TG_TRAIN_ACCUMULATE];
+    const double began = tg_process_seconds();
     double loss = 0;
-    tg_status status = tg_courses_apply(s->schedule, s->optim, s->rule, t->update);
+    tg_status status = tg_courses_apply(s->schedule, s->optim, s->rule, t->at.update);
     if (status == TG_OK)
-        status = tg_curvature_observe(s, t->update);
+        status = tg_curvature_observe(s, t->at.update);
     if (status == TG_OK)
         status = tg_optim_set_gradient_scale(s->optim, s->loss_scale.scale);
+    if (status == TG_OK && board_due(t))
+        status = tg_board_before(t->board);
     if (status == TG_OK)
         status = tg_optim_begin(s->optim, micro_steps);
     for (uint32_t micro = 0; status == TG_OK && micro < micro_steps; micro++)
         status = run_micro_step(t, micro, &loss);
     if (status == TG_OK)
         status = tg_optim_end(s->optim);
+    if (status == TG_OK && board_due(t))
+        status = tg_board_after(t->board, t->at.update + 1);
     if (status == TG_OK)
         status = move_loss_scale(t);
     if (status == TG_EDIVERGED && t->saved_update > 0)
@@ -137,7 +194,8 @@ static tg_status make_update(training *t)
     if (status != TG_OK)
         return status;
     t->loss = loss / micro_steps;
-    t->update++;
+    t->update_seconds += tg_process_seconds() - began;
+    t->at.update++;
     return t->event_status;
 }
 
@@ -146,27 +204,37 @@ static tg_status make_update(training *t)
 static bool due(const training *t, size_t option)
 {
     const uint64_t every = (uint64_t)t->config.option[option];
-    return t->update == t->updates || (every > 0 && t->update % every == 0);
+    return t->at.update == t->updates || (every > 0 && t->at.update % every == 0);
 }
 
 /* The update's line: what every run has, and the other options that its schedule drives. */
 static tg_status log_progress(training *t, const tg_progress *p)
 {
     const tg_session *s = &t->session;
-    tg_metric fields[4 + MOST_COURSES] = {{.name = "loss", .value = p->loss},
+    tg_metric fields[5 + MOST_COURSES] = {{.name = "loss", .value = p->loss},
                                           {.name = "lr", .value = p->lr},
                                           {.name = "tokens_per_second", .value = p->tokens_per_second},
                                           {.name = "memory_bytes", .value = (double)p->memory_bytes}};
     size_t count = 4;
+    if (isfinite(p->utilisation))
+        fields[count++] = (tg_metric){.name = "mfu", .value = p->utilisation};
     for (size_t i = 0; i < tg_schedule_courses(s->schedule) && count < sizeof fields / sizeof *fields; i++) {
         tg_metric *field = &fields[count];
         field->name = tg_schedule_course_option(s->schedule, i);
-        const tg_status status = tg_courses_value(&field->value, s->schedule, s->optim, i, t->update - 1);
+        const tg_status status = tg_courses_value(&field->value, s->schedule, s->optim, i, t->at.update - 1);
         if (status != TG_OK)
             return status;
         count += strcmp(field->name, "lr") != 0;
     }
-    return tg_metrics_append(t->metrics, t->update, fields, count);
+    return append(t, t->at.update, fields, count);
+}
+
+/* Until the last update, or until the time is over. */
+static double seconds_left(const training *t, double seconds)
+{
+    const double made = (double)(t->at.update - t->first_update);
+    const double left = (double)(t->updates - t->at.update) * seconds / made, most = t->config.max_seconds;
+    return most > 0 ? fmin(left, fmax(0, most - (tg_process_seconds() - t->opened))) : left;
 }
 
 static tg_status tell(training *t)
@@ -175,22 +243,34 @@ static tg_status tell(training *t)
     tg_status status = tg_optim_get(t->session.optim, 0, "lr", &lr);
     if (status != TG_OK)
         return status;
-    const double seconds = tg_process_seconds() - t->started, made = (double)(t->update - t->first_update);
+    const double flops = (double)(t->at.update - t->first_update) * t->plan.flops_per_update / t->update_seconds;
+    const double seconds = tg_process_seconds() - t->started, made = (double)(t->at.update - t->first_update);
     const tg_progress p = {
-        .update = t->update,
+        .update = t->at.update,
         .updates = t->updates,
         .loss = t->loss,
-        .lr = lr * tg_schedule_factor(t->session.schedule, t->update - 1),
+        .lr = lr * tg_schedule_factor(t->session.schedule, t->at.update - 1),
         .tokens_per_second = made * t->plan.tokens_per_update / seconds,
-        .seconds_left = (double)(t->updates - t->update) * seconds / made,
+        .seconds_left = seconds_left(t, seconds),
         .memory_bytes = tg_process_resident_bytes(),
-        .flops_per_second = made * t->plan.flops_per_update / seconds,
+        .flops_per_second = flops,
+        .utilisation = flops / t->peak_flops,
     };
     if (t->listener.progress != NULL)
         t->listener.progress(t->listener.ctx, &p);
     if (!due(t, TG_TRAIN_LOG_EVERY))
         return TG_OK;
-    return t->metrics == NULL ? TG_OK : log_progress(t, &p);
+    return log_progress(t, &p);
+}
+
+/* A failure to write, with what is left: everything up to the checkpoint before. */
+static tg_status not_saved(const training *t, tg_status status)
+{
+    if (status == TG_OK || t->saved_update == 0)
+        return status;
+    return tg_fail(status,
+                   "%s; the checkpoint of update %llu is whole: when there is room, go on from it with --resume",
+                   tg_message(), (unsigned long long)t->saved_update);
 }
 
 /* The schedule is told of the evaluation, and the user of what it makes of it. */
@@ -200,31 +280,91 @@ static void watch(training *t)
     const size_t courses = tg_schedule_courses(schedule);
     double before[MOST_COURSES];
     for (size_t i = 0; i < courses && i < MOST_COURSES; i++)
-        before[i] = tg_schedule_course_factor(schedule, i, t->update);
-    tg_schedule_observe(schedule, t->update, t->validation_loss);
+        before[i] = tg_schedule_course_factor(schedule, i, t->at.update);
+    tg_schedule_observe(schedule, t->at.update, t->at.validation_loss);
     for (size_t i = 0; i < courses && i < MOST_COURSES; i++) {
-        const double now = tg_schedule_course_factor(schedule, i, t->update);
-        if (now != before[i] && t->update < t->updates)
+        const double now = tg_schedule_course_factor(schedule, i, t->at.update);
+        if (now != before[i] && t->at.update < t->updates)
             note(t, "update %llu: no gain for long enough: %s goes on with %g of its base value",
-                 (unsigned long long)t->update, tg_schedule_course_option(schedule, i), now);
+                 (unsigned long long)t->at.update, tg_schedule_course_option(schedule, i), now);
     }
+}
+
+/* Whether there is something to evaluate on. */
+static bool has_held_out(const tg_session *s)
+{
+    tg_split split;
+    const tg_corpus *corpus = tg_session_held_out(s, &split);
+    return tg_corpus_tokens(corpus, split) >= 2;
+}
+
+/* Keeps the model when its validation loss is the least so far. */
+static tg_status keep_best(training *t, bool *best)
+{
+    tg_reached *at = &t->at;
+    *best = isfinite(at->validation_loss) && !(at->best_loss <= at->validation_loss); /* of NaN too: the first */
+    if (!*best)
+        return TG_OK;
+    at->best_loss = at->validation_loss;
+    at->best_update = at->update;
+    if (t->config.out == NULL || t->config.option[TG_TRAIN_KEEP_BEST] == 0)
+        return TG_OK;
+    return not_saved(t, tg_checkpoint_save_best(&t->session, at));
 }
 
 static tg_status evaluate(training *t)
 {
     tg_session *s = &t->session;
-    if (tg_corpus_tokens(s->corpus, TG_SPLIT_VALIDATION) < 2)
+    tg_split split;
+    tg_evaluation result;
+    bool best;
+    if (!has_held_out(s))
         return TG_OK;
-    const tg_status status =
-        tg_evaluate_split(&t->validation_loss, NULL, s->evaluate, s->corpus, TG_SPLIT_VALIDATION,
-                          (size_t)t->config.option[TG_TRAIN_EVAL_BATCHES], s->tokens, s->targets);
+    const tg_corpus *corpus = tg_session_held_out(s, &split);
+    tg_status status = tg_evaluate_split(&result, s->evaluate, corpus, split, s->tokenizer,
+                                         (size_t)t->config.option[TG_TRAIN_EVAL_BATCHES], s->tokens, s->targets);
     if (status != TG_OK)
         return status;
-    if (t->listener.evaluated != NULL)
-        t->listener.evaluated(t->listener.ctx, t->update, t->validation_loss);
+    t->at.validation_loss = result.loss;
     watch(t);
-    const tg_metric field = {.name = "validation_loss", .value = t->validation_loss};
-    return t->metrics == NULL ? TG_OK : tg_metrics_append(t->metrics, t->update, &field, 1);
+    status = keep_best(t, &best);
+    if (status != TG_OK)
+        return status;
+    const tg_evaluated e = {t->at.update, result.loss, result.bits_per_byte, result.bits_per_char, best};
+    if (t->listener.evaluated != NULL)
+        t->listener.evaluated(t->listener.ctx, &e);
+    const tg_metric fields[] = {{.name = "validation_loss", .value = e.loss},
+                                {.name = "perplexity", .value = exp(e.loss)},
+                                {.name = "bits_per_byte", .value = e.bits_per_byte}};
+    return append(t, t->at.update, fields, sizeof fields / sizeof *fields);
+}
+
+/* ---- samples ---- */
+
+static void add_piece(void *ctx, const char *bytes, size_t count) { tg_text_append(ctx, bytes, count); }
+
+/* Its randomness is its own, keyed by the update: what is trained does not know of it. */
+static tg_status sample(training *t)
+{
+    const tg_session *s = &t->session;
+    const tg_loaded loaded = {s->tokenizer, s->model, s->train->format};
+    const tg_sample_config config = {.prompt = t->config.sample_prompt,
+                                     .tokens = (size_t)t->config.option[TG_TRAIN_SAMPLE_TOKENS],
+                                     .temperature = SAMPLE_TEMPERATURE,
+                                     .seed = (uint64_t)t->config.option[TG_TRAIN_SEED] + t->at.update};
+    tg_text text = {0};
+    tg_status status = tg_sample_model(&config, &loaded, s->train, add_piece, &text);
+    tg_text_append(&text, "", 1); /* ends it */
+    if (status == TG_OK && text.failed)
+        status = tg_no_memory("a sample", text.room);
+    if (status == TG_OK) {
+        const tg_metric field = {.name = "sample", .text = text.at};
+        if (t->listener.sampled != NULL)
+            t->listener.sampled(t->listener.ctx, t->at.update, text.at);
+        status = append(t, t->at.update, &field, 1);
+    }
+    tg_text_free(&text);
+    return status;
 }
 
 static tg_status save(training *t)
@@ -233,19 +373,25 @@ static tg_status save(training *t)
     if (t->config.out == NULL || t->config.option[TG_TRAIN_SAVE] == 0)
         return TG_OK;
     tg_status status = tg_metrics_sync(t->metrics);
+    if (status == TG_OK && t->board != NULL)
+        status = tg_board_sync(t->board);
     if (status == TG_OK)
-        status = tg_checkpoint_save(&t->session, t->update, t->validation_loss, &directory);
+        status = tg_checkpoint_save(&t->session, &t->at, &directory);
     if (status != TG_OK)
-        return status;
-    t->saved_update = t->update;
+        return not_saved(t, status);
+    t->saved_update = t->at.update;
     if (t->listener.saved != NULL)
-        t->listener.saved(t->listener.ctx, t->update, directory);
+        t->listener.saved(t->listener.ctx, t->at.update, directory);
     tg_heap_free(directory);
     return TG_OK;
 }
 
+/* The time is looked at after the first update of a process, so that every process gets on. */
 static bool wants_to_stop(const training *t)
 {
+    const double most = t->config.max_seconds;
+    if (most > 0 && t->at.update > t->first_update && tg_process_seconds() - t->opened >= most)
+        return true;
     return atomic_load(&stop_wanted) || (t->listener.enough != NULL && t->listener.enough(t->listener.ctx));
 }
 
@@ -253,16 +399,18 @@ static tg_status train(training *t)
 {
     tg_status status = TG_OK;
     t->started = tg_process_seconds();
-    while (status == TG_OK && t->update < t->updates && !wants_to_stop(t)) {
+    while (status == TG_OK && t->at.update < t->updates && !wants_to_stop(t)) {
         status = make_update(t);
         if (status == TG_OK)
             status = tell(t);
         if (status == TG_OK && due(t, TG_TRAIN_EVAL_EVERY))
             status = evaluate(t);
+        if (status == TG_OK && t->config.option[TG_TRAIN_SAMPLE_EVERY] > 0 && due(t, TG_TRAIN_SAMPLE_EVERY))
+            status = sample(t);
         if (status == TG_OK && due(t, TG_TRAIN_SAVE_EVERY))
             status = save(t);
     }
-    if (status == TG_OK && t->update < t->updates && t->saved_update != t->update) /* stopped by the user */
+    if (status == TG_OK && t->at.update < t->updates && t->saved_update != t->at.update) /* stopped by the user */
         status = save(t);
     return status;
 }
@@ -285,8 +433,8 @@ static tg_status open_metrics(training *t)
     char *path = tg_file_join(t->config.out, "metrics.jsonl");
     if (path == NULL)
         return tg_no_memory("a path", strlen(t->config.out));
-    const tg_status status = t->update == 0 ? tg_metrics_create(&t->metrics, path)
-                                            : tg_metrics_resume(&t->metrics, path, t->update);
+    const tg_status status =
+        t->at.update == 0 ? tg_metrics_create(&t->metrics, path) : tg_metrics_resume(&t->metrics, path, t->at.update);
     tg_heap_free(path);
     return status;
 }
@@ -309,6 +457,13 @@ static tg_status check_text(const training *t, const tg_saved_run *run)
                        t->config.data, tg_corpus_tokens(s->corpus, TG_SPLIT_TRAIN), s->train->time);
     if (run->texts != NULL && run->corpus_hash != tg_corpus_hash(s->corpus))
         return tg_fail(TG_EINVAL, "%s is not the text that the run to resume was trained on", t->config.data);
+    if (run->texts != NULL && s->held_out != NULL && run->eval_hash != tg_corpus_hash(s->held_out))
+        return tg_fail(TG_EINVAL, "%s is not the text that the run to resume was evaluated on", t->config.eval_data);
+    if (s->held_out != NULL && t->config.given[TG_TRAIN_VALIDATION] && t->config.option[TG_TRAIN_VALIDATION] > 0)
+        return tg_fail(TG_EINVAL,
+                       "either eval_data or validation: a part of the text is held out, or another one is read");
+    if (t->config.sample_prompt != NULL && tg_sample_check_prompt(s->tokenizer, t->config.sample_prompt) != TG_OK)
+        return tg_fail(TG_EINVAL, "sample_prompt: %s", tg_message());
     return TG_OK;
 }
 
@@ -326,15 +481,15 @@ static tg_status settle_config(training *t, const tg_train_config *wish, const t
     if (t->config.schedule == NULL)
         t->config.schedule = "constant";
     t->updates = (uint64_t)t->config.option[TG_TRAIN_UPDATES];
-    t->update = t->first_update = t->saved_update = run->update;
-    t->validation_loss = run->texts != NULL ? run->validation_loss : NAN;
+    t->at = run->texts != NULL ? run->at : (tg_reached){.validation_loss = NAN, .best_loss = NAN};
+    t->first_update = t->saved_update = t->at.update;
     if (t->config.data == NULL && wish->resume)
         return tg_fail(TG_EINVAL, "there is no checkpoint in %s to resume from, and no text (data) to begin with", wish->out);
     if (t->config.data == NULL)
         return tg_fail(TG_EINVAL, "there is no text to train on: name it with data");
-    if (run->texts != NULL && t->update > t->updates)
-        return tg_fail(TG_EINVAL, "the run has made %llu updates already, more than %llu", (unsigned long long)t->update,
-                       (unsigned long long)t->updates);
+    if (run->texts != NULL && t->at.update > t->updates)
+        return tg_fail(TG_EINVAL, "the run has made %llu updates already, more than %llu",
+                       (unsigned long long)t->at.update, (unsigned long long)t->updates);
     return TG_OK;
 }
 
@@ -345,9 +500,9 @@ static tg_status settle_schedule(training *t, const tg_saved_run *run)
     const double every = t->config.option[TG_TRAIN_EVAL_EVERY];
     if (!tg_schedule_watches(s->schedule))
         return TG_OK;
-    if (tg_corpus_tokens(s->corpus, TG_SPLIT_VALIDATION) < 2 || every == 0 || every >= (double)t->updates)
+    if (!has_held_out(s) || every == 0 || every >= (double)t->updates)
         return tg_fail(TG_EINVAL, "the schedule watches evaluations, and the run has none before its end: it needs "
-                                  "validation > 0 and 0 < eval_every < updates");
+                                  "validation > 0 or eval_data, and 0 < eval_every < updates");
     if (run->texts == NULL)
         return TG_OK;
     if (run->courses != tg_schedule_courses(s->schedule))
@@ -357,6 +512,13 @@ static tg_status settle_schedule(training *t, const tg_saved_run *run)
         if (tg_schedule_set_state(s->schedule, i, &run->watched[i]) != TG_OK)
             return tg_fail(TG_EFORMAT, "trainer.json: %s", tg_message());
     return TG_OK;
+}
+
+/* What the run's utilisation is a share of. Measured before the run's own memory is taken. */
+static tg_status find_peak(training *t)
+{
+    t->peak_flops = t->config.peak_flops > 0 ? t->config.peak_flops : NAN;
+    return t->config.peak_flops == 0 ? tg_peak_measure(&t->peak_flops, t->session.train) : TG_OK;
 }
 
 static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_run *run, const char *checkpoint)
@@ -370,15 +532,18 @@ static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_
         t->session.loss_scale.scale = run->loss_scale;
         t->session.loss_scale.good = run->loss_scale_good;
     }
+    t->session.guard = run->guard;
     if (status == TG_OK)
         status = settle_schedule(t, run);
+    if (status == TG_OK)
+        status = find_peak(t);
     if (status != TG_OK)
         return status;
     tg_session_plan(&t->session, &t->plan);
     if (t->listener.plan != NULL)
         t->listener.plan(t->listener.ctx, &t->plan);
     if (checkpoint != NULL)
-        note(t, "resuming after update %llu", (unsigned long long)t->update);
+        note(t, "resuming after update %llu", (unsigned long long)t->at.update);
     else if (wish->resume)
         note(t, "no checkpoint in %s: starting from the beginning", wish->out);
     status = tg_session_allocate(&t->session);
@@ -388,28 +553,34 @@ static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_
         status = tg_directory_make(t->config.out);
     if (status == TG_OK && t->config.out != NULL)
         status = open_metrics(t);
+    if (status == TG_OK && t->config.out != NULL && t->config.option[TG_TRAIN_TENSORBOARD] != 0)
+        status = tg_board_open(&t->board, &t->session, t->at.update);
     tg_optim_on_event(t->session.optim, on_event, t);
     return status;
 }
 
 static void report(const training *t, tg_train_result *result)
 {
-    const double seconds = tg_process_seconds() - t->started;
+    const double seconds = tg_process_seconds() - t->started, made = (double)(t->at.update - t->first_update);
     *result = (tg_train_result){
-        .updates = t->update,
+        .updates = t->at.update,
         .train_loss = t->loss,
-        .validation_loss = t->validation_loss,
+        .validation_loss = t->at.validation_loss,
+        .best_loss = t->at.best_loss,
+        .best_update = t->at.best_update,
         .seconds = seconds,
-        .tokens_per_second = (double)(t->update - t->first_update) * t->plan.tokens_per_update / seconds,
+        .tokens_per_second = made * t->plan.tokens_per_update / seconds,
+        .peak_flops = t->peak_flops,
+        .utilisation = made * t->plan.flops_per_update / t->update_seconds / t->peak_flops,
         .peak_bytes = tg_process_peak_bytes(),
         .planned_bytes = t->plan.peak_bytes,
-        .interrupted = t->update < t->updates,
+        .interrupted = t->at.update < t->updates,
     };
 }
 
 tg_status tg_train_run(tg_train_result *result, const tg_train_config *config, const tg_train_listener *listener)
 {
-    training t = {.loss = NAN};
+    training t = {.loss = NAN, .opened = tg_process_seconds()};
     tg_saved_run run = {0};
     char *checkpoint = NULL;
     if (listener != NULL)
@@ -423,6 +594,7 @@ tg_status tg_train_run(tg_train_result *result, const tg_train_config *config, c
         status = train(&t);
     if (status == TG_OK)
         report(&t, result);
+    tg_board_close(t.board);
     tg_metrics_destroy(t.metrics);
     tg_session_close(&t.session);
     tg_saved_run_fini(&run);

@@ -32,6 +32,17 @@ static const tg_option options[TG_TRAIN_OPTIONS] = {
                                  "said; a batch said alone is that of an update; 0: no limit"},
     [TG_TRAIN_SAVE] = {.name = "save", .kind = TG_SWITCH, .value = 1, .least = 0, .most = 1,
                        .help = "write checkpoints; off: none, not even at the end, for trials"},
+    [TG_TRAIN_LOSS_GUARD] = {.name = "loss_guard", .kind = TG_REAL, .value = 0, .least = 0, .most = 1e6,
+                             .help = "leave out micro-batches whose loss is so many standard deviations above its "
+                                     "running mean (6 is usual); 0: none"},
+    [TG_TRAIN_KEEP_BEST] = {.name = "keep_best", .kind = TG_SWITCH, .value = 1,
+                            .help = "keep the model of the least validation loss in OUT/best"},
+    [TG_TRAIN_SAMPLE_EVERY] = WHOLE("sample_every", 0, 0, 4e9, "updates from one sample of text to the next; 0: none"),
+    [TG_TRAIN_SAMPLE_TOKENS] = WHOLE("sample_tokens", 100, 1, 1e6, "tokens of a sample"),
+    [TG_TRAIN_TENSORBOARD] = {.name = "tensorboard", .kind = TG_SWITCH, .value = 0,
+                              .help = "write TensorBoard's event files into OUT: scalars, and statistics of tensors"},
+    [TG_TRAIN_TENSORBOARD_EVERY] = WHOLE("tensorboard_every", 100, 1, 4e9,
+                                         "updates from one set of tensors' statistics to the next"),
 };
 
 static const struct {

@@ -4,10 +4,10 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
-#include "train/loaded.h"
 #include "train/generate.h"
 #include "train/pick.h"
 #include "train/pieces.h"
+#include "train/sample.h"
 
 #define PURPOSE 0x73616d706c65u /* "sample" */
 
@@ -34,10 +34,10 @@ static tg_status encode_prompt(uint32_t **ids, size_t *count, const tg_tokenizer
     return tg_tokenizer_encode(tokenizer, ids, count, first, first_bytes);
 }
 
-static tg_status make_text(const tg_sample_config *config, const tg_loaded *directory, tg_generator *generator,
+static tg_status make_text(const tg_sample_config *config, const tg_tokenizer *tokenizer, tg_generator *generator,
                            uint32_t *heap, tg_pieces *pieces)
 {
-    const size_t vocab = tg_tokenizer_vocab(directory->tokenizer); /* the model's may be padded */
+    const size_t vocab = tg_tokenizer_vocab(tokenizer); /* the model's may be padded */
     for (size_t i = 0; i < config->tokens; i++) {
         uint32_t token;
         size_t bytes;
@@ -46,7 +46,7 @@ static tg_status make_text(const tg_sample_config *config, const tg_loaded *dire
             tg_pick_token(&token, generator->logits, vocab, config->temperature, config->top_k, heap, key);
         if (status != TG_OK)
             return status;
-        const char *text = tg_tokenizer_token(directory->tokenizer, token, &bytes);
+        const char *text = tg_tokenizer_token(tokenizer, token, &bytes);
         tg_pieces_add(pieces, text, bytes);
         if (i + 1 < config->tokens && (status = tg_generator_read(generator, &token, 1)) != TG_OK)
             return status;
@@ -54,23 +54,29 @@ static tg_status make_text(const tg_sample_config *config, const tg_loaded *dire
     return TG_OK;
 }
 
-tg_status tg_sample(const tg_sample_config *config, void (*text)(void *ctx, const char *bytes, size_t count), void *ctx)
+tg_status tg_sample_check_prompt(const tg_tokenizer *tokenizer, const char *prompt)
 {
-    tg_loaded directory = {0};
+    uint32_t *ids = NULL;
+    size_t count;
+    const tg_status status = encode_prompt(&ids, &count, tokenizer, prompt);
+    tg_tokens_free(ids);
+    return status;
+}
+
+tg_status tg_sample_model(const tg_sample_config *config, const tg_loaded *loaded, const tg_graph *lender,
+                          void (*text)(void *ctx, const char *bytes, size_t count), void *ctx)
+{
     tg_generator generator = {0};
     uint32_t *ids = NULL, *heap = NULL;
     size_t count = 0, heap_size = 0;
     tg_pieces pieces = {.text = text, .ctx = ctx};
-    tg_status status = check(config);
+    tg_status status = encode_prompt(&ids, &count, loaded->tokenizer, config->prompt);
     if (status == TG_OK)
-        status = tg_loaded_open(&directory, config->directory, config->precision);
-    if (status == TG_OK)
-        status = encode_prompt(&ids, &count, directory.tokenizer, config->prompt);
-    if (status == TG_OK)
-        status = tg_generator_init(&generator, directory.model, directory.activations);
+        status = tg_generator_init(&generator, loaded->model, loaded->activations);
     if (status != TG_OK)
         goto done;
-    heap_size = config->top_k < tg_tokenizer_vocab(directory.tokenizer) ? config->top_k : 0;
+    generator.lender = lender;
+    heap_size = config->top_k < tg_tokenizer_vocab(loaded->tokenizer) ? config->top_k : 0;
     if (heap_size > 0 && (heap = tg_alloc(NULL, heap_size, sizeof *heap)) == NULL) {
         status = tg_no_memory("the most likely tokens", heap_size * sizeof *heap);
         goto done;
@@ -79,11 +85,22 @@ tg_status tg_sample(const tg_sample_config *config, void (*text)(void *ctx, cons
         goto done;
     if (config->prompt != NULL)
         tg_pieces_add(&pieces, config->prompt, strlen(config->prompt));
-    status = make_text(config, &directory, &generator, heap, &pieces);
+    status = make_text(config, loaded->tokenizer, &generator, heap, &pieces);
 done:
     tg_free(NULL, heap, heap_size, sizeof *heap);
     tg_tokens_free(ids);
     tg_generator_fini(&generator);
-    tg_loaded_close(&directory);
+    return status;
+}
+
+tg_status tg_sample(const tg_sample_config *config, void (*text)(void *ctx, const char *bytes, size_t count), void *ctx)
+{
+    tg_loaded loaded = {0};
+    tg_status status = check(config);
+    if (status == TG_OK)
+        status = tg_loaded_open(&loaded, config->directory, config->precision);
+    if (status == TG_OK)
+        status = tg_sample_model(config, &loaded, NULL, text, ctx);
+    tg_loaded_close(&loaded);
     return status;
 }

@@ -8,9 +8,12 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "model/model.h"
+#include "train/board.h"
 #include "train/courses.h"
 #include "train/curvature.h"
 #include "train/fit.h"
+#include "train/generate.h"
+#include "train/peak.h"
 #include "train/process.h"
 
 static tg_precision precision_of(const tg_train_config *c) { return (tg_precision)(int)c->option[TG_TRAIN_PRECISION]; }
@@ -44,8 +47,17 @@ static tg_status open_text(tg_session *s, const char *checkpoint)
     else if (c->data != NULL || c->vocab == 0)
         status = make_tokenizer(&s->tokenizer, c->tokenizer != NULL ? c->tokenizer : c->data == NULL ? "byte" : "char", c);
     if (status == TG_OK && c->data != NULL)
-        status = tg_corpus_open(&s->corpus, c->data, s->tokenizer, format_of(c), c->option[TG_TRAIN_VALIDATION]);
+        status = tg_corpus_open(&s->corpus, c->data, s->tokenizer, format_of(c),
+                                c->eval_data != NULL ? 0.0 : c->option[TG_TRAIN_VALIDATION]);
+    if (status == TG_OK && c->data != NULL && c->eval_data != NULL)
+        status = tg_corpus_open(&s->held_out, c->eval_data, s->tokenizer, format_of(c), 0.0);
     return status;
+}
+
+const tg_corpus *tg_session_held_out(const tg_session *s, tg_split *split)
+{
+    *split = s->held_out != NULL ? TG_SPLIT_TRAIN : TG_SPLIT_VALIDATION;
+    return s->held_out != NULL ? s->held_out : s->corpus;
 }
 
 /* ---- model ---- */
@@ -222,6 +234,7 @@ void tg_session_close(tg_session *s)
     tg_graph_destroy(s->train);
     tg_optim_destroy(s->optim);
     tg_model_destroy(s->model);
+    tg_corpus_destroy(s->held_out);
     tg_corpus_destroy(s->corpus);
     tg_tokenizer_destroy(s->tokenizer);
     tg_schedule_destroy(s->schedule);
@@ -290,11 +303,15 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
         .states_bytes = optim.states + optim.kahan + optim.bookkeeping,
         .gradients_bytes = optim.gradients,
         .activations_bytes = s->train->arena_bytes - s->train->scratch_bytes + evaluation_bytes(s),
-        .scratch_bytes = s->train->scratch_bytes + s->train->library_bytes + tg_curvature_bytes(s),
+        .scratch_bytes =
+            s->train->scratch_bytes + s->train->library_bytes + tg_curvature_bytes(s) +
+            (c->option[TG_TRAIN_SAMPLE_EVERY] > 0 ? tg_generator_bytes(tg_model_get_config(s->model)) : 0) +
+            (c->option[TG_TRAIN_TENSORBOARD] != 0 ? tg_board_bytes(s) : 0),
         .mapped_bytes = mapped_bytes(s, &optim),
         .weights_on_disk = c->weight_file != NULL,
         .states_on_disk = c->state_file != NULL,
         .data_bytes = (s->corpus == NULL ? 0 : tg_corpus_bytes(s->corpus)) +
+                      (s->held_out == NULL ? 0 : tg_corpus_bytes(s->held_out)) +
                       (s->tokenizer == NULL ? 0 : tg_tokenizer_bytes(s->tokenizer)) + s->places * 8,
         .process_bytes = s->process_bytes + RUNTIME_BYTES,
         .parameters = tg_model_parameters(s->model),
@@ -313,6 +330,10 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
                        plan->process_bytes;
     if (plan->peak_bytes < s->opening_bytes)
         plan->peak_bytes = s->opening_bytes;
+    /* The peak is measured before the rest is taken, and before most of what the runtime will take. */
+    const size_t measuring = plan->process_bytes - RUNTIME_BYTES / 2 + plan->data_bytes + tg_peak_bytes(s->train);
+    if (c->peak_flops == 0 && plan->peak_bytes < measuring)
+        plan->peak_bytes = measuring;
     plan->flops_per_update = s->train->flops * c->option[TG_TRAIN_ACCUMULATE];
     plan->tokens_per_update = (double)s->places * c->option[TG_TRAIN_ACCUMULATE];
     plan->bytes_per_parameter =

@@ -6,17 +6,20 @@
 #include "graph/run.h"
 #include "tiger/engine/train.h"
 #include "tiger/schedule.h"
+#include "train/loss_guard.h"
 #include "train/loss_scale.h"
 
 typedef struct tg_session {
     tg_train_config *config;       /* complete: nothing NULL but data, init, out and files; tg_fit chooses in it */
     tg_tokenizer *tokenizer;
     tg_corpus *corpus;             /* NULL: a plan without text */
+    tg_corpus *held_out;           /* of eval_data; NULL: the validation split of `corpus` is */
     tg_model *model;
     const tg_rule_info *rule;
     tg_optim *optim;
     tg_schedule *schedule;
     tg_loss_scale loss_scale;
+    tg_loss_guard guard;
     tg_graph *train, *evaluate;    /* planned; allocated by tg_session_allocate */
     tg_sink sink;
     uint32_t *tokens;              /* one batch, (B,T) */
@@ -42,6 +45,9 @@ tg_status tg_session_graphs(tg_session *session);
 
 /* Takes the memory that the plan speaks of. */
 tg_status tg_session_allocate(tg_session *session);
+
+/* What evaluations read. */
+const tg_corpus *tg_session_held_out(const tg_session *session, tg_split *split);
 
 void tg_session_plan(const tg_session *session, tg_plan *plan);
 

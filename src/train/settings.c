@@ -60,17 +60,29 @@ static json_t *watched_array(const tg_schedule *schedule)
     return array;
 }
 
-static json_t *run_object(const tg_train_config *config, const tg_schedule *schedule, uint64_t update, uint64_t hash,
-                          double validation_loss)
+/* A text by its path, to be found from anywhere, and its hash. */
+static void set_text(json_t *root, const char *key, const char *path, const char *hash_key, uint64_t hash)
 {
-    char hex[24], *data = realpath(config->data, NULL); /* to be found from anywhere; NULL: keep what was said */
+    char hex[24], *found = realpath(path, NULL); /* NULL: keep what was said */
     snprintf(hex, sizeof hex, "%016" PRIx64, hash);
+    json_object_set_new(root, key, json_string(found != NULL ? found : path));
+    json_object_set_new(root, hash_key, json_string(hex));
+    free(found);
+}
+
+static json_t *run_object(const tg_train_config *config, const tg_schedule *schedule, const tg_reached *at)
+{
     json_t *root = json_object();
     json_object_set_new(root, "tiger_version", json_string(tg_version()));
-    json_object_set_new(root, "update", json_integer((json_int_t)update));
-    json_object_set_new(root, "corpus_hash", json_string(hex));
-    json_object_set_new(root, "validation_loss", isfinite(validation_loss) ? json_real(validation_loss) : json_null());
-    json_object_set_new(root, "data", json_string(data != NULL ? data : config->data));
+    json_object_set_new(root, "update", json_integer((json_int_t)at->update));
+    json_object_set_new(root, "validation_loss",
+                        isfinite(at->validation_loss) ? json_real(at->validation_loss) : json_null());
+    if (isfinite(at->best_loss))
+        json_object_set_new(
+            root, "best",
+            json_pack("{s:f, s:I}", "validation_loss", at->best_loss, "update", (json_int_t)at->best_update));
+    if (config->sample_prompt != NULL)
+        json_object_set_new(root, "sample_prompt", json_string(config->sample_prompt));
     json_object_set_new(root, "vocab", json_integer((json_int_t)config->vocab));
     json_object_set_new(root, "optimizer", json_string(config->optimizer));
     json_object_set_new(root, "schedule", json_string(config->schedule));
@@ -78,14 +90,25 @@ static json_t *run_object(const tg_train_config *config, const tg_schedule *sche
         json_object_set_new(root, "schedule_watched", watched_array(schedule));
     json_object_set_new(root, "options", options_object(config));
     json_object_set_new(root, "optimizer_options", settings_object(config));
-    free(data);
     return root;
 }
 
-tg_status tg_settings_write(const tg_train_config *config, const tg_schedule *schedule, const tg_loss_scale *loss_scale,
-                            uint64_t update, uint64_t corpus_hash, double validation_loss, const char *directory)
+static json_t *guard_object(const tg_loss_guard *guard)
 {
-    json_t *root = run_object(config, schedule, update, corpus_hash, validation_loss);
+    return json_pack("{s:f, s:f, s:I, s:I}", "mean", guard->mean, "variance", guard->variance, "seen",
+                     (json_int_t)guard->seen, "skipped", (json_int_t)guard->skipped);
+}
+
+tg_status tg_settings_write(const tg_train_config *config, const tg_schedule *schedule, const tg_loss_scale *loss_scale,
+                            const tg_loss_guard *guard, const tg_reached *at, uint64_t corpus_hash, uint64_t eval_hash,
+                            const char *directory)
+{
+    json_t *root = run_object(config, schedule, at);
+    set_text(root, "data", config->data, "corpus_hash", corpus_hash);
+    if (config->eval_data != NULL)
+        set_text(root, "eval_data", config->eval_data, "eval_hash", eval_hash);
+    if (guard->seen > 0)
+        json_object_set_new(root, "loss_guard", guard_object(guard));
     if (loss_scale->on)
         json_object_set_new(root, "loss_scale", json_pack("{s:f, s:I}", "scale", loss_scale->scale, "good",
                                                           (json_int_t)loss_scale->good));
@@ -111,9 +134,10 @@ static tg_status read_options(tg_train_config *config, const json_t *object, con
 {
     for (size_t i = 0; i < TG_TRAIN_OPTIONS; i++) {
         const tg_option *option = &tg_train_options()->at[i];
-        if (!is_stored(i))
+        const json_t *value = json_object_get(object, option->name);
+        if (!is_stored(i) || (value == NULL && i > TG_TRAIN_FORMAT)) /* saved before there was such an option */
             continue;
-        const char *text = json_string_value(json_object_get(object, option->name));
+        const char *text = json_string_value(value);
         if (text == NULL)
             return wrong(name, option->name);
         const tg_status status = tg_option_parse(&config->option[i], option, text);
@@ -196,34 +220,74 @@ static tg_status read_loss_scale(tg_saved_run *run, const json_t *object, const 
     return TG_OK;
 }
 
+/* Not there before the first loss it judges. */
+static tg_status read_guard(tg_loss_guard *guard, const json_t *object, const char *name)
+{
+    const json_t *mean = json_object_get(object, "mean"), *variance = json_object_get(object, "variance");
+    if (object == NULL)
+        return TG_OK;
+    guard->mean = json_number_value(mean);
+    guard->variance = json_number_value(variance);
+    if (!json_is_number(mean) || !json_is_number(variance) || !read_count(&guard->seen, object, "seen") ||
+        !read_count(&guard->skipped, object, "skipped") || !tg_loss_guard_is_sound(guard))
+        return wrong(name, "loss_guard");
+    return TG_OK;
+}
+
+/* Not there before the first evaluation. */
+static tg_status read_best(tg_reached *at, const json_t *object, const char *name)
+{
+    const json_t *loss = json_object_get(object, "validation_loss");
+    at->best_loss = NAN;
+    if (object == NULL)
+        return TG_OK;
+    if (!json_is_number(loss) || !read_count(&at->best_update, object, "update") || at->best_update > at->update)
+        return wrong(name, "best");
+    at->best_loss = json_number_value(loss);
+    return TG_OK;
+}
+
+static bool read_hash(uint64_t *hash, const json_t *root, const char *key)
+{
+    const char *hex = json_string_value(json_object_get(root, key));
+    return hex != NULL && sscanf(hex, "%16" SCNx64, hash) == 1;
+}
+
 static tg_status read_run(tg_saved_run *run, const json_t *root, const char *name)
 {
     tg_train_config *config = &run->config;
     tg_train_config_default(config);
     const json_t *update = json_object_get(root, "update"), *vocab = json_object_get(root, "vocab");
     const json_t *validation = json_object_get(root, "validation_loss");
-    const char *hash = json_string_value(json_object_get(root, "corpus_hash"));
     config->data = json_string_value(json_object_get(root, "data"));
     config->optimizer = json_string_value(json_object_get(root, "optimizer"));
     config->schedule = json_string_value(json_object_get(root, "schedule"));
+    config->eval_data = json_string_value(json_object_get(root, "eval_data"));
+    config->sample_prompt = json_string_value(json_object_get(root, "sample_prompt"));
     if (!json_is_integer(update) || json_integer_value(update) < 0)
         return wrong(name, "update");
     if (!json_is_integer(vocab) || json_integer_value(vocab) < 0)
         return wrong(name, "vocab");
-    if (hash == NULL || sscanf(hash, "%16" SCNx64, &run->corpus_hash) != 1)
+    if (!read_hash(&run->corpus_hash, root, "corpus_hash"))
         return wrong(name, "corpus_hash");
+    if (config->eval_data != NULL && !read_hash(&run->eval_hash, root, "eval_hash"))
+        return wrong(name, "eval_hash");
     if (config->optimizer == NULL)
         return wrong(name, "optimizer");
     if (config->schedule == NULL)
         return wrong(name, "schedule");
-    run->update = (uint64_t)json_integer_value(update);
-    run->validation_loss = json_is_number(validation) ? json_number_value(validation) : NAN;
+    run->at.update = (uint64_t)json_integer_value(update);
+    run->at.validation_loss = json_is_number(validation) ? json_number_value(validation) : NAN;
     config->vocab = (size_t)json_integer_value(vocab);
     tg_status status = read_options(config, json_object_get(root, "options"), name);
     if (status == TG_OK)
         status = read_loss_scale(run, json_object_get(root, "loss_scale"), name);
     if (status == TG_OK)
         status = read_watched(run, json_object_get(root, "schedule_watched"), name);
+    if (status == TG_OK)
+        status = read_guard(&run->guard, json_object_get(root, "loss_guard"), name);
+    if (status == TG_OK)
+        status = read_best(&run->at, json_object_get(root, "best"), name);
     return status != TG_OK ? status : read_settings(config, json_object_get(root, "optimizer_options"), name);
 }
 
@@ -281,6 +345,12 @@ static bool may_change(size_t option)
     case TG_TRAIN_EVAL_BATCHES:
     case TG_TRAIN_SAVE_EVERY:
     case TG_TRAIN_KEEP:
+    case TG_TRAIN_LOSS_GUARD:
+    case TG_TRAIN_KEEP_BEST:
+    case TG_TRAIN_SAMPLE_EVERY:
+    case TG_TRAIN_SAMPLE_TOKENS:
+    case TG_TRAIN_TENSORBOARD:
+    case TG_TRAIN_TENSORBOARD_EVERY:
     case TG_TRAIN_LOG_EVERY: return true;
     default: return false;
     }
@@ -331,7 +401,13 @@ tg_status tg_settings_merge(tg_train_config *merged, const tg_saved_run *run, co
         if (old == NULL || strcmp(old, wish->setting[i].value) != 0)
             return disagrees(wish->setting[i].name, old == NULL ? "by default" : old, wish->setting[i].value);
     }
+    if (wish->eval_data != NULL && saved->eval_data == NULL) /* which training text is held out would be another */
+        return disagrees("eval_data", "none", wish->eval_data);
     result.data = wish->data != NULL ? wish->data : saved->data;
+    result.eval_data = wish->eval_data != NULL ? wish->eval_data : saved->eval_data;
+    result.sample_prompt = wish->sample_prompt != NULL ? wish->sample_prompt : saved->sample_prompt;
+    result.max_seconds = wish->max_seconds;
+    result.peak_flops = wish->peak_flops;
     result.out = wish->out;
     result.state_file = wish->state_file;
     result.weight_file = wish->weight_file;

@@ -19,6 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int exponent;
     if (!(run.loss_scale >= 1) || frexp(run.loss_scale, &exponent) != 0.5)
         abort();
+    if (!tg_loss_guard_is_sound(&run.guard) || run.at.best_update > run.at.update)
+        abort();
     tg_train_config wish, merged;
     tg_train_config_default(&wish);
     wish.given[TG_TRAIN_UPDATES] = true;

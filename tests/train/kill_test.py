@@ -14,7 +14,9 @@ OPTIONS = dict(layers=2, heads=2, width=32, context=16, batch=4, updates=600, ev
                log_every=5, threads=2, lr="5e-3", schedule="warmup:20 > cosine:min=0.1", dropout=0.1)
 VARIANTS = [dict(optimizer="tiger", precision="bf16", accumulate=2), dict(optimizer="adamw", precision="fp32"),
             dict(optimizer="tiger", precision="bf16", rounding="kahan", recompute="block", model="llama", dropout=0),
-            dict(optimizer="adamw", precision="fp16", accumulate=2)]
+            dict(optimizer="adamw", precision="fp16", accumulate=2),
+            dict(optimizer="tiger", precision="bf16", accumulate=2, loss_guard=1, sample_every=30, sample_tokens=5,
+                 tensorboard=True, tensorboard_every=25)]
 
 
 def killed_run(tiger, words, kills, seconds, rng):

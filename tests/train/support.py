@@ -51,12 +51,15 @@ def digest(path):
 
 
 def final_bits(out):
-    """Digests of weights, states, and the losses of metrics.jsonl: what must not depend on how the run went."""
+    """Digests of weights, states, the best model, and the losses, samples and events of metrics.jsonl: what must not depend
+    on how the run went."""
     checkpoint = newest_checkpoint(out)
     with open(os.path.join(out, "metrics.jsonl"), encoding="ascii") as file:
         lines = [json.loads(line) for line in file]
-    losses = [(l["update"], l.get("loss"), l.get("validation_loss"), l.get("event")) for l in lines]
-    return (digest(os.path.join(checkpoint, "model.safetensors")), digest(os.path.join(checkpoint, "optimizer.safetensors")),
+    losses = [(l["update"], l.get("loss"), l.get("validation_loss"), l.get("event"), l.get("sample")) for l in lines]
+    best = os.path.join(out, "best", "model.safetensors")
+    return (digest(best) if os.path.exists(best) else None,
+            digest(os.path.join(checkpoint, "model.safetensors")), digest(os.path.join(checkpoint, "optimizer.safetensors")),
             losses)
 
 

@@ -468,6 +468,51 @@ static void loss_scale_multiplies_gradients_exactly(void **state)
     harness_end(&plain);
 }
 
+/* ---- losses that the run does not want ---- */
+
+typedef struct judge {
+    double loss;
+    size_t asked;
+    bool answer;
+} judge;
+
+static bool ask(void *ctx, double loss)
+{
+    judge *j = ctx;
+    j->loss = loss;
+    j->asked++;
+    return j->answer;
+}
+
+/* One chunk, and several; a run that was asked and wanted the gradient has the bits of one that was not. */
+static void an_unwanted_loss_gives_no_gradient(void **state)
+{
+    (void)state;
+    const head_case judged[] = {{.batch = 3, .time = 5, .width = 24, .vocab = 65, .smoothing = 0.137},
+                               {.batch = 2, .time = 45, .width = 3, .vocab = 400003}};
+    for (size_t k = 0; k < sizeof judged / sizeof *judged; k++) {
+        harness plain, asked;
+        build(&plain, &judged[k], TG_TRAIN, 1.7);
+        const double loss = harness_run(&plain);
+        for (int answer = 0; answer < 2; answer++) {
+            judge j = {.answer = answer != 0};
+            build(&asked, &judged[k], TG_TRAIN, 1.7);
+            asked.run.wants = ask;
+            asked.run.wants_ctx = &j;
+            assert_true(harness_run(&asked) == loss && j.loss == loss && j.asked == 1);
+            assert_true(asked.run.spared == !j.answer && asked.all_rejected == 0);
+            for (int w = 0; w < 2; w++) {
+                assert_int_equal(asked.tiles[w], j.answer ? plain.tiles[w] : 0);
+                assert_int_equal(asked.completed[w], j.answer ? plain.completed[w] : 0);
+                for (size_t i = 0; j.answer && i < harness_values(&plain, w); i++)
+                    assert_true(asked.grad[w][i] == plain.grad[w][i]);
+            }
+            harness_end(&asked);
+        }
+        harness_end(&plain);
+    }
+}
+
 static void generation_gives_the_last_logits(void **state)
 {
     (void)state;
@@ -511,6 +556,7 @@ int main(void)
         cmocka_unit_test(drawn_labels_are_targets),
         cmocka_unit_test(draws_follow_their_key),
         cmocka_unit_test(loss_scale_multiplies_gradients_exactly),
+        cmocka_unit_test(an_unwanted_loss_gives_no_gradient),
         cmocka_unit_test(generation_gives_the_last_logits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,7 +23,8 @@ enum {
     TG_TRAIN_BATCH, TG_TRAIN_ACCUMULATE, TG_TRAIN_UPDATES, TG_TRAIN_PRECISION, TG_TRAIN_RECOMPUTE,
     TG_TRAIN_VALIDATION, TG_TRAIN_SEED, TG_TRAIN_THREADS, TG_TRAIN_EVAL_EVERY, TG_TRAIN_EVAL_BATCHES,
     TG_TRAIN_SAVE_EVERY, TG_TRAIN_KEEP, TG_TRAIN_LOG_EVERY, TG_TRAIN_FORMAT, TG_TRAIN_MEMORY, TG_TRAIN_SAVE,
-    TG_TRAIN_OPTIONS
+    TG_TRAIN_LOSS_GUARD, TG_TRAIN_KEEP_BEST, TG_TRAIN_SAMPLE_EVERY, TG_TRAIN_SAMPLE_TOKENS, TG_TRAIN_TENSORBOARD,
+    TG_TRAIN_TENSORBOARD_EVERY, TG_TRAIN_OPTIONS
 };
 const tg_option_table *tg_train_options(void);
 
@@ -37,8 +38,9 @@ tg_format tg_precision_activations(tg_precision precision);
 /* A run, as the user describes it. Texts are the caller's and live as long as the run.
  *
  * With `resume` the run's own settings hold, as its newest checkpoint has them; what the user says again must agree, but for
- * data (another path to the same text) and updates, threads, recompute, memory, eval_every, eval_batches, save, save_every,
- * keep, log_every, which may change. What was chosen to fit into a memory stays chosen. */
+ * data and eval_data (another path to the same text) and what changes neither the model nor what it learns from:
+ * updates, threads, recompute, memory, how often and how much is evaluated, saved, kept, logged and sampled; and
+ * loss_guard, for a run that needs one. What was chosen to fit into a memory stays chosen. */
 typedef struct tg_train_config {
     const char *data;      /* text file */
     const char *out;       /* run directory; NULL: nothing is written */
@@ -57,6 +59,12 @@ typedef struct tg_train_config {
     const char *state_file;    /* a new file to keep the optimizer's states in, mapped; NULL: memory */
     const char *weight_file;   /* the same for the weights */
     const char *schedule;  /* of lr and other options (tiger/schedule.h); NULL: "constant" */
+    const char *eval_data; /* text to evaluate on, of the same format: then all of `data` is trained on; NULL: the share
+                              `validation` of data's end */
+    const char *sample_prompt; /* what samples begin with; NULL: nothing */
+    double max_seconds;    /* of this process: then the run ends as by tg_train_stop, after at least one update; 0: none */
+    double peak_flops;     /* floating-point operations a second that the machine can do at most in products, for the
+                              utilisation; 0: it is measured when the run begins; negative: not wanted */
 } tg_train_config;
 
 void tg_train_config_default(tg_train_config *config);
@@ -97,13 +105,22 @@ typedef struct tg_progress {
     uint64_t update, updates;  /* made, wanted */
     double loss, lr, tokens_per_second, seconds_left;
     size_t memory_bytes;       /* resident now */
-    double flops_per_second;
+    double flops_per_second;   /* the model's, over the time of this process's updates; evaluation and the like apart */
+    double utilisation;        /* of the peak in products, 0 to 1; NaN: the peak is not known */
 } tg_progress;
+
+/* A validation loss, nats a token, and the same by the text that its tokens stand for; NaN where that is none. */
+typedef struct tg_evaluated {
+    uint64_t update;
+    double loss, bits_per_byte, bits_per_char;
+    bool best; /* the least of the run so far */
+} tg_evaluated;
 
 typedef struct tg_train_listener {
     void (*plan)(void *ctx, const tg_plan *plan);                /* before the first update */
     void (*progress)(void *ctx, const tg_progress *progress);    /* after every update */
-    void (*evaluated)(void *ctx, uint64_t update, double loss);  /* validation loss, nats a token */
+    void (*evaluated)(void *ctx, const tg_evaluated *evaluated);
+    void (*sampled)(void *ctx, uint64_t update, const char *text); /* UTF-8, the prompt in front */
     void (*saved)(void *ctx, uint64_t update, const char *directory);
     void (*note)(void *ctx, const char *line);                   /* guard events, warnings, resuming */
     bool (*enough)(void *ctx); /* asked before every update: true ends the run as tg_train_stop does */
@@ -113,9 +130,12 @@ typedef struct tg_train_listener {
 typedef struct tg_train_result {
     uint64_t updates;
     double train_loss, validation_loss; /* validation NaN when there is none */
+    double best_loss;                   /* the least validation loss; NaN when there is none */
+    uint64_t best_update;
     double seconds, tokens_per_second;  /* of this process */
+    double peak_flops, utilisation;     /* as in tg_progress; NaN: not known */
     size_t peak_bytes, planned_bytes;
-    bool interrupted;                   /* stopped by tg_train_stop, state saved */
+    bool interrupted;                   /* stopped by tg_train_stop or by max_seconds, state saved */
 } tg_train_result;
 
 /* Runs, or resumes, a training. */
@@ -153,12 +173,13 @@ void tg_lr_range_fini(tg_lr_range *range); /* fine on {0} */
 /* ---- afterwards -------------------------------------------------------------------------------------------------------- */
 
 typedef struct tg_evaluation {
-    double loss, bits_per_byte; /* nats a token; loss / ln 2 * tokens of the text / its bytes */
-    size_t targets;             /* tokens that counted */
+    double loss;                         /* nats a token */
+    double bits_per_byte, bits_per_char; /* the sum of the losses / ln 2, over the bytes or characters of the tokens
+                                            that counted; what ends a document has none. NaN: there are none */
+    size_t targets;                      /* tokens that counted */
 } tg_evaluation;
 
-/* Of a model directory on a file of that format. The first token of a text has no prediction: for bits_per_byte it counts
- * as much as the others do on average. */
+/* Of a model directory on a file of that format. The first token of a text has no prediction. */
 tg_status tg_evaluate(tg_evaluation *out, const char *directory, const char *data, tg_data_format format, size_t batch,
                       tg_precision precision);
 
