@@ -176,13 +176,13 @@ def minimize(
     lower, upper = _bounds(bounds, start.size)
     engine.start(
         start.size,
+        start.ctypes.data,
         calls.function(value_and_gradient),
         not jac,
         calls.product(hessp, args),
         calls.product(fisherp, args),
         None if lower is None else lower.ctypes.data,
         None if upper is None else upper.ctypes.data,
-        start.ctypes.data,
     )
     plain = not args and jac is not True  # fun itself, which unlike a closure can go to other processes
     going = True
@@ -243,13 +243,10 @@ class Minimizer:
         _set(self._engine, chosen, options)
         self._engine.start(
             start.size,
-            None,
-            True,
-            None,
-            None,
-            None if lower is None else lower.ctypes.data,
-            None if upper is None else upper.ctypes.data,
             start.ctypes.data,
+            None,
+            lower=None if lower is None else lower.ctypes.data,
+            upper=None if upper is None else upper.ctypes.data,
         )
 
     def ask(self) -> numpy.ndarray:
