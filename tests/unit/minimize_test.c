@@ -449,9 +449,11 @@ static void test_conditions(void **state)
                 memcpy(x, now.x, problem.n * sizeof *x);
                 if (now.line != TG_LINE_FOUND || fabs(before) < 1e-9 * fabs(last) || going == false)
                     continue;
-                const bool falls = value <= last + c1 * before * (1 - 1e-6), flat = fabs(after) <= c2 * fabs(before) * (1 + 1e-6);
+                const bool falls = value <= last + c1 * before * (1 - 1e-6);
+                const bool flat = fabs(after) <= c2 * fabs(before) * (1 + 1e-6);
                 if (!falls || (s < 2 && !flat))
-                    fail_msg("%s on %s: %g to %g, slopes %g and %g", searches[s], problem.name, last, value, before, after);
+                    fail_msg("%s on %s: %g to %g, slopes %g and %g", searches[s], problem.name, last, value, before,
+                             after);
             }
             tg_minimizer_destroy(m);
         }

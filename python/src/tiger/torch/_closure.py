@@ -19,8 +19,9 @@ _NEVER_MIND = 1e15  # a budget that is counted here instead
 
 
 class ClosureOptimizer(torch.optim.Optimizer):
-    """What they share. Parameters are CPU tensors, all float32 or all float64, in one group. In float32 points are kept to
-    float32 and rounding is reckoned with. What a method has learnt lasts from step to step, and is saved by state_dict."""
+    """What they share. Parameters are CPU tensors, all float32 or all float64, in one group. In float32 points are kept
+    to float32 and rounding is reckoned with. What a method has learnt lasts from step to step, and is saved by
+    state_dict."""
 
     method: str
 
@@ -88,8 +89,8 @@ class ClosureOptimizer(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
-        """closure: clears gradients, computes the loss, calls backward and returns it. Returns the first loss; `result` says
-        how the iterations ended."""
+        """closure: clears gradients, computes the loss, calls backward and returns it. Returns the first loss; `result`
+        says how the iterations ended."""
         self._closure, self._first = closure, None
         if self._engine is None:
             self._engine = self._begin()
@@ -154,15 +155,15 @@ class CG(ClosureOptimizer):
 
     method = "cg"
 
-    def __init__(self, params: Iterable[Any], beta: str = "polak_ribiere", max_iter: int = 20, max_eval: int | None = None,
-                 tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9):
+    def __init__(self, params: Iterable[Any], beta: str = "polak_ribiere", max_iter: int = 20,
+                 max_eval: int | None = None, tolerance_grad: float = 1e-7, tolerance_change: float = 1e-9):
         super().__init__(params, max_iter, max_eval, {
             "beta": beta, "tolerance_grad": tolerance_grad, "tolerance_change": tolerance_change})
 
 
 class NewtonCG(ClosureOptimizer):
-    """Newton's method by conjugate gradients, truncated at negative curvature; products with the Hessian are differences of
-    two gradients. State: 11 float64 a parameter."""
+    """Newton's method by conjugate gradients, truncated at negative curvature; products with the Hessian are
+    differences of two gradients. State: 11 float64 a parameter."""
 
     method = "newton_cg"
 
