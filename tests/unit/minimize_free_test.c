@@ -46,7 +46,7 @@ static void test_many_minima(void **state)
         const tg_objective f = {.n = n, .ctx = &n, .evaluate = rastrigin, .lower = lower, .upper = upper};
         for (int seed = 1; seed <= SEEDS; seed++) {
             double x[] = {3.1, -2.2, 4.4, 1.9};
-            char text[8];
+            char text[16];
             tg_setting settings[5];
             memcpy(settings, cases[c].settings, sizeof cases[c].settings);
             snprintf(text, sizeof text, "%d", seed);

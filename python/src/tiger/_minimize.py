@@ -49,7 +49,7 @@ def _bounds(bounds: Any, n: int) -> tuple[numpy.ndarray | None, numpy.ndarray | 
     if bounds is None:
         return None, None
     if hasattr(bounds, "lb"):
-        pairs = numpy.broadcast_arrays(bounds.lb, bounds.ub, numpy.empty(n))[:2]
+        pairs: Any = numpy.broadcast_arrays(bounds.lb, bounds.ub, numpy.empty(n))[:2]
     else:
         rows = list(bounds)
         if len(rows) != n:
@@ -212,7 +212,7 @@ def _generation(engine: _native.Minimizer, value: Callable, workers: Callable, s
     if count == 0:
         return False
     memory = (ctypes.c_double * (count * start.size)).from_address(address)
-    points = numpy.frombuffer(memory).reshape(count, *start.shape).copy()
+    points = numpy.frombuffer(memoryview(memory)).reshape(count, *start.shape).copy()
     values = numpy.array([float(v) for v in workers(value, list(points))])
     engine.tell(values.ctypes.data, count)
     return engine.minimum().reason == 0
@@ -255,7 +255,7 @@ class Minimizer:
         if count == 0:
             return numpy.empty((0, *self._shape))
         memory = (ctypes.c_double * (count * self._n)).from_address(address)
-        return numpy.frombuffer(memory).reshape(count, *self._shape).copy()
+        return numpy.frombuffer(memoryview(memory)).reshape(count, *self._shape).copy()
 
     def tell(self, values: Sequence[float] | numpy.ndarray) -> None:
         """Their values, in that order."""

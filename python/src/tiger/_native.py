@@ -11,7 +11,7 @@ import importlib.util
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 
@@ -548,10 +548,10 @@ class Minimizer:
         self,
         n: int,
         x0: int,
-        function: Function | Function32 | None,
+        function: Any,  # a Function, a Function32 or None
         value_only: bool = False,
-        hessian: Product | None = None,
-        fisher: Product | None = None,
+        hessian: Any = None,  # a Product
+        fisher: Any = None,
         lower: int | None = None,
         upper: int | None = None,
     ) -> None:
@@ -586,6 +586,6 @@ class Minimizer:
     def state(self) -> c.Array:
         count = _SIZE()
         address = _minimizer_state(self._m, c.byref(count))
-        memory = (c.c_char * count.value).from_address(address)
+        memory: Any = (c.c_char * count.value).from_address(address)
         memory.owner = self
         return memory
