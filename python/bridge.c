@@ -50,11 +50,13 @@ typedef struct tb_minimum {
 } tb_minimum;
 
 typedef int (*tb_function)(void *ctx, double *value, double *gradient, const double *x);
+typedef int (*tb_function_f32)(void *ctx, double *value, float *gradient, const float *x);
 typedef int (*tb_product)(void *ctx, double *product, const double *x, const double *v);
 
 tg_status tb_method_at(tb_method *out, uint64_t index);
-tg_status tb_minimizer_start(tg_minimizer *m, uint64_t n, tb_function evaluate, int32_t value_only, tb_product hessian,
-                             tb_product fisher, const double *lower, const double *upper, const double *x0);
+tg_status tb_minimizer_start(tg_minimizer *m, uint64_t n, tb_function evaluate, tb_function_f32 evaluate_f32,
+                             int32_t value_only, tb_product hessian, tb_product fisher, const double *lower,
+                             const double *upper, const double *x0);
 tg_status tb_minimizer_iterate(tg_minimizer *m, int32_t *going);
 void tb_minimizer_minimum(const tg_minimizer *m, tb_minimum *out);
 tg_status tb_rule_at(tb_rule *out, uint64_t index);
@@ -203,11 +205,12 @@ tg_status tb_method_at(tb_method *out, uint64_t index)
 }
 
 /* Functions that are missing are NULL. */
-tg_status tb_minimizer_start(tg_minimizer *m, uint64_t n, tb_function evaluate, int32_t value_only, tb_product hessian,
-                             tb_product fisher, const double *lower, const double *upper, const double *x0)
+tg_status tb_minimizer_start(tg_minimizer *m, uint64_t n, tb_function evaluate, tb_function_f32 evaluate_f32,
+                             int32_t value_only, tb_product hessian, tb_product fisher, const double *lower,
+                             const double *upper, const double *x0)
 {
-    const tg_objective f = {.n = n, .evaluate = evaluate, .value_only = value_only != 0, .hessian_vector = hessian,
-                            .fisher_vector = fisher, .lower = lower, .upper = upper};
+    const tg_objective f = {.n = n, .evaluate = evaluate, .evaluate_f32 = evaluate_f32, .value_only = value_only != 0,
+                            .hessian_vector = hessian, .fisher_vector = fisher, .lower = lower, .upper = upper};
     return tg_minimizer_start(m, &f, x0);
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# mutation.sh -- breaks optimizers and schedules on purpose, one line at a time, and expects the tests to notice each time.
+# mutation.sh -- breaks libtiger on purpose, one line at a time, and expects the tests to notice each time.
 #
 #   tests/mutation.sh [WORD]...   only the mutations of tests/mutations.txt whose line holds one of the words
 #

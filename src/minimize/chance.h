@@ -7,20 +7,7 @@
 #include "minimize/minimize.h"
 
 /* Folded into [low, high] as by mirrors at both ends; infinite ends are none. */
-static inline double tg_mirror(double v, double low, double high)
-{
-    const double width = high - low;
-    if (v >= low && v <= high)
-        return v;
-    if (!isfinite(width)) {
-        v = v < low ? 2 * low - v : v;
-        return v > high ? 2 * high - v : v;
-    }
-    if (!(width > 0))
-        return low;
-    const double way = fmod(fabs(v - low), 2 * width);
-    return fmin(fmax(low + (way > width ? 2 * width - way : way), low), high);
-}
+double tg_mirror(double v, double low, double high);
 
 /* An array as the function will see it: within the bounds, in fp32 where the function is. */
 static inline void tg_feasible(const tg_minimizer *m, double *x)

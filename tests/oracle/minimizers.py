@@ -133,7 +133,7 @@ def compare_liblbfgs():
             both.append((evaluations, count))
     check(median(ratios) <= 1,
           f"median of evaluations over libLBFGS's: {median(ratios):.3f} on {len(ratios)} problems; in all "
-          f" {sum(a for a, _ in both)} and {sum(b for _, b in both)}")
+          f"{sum(a for a, _ in both)} and {sum(b for _, b in both)}")
 
 
 def compare_scipy():

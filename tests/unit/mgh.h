@@ -167,8 +167,8 @@ static void mgh_brown_dennis(size_t n, size_t m, double *r, double *j, const dou
 static void mgh_osborne1(size_t n, size_t m, double *r, double *j, const double *x) /* 17 */
 {
     static const double y[] = {.844, .908, .932, .936, .925, .908, .881, .850, .818, .784, .751, .718, .685, .658, .628,
-                               .603, .580, .558, .538, .522, .506, .490, .478, .467, .457, .448, .438, .431, .424, .420, .414,
-                               .411, .406};
+                               .603, .580, .558, .538, .522, .506, .490, .478, .467, .457, .448, .438, .431, .424, .420,
+                               .414, .411, .406};
     for (size_t i = 0; i < m; i++) {
         const double t = 10 * (double)i, e = exp(-t * x[3]), f = exp(-t * x[4]);
         r[i] = y[i] - (x[0] + x[1] * e + x[2] * f);

@@ -46,7 +46,7 @@ static void test_many_minima(void **state)
         const tg_objective f = {.n = n, .ctx = &n, .evaluate = rastrigin, .lower = lower, .upper = upper};
         for (int seed = 1; seed <= SEEDS; seed++) {
             double x[] = {3.1, -2.2, 4.4, 1.9};
-            char text[8];
+            char text[16];
             tg_setting settings[5];
             memcpy(settings, cases[c].settings, sizeof cases[c].settings);
             snprintf(text, sizeof text, "%d", seed);
@@ -456,6 +456,18 @@ static void test_dense(void **state)
     assert_false(tg_eigen(N, value, v, copy));
 }
 
+/* Into the bounds by mirrors, from any distance; infinite ones do not reflect. */
+static void test_mirror(void **state)
+{
+    (void)state;
+    static const struct { double v, low, high, expected; } cases[] = {
+        {0.4, 0, 1, 0.4}, {1.3, 0, 1, 0.7}, {-0.3, 0, 1, 0.3}, {2.3, 0, 1, 0.3}, {-3.25, 0, 2, 0.75},
+        {5.5, -INFINITY, 4, 2.5}, {-9, 1, INFINITY, 11}, {7, 3, 3, 3}, {1e9, -INFINITY, INFINITY, 1e9},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_near(tg_mirror(cases[i].v, cases[i].low, cases[i].high), cases[i].expected, 1e-12);
+}
+
 static void test_rank(void **state)
 {
     (void)state;
@@ -472,7 +484,7 @@ int main(void)
         cmocka_unit_test(test_nothing_finite), cmocka_unit_test(test_threads),      cmocka_unit_test(test_long),
         cmocka_unit_test(test_resume),         cmocka_unit_test(test_ask_and_tell), cmocka_unit_test(test_fp32),
         cmocka_unit_test(test_memory),         cmocka_unit_test(test_tables),       cmocka_unit_test(test_dense),
-        cmocka_unit_test(test_rank),           cmocka_unit_test(test_page),
+        cmocka_unit_test(test_rank), cmocka_unit_test(test_mirror),           cmocka_unit_test(test_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

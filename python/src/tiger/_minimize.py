@@ -49,7 +49,7 @@ def _bounds(bounds: Any, n: int) -> tuple[numpy.ndarray | None, numpy.ndarray | 
     if bounds is None:
         return None, None
     if hasattr(bounds, "lb"):
-        pairs = numpy.broadcast_arrays(bounds.lb, bounds.ub, numpy.empty(n))[:2]
+        pairs: Any = numpy.broadcast_arrays(bounds.lb, bounds.ub, numpy.empty(n))[:2]
     else:
         rows = list(bounds)
         if len(rows) != n:
@@ -176,13 +176,13 @@ def minimize(
     lower, upper = _bounds(bounds, start.size)
     engine.start(
         start.size,
+        start.ctypes.data,
         calls.function(value_and_gradient),
         not jac,
         calls.product(hessp, args),
         calls.product(fisherp, args),
         None if lower is None else lower.ctypes.data,
         None if upper is None else upper.ctypes.data,
-        start.ctypes.data,
     )
     plain = not args and jac is not True  # fun itself, which unlike a closure can go to other processes
     going = True
@@ -212,7 +212,7 @@ def _generation(engine: _native.Minimizer, value: Callable, workers: Callable, s
     if count == 0:
         return False
     memory = (ctypes.c_double * (count * start.size)).from_address(address)
-    points = numpy.frombuffer(memory).reshape(count, *start.shape).copy()
+    points = numpy.frombuffer(memoryview(memory)).reshape(count, *start.shape).copy()
     values = numpy.array([float(v) for v in workers(value, list(points))])
     engine.tell(values.ctypes.data, count)
     return engine.minimum().reason == 0
@@ -243,13 +243,10 @@ class Minimizer:
         _set(self._engine, chosen, options)
         self._engine.start(
             start.size,
-            None,
-            True,
-            None,
-            None,
-            None if lower is None else lower.ctypes.data,
-            None if upper is None else upper.ctypes.data,
             start.ctypes.data,
+            None,
+            lower=None if lower is None else lower.ctypes.data,
+            upper=None if upper is None else upper.ctypes.data,
         )
 
     def ask(self) -> numpy.ndarray:
@@ -258,7 +255,7 @@ class Minimizer:
         if count == 0:
             return numpy.empty((0, *self._shape))
         memory = (ctypes.c_double * (count * self._n)).from_address(address)
-        return numpy.frombuffer(memory).reshape(count, *self._shape).copy()
+        return numpy.frombuffer(memoryview(memory)).reshape(count, *self._shape).copy()
 
     def tell(self, values: Sequence[float] | numpy.ndarray) -> None:
         """Their values, in that order."""

@@ -11,7 +11,7 @@ import importlib.util
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 
@@ -117,6 +117,7 @@ class Minimum(c.Structure):
 
 _DOUBLES = c.POINTER(c.c_double)
 Function = c.CFUNCTYPE(c.c_int, c.c_void_p, _DOUBLES, _DOUBLES, _DOUBLES)
+Function32 = c.CFUNCTYPE(c.c_int, c.c_void_p, _DOUBLES, c.POINTER(c.c_float), c.POINTER(c.c_float))
 Product = c.CFUNCTYPE(c.c_int, c.c_void_p, _DOUBLES, _DOUBLES, _DOUBLES)
 _Event = c.CFUNCTYPE(None, c.c_int32, c.c_char_p, c.c_double)
 
@@ -215,6 +216,7 @@ _minimizer_start = _declare(
     _POINTER,
     c.c_uint64,
     Function,
+    Function32,
     c.c_int32,
     Product,
     Product,
@@ -542,13 +544,22 @@ class Minimizer:
     def set(self, option: str, number: float) -> None:
         self._call(_minimizer_set_number(self._m, option.encode(), number))
 
-    def start(self, n, evaluate, value_only, hessian, fisher, lower, upper, x0) -> None:
-        self._held = (evaluate, hessian, fisher)
-        none = (Function(), Product(), Product())
-        functions = [given if given is not None else missing for given, missing in zip(self._held, none)]
-        self._call(
-            _minimizer_start(self._m, n, functions[0], value_only, functions[1], functions[2], lower, upper, x0)
-        )
+    def start(
+        self,
+        n: int,
+        x0: int,
+        function: Any,  # a Function, a Function32 or None
+        value_only: bool = False,
+        hessian: Any = None,  # a Product
+        fisher: Any = None,
+        lower: int | None = None,
+        upper: int | None = None,
+    ) -> None:
+        self._held = (function, hessian, fisher)
+        double = function if isinstance(function, Function) else Function()
+        single = function if isinstance(function, Function32) else Function32()
+        hessian, fisher = hessian or Product(), fisher or Product()
+        self._call(_minimizer_start(self._m, n, double, single, value_only, hessian, fisher, lower, upper, x0))
 
     def iterate(self) -> bool:
         going = c.c_int32()
@@ -575,6 +586,6 @@ class Minimizer:
     def state(self) -> c.Array:
         count = _SIZE()
         address = _minimizer_state(self._m, c.byref(count))
-        memory = (c.c_char * count.value).from_address(address)
+        memory: Any = (c.c_char * count.value).from_address(address)
         memory.owner = self
         return memory

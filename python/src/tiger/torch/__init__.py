@@ -6,6 +6,7 @@ Each class is a torch.optim.Optimizer: parameter groups, schedulers, closures, h
 they do there. CPU tensors in float32, bfloat16 or float16 are stepped where they lie.
 """
 
+from ._closure import CG, LBFGS, ClosureOptimizer, NewtonCG
 from ._optimizer import Common, Optimizer
 from ._rules import (
     CLASSES,
@@ -38,8 +39,12 @@ from .offload import offload
 from .roles import Roles, roles
 
 __all__ = [
+    "CG",
     "CLASSES",
+    "ClosureOptimizer",
     "Common",
+    "LBFGS",
+    "NewtonCG",
     "Optimizer",
     "Roles",
     "AMSGrad",

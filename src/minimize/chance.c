@@ -1,4 +1,4 @@
-/* minimize/rank.c -- the order of a generation's values. */
+/* minimize/chance.c -- the order of a generation's values, and mirrors at bounds. */
 #include "minimize/chance.h"
 
 static bool before(const double *value, double a, double b)
@@ -32,4 +32,19 @@ void tg_rank(double *order, const double *value, size_t count)
         order[end] = last;
         sink(order, value, 0, end);
     }
+}
+
+double tg_mirror(double v, double low, double high)
+{
+    const double width = high - low;
+    if (v >= low && v <= high)
+        return v;
+    if (!isfinite(width)) {
+        v = v < low ? 2 * low - v : v;
+        return v > high ? 2 * high - v : v;
+    }
+    if (!(width > 0))
+        return low;
+    const double way = fmod(fabs(v - low), 2 * width);
+    return fmin(fmax(low + (way > width ? 2 * width - way : way), low), high);
 }
