@@ -157,12 +157,13 @@ static void on_progress(void *ctx, const tg_progress *progress)
     m->last_loss = progress->loss;
 }
 
-static void on_evaluated(void *ctx, uint64_t update, double loss)
+static void on_evaluated(void *ctx, const tg_evaluated *evaluated)
 {
     making *m = ctx;
+    const double loss = evaluated->loss;
     const tg_metric fields[] = {
         {.name = "validation_loss", .value = loss}, {.name = "loss", .value = m->last_loss}, {.name = "seconds", .value = m->busy}};
-    const tg_status status = tg_metrics_append(m->metrics, update, fields, sizeof fields / sizeof *fields);
+    const tg_status status = tg_metrics_append(m->metrics, evaluated->update, fields, sizeof fields / sizeof *fields);
     if (m->status == TG_OK)
         m->status = status;
     m->last_loss = loss;

@@ -34,6 +34,8 @@ tg_status tg_race_setup_init(tg_race_setup *setup, const tg_race_config *race, c
     tg_train_config *c = &setup->config;
     c->out = NULL;
     c->resume = false;
+    c->state_file = c->weight_file = NULL;
+    c->peak_flops = -1;
     c->optimizer = contender->rule->name;
     c->setting = setup->setting;
     c->settings = 0;
@@ -60,7 +62,14 @@ void tg_race_setup_fini(tg_race_setup *setup)
 /* Options of the training that change nothing of what a race keeps. */
 static bool is_silent(size_t option)
 {
-    return option == TG_TRAIN_SAVE_EVERY || option == TG_TRAIN_KEEP || option == TG_TRAIN_LOG_EVERY;
+    static const size_t silent[] = {
+        TG_TRAIN_SAVE,        TG_TRAIN_SAVE_EVERY,       TG_TRAIN_KEEP,          TG_TRAIN_KEEP_BEST,
+        TG_TRAIN_LOG_EVERY,   TG_TRAIN_SAMPLE_EVERY,     TG_TRAIN_SAMPLE_TOKENS, TG_TRAIN_MEMORY,
+        TG_TRAIN_TENSORBOARD, TG_TRAIN_TENSORBOARD_EVERY};
+    for (size_t i = 0; i < sizeof silent / sizeof *silent; i++)
+        if (silent[i] == option)
+            return true;
+    return false;
 }
 
 static json_t *option_value(const tg_option *option, double value)
@@ -111,6 +120,8 @@ static json_t *data_object(const tg_train_config *c)
     json_object_set_new(object, "file", json_string(c->data));
     if (stat(c->data, &about) == 0)
         json_object_set_new(object, "bytes", json_integer((json_int_t)about.st_size));
+    if (c->eval_data != NULL)
+        json_object_set_new(object, "eval_data", json_string(c->eval_data));
     json_object_set_new(object, "tokenizer", json_string(c->tokenizer != NULL ? c->tokenizer : "char"));
     return object;
 }
@@ -130,14 +141,15 @@ tg_status tg_race_settings(char **text, const tg_race_config *race, const tg_rac
     tg_status status = tg_race_setup_init(&setup, race, run);
     if (status == TG_OK) {
         const tg_train_config *c = &setup.config;
-        json_t *object = json_pack("{s:o*, s:o*, s:o*, s:o*}", "data", data_object(c), "model", model_object(c), "optimizer",
-                                   optimizer_object(c), "training", training_object(c));
+        json_t *object = json_pack("{s:o*, s:o*, s:o*, s:o*}", "data", data_object(c), "model", model_object(c),
+                                   "optimizer", optimizer_object(c), "training", training_object(c));
         char *dumped = object == NULL ? NULL : json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
         *text = dumped == NULL ? NULL : tg_heap_text(dumped);
         free(dumped);
         json_decref(object);
         if (*text == NULL)
-            status = tg_fail(TG_ENOMEM, "the settings of a run could not be written down: no memory, or a path that is no UTF-8");
+            status = tg_fail(TG_ENOMEM,
+                             "the settings of a run could not be written down: no memory, or a path that is no UTF-8");
     }
     tg_race_setup_fini(&setup);
     return status;
@@ -145,7 +157,8 @@ tg_status tg_race_settings(char **text, const tg_race_config *race, const tg_rac
 
 char *tg_race_path(const tg_race_config *race, const tg_race_run *run, const char *file)
 {
-    char *runs = tg_file_join(race->out, "runs"), *directory = runs == NULL ? NULL : tg_file_join(runs, run->name), *path = NULL;
+    char *runs = tg_file_join(race->out, "runs"), *directory = runs == NULL ? NULL : tg_file_join(runs, run->name),
+         *path = NULL;
     tg_heap_free(runs);
     if (directory == NULL || file == NULL)
         return directory;
