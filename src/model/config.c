@@ -23,7 +23,7 @@ static const struct field {
 } fields[] = {
 #define SIZE(name) {#name, offsetof(tg_model_config, name), TG_KEY_SIZE}
 #define REAL(name) {#name, offsetof(tg_model_config, name), TG_KEY_REAL}
-    SIZE(layers), SIZE(heads), SIZE(kv_heads), SIZE(head_dim), SIZE(width), SIZE(hidden), SIZE(context), SIZE(vocab),
+    SIZE(layers), SIZE(heads), SIZE(kv_heads), SIZE(head_dim), SIZE(width), SIZE(hidden), SIZE(context), SIZE(segments), SIZE(vocab),
     REAL(eps), REAL(rope_theta), REAL(dropout), REAL(init_std),
     {"tied", offsetof(tg_model_config, tied), TG_KEY_BOOL},
 #undef SIZE

@@ -187,7 +187,7 @@ static tg_status build(tg_model *model, tg_graph *graph)
 {
     const tg_model_config *c = &model->config;
     const int tokens = tg_model_index(model, "model.embed_tokens.weight");
-    int x = tg_embedding(graph, "embed_tokens", tokens, TG_NONE);
+    int x = tg_embedding(graph, "embed_tokens", tokens, TG_NONE, TG_NONE);
     x = tg_dropout(graph, "embed_tokens.dropout", x, c->dropout);
     for (size_t layer = 0; layer < c->layers; layer++) {
         tg_graph_block_begin(graph);
@@ -196,7 +196,7 @@ static tg_status build(tg_model *model, tg_graph *graph)
         tg_graph_block_end(graph);
     }
     x = tg_rmsnorm(graph, "norm", x, tg_model_index(model, "model.norm.weight"), c->eps);
-    tg_head(graph, "lm_head", x, c->tied ? tokens : tg_model_index(model, "lm_head.weight"), 0.0);
+    tg_head(graph, "lm_head", x, c->tied ? tokens : tg_model_index(model, "lm_head.weight"), TG_NONE, 0.0);
     return TG_OK;
 }
 

@@ -21,7 +21,7 @@ static int build(harness *h, tg_format format, tg_format weights, const size_t *
     for (uint32_t r = 0; r < shape[0] * shape[1]; r++) /* some often, some never */
         h->tokens[r] = (uint32_t)tg_random_below(tg_key_make(8, 0, 0, 0), r, r % 3 == 0 ? vocab : (vocab + 6) / 7);
     tokens_now = h->tokens;
-    return tg_embedding(h->graph, "embedding", table, positions);
+    return tg_embedding(h->graph, "embedding", table, positions, TG_NONE);
 }
 
 /* The last shape needs several tiles, of tokens and of positions, and pieces of rows. */

@@ -27,7 +27,7 @@ static void build(harness *h, const head_case *c, tg_mode mode, double spread)
     if (c->twice) /* two uses: x + x of the add layer is one more writer of the same gradient */
         x = tg_add(h->graph, "twice", x, x);
     const int w = harness_weight(h, "w", c->vocab, c->width, c->weights, spread / sqrt((double)c->width));
-    tg_head(h->graph, "head", x, w, c->smoothing);
+    tg_head(h->graph, "head", x, w, TG_NONE, c->smoothing);
     set_targets(h, c->vocab);
 }
 

@@ -27,6 +27,7 @@ const tg_layer_info *tg_layer_at(size_t index); /* NULL past the end */
 typedef struct tg_model_info {
     const char *name, *help;  /* "gpt2" */
     const char *architecture; /* the class in transformers: "GPT2LMHeadModel" */
+    bool masked;              /* says what stands at masked places, instead of what comes next */
     tg_option_table options;  /* layers, heads, width, ...: the flags of `tiger train`; see tg_model_config */
 } tg_model_info;
 
@@ -38,7 +39,7 @@ const tg_model_info *tg_model_find(const char *name); /* NULL when there is none
 
 typedef struct tg_model_config {
     const tg_model_info *info;
-    size_t vocab, context, layers, heads, kv_heads, head_dim, width, hidden;
+    size_t vocab, context, layers, heads, kv_heads, head_dim, width, hidden, segments;
     double eps, rope_theta, dropout, init_std;
     bool tied; /* output product uses the token table */
 } tg_model_config;
