@@ -1,6 +1,8 @@
 /* eval.c -- tiger eval: the loss of a model on a text.
  *
- *   perplexity = exp(loss)      bits per byte = loss / ln 2 * tokens of the text / its bytes */
+ *   perplexity = exp(loss)      bits per byte = loss / ln 2 * tokens of the text / its bytes
+ *
+ * A model that fills in masked tokens is measured on those, and has no bits per byte. */
 #include <math.h>
 #include <stdio.h>
 
@@ -38,7 +40,8 @@ static int run(const cli_args *args)
         return cli_failed(args);
     printf("loss           %.4f nats a token\n", result.loss);
     printf("perplexity     %.4f\n", exp(result.loss));
-    printf("bits per byte  %.4f\n", result.bits_per_byte);
+    if (!isnan(result.bits_per_byte))
+        printf("bits per byte  %.4f\n", result.bits_per_byte);
     printf("tokens         %zu\n", result.targets);
     return CLI_OK;
 }

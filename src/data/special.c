@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/sort.h"
 #include "base/utf8.h"
+#include "data/tokenizer.h"
 
 tg_status tg_specials_add(tg_specials *specials, const tg_special *special)
 {
@@ -80,6 +81,33 @@ tg_status tg_specials_arrange(tg_specials *specials)
                 at++;
         }
     return TG_OK;
+}
+
+bool tg_specials_has(const tg_specials *specials, uint32_t id)
+{
+    for (size_t i = 0; i < specials->count; i++)
+        if (specials->at[i].id == id && specials->at[i].special)
+            return true;
+    return false;
+}
+
+static bool find_named(uint32_t *id, const tg_specials *specials, const char *const *names)
+{
+    for (; *names != NULL; names++)
+        for (size_t i = 0; i < specials->count; i++)
+            if (specials->at[i].bytes == strlen(*names) && memcmp(specials->at[i].text, *names, strlen(*names)) == 0) {
+                *id = specials->at[i].id;
+                return true;
+            }
+    return false;
+}
+
+void tg_specials_find_roles(const tg_specials *specials, tg_tokenizer *tokenizer)
+{
+    static const char *const ends[] = {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", NULL};
+    static const char *const masks[] = {"[MASK]", "<mask>", "<|mask|>", NULL};
+    tokenizer->has_end = find_named(&tokenizer->end, specials, ends);
+    tokenizer->has_mask = find_named(&tokenizer->mask, specials, masks);
 }
 
 /* ---- finding ---- */

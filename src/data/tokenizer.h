@@ -47,6 +47,7 @@ typedef struct tg_tokenizer_type {
                         const tg_token_sink *sink);
     const char *(*token)(const tg_tokenizer *tokenizer, uint32_t id, size_t *bytes); /* id < vocab */
     size_t (*own_bytes)(const void *own);                                            /* memory it holds */
+    bool (*is_special)(const void *own, uint32_t id); /* NULL: none is */
     void (*destroy)(void *own);
 } tg_tokenizer_type;
 
@@ -56,6 +57,10 @@ struct tg_tokenizer {
     void *own; /* the kind's */
     bool has_end;
     uint32_t end;        /* what ends a document */
+    bool has_mask, own_mask; /* own: added to a kind that knows no special tokens, behind its vocabulary */
+    uint32_t mask;
+    uint32_t *frame;         /* (before + after): what stands around a text */
+    size_t before, after;
     char *text, *config; /* tokenizer.json and tokenizer_config.json to be written; NULL: made from the layout */
     size_t text_bytes;
 };
@@ -70,6 +75,11 @@ tg_tokenizer *tg_tokenizer_new(const tg_tokenizer_type *type);
 /* Reads tokenizer.json from memory; `name` is for messages. */
 tg_status tg_tokenizer_parse(tg_tokenizer **out, const char *json, size_t bytes, const char *name);
 tg_status tg_tokenizer_from_document(tg_tokenizer **out, const json_t *document, const char *name);
+
+/* Sets the frame from a document's post_processor (frame.c). */
+tg_status tg_tokenizer_read_frame(tg_tokenizer *tokenizer, const json_t *document, const char *name);
+
+#define TG_MASK_TEXT "[MASK]" /* of own masks */
 
 /* *document <- tokenizer.json's of a byte-level BPE with GPT-2's words, from the text of merges.txt and a vocabulary,
  * whose reference it takes in any case; `name` is the merges'. */

@@ -50,17 +50,18 @@ static tg_status open_in(file *f, const char *directory, const char *name)
 
 /* ---- tokenizer_config.json ---- */
 
-/* "eos_token" is a text, or an object with one. */
-static void read_end(tg_tokenizer *tokenizer, const json_t *config)
+/* The token of a role ("eos_token") is a text, or an object with one. */
+static void read_role(bool *has, uint32_t *number, const tg_tokenizer *tokenizer, const json_t *config,
+                      const char *role)
 {
-    const json_t *const eos = json_object_get(config, "eos_token");
-    const char *const name = json_string_value(json_is_object(eos) ? json_object_get(eos, "content") : eos);
+    const json_t *const named = json_object_get(config, role);
+    const char *const name = json_string_value(json_is_object(named) ? json_object_get(named, "content") : named);
     for (uint32_t id = 0; name != NULL && id < tokenizer->vocab; id++) {
         size_t bytes;
         const char *const token = tg_tokenizer_token(tokenizer, id, &bytes);
         if (bytes == strlen(name) && memcmp(token, name, bytes) == 0) {
-            tokenizer->has_end = true;
-            tokenizer->end = id;
+            *has = true;
+            *number = id;
         }
     }
 }
@@ -83,7 +84,8 @@ static tg_status read_config(tg_tokenizer *tokenizer, const char *directory)
         status = tg_no_memory("a tokenizer's configuration", f.bytes);
     if (status == TG_OK) {
         memcpy(tokenizer->config, f.text, f.bytes);
-        read_end(tokenizer, config);
+        read_role(&tokenizer->has_end, &tokenizer->end, tokenizer, config, "eos_token");
+        read_role(&tokenizer->has_mask, &tokenizer->mask, tokenizer, config, "mask_token");
     }
     json_decref(config);
     close_file(&f);

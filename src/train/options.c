@@ -27,6 +27,12 @@ static const tg_option options[TG_TRAIN_OPTIONS] = {
     [TG_TRAIN_FORMAT] = {.name = "format", .kind = TG_CHOICE, .most = TG_FORMATS - 1, .choices = "text|lines|jsonl",
                          .help = "of the data: one text, a document a line, or JSON with \"text\" or \"prompt\" and "
                                  "\"response\""},
+    [TG_TRAIN_MASK_RATE] = {.name = "mask_rate", .kind = TG_REAL, .value = 0.15, .least = 0, .above = 1, .most = 1,
+                            .help = "share of the tokens to be guessed, by models that fill in masked ones (bert)"},
+    [TG_TRAIN_MASK_RANDOM] = {.name = "mask_random", .kind = TG_REAL, .value = 0.1, .least = 0, .most = 1,
+                              .help = "share of those that another token stands for instead of the mask"},
+    [TG_TRAIN_MASK_KEEP] = {.name = "mask_keep", .kind = TG_REAL, .value = 0.1, .least = 0, .most = 1,
+                            .help = "share of those that stay as they are"},
 };
 
 static const struct {

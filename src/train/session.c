@@ -32,6 +32,21 @@ static tg_status make_tokenizer(tg_tokenizer **out, const char *kind, const tg_t
     return tg_tokenizer_char_from(out, c->data, format_of(c));
 }
 
+/* With masking, for a model that fills in masked tokens; options of it are nothing for others. */
+static tg_status mask_text(tg_session *s)
+{
+    const tg_train_config *c = s->config;
+    if (tg_model_get_config(s->model)->info->masked)
+        return s->corpus == NULL ? TG_OK
+                                 : tg_corpus_mask(s->corpus, s->tokenizer, c->option[TG_TRAIN_MASK_RATE],
+                                                  c->option[TG_TRAIN_MASK_RANDOM], c->option[TG_TRAIN_MASK_KEEP]);
+    for (size_t i = TG_TRAIN_MASK_RATE; i <= TG_TRAIN_MASK_KEEP; i++)
+        if (c->given[i])
+            return tg_fail(TG_EINVAL, "%s is for models that fill in masked tokens, and %s predicts the next one",
+                           tg_train_options()->at[i].name, tg_model_get_config(s->model)->info->name);
+    return TG_OK;
+}
+
 static tg_status open_text(tg_session *s, const char *checkpoint)
 {
     const tg_train_config *c = s->config;
@@ -41,6 +56,8 @@ static tg_status open_text(tg_session *s, const char *checkpoint)
         status = tg_tokenizer_read(&s->tokenizer, from);
     else if (c->data != NULL || c->vocab == 0)
         status = make_tokenizer(&s->tokenizer, c->tokenizer != NULL ? c->tokenizer : c->data == NULL ? "byte" : "char", c);
+    if (status == TG_OK && s->tokenizer != NULL && checkpoint == NULL && c->init == NULL && c->model.info->masked)
+        status = tg_tokenizer_add_mask(s->tokenizer);
     if (status == TG_OK && c->data != NULL)
         status = tg_corpus_open(&s->corpus, c->data, s->tokenizer, format_of(c), c->option[TG_TRAIN_VALIDATION]);
     return status;
@@ -177,6 +194,8 @@ tg_status tg_session_open(tg_session *session, const tg_train_config *config, co
         s.opening_bytes = tg_process_peak_bytes();
     if (status == TG_OK)
         status = open_model(&s, checkpoint);
+    if (status == TG_OK)
+        status = mask_text(&s);
     if (status == TG_OK)
         status = open_optimizer(&s);
     if (status == TG_OK)

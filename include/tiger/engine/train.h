@@ -22,7 +22,8 @@ extern "C" {
 enum {
     TG_TRAIN_BATCH, TG_TRAIN_ACCUMULATE, TG_TRAIN_UPDATES, TG_TRAIN_PRECISION, TG_TRAIN_RECOMPUTE,
     TG_TRAIN_VALIDATION, TG_TRAIN_SEED, TG_TRAIN_THREADS, TG_TRAIN_EVAL_EVERY, TG_TRAIN_EVAL_BATCHES,
-    TG_TRAIN_SAVE_EVERY, TG_TRAIN_KEEP, TG_TRAIN_LOG_EVERY, TG_TRAIN_FORMAT, TG_TRAIN_OPTIONS
+    TG_TRAIN_SAVE_EVERY, TG_TRAIN_KEEP, TG_TRAIN_LOG_EVERY, TG_TRAIN_FORMAT, TG_TRAIN_MASK_RATE,
+    TG_TRAIN_MASK_RANDOM, TG_TRAIN_MASK_KEEP, TG_TRAIN_OPTIONS
 };
 const tg_option_table *tg_train_options(void);
 
@@ -134,11 +135,12 @@ void tg_lr_range_fini(tg_lr_range *range); /* fine on {0} */
 /* ---- afterwards -------------------------------------------------------------------------------------------------------- */
 
 typedef struct tg_evaluation {
-    double loss, bits_per_byte; /* nats a token; loss / ln 2 * tokens of the text / its bytes */
+    double loss, bits_per_byte; /* nats a token; loss / ln 2 * tokens of the text / its bytes, NaN for a masked model */
     size_t targets;             /* tokens that counted */
 } tg_evaluation;
 
-/* Of a model directory on a file of that format. The first token of a text has no prediction: for bits_per_byte it counts
+/* Of a model directory on a file of that format. A model that fills in masked tokens has 15 % of them masked, always the
+ * same.  The first token of a text has no prediction: for bits_per_byte it counts
  * as much as the others do on average. */
 tg_status tg_evaluate(tg_evaluation *out, const char *directory, const char *data, tg_data_format format, size_t batch,
                       tg_precision precision);
