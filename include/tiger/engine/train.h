@@ -153,8 +153,22 @@ typedef struct tg_sample_config {
     tg_precision precision; /* of the activations; weights keep the file's format unless fp32 is asked for */
 } tg_sample_config;
 
-/* Hands out the text as it is made, prompt first, in pieces of whole characters. */
+/* Hands out the text as it is made, prompt first, in pieces of whole characters. The model reads what its tokenizer puts in
+ * front of a text, too. TG_EUNSUPPORTED for one that fills in masked tokens. */
 tg_status tg_sample(const tg_sample_config *config, void (*text)(void *ctx, const char *bytes, size_t count), void *ctx);
+
+#define TG_FILLINGS 5 /* of a place, when top_k is 0 */
+
+typedef struct tg_filling {
+    size_t mask, rank; /* which masked place of the prompt, and how many tokens are likelier there */
+    const char *text;
+    size_t bytes;
+    double probability;
+} tg_filling;
+
+/* Instead, for a model that fills in masked tokens: the top_k likeliest at every masked place of the prompt, in order;
+ * the other settings but directory, prompt and precision are not used. */
+tg_status tg_fill(const tg_sample_config *config, void (*filling)(void *ctx, const tg_filling *filling), void *ctx);
 
 typedef struct tg_check_row {
     const char *weight;
