@@ -3,7 +3,7 @@
  *   TemplateProcessing   `single`: special tokens, the text, special tokens
  *   BertProcessing       cls, the text, sep; RobertaProcessing alike
  *   ByteLevel            nothing: it only moves offsets
- *   Sequence             one around the other
+ *   Sequence             all of them, of which one may add tokens: Hugging Face takes what a second one gets as a pair
  *
  * The template for pairs of texts is kept in the file and not used. */
 #include <string.h>
@@ -105,24 +105,19 @@ static tg_status read_any(reader *r, frame *f, const json_t *processor)
                         : tg_fail(TG_EUNSUPPORTED, "'%s': post_processor '%.60s' is not known", r->name, type);
 }
 
-/* Each processor stands around what the one before it made. */
 static tg_status read_sequence(reader *r, frame *f, const json_t *processor)
 {
     const json_t *const list = json_object_get(processor, "processors");
     tg_status status = r->depth == DEEPEST ? wrong(r, "Sequences are nested too deeply") : TG_OK;
     r->depth++;
     for (size_t i = 0; status == TG_OK && i < json_array_size(list); i++) {
-        frame outer = {0};
-        status = read_any(r, &outer, json_array_get(list, i));
-        if (status == TG_OK && (outer.befores + f->befores > MOST || outer.afters + f->afters > MOST))
-            status = tg_fail(TG_EUNSUPPORTED, "'%s': post_processor: more than %d special tokens", r->name, MOST);
-        if (status != TG_OK)
-            break;
-        memmove(f->before + outer.befores, f->before, f->befores * sizeof *f->before);
-        memcpy(f->before, outer.before, outer.befores * sizeof *f->before);
-        memcpy(f->after + f->afters, outer.after, outer.afters * sizeof *f->after);
-        f->befores += outer.befores;
-        f->afters += outer.afters;
+        frame own = {0};
+        status = read_any(r, &own, json_array_get(list, i));
+        if (status != TG_OK || own.befores + own.afters == 0)
+            continue;
+        if (f->befores + f->afters > 0)
+            status = tg_fail(TG_EUNSUPPORTED, "'%s': post_processor: two of a Sequence add tokens", r->name);
+        *f = own;
     }
     r->depth--;
     return status;

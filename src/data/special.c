@@ -112,20 +112,13 @@ void tg_specials_find_roles(const tg_specials *specials, tg_tokenizer *tokenizer
 
 /* ---- finding ---- */
 
-/* Unicode's White_Space. */
-static bool is_blank(uint32_t c)
-{
-    return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
-           c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
-}
-
 /* Bytes of the blank that ends in front of `at`, not below `from`; 0 for none. */
 static size_t blank_before(const char *text, size_t from, size_t at)
 {
     for (size_t bytes = 1; bytes <= TG_UTF8_BYTES && bytes <= at - from; bytes++) {
         uint32_t c;
         if (tg_utf8_decode(&c, text + at - bytes, bytes) == bytes)
-            return is_blank(c) ? bytes : 0;
+            return tg_utf8_is_blank(c) ? bytes : 0;
     }
     return 0;
 }
@@ -137,7 +130,7 @@ void tg_special_strip(const tg_special *special, const char *text, size_t bytes,
     uint32_t c;
     while (special->strips_left && (more = blank_before(text, from, *begin)) > 0)
         *begin -= more;
-    while (special->strips_right && (more = tg_utf8_decode(&c, text + *end, bytes - *end)) > 0 && is_blank(c))
+    while (special->strips_right && (more = tg_utf8_decode(&c, text + *end, bytes - *end)) > 0 && tg_utf8_is_blank(c))
         *end += more;
 }
 

@@ -1,5 +1,5 @@
 /* data/tokenizer_open.c -- a tokenizer from a path: a tokenizer.json, or a directory with one, or with vocab.json and
- * merges.txt. */
+ * merges.txt, or with vocab.txt. */
 #include <stdlib.h>
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -129,7 +129,37 @@ done:
     return status;
 }
 
+/* ---- vocab.txt ---- */
+
+static tg_status read_vocabulary(tg_tokenizer **out, const char *directory)
+{
+    file vocab = {0}, beside = {0};
+    json_t *document = NULL, *config = NULL;
+    tg_status status = open_in(&vocab, directory, "vocab.txt");
+    if (status == TG_OK && open_in(&beside, directory, TG_TOKENIZER_CONFIG) == TG_OK)
+        config = json_loadb(beside.text, beside.bytes, JSON_DECODE_INT_AS_REAL, NULL); /* read_config will complain */
+    if (status == TG_OK)
+        status = tg_vocabulary_document(&document, vocab.text, vocab.bytes, config, vocab.path);
+    if (status == TG_OK)
+        status = parse_document(out, document, vocab.path);
+    json_decref(document);
+    json_decref(config);
+    close_file(&vocab);
+    close_file(&beside);
+    return status;
+}
+
 /* ---- paths ---- */
+
+static bool is_in(const char *directory, const char *name)
+{
+    struct stat about;
+    char *const path = tg_file_join(directory, name);
+    const bool there = path != NULL && stat(path, &about) == 0;
+    tg_heap_free(path);
+    return there;
+}
+
 
 static tg_status read_file(tg_tokenizer **out, const char *path)
 {
@@ -143,13 +173,14 @@ static tg_status read_file(tg_tokenizer **out, const char *path)
 
 static tg_status read_directory(tg_tokenizer **out, const char *directory)
 {
-    char *const path = tg_file_join(directory, TG_TOKENIZER_FILE), *const pair = tg_file_join(directory, "merges.txt");
-    struct stat about;
-    tg_status status = path == NULL || pair == NULL                         ? tg_no_memory("a path", strlen(directory))
-                       : stat(path, &about) != 0 && stat(pair, &about) == 0 ? read_pair(out, directory)
-                                                                            : read_file(out, path);
+    const bool whole = is_in(directory, TG_TOKENIZER_FILE);
+    if (!whole && is_in(directory, "merges.txt"))
+        return read_pair(out, directory);
+    if (!whole && is_in(directory, "vocab.txt"))
+        return read_vocabulary(out, directory);
+    char *const path = tg_file_join(directory, TG_TOKENIZER_FILE);
+    const tg_status status = path == NULL ? tg_no_memory("a path", strlen(directory)) : read_file(out, path);
     tg_heap_free(path);
-    tg_heap_free(pair);
     return status;
 }
 
