@@ -37,6 +37,7 @@ static shape shape_of(const tg_graph *graph, const tg_op *op, const tg_run *run)
                    .past = generates ? run->cache->used : 0,
                    .capacity = generates ? run->cache->capacity : 0,
                    .theta = op->as.attention.rope_theta,
+                   .rope = op->as.attention.rope,
                    .causal = op->as.attention.causal,
                    .fused = op->input[K] == TG_NONE,
                    .scale = (float)(1.0 / sqrt((double)op->as.attention.head_dim))};
@@ -136,7 +137,7 @@ static const float *make_table(const shape *s, void *scratch)
 {
     if (s->theta == 0.0)
         return NULL;
-    tg_rope_table(scratch, s->past, s->time, s->dim, s->theta);
+    tg_rope_table(scratch, s->past, s->time, s->dim, s->theta, s->rope);
     return scratch;
 }
 

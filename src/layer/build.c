@@ -193,6 +193,7 @@ int tg_attention(tg_graph *graph, const char *name, int q, int k, int v, const t
     op->as.attention.kv_heads = c->kv_heads;
     op->as.attention.head_dim = c->head_dim;
     op->as.attention.rope_theta = c->rope_theta;
+    op->as.attention.rope = c->rope;
     op->as.attention.causal = c->causal;
     op->as.attention.cache = graph->attentions++;
     return op->output[0];

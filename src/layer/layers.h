@@ -16,6 +16,7 @@ typedef struct tg_attention_config {
     size_t heads, kv_heads, head_dim; /* heads a multiple of kv_heads */
     double rope_theta;                /* 0: no rotation; else head_dim is even */
     bool causal;
+    const tg_rope_scaling *rope;              /* lives as long as the graph; NULL: default */
 } tg_attention_config;
 
 /* (B*T, C) of the run's tokens: rows of `table` (V, C) plus, unless TG_NONE, rows of `positions` (>= T, C) and the first

@@ -57,6 +57,8 @@ typedef struct tg_model_type {
     tg_status (*declare)(tg_model *model);
     /* Appends the operations to a graph. */
     tg_status (*build)(tg_model *model, tg_graph *graph);
+    /* Reads further keys of config.json from a json_t object; may be NULL. `name` is the file's. */
+    tg_status (*read_more)(tg_model_config *config, const void *json_object, const char *name);
     /* Writes further keys of config.json that depend on the configuration, into a json_t object; may be NULL. */
     void (*constants)(const tg_model_config *config, void *json_object);
 } tg_model_type;
@@ -86,6 +88,8 @@ typedef struct tg_model_type {
 #define TG_MODEL_TIED(default_)                                                                                        \
     {.name = "tied", .kind = TG_SWITCH, .value = default_, .least = 0, .most = 1,                                      \
      .help = "the output product uses the token table"}
+#define TG_MODEL_SWITCH(name_, help_)                                                                                  \
+    {.name = name_, .kind = TG_SWITCH, .value = 0, .least = 0, .most = 1, .help = help_}
 #define TG_MODEL_MAX_VOCAB 16777216
 
 struct tg_model {

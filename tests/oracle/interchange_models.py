@@ -19,6 +19,19 @@ import transformers
 TOLERANCE = 1e-4
 TOKENS = [5, 17, 0, 31, 2, 2, 58, 44, 9, 23, 60]
 
+# Stretched rotary positions; lengths first trained with are short, so that eleven tokens tell them apart.
+ROPES = {
+    "linear": {"rope_type": "linear", "factor": 2.5},
+    "dynamic": {"rope_type": "dynamic", "factor": 3.0},
+    "llama3": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.25, "high_freq_factor": 4.0,
+               "original_max_position_embeddings": 23},
+    "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16},
+    "yarn, all said": {"rope_type": "yarn", "factor": 3.0, "original_max_position_embeddings": 19, "beta_fast": 2.5,
+                       "beta_slow": 0.3, "mscale": 0.7, "mscale_all_dim": 1.9, "truncate": False},
+    "yarn, attention_factor": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16,
+                               "attention_factor": 1.37},
+}
+
 THEIRS = {
     "gpt2 tied": (transformers.GPT2LMHeadModel, transformers.GPT2Config(
         vocab_size=61, n_positions=13, n_embd=24, n_layer=3, n_head=4)),
@@ -35,6 +48,12 @@ THEIRS = {
         vocab_size=62, max_position_embeddings=24, hidden_size=36, intermediate_size=40, num_hidden_layers=2,
         num_attention_heads=3, num_key_value_heads=1, head_dim=16,
         rope_parameters={"rope_type": "default", "rope_theta": 500.0})),
+    "llama, biases": (transformers.LlamaForCausalLM, transformers.LlamaConfig(
+        vocab_size=61, max_position_embeddings=16, hidden_size=32, intermediate_size=72, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, attention_bias=True, mlp_bias=True)),
+    **{f"llama, {name}": (transformers.LlamaForCausalLM, transformers.LlamaConfig(
+        vocab_size=61, max_position_embeddings=64, hidden_size=64, intermediate_size=40, num_hidden_layers=2,
+        num_attention_heads=2, rope_parameters={"rope_theta": 300.0, **rope})) for name, rope in ROPES.items()},
     "bert": (transformers.BertForMaskedLM, transformers.BertConfig(
         vocab_size=61, max_position_embeddings=16, hidden_size=32, intermediate_size=72, num_hidden_layers=3,
         num_attention_heads=4)),
@@ -73,6 +92,16 @@ def ours(program, mode, directory):
     return torch.tensor([[float(x) for x in line.split()] for line in lines])
 
 
+def rewritten(program, name, directory):
+    """Saved by tiger once more, and opened by transformers."""
+    again = directory + "again"
+    wanted = theirs(directory)
+    subprocess.run([program, "copy", directory, again], check=True)
+    error = (theirs(again) - wanted).abs().max().item()
+    print(f"{'ok  ' if error <= TOLERANCE else 'FAIL'} {name}, saved again: largest difference {error:.2e}")
+    return error <= TOLERANCE
+
+
 def compare(program, name, directory):
     wanted = theirs(directory)
     good = True
@@ -103,6 +132,7 @@ def main(program):
             directory = os.path.join(top, f"theirs{number}")
             save_theirs(kind, config, directory)
             good = compare(program, f"saved by transformers: {name}", directory) and good
+            good = rewritten(program, name, directory) and good
         for number, (name, command) in enumerate(OURS.items()):
             directory = os.path.join(top, f"ours{number}")
             os.mkdir(directory)

@@ -1,6 +1,7 @@
 /* logits.c -- what interchange_models.py runs: models made by this engine, and the logits it computes.
  *
  *   logits create DIRECTORY MODEL FORMAT SEED [OPTION VALUE]...   writes a model with irregular weights
+ *   logits copy DIRECTORY COPY          opens the one and writes the other
  *   logits full DIRECTORY TOKEN...      prints a line of logits for every position, each computed from its whole past
  *   logits cached DIRECTORY TOKEN...    the same, token by token with the key/value cache
  *
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/memory.h"
 #include "base/random.h"
@@ -133,10 +135,24 @@ static int show(int count, char **argument, int cached)
     return status == TG_OK ? 0 : fail();
 }
 
+static int copy(char **argument)
+{
+    tg_model_config config;
+    tg_model *model = NULL;
+    if (tg_model_config_read(&config, argument[0]) != TG_OK || tg_model_create(&model, &config, TG_F32) != TG_OK ||
+        tg_model_load(model, argument[0]) != TG_OK || mkdir(argument[1], 0700) != 0 ||
+        tg_model_save(model, argument[1]) != TG_OK)
+        return fail();
+    tg_model_destroy(model);
+    return 0;
+}
+
 int main(int count, char **argument)
 {
     if (count >= 6 && strcmp(argument[1], "create") == 0)
         return create(count - 2, argument + 2);
+    if (count == 4 && strcmp(argument[1], "copy") == 0)
+        return copy(argument + 2);
     if (count >= 4 && (strcmp(argument[1], "full") == 0 || strcmp(argument[1], "cached") == 0))
         return show(count - 2, argument + 2, strcmp(argument[1], "cached") == 0);
     fprintf(stderr, "usage: logits create DIRECTORY MODEL FORMAT SEED [OPTION VALUE]... | full|cached DIRECTORY TOKEN...\n");
