@@ -25,6 +25,8 @@ void tg_tokenizer_destroy(tg_tokenizer *tokenizer)
     tg_heap_free(tokenizer->frame);
     tg_heap_free(tokenizer->text);
     tg_heap_free(tokenizer->config);
+    for (size_t i = 0; i < TG_KEPT_FILES; i++)
+        tg_heap_free(tokenizer->kept[i]);
     tg_heap_free(tokenizer);
 }
 
@@ -36,6 +38,20 @@ bool tg_tokenizer_end(const tg_tokenizer *tokenizer, uint32_t *id)
     if (tokenizer->has_end)
         *id = tokenizer->end;
     return tokenizer->has_end;
+}
+
+bool tg_tokenizer_begin(const tg_tokenizer *tokenizer, uint32_t *id)
+{
+    if (tokenizer->has_begin)
+        *id = tokenizer->begin;
+    return tokenizer->has_begin;
+}
+
+bool tg_tokenizer_pad(const tg_tokenizer *tokenizer, uint32_t *id)
+{
+    if (tokenizer->has_pad)
+        *id = tokenizer->pad;
+    return tokenizer->has_pad;
 }
 
 bool tg_tokenizer_mask(const tg_tokenizer *tokenizer, uint32_t *id)

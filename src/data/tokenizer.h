@@ -14,6 +14,7 @@
 #define TG_MAX_VOCAB ((size_t)1 << 30) /* targets are int32_t */
 #define TG_TOKENIZER_FILE "tokenizer.json"
 #define TG_TOKENIZER_CONFIG "tokenizer_config.json"
+#define TG_KEPT_FILES 4
 #define TG_TOKENIZER_MOST ((size_t)256 << 20) /* bytes of a file; a vocabulary of all of Unicode has 30 MiB */
 #define TG_TOKENS_AT_ONCE 4096                /* what an encoder hands on in one piece, at most */
 
@@ -57,13 +58,19 @@ struct tg_tokenizer {
     void *own; /* the kind's */
     bool has_end;
     uint32_t end;        /* what ends a document */
+    bool has_begin, has_pad; /* what tokenizer_config.json says of them */
+    uint32_t begin, pad;
     bool has_mask, own_mask; /* own: added to a kind that knows no special tokens, behind its vocabulary */
     uint32_t mask;
     uint32_t *frame;         /* (before + after): what stands around a text */
     size_t before, after;
     char *text, *config; /* tokenizer.json and tokenizer_config.json to be written; NULL: made from the layout */
     size_t text_bytes;
+    char *kept[TG_KEPT_FILES];   /* tg_kept_files as they were read, ended with 0; NULL: there was none */
 };
+
+/* What else lies beside a tokenizer and says how it is used. */
+extern const char *const tg_kept_files[TG_KEPT_FILES];
 
 #define TG_TOKENIZER(name) extern const tg_tokenizer_type tg_tokenizer_type_##name;
 #include "data/tokenizers.inc"

@@ -232,6 +232,9 @@ tg_status tg_tokenizer_write(const tg_tokenizer *tokenizer, const char *director
     tg_status status = write_in(directory, FILE_NAME, text, made == NULL ? tokenizer->text_bytes : strlen(made));
     if (status == TG_OK)
         status = write_in(directory, CONFIG_NAME, config, strlen(config));
+    for (size_t i = 0; status == TG_OK && i < TG_KEPT_FILES; i++)
+        if (tokenizer->kept[i] != NULL)
+            status = write_in(directory, tg_kept_files[i], tokenizer->kept[i], strlen(tokenizer->kept[i]));
     free(made);
     return status;
 }

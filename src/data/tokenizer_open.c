@@ -84,12 +84,31 @@ static tg_status read_config(tg_tokenizer *tokenizer, const char *directory)
         status = tg_no_memory("a tokenizer's configuration", f.bytes);
     if (status == TG_OK) {
         memcpy(tokenizer->config, f.text, f.bytes);
+        read_role(&tokenizer->has_begin, &tokenizer->begin, tokenizer, config, "bos_token");
+        read_role(&tokenizer->has_pad, &tokenizer->pad, tokenizer, config, "pad_token");
         read_role(&tokenizer->has_end, &tokenizer->end, tokenizer, config, "eos_token");
         read_role(&tokenizer->has_mask, &tokenizer->mask, tokenizer, config, "mask_token");
     }
     json_decref(config);
     close_file(&f);
     return status;
+}
+
+/* ---- files that are kept ---- */
+
+const char *const tg_kept_files[TG_KEPT_FILES] = {"special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
+                                                  "generation_config.json"};
+
+static tg_status keep_file(char **kept, const char *directory, const char *name)
+{
+    file f = {0};
+    tg_status status = open_in(&f, directory, name);
+    if (status == TG_OK && (*kept = tg_heap_alloc(f.bytes + 1, 1)) == NULL)
+        status = tg_no_memory("a file beside a tokenizer", f.bytes);
+    if (status == TG_OK && f.bytes > 0)
+        memcpy(*kept, f.text, f.bytes);
+    close_file(&f);
+    return status == TG_ENOTFOUND ? TG_OK : status;
 }
 
 /* ---- vocab.json and merges.txt ---- */
@@ -203,6 +222,8 @@ tg_status tg_tokenizer_read(tg_tokenizer **out, const char *path)
     tg_status status = is_file ? read_file(&tokenizer, path) : read_directory(&tokenizer, path);
     if (status == TG_OK && tokenizer->type->layout == NULL)
         status = read_config(tokenizer, directory);
+    for (size_t i = 0; status == TG_OK && tokenizer->type->layout == NULL && i < TG_KEPT_FILES; i++)
+        status = keep_file(&tokenizer->kept[i], directory, tg_kept_files[i]);
     tg_heap_free(directory);
     give_back();
     if (status != TG_OK)

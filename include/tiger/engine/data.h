@@ -28,10 +28,11 @@ tg_status tg_tokenizer_byte(tg_tokenizer **out);
 tg_status tg_tokenizer_char(tg_tokenizer **out, const char *text, size_t bytes);
 /* A directory with tokenizer.json, or with vocab.json and merges.txt; or a file like tokenizer.json.
  * TG_EUNSUPPORTED, naming the place, for one whose ids would not be the same here. Of a directory's
- * tokenizer_config.json the eos_token is read. */
+ * tokenizer_config.json the roles of tokens (eos_token, ...) are read, and special_tokens_map.json, added_tokens.json,
+ * chat_template.jinja and generation_config.json are kept as they are. */
 tg_status tg_tokenizer_read(tg_tokenizer **out, const char *path);
 /* Writes tokenizer.json, and tokenizer_config.json that makes transformers take it as it is; of a bpe tokenizer both
- * are byte for byte those that were read, where there were such. Each appears whole. */
+ * are byte for byte those that were read, where there were such. So are the files that are kept. Each appears whole. */
 tg_status tg_tokenizer_write(const tg_tokenizer *tokenizer, const char *directory);
 void tg_tokenizer_destroy(tg_tokenizer *tokenizer);
 
@@ -41,6 +42,9 @@ size_t tg_tokenizer_bytes(const tg_tokenizer *tokenizer);             /* memory 
 /* The token that ends a document; false when there is none. */
 bool tg_tokenizer_end(const tg_tokenizer *tokenizer, uint32_t *id);
 
+/* Those that begin a text and that fill up a row of a batch, as tokenizer_config.json names them; false likewise. */
+bool tg_tokenizer_begin(const tg_tokenizer *tokenizer, uint32_t *id);
+bool tg_tokenizer_pad(const tg_tokenizer *tokenizer, uint32_t *id);
 /* The token that stands for one to be guessed; false when there is none. */
 bool tg_tokenizer_mask(const tg_tokenizer *tokenizer, uint32_t *id);
 /* Gives a byte or char tokenizer that has none a last token "[MASK]", found in texts; TG_EUNSUPPORTED for others. */
