@@ -12,7 +12,7 @@
 #include "base/memory.h"
 #include "data/tokenizer.h"
 
-#define MOST 32  /* tokens on a side */
+#define MOST 32   /* tokens on a side */
 #define DEEPEST 8 /* Sequences in Sequences */
 
 typedef struct frame {
@@ -69,8 +69,7 @@ static tg_status read_template(reader *r, frame *f, const json_t *processor)
             return wrong(r, "a special token of the template has no ids");
         for (size_t k = 0; k < json_array_size(ids); k++) {
             const json_t *const id = json_array_get(ids, k);
-            const tg_status status =
-                text ? add(r, f->after, &f->afters, id) : add(r, f->before, &f->befores, id);
+            const tg_status status = text ? add(r, f->after, &f->afters, id) : add(r, f->before, &f->befores, id);
             if (status != TG_OK)
                 return status;
         }
@@ -82,7 +81,8 @@ static tg_status read_template(reader *r, frame *f, const json_t *processor)
 static tg_status read_bert(reader *r, frame *f, const json_t *processor)
 {
     const tg_status status = add(r, f->before, &f->befores, json_array_get(json_object_get(processor, "cls"), 1));
-    return status == TG_OK ? add(r, f->after, &f->afters, json_array_get(json_object_get(processor, "sep"), 1)) : status;
+    return status == TG_OK ? add(r, f->after, &f->afters, json_array_get(json_object_get(processor, "sep"), 1))
+                           : status;
 }
 
 static tg_status read_sequence(reader *r, frame *f, const json_t *processor);
@@ -91,7 +91,7 @@ static const struct {
     const char *type;
     tg_status (*read)(reader *r, frame *f, const json_t *processor);
 } kinds[] = {
-    {"ByteLevel", read_nothing},       {"TemplateProcessing", read_template}, {"BertProcessing", read_bert},
+    {"ByteLevel", read_nothing},      {"TemplateProcessing", read_template}, {"BertProcessing", read_bert},
     {"RobertaProcessing", read_bert}, {"Sequence", read_sequence},
 };
 

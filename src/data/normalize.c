@@ -10,7 +10,9 @@
 /* Of CJK ideographs, as BERT has them. */
 static bool is_chinese(uint32_t c)
 {
-    static const struct { uint32_t first, last; } ranges[] = {
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
         {0x4e00, 0x9fff},   {0x3400, 0x4dbf},   {0x20000, 0x2a6df}, {0x2a700, 0x2b73f},
         {0x2b740, 0x2b81f}, {0x2b920, 0x2ceaf}, {0xf900, 0xfaff},   {0x2f800, 0x2fa1f},
     };

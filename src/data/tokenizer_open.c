@@ -155,8 +155,12 @@ static tg_status read_vocabulary(tg_tokenizer **out, const char *directory)
     file vocab = {0}, beside = {0};
     json_t *document = NULL, *config = NULL;
     tg_status status = open_in(&vocab, directory, "vocab.txt");
-    if (status == TG_OK && open_in(&beside, directory, TG_TOKENIZER_CONFIG) == TG_OK)
+    if (status == TG_OK)
+        status = open_in(&beside, directory, TG_TOKENIZER_CONFIG);
+    if (status == TG_OK)
         config = json_loadb(beside.text, beside.bytes, JSON_DECODE_INT_AS_REAL, NULL); /* read_config will complain */
+    if (status == TG_ENOTFOUND && vocab.text != NULL)
+        status = TG_OK;
     if (status == TG_OK)
         status = tg_vocabulary_document(&document, vocab.text, vocab.bytes, config, vocab.path);
     if (status == TG_OK)
@@ -170,13 +174,15 @@ static tg_status read_vocabulary(tg_tokenizer **out, const char *directory)
 
 /* ---- paths ---- */
 
-static bool is_in(const char *directory, const char *name)
+static tg_status look(bool *there, const char *directory, const char *name)
 {
     struct stat about;
     char *const path = tg_file_join(directory, name);
-    const bool there = path != NULL && stat(path, &about) == 0;
+    if (path == NULL)
+        return tg_no_memory("a path", strlen(directory));
+    *there = stat(path, &about) == 0;
     tg_heap_free(path);
-    return there;
+    return TG_OK;
 }
 
 
@@ -192,13 +198,22 @@ static tg_status read_file(tg_tokenizer **out, const char *path)
 
 static tg_status read_directory(tg_tokenizer **out, const char *directory)
 {
-    const bool whole = is_in(directory, TG_TOKENIZER_FILE);
-    if (!whole && is_in(directory, "merges.txt"))
-        return read_pair(out, directory);
-    if (!whole && is_in(directory, "vocab.txt"))
-        return read_vocabulary(out, directory);
+    static const struct {
+        const char *name;
+        tg_status (*read)(tg_tokenizer **out, const char *directory);
+    } others[] = {{"merges.txt", read_pair}, {"vocab.txt", read_vocabulary}};
+    bool there = false;
+    tg_status status = look(&there, directory, TG_TOKENIZER_FILE);
+    for (size_t i = 0; status == TG_OK && !there && i < sizeof others / sizeof *others; i++) {
+        bool other = false;
+        status = look(&other, directory, others[i].name);
+        if (status == TG_OK && other)
+            return others[i].read(out, directory);
+    }
+    if (status != TG_OK)
+        return status;
     char *const path = tg_file_join(directory, TG_TOKENIZER_FILE);
-    const tg_status status = path == NULL ? tg_no_memory("a path", strlen(directory)) : read_file(out, path);
+    status = path == NULL ? tg_no_memory("a path", strlen(directory)) : read_file(out, path);
     tg_heap_free(path);
     return status;
 }

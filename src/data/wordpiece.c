@@ -14,7 +14,7 @@ typedef struct encoder {
     const tg_token_sink *sink;
     const char *text; /* what is encoded, for offsets */
     tg_normal_work normal;
-    char *word;       /* (room): a blank, and a word */
+    char *word; /* (room): a blank, and a word */
     size_t room;
     uint32_t *pieces; /* (most_characters) */
     size_t waiting;   /* of out */

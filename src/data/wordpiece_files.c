@@ -1,5 +1,5 @@
-/* data/wordpiece_files.c -- vocab.txt, a token a line, as BERT was published: brought into the form of a tokenizer.json,
- * as transformers does it, which is then read, and written beside checkpoints, like any other. */
+/* data/wordpiece_files.c -- vocab.txt, a token a line, as BERT was published: brought into the form of a
+ * tokenizer.json, as transformers does it, which is then read, and written beside checkpoints, like any other. */
 #include <string.h>
 
 #include "base/fail.h"
@@ -35,9 +35,9 @@ static json_t *added_tokens(const json_t *vocab)
     for (size_t i = 0; i < sizeof specials / sizeof *specials; i++) {
         json_t *const id = json_object_get(vocab, specials[i]);
         if (id != NULL)
-            json_array_append_new(list, json_pack("{s:O, s:s, s:b, s:b, s:b, s:b, s:b}", "id", id, "content",
-                                                  specials[i], "single_word", 0, "lstrip", 0, "rstrip", 0,
-                                                  "normalized", 0, "special", 1));
+            json_array_append_new(list,
+                                  json_pack("{s:O, s:s, s:b, s:b, s:b, s:b, s:b}", "id", id, "content", specials[i],
+                                            "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 0, "special", 1));
     }
     return list;
 }
@@ -59,10 +59,10 @@ static json_t *post_processor(const json_t *vocab)
     if (cls == NULL || sep == NULL)
         return json_null();
     return json_pack("{s:s, s:[o, o, o], s:[o, o, o, o, o], s:{s:{s:s, s:[O], s:[s]}, s:{s:s, s:[O], s:[s]}}}", "type",
-                     "TemplateProcessing", "single", token_of("[CLS]", 0), text_of("A", 0), token_of("[SEP]", 0), "pair",
-                     token_of("[CLS]", 0), text_of("A", 0), token_of("[SEP]", 0), text_of("B", 1), token_of("[SEP]", 1),
-                     "special_tokens", "[CLS]", "id", "[CLS]", "ids", cls, "tokens", "[CLS]", "[SEP]", "id", "[SEP]",
-                     "ids", sep, "tokens", "[SEP]");
+                     "TemplateProcessing", "single", token_of("[CLS]", 0), text_of("A", 0), token_of("[SEP]", 0),
+                     "pair", token_of("[CLS]", 0), text_of("A", 0), token_of("[SEP]", 0), text_of("B", 1),
+                     token_of("[SEP]", 1), "special_tokens", "[CLS]", "id", "[CLS]", "ids", cls, "tokens", "[CLS]",
+                     "[SEP]", "id", "[SEP]", "ids", sep, "tokens", "[SEP]");
 }
 
 /* A switch of tokenizer_config.json. */
@@ -89,8 +89,8 @@ tg_status tg_vocabulary_document(json_t **document, const char *text, size_t byt
     json_t *const added = added_tokens(vocab), *const after = post_processor(vocab);
     json_t *const model = json_pack("{s:s, s:s, s:s, s:i, s:o}", "type", "WordPiece", "unk_token", "[UNK]",
                                     "continuing_subword_prefix", "##", "max_input_chars_per_word", 100, "vocab", vocab);
-    *document = json_pack("{s:s, s:n, s:n, s:o, s:o, s:{s:s}, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding",
-                          "added_tokens", added, "normalizer", normalizer, "pre_tokenizer", "type", "BertPreTokenizer",
-                          "post_processor", after, "decoder", decoder, "model", model);
+    *document = json_pack("{s:s, s:n, s:n, s:o, s:o, s:{s:s}, s:o, s:o, s:o}", "version", "1.0", "truncation",
+                          "padding", "added_tokens", added, "normalizer", normalizer, "pre_tokenizer", "type",
+                          "BertPreTokenizer", "post_processor", after, "decoder", decoder, "model", model);
     return *document == NULL ? tg_no_memory("a tokenizer", bytes) : TG_OK;
 }

@@ -47,10 +47,11 @@ static tg_status read_normalizer(const reader *r)
         return TG_OK;
     if (strcmp(type_of(n), "BertNormalizer") != 0)
         return unsupported(r, "the normalizer", type_of(n));
-    r->w->normalizer = (tg_normalizer){.cleans = is_on(n, "clean_text"),
-                                       .parts_chinese = is_on(n, "handle_chinese_chars"),
-                                       .strips_accents = is_null(accents) ? is_on(n, "lowercase") : json_is_true(accents),
-                                       .lowers = is_on(n, "lowercase")};
+    r->w->normalizer =
+        (tg_normalizer){.cleans = is_on(n, "clean_text"),
+                        .parts_chinese = is_on(n, "handle_chinese_chars"),
+                        .strips_accents = is_null(accents) ? is_on(n, "lowercase") : json_is_true(accents),
+                        .lowers = is_on(n, "lowercase")};
     return TG_OK;
 }
 
@@ -141,28 +142,30 @@ static tg_status add_special(const reader *r, tg_special *special)
 
 static tg_status read_added(const reader *r, const json_t *added)
 {
-    const json_t *const content = json_object_get(added, "content"), *const normalized = json_object_get(added, "normalized");
+    const json_t *const content = json_object_get(added, "content"), *const normalized =
+                                                                         json_object_get(added, "normalized");
     const char *const text = json_string_value(content);
     const size_t id = (size_t)json_integer_value(json_object_get(added, "id"));
     if (text == NULL || *text == '\0' || strlen(text) != json_string_length(content))
         return tg_fail(TG_EFORMAT, "'%s': the added token with id %zu has no content", r->name, id);
     const json_t *const own = json_object_get(r->vocab, text);
     if (own != NULL && (size_t)json_integer_value(own) != id)
-        return tg_fail(TG_EUNSUPPORTED, "'%s': the added token '%.60s' has the id %zu, which must be %lld", r->name, text,
-                       id, (long long)json_integer_value(own));
+        return tg_fail(TG_EUNSUPPORTED, "'%s': the added token '%.60s' has the id %zu, which must be %lld", r->name,
+                       text, id, (long long)json_integer_value(own));
     if (is_on(added, "single_word"))
         return unsupported(r, "single_word of added token", text);
     const tg_status status = take_key(r, id, text);
     if (status != TG_OK)
         return status;
     r->added[id] = true;
-    return add_special(r, &(tg_special){.text = (char *)(uintptr_t)text,
-                                        .bytes = strlen(text),
-                                        .id = (uint32_t)id,
-                                        .strips_left = is_on(added, "lstrip"),
-                                        .strips_right = is_on(added, "rstrip"),
-                                        .special = is_on(added, "special"),
-                                        .late = is_null(normalized) ? !is_on(added, "special") : json_is_true(normalized)});
+    return add_special(
+        r, &(tg_special){.text = (char *)(uintptr_t)text,
+                         .bytes = strlen(text),
+                         .id = (uint32_t)id,
+                         .strips_left = is_on(added, "lstrip"),
+                         .strips_right = is_on(added, "rstrip"),
+                         .special = is_on(added, "special"),
+                         .late = is_null(normalized) ? !is_on(added, "special") : json_is_true(normalized)});
 }
 
 static tg_status read_keys(const reader *r)

@@ -1,14 +1,15 @@
-/* bert.c -- BERT (Devlin et al. 2019, arXiv:1810.04805), as Hugging Face's BertForMaskedLM: an encoder that sees the whole
- * window and says what stands at places that were masked.
+/* bert.c -- BERT (Devlin et al. 2019, arXiv:1810.04805), as Hugging Face's BertForMaskedLM: an encoder that sees the
+ * whole window and says what stands at places that were masked.
  *
  *   x = layernorm(word[token] + position[t] + segment[0])
  *   every block:   x = layernorm(x + dense(attention(query x, key x, value x)))
  *                  x = layernorm(x + dense(gelu(intermediate x)))
  *   logits = W layernorm(gelu(transform x)) + b,   W = word (tied) or decoder
  *
- * Kernels are stored (out, in), with biases everywhere; GELU is the exact one; a text is one segment, the first. In training,
- * dropout follows the embedding and both projections, as there; of the attention probabilities nothing is dropped, and
- * attention_probs_dropout_prob is written as 0. The pooler and the next-sentence head of files are not read. */
+ * Kernels are stored (out, in), with biases everywhere; GELU is the exact one; a text is one segment, the first. In
+ * training, dropout follows the embedding and both projections, as there; of the attention probabilities nothing is
+ * dropped, and attention_probs_dropout_prob is written as 0. The pooler and the next-sentence head of files are not
+ * read. */
 #include <jansson.h>
 #include <stdio.h>
 
@@ -22,16 +23,11 @@
 #define DECODER "cls.predictions.decoder.weight"
 
 static const tg_option options[] = {
-    TG_MODEL_LAYERS(4),
-    TG_MODEL_HEADS(4),
-    TG_MODEL_WIDTH(128),
-    TG_MODEL_HIDDEN("features inside the two-layer network (0: 4 width)"),
-    TG_MODEL_CONTEXT(64),
-    TG_MODEL_SIZE("segments", 2, 1, 1024, "rows of the segment table; a text is the first"),
-    TG_MODEL_DROPOUT,
-    TG_MODEL_EPS(1e-12),
-    TG_MODEL_INIT_STD(0.02),
-    TG_MODEL_TIED(1),
+    TG_MODEL_LAYERS(4),      TG_MODEL_HEADS(4),
+    TG_MODEL_WIDTH(128),     TG_MODEL_HIDDEN("features inside the two-layer network (0: 4 width)"),
+    TG_MODEL_CONTEXT(64),    TG_MODEL_SIZE("segments", 2, 1, 1024, "rows of the segment table; a text is the first"),
+    TG_MODEL_DROPOUT,        TG_MODEL_EPS(1e-12),
+    TG_MODEL_INIT_STD(0.02), TG_MODEL_TIED(1),
 };
 
 #define FIELD(name) offsetof(tg_model_config, name)
@@ -57,11 +53,17 @@ static const tg_config_constant constant[] = {
 };
 
 /* Both names of the output's bias: the one that is no weight is a copy, or not used. */
-static const char *const ignored[] = {"cls.predictions.bias",   "cls.predictions.decoder.bias", ".position_ids",
-                                      "pooler.dense.weight",    "pooler.dense.bias",            "cls.seq_relationship.weight",
-                                      "cls.seq_relationship.bias", NULL};
+static const char *const ignored[] = {"cls.predictions.bias",
+                                      "cls.predictions.decoder.bias",
+                                      ".position_ids",
+                                      "pooler.dense.weight",
+                                      "pooler.dense.bias",
+                                      "cls.seq_relationship.weight",
+                                      "cls.seq_relationship.bias",
+                                      NULL};
 
-static const tg_rename renames[] = {{".LayerNorm.gamma", ".LayerNorm.weight"}, {".LayerNorm.beta", ".LayerNorm.bias"}, {0}};
+static const tg_rename renames[] = {
+    {".LayerNorm.gamma", ".LayerNorm.weight"}, {".LayerNorm.beta", ".LayerNorm.bias"}, {0}};
 
 static tg_status complete(tg_model_config *config)
 {
@@ -87,14 +89,10 @@ static const struct part {
     const char *name;
     size_t in, out; /* offsets in tg_model_config */
 } parts[] = {
-    {"attention.self.query", FIELD(width), FIELD(width)},
-    {"attention.self.key", FIELD(width), FIELD(width)},
-    {"attention.self.value", FIELD(width), FIELD(width)},
-    {"attention.output.dense", FIELD(width), FIELD(width)},
-    {"attention.output.LayerNorm", FIELD(width), 0},
-    {"intermediate.dense", FIELD(width), FIELD(hidden)},
-    {"output.dense", FIELD(hidden), FIELD(width)},
-    {"output.LayerNorm", FIELD(width), 0},
+    {"attention.self.query", FIELD(width), FIELD(width)}, {"attention.self.key", FIELD(width), FIELD(width)},
+    {"attention.self.value", FIELD(width), FIELD(width)}, {"attention.output.dense", FIELD(width), FIELD(width)},
+    {"attention.output.LayerNorm", FIELD(width), 0},      {"intermediate.dense", FIELD(width), FIELD(hidden)},
+    {"output.dense", FIELD(hidden), FIELD(width)},        {"output.LayerNorm", FIELD(width), 0},
 };
 
 static size_t size_at(const tg_model *model, size_t offset)
@@ -108,9 +106,9 @@ static tg_status declare_pair(tg_model *model, const char *part, size_t in, size
     char name[NAME_BYTES];
     int index;
     snprintf(name, sizeof name, "%s.weight", part);
-    const tg_status status =
-        out == 0 ? tg_model_declare(model, &index, name, 1, in, TG_GAIN, TG_INIT_ONE, true)
-                 : tg_model_declare(model, &index, name, out, in, TG_MATRIX, TG_INIT_NORMAL, false);
+    const tg_status status = out == 0
+                                 ? tg_model_declare(model, &index, name, 1, in, TG_GAIN, TG_INIT_ONE, true)
+                                 : tg_model_declare(model, &index, name, out, in, TG_MATRIX, TG_INIT_NORMAL, false);
     if (status != TG_OK)
         return status;
     snprintf(name, sizeof name, "%s.bias", part);

@@ -30,7 +30,10 @@ static const struct key {
 };
 #define KEYS (sizeof keys / sizeof *keys)
 
-static double *field(tg_rope_scaling *rope, const struct key *key) { return (double *)(void *)((char *)rope + key->offset); }
+static double *field(tg_rope_scaling *rope, const struct key *key)
+{
+    return (double *)(void *)((char *)rope + key->offset);
+}
 
 static tg_status read_number(double *value, const json_t *object, const char *key, const char *name)
 {
@@ -120,7 +123,8 @@ void tg_rope_write(const tg_model_config *config, void *json)
     json_object_set_new(object, "type", json_string(types[rope.type]));
     for (size_t k = 0; k < KEYS; k++) {
         const double value = *field(&rope, &keys[k]);
-        const bool integer = value == floor(value) && value < 0x1p53 && keys[k].offset == offsetof(tg_rope_scaling, original);
+        const bool integer =
+            value == floor(value) && value < 0x1p53 && keys[k].offset == offsetof(tg_rope_scaling, original);
         const bool wanted = rope.type == TG_ROPE_YARN ? keys[k].needed_by != ONLY(TG_ROPE_LLAMA3)
                             : rope.type == TG_ROPE_LLAMA3
                                 ? keys[k].needed_by != 0 || keys[k].offset == offsetof(tg_rope_scaling, original)

@@ -89,7 +89,8 @@ static tg_status fill(const tg_loaded *d, const prompt *p, size_t wanted,
     uint32_t mask = 0;
     tg_tokenizer_mask(d->tokenizer, &mask); /* there is one */
     float *logits = tg_alloc(NULL, vocab, sizeof *logits);
-    tg_status status = logits == NULL ? tg_no_memory("logits", vocab * sizeof *logits) : make_graph(&graph, d, p->count);
+    tg_status status =
+        logits == NULL ? tg_no_memory("logits", vocab * sizeof *logits) : make_graph(&graph, d, p->count);
     for (size_t i = 0, seen = 0; status == TG_OK && i < p->count; i++) {
         if (p->tokens[i] != mask)
             continue;

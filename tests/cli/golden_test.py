@@ -45,6 +45,7 @@ CASES = {
     "list_layers_attention": ["list", "layers", "attention"],
     "list_models": ["list", "models"],
     "list_models_gpt2": ["list", "models", "gpt2"],
+    "list_models_bert": ["list", "models", "bert"],
     "list_models_llama": ["list", "models", "llama"],
     # wrong usage
     "bad_no_command": [],
