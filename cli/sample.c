@@ -35,7 +35,8 @@ static void print_piece(void *ctx, const char *bytes, size_t count)
     fflush(stdout);
 }
 
-/* A token as it can be read: without blanks around it unless it is one, control characters and stray bytes as numbers. */
+/* A token as it can be read: without blanks around it unless it is one, control characters and stray bytes as numbers.
+ */
 static void print_token(const char *text, size_t bytes)
 {
     while (bytes > 1 && *text == ' ') {
@@ -89,8 +90,9 @@ const cli_command cli_sample = {
     .name = "sample",
     .summary = "writes text with a trained model, or fills in what is masked",
     .usage = "DIR [options]",
-    .details = "DIR is a model directory, for example one that tiger train has written. A bert writes no text: it tells "
-               "what it thinks stands at every [MASK] of the prompt, with its probability.",
+    .details =
+        "DIR is a model directory, for example one that tiger train has written. A bert writes no text: it tells "
+        "what it thinks stands at every [MASK] of the prompt, with its probability.",
     .positionals_least = 1,
     .positionals_most = 1,
     .arrange = arrange,

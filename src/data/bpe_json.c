@@ -1,9 +1,9 @@
 /* data/bpe_json.c -- a byte-level BPE from tokenizer.json.
  *
  * Read are: added_tokens; pre_tokenizer: ByteLevel, or a Sequence of Split, Digits and last ByteLevel; decoder:
- * ByteLevel; model: BPE with vocab, merges (texts or pairs) and ignore_merges. What post_processor puts around a text is
- * read by frame.c; truncation and padding are kept in the file and not looked at.
- * Everything else that would change ids is refused by its name. */
+ * ByteLevel; model: BPE with vocab, merges (texts or pairs) and ignore_merges. What post_processor puts around a text
+ * is read by frame.c; truncation and padding are kept in the file and not looked at. Everything else that would change
+ * ids is refused by its name. */
 #include <limits.h>
 #include <string.h>
 

@@ -278,7 +278,8 @@ tg_status tg_corpus_mask(tg_corpus *corpus, const tg_tokenizer *tokenizer, doubl
     }
     for (uint32_t id = 0; id < vocab; id++)
         special[id / 64] |= (uint64_t)tg_tokenizer_is_special(tokenizer, id) << id % 64;
-    *masking = (tg_masking){.rate = rate, .random = random, .keep = keep, .mask = mask, .vocab = vocab, .special = special};
+    *masking =
+        (tg_masking){.rate = rate, .random = random, .keep = keep, .mask = mask, .vocab = vocab, .special = special};
     corpus->masking = masking;
     return TG_OK;
 }

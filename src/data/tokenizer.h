@@ -92,7 +92,8 @@ tg_status tg_tokenizer_read_frame(tg_tokenizer *tokenizer, const json_t *documen
  * whose reference it takes in any case; `name` is the merges'. */
 tg_status tg_merges_document(json_t **document, json_t *vocab, const char *merges, size_t bytes, const char *name);
 
-/* The same of a WordPiece from the text of vocab.txt, `name`; tokenizer_config.json (NULL: none) says how text is cased. */
+/* The same of a WordPiece from the text of vocab.txt, `name`; tokenizer_config.json (NULL: none) says how text is
+ * cased. */
 tg_status tg_vocabulary_document(json_t **document, const char *text, size_t bytes, const json_t *config,
                                  const char *name);
 

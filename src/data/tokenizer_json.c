@@ -156,7 +156,8 @@ tg_status tg_tokenizer_from_document(tg_tokenizer **out, const json_t *document,
     json_decref(plain);
     if (any)
         return TG_EUNSUPPORTED;
-    return tg_fail(TG_EUNSUPPORTED, "'%s': a tokenizer of type '%.40s' is not known, only byte, char, BPE and WordPiece are", name,
+    return tg_fail(TG_EUNSUPPORTED,
+                   "'%s': a tokenizer of type '%.40s' is not known, only byte, char, BPE and WordPiece are", name,
                    model_type);
 }
 

@@ -29,8 +29,8 @@ typedef struct tg_run {
     double loss_scale;       /* TG_TRAIN: gradients are times this; 0 means 1. The loss itself is not */
     tg_sink sink;            /* TG_TRAIN */
     bool draws_labels;       /* TG_TRAIN: targets that count are replaced by draws from the model's own output */
-    const uint32_t *lengths; /* (B): tokens of each sequence, the rest is padding that attention does not see, unless it is
-                                causal: then nothing sees what comes later anyway. NULL: all of T; 0 counts as 1 */
+    const uint32_t *lengths; /* (B): tokens of each sequence, the rest is padding that attention does not see, unless it
+                                is causal: then nothing sees what comes later anyway. NULL: all of T; 0 counts as 1 */
     tg_cache *cache;         /* TG_GENERATE: appended to; NULL: all there is to see is in this run */
     float *logits;           /* TG_GENERATE: (vocab), of the last position, written, */
     size_t places_back;      /* or of the one that many before it */

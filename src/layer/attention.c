@@ -333,7 +333,8 @@ static void backward_rows(const head_job *j, size_t first, size_t count, size_t 
     }
     tg_rows_total(dot, count);
     for (size_t r = 0; r < count; r++) {
-        const size_t whole = padded(keys_of_row(j->call, s, j->b, first + r)), rest = (padded(seen) - whole) * sizeof(float);
+        const size_t whole = padded(keys_of_row(j->call, s, j->b, first + r)),
+                     rest = (padded(seen) - whole) * sizeof(float);
         float *p = j->w->s + r * padded(seen), *ds = j->w->ds + r * padded(seen);
         tg_row_slope(ds, p, dot[r * TG_ROW_LANES], s->scale, whole);
         memset(p + whole, 0, rest);

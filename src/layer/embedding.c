@@ -3,9 +3,10 @@
  *   y[b,t] = W[token[b,t]] + P[t] + S[0]
  *   dW[v] = sum of dy[b,t] where token[b,t] = v        dP[t] = sum over b of dy[b,t]        dS[0] = sum of all dy
  *
- * A batch touches few rows of W, so its gradient is handed over as scattered rows: the places are sorted by token (radix
- * sort, stable: equal tokens stay in order of place), and every run of equal tokens is summed in that order, whatever
- * the number of threads. Rows of P from T on get nothing, nor do those of other segments than the first: a text is one. When generating, t goes on from the cache's last position. */
+ * A batch touches few rows of W, so its gradient is handed over as scattered rows: the places are sorted by token
+ * (radix sort, stable: equal tokens stay in order of place), and every run of equal tokens is summed in that order,
+ * whatever the number of threads. Rows of P from T on get nothing, nor do those of other segments than the first: a
+ * text is one. When generating, t goes on from the cache's last position. */
 #include "base/memory.h"
 #include "layer/elements.h"
 #include "layer/layers.h"

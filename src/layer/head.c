@@ -4,16 +4,17 @@
  *   G[i,j] = (exp(L[i,j] - lse_i) - (1-s) [j = t_i] - s/V) / N        dx = G W    dW = G^T x
  *   db[j] = sum_i G[i,j]
  *
- * x (M,C), W (V,C), b (V) where there is one, targets t (M), negative: ignored; N targets count; s: label smoothing. The mean over N is the loss.
+ * x (M,C), W (V,C), b (V) where there is one, targets t (M), negative: ignored; N targets count; s: label smoothing.
+ * The mean over N is the loss.
  *
  * Tokens come in chunks, the vocabulary in panels. A first walk over the panels makes fp32 logits of one panel, takes
  * their maximum m and sum of exp(L - m) per row (the online softmax of Milakov & Gimelshein 2018, arXiv:1805.02867),
  * and keeps E = exp(L - m), in [0, 1], in the activations' format: (chunk, V) is the largest scratch here. A second
  * walk turns E into G = E exp(m - lse) / N - ..., and makes dx and one tile of dW per panel.
  *
- * The guard: a bad value in x or W shows in some lse. With one chunk all of them are known before the first tile; before
- * several, |L| <= max_i |x_i| |W|_F + max |b| (Cauchy & Schwarz; partial sums too) must be finite in fp32 with room to spare.
- * Otherwise the loss is reported as NaN and nothing is handed to the sink. */
+ * The guard: a bad value in x or W shows in some lse. With one chunk all of them are known before the first tile;
+ * before several, |L| <= max_i |x_i| |W|_F + max |b| (Cauchy & Schwarz; partial sums too) must be finite in fp32 with
+ * room to spare. Otherwise the loss is reported as NaN and nothing is handed to the sink. */
 #include <math.h>
 
 #include "base/kernels.h"

@@ -19,8 +19,8 @@ typedef struct tg_attention_config {
     const tg_rope_scaling *rope;              /* lives as long as the graph; NULL: default */
 } tg_attention_config;
 
-/* (B*T, C) of the run's tokens: rows of `table` (V, C) plus, unless TG_NONE, rows of `positions` (>= T, C) and the first
- * row of `segments` (>= 1, C). */
+/* (B*T, C) of the run's tokens: rows of `table` (V, C) plus, unless TG_NONE, rows of `positions` (>= T, C) and the
+ * first row of `segments` (>= 1, C). */
 int tg_embedding(tg_graph *graph, const char *name, int table, int positions, int segments);
 /* (rows, out) = x W^T + b; W (out, in), or (in, out) with in_by_out; b (out) or TG_NONE. */
 int tg_linear(tg_graph *graph, const char *name, int x, int w, int b, bool in_by_out);

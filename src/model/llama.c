@@ -6,10 +6,10 @@
  *                  n = rmsnorm(x)    x += down_proj(silu(gate_proj n) * up_proj n)
  *   logits = W rmsnorm(x),   W = lm_head or embed_tokens (tied)
  *
- * Kernels are stored (out, in); biases only with attention_bias and mlp_bias. Rotary positions turn the halves of a head
- * (rotate_half), stretched as layer/rope.h says. `hidden`
- * is by default 8/3 width, rounded up to a multiple of 32: as many weights as a plain network of 4 width has. Dropout, which
- * the original has not, follows the embedding and both projections; config.json keeps it as resid_pdrop. */
+ * Kernels are stored (out, in); biases only with attention_bias and mlp_bias. Rotary positions turn the halves of a
+ * head (rotate_half), stretched as layer/rope.h says. `hidden` is by default 8/3 width, rounded up to a multiple of 32:
+ * as many weights as a plain network of 4 width has. Dropout, which the original has not, follows the embedding and
+ * both projections; config.json keeps it as resid_pdrop. */
 #include <jansson.h>
 #include <stdio.h>
 

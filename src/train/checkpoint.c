@@ -38,9 +38,10 @@ static tg_status write_roles(const tg_session *s, const char *directory)
         if (roles[i].of(s->tokenizer, &id))
             json_object_set_new(more, roles[i].key, json_integer(id));
     const tg_status status =
-        more == NULL              ? tg_no_memory("config.json", 0)
-        : json_object_size(more) == 0 ? TG_OK
-                                      : tg_model_config_write_more(tg_model_get_config(s->model), s->model->format, directory, more);
+        more == NULL ? tg_no_memory("config.json", 0)
+        : json_object_size(more) == 0
+            ? TG_OK
+            : tg_model_config_write_more(tg_model_get_config(s->model), s->model->format, directory, more);
     json_decref(more);
     return status;
 }

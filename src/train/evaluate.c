@@ -95,7 +95,8 @@ tg_status tg_evaluate(tg_evaluation *out, const char *directory, const char *dat
         status = evaluate_corpus(&made.loss, &made.targets, &opened, corpus, batch);
     if (status == TG_OK) {
         const double tokens = (double)made.targets + (format == TG_FORMAT_TEXT ? 1 : 0);
-        made.bits_per_byte = masked ? (double)NAN : made.loss / log(2.0) * tokens / (double)tg_corpus_text_bytes(corpus);
+        made.bits_per_byte =
+            masked ? (double)NAN : made.loss / log(2.0) * tokens / (double)tg_corpus_text_bytes(corpus);
         *out = made;
     }
     tg_corpus_destroy(corpus);

@@ -174,7 +174,8 @@ static void bad_files(void **state)
         {"{" LLAMA ",\"rope_scaling\":{\"type\":\"longrope\",\"factor\":2.0}}", TG_EUNSUPPORTED, "longrope|llama3"},
         {"{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}}", TG_EFORMAT, "factor"},
         {"{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}", TG_EFORMAT, "llama3|low_freq_factor"},
-        {"{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4,\"high_freq_factor\":4}}",
+        {"{" LLAMA
+         ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4,\"high_freq_factor\":4}}",
          TG_EFORMAT, "high_freq_factor"},
         {"{" LLAMA ",\"rope_parameters\":{\"partial_rotary_factor\":0.5}}", TG_EUNSUPPORTED, "partial_rotary_factor"},
         {"{" LLAMA ",\"rope_parameters\":{\"rope_type\":\"yarn\"}}", TG_EFORMAT, "yarn|factor"},

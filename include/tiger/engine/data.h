@@ -72,7 +72,8 @@ typedef struct tg_corpus tg_corpus;
 
 /* What a file is made of. text: one text. lines: a document a line. jsonl: an object a line, {"text": ...}, or
  * {"prompt": ..., "response": ...} of which only the response counts in the loss. Around every document of the last two
- * stands what the tokenizer puts around a text; with nothing behind it comes the token that ends one, or a newline where the tokenizer has none; blank lines are no documents. */
+ * stands what the tokenizer puts around a text; with nothing behind it comes the token that ends one, or a newline
+ * where the tokenizer has none; blank lines are no documents. */
 typedef enum tg_data_format { TG_FORMAT_TEXT, TG_FORMAT_LINES, TG_FORMAT_JSONL, TG_FORMATS } tg_data_format;
 
 /* As tg_tokenizer_char, from the documents of a file. */
@@ -104,9 +105,10 @@ uint64_t tg_corpus_hash(const tg_corpus *corpus);
 tg_status tg_corpus_batch(const tg_corpus *corpus, uint32_t *tokens, int32_t *targets, size_t batch, size_t time,
                           uint64_t seed, uint64_t update, uint32_t micro_step);
 
-/* From now on batches and windows of the corpus are masked: of the tokens that count and are not special, `rate` are to be
- * guessed, at least one in a row; targets have them there and are -1 elsewhere. In `tokens` the mask stands for them, or
- * for the share `random` any token, or for the share `keep` they themselves. TG_EINVAL without a mask token. */
+/* From now on batches and windows of the corpus are masked: of the tokens that count and are not special, `rate` are to
+ * be guessed, at least one in a row; targets have them there and are -1 elsewhere. In `tokens` the mask stands for
+ * them, or for the share `random` any token, or for the share `keep` they themselves. TG_EINVAL without a mask token.
+ */
 tg_status tg_corpus_mask(tg_corpus *corpus, const tg_tokenizer *tokenizer, double rate, double random, double keep);
 
 /* lengths (B) <- how many tokens of each row tg_corpus_window gives are those of the text. */

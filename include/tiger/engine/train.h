@@ -139,9 +139,9 @@ typedef struct tg_evaluation {
     size_t targets;             /* tokens that counted */
 } tg_evaluation;
 
-/* Of a model directory on a file of that format. A model that fills in masked tokens has 15 % of them masked, always the
- * same.  The first token of a text has no prediction: for bits_per_byte it counts
- * as much as the others do on average. */
+/* Of a model directory on a file of that format. A model that fills in masked tokens has 15 % of them masked, always
+ * the same. The first token of a text has no prediction: for bits_per_byte it counts as much as the others do on
+ * average. */
 tg_status tg_evaluate(tg_evaluation *out, const char *directory, const char *data, tg_data_format format, size_t batch,
                       tg_precision precision);
 
@@ -153,8 +153,8 @@ typedef struct tg_sample_config {
     tg_precision precision; /* of the activations; weights keep the file's format unless fp32 is asked for */
 } tg_sample_config;
 
-/* Hands out the text as it is made, prompt first, in pieces of whole characters. The model reads what its tokenizer puts in
- * front of a text, too. TG_EUNSUPPORTED for one that fills in masked tokens. */
+/* Hands out the text as it is made, prompt first, in pieces of whole characters. The model reads what its tokenizer
+ * puts in front of a text, too. TG_EUNSUPPORTED for one that fills in masked tokens. */
 tg_status tg_sample(const tg_sample_config *config, void (*text)(void *ctx, const char *bytes, size_t count), void *ctx);
 
 #define TG_FILLINGS 5 /* of a place, when top_k is 0 */
