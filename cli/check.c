@@ -71,7 +71,7 @@ static int small_model(tg_model_config *model, const cli_args *args)
 static void print_row(void *ctx, const tg_check_row *row)
 {
     (void)ctx;
-    printf("%-40s %11.4e %11.4e %9.1e %5zu  %s\n", row->weight, row->analytic_norm, row->numeric_norm,
+    printf("%-55s %11.4e %11.4e %9.1e %5zu  %s\n", row->weight, row->analytic_norm, row->numeric_norm,
            row->relative_error, row->probed, row->good ? "good" : "BAD");
     fflush(stdout);
 }
@@ -83,7 +83,7 @@ static int run(const cli_args *args)
     const int status = small_model(&model, args);
     if (status != CLI_OK)
         return status;
-    printf("%-40s %11s %11s %9s %5s\n", "weight", "backward", "difference", "error", "of");
+    printf("%-55s %11s %11s %9s %5s\n", "weight", "backward", "difference", "error", "of");
     if (tg_check_gradients(&model, (size_t)cli_number_of(args, "batch"), (size_t)cli_number_of(args, "time"),
                            (size_t)cli_number_of(args, "probes"), (uint64_t)cli_number_of(args, "seed"), print_row,
                            NULL, &all_good) != TG_OK)

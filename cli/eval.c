@@ -1,6 +1,8 @@
 /* eval.c -- tiger eval: the loss of a model on a text.
  *
- *   perplexity = exp(loss)      bits per byte, per character = the sum of all losses / ln 2 / bytes, characters */
+ *   perplexity = exp(loss)      bits per byte, per character = the sum of all losses / ln 2 / bytes, characters
+ *
+ * A model that fills in masked tokens is measured on those, and has no bits per byte. */
 #include <math.h>
 #include <stdio.h>
 
@@ -44,8 +46,10 @@ static int run(const cli_args *args)
         return cli_failed(args);
     printf("loss           %.4f nats a token\n", result.loss);
     printf("perplexity     %.4f\n", exp(result.loss));
-    printf("bits per byte  %.4f\n", result.bits_per_byte);
-    printf("bits per char  %.4f\n", result.bits_per_char);
+    if (!isnan(result.bits_per_byte))
+        printf("bits per byte  %.4f\n", result.bits_per_byte);
+    if (!isnan(result.bits_per_char))
+        printf("bits per char  %.4f\n", result.bits_per_char);
     printf("tokens         %zu\n", result.targets);
     return CLI_OK;
 }

@@ -1,4 +1,4 @@
-/* sample.c -- tiger sample: text from a model. */
+/* sample.c -- tiger sample: text from a model, or what a masked one fills in. */
 #include <stdio.h>
 
 #include "args.h"
@@ -6,7 +6,7 @@
 #include "tiger/engine/train.h"
 
 static const cli_text texts[] = {
-    {"prompt", "TEXT", "", "what the text begins with"},
+    {"prompt", "TEXT", "", "what the text begins with; bert: a text with [MASK] in it"},
     CLI_TEXT_BEST,
 };
 
@@ -16,7 +16,7 @@ static const tg_option options[] = {
     {.name = "temperature", .kind = TG_REAL, .value = 0.8, .least = 0, .most = 100,
      .help = "below 1 likelier, above 1 wilder text; 0 always takes the likeliest token"},
     {.name = "top_k", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1 << 24,
-     .help = "choose among the k likeliest tokens only; 0: all"},
+     .help = "choose among the k likeliest tokens only; 0: all. bert: show so many; 0: 5"},
     {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = 9007199254740992.0,
      .help = "the same seed gives the same text"},
     {.name = "precision", .kind = TG_CHOICE, .value = TG_PRECISION_FP32, .most = TG_PRECISION_COUNT - 1, .choices = "fp32|mixed|bf16|fp16",
@@ -37,8 +37,38 @@ static void print_piece(void *ctx, const char *bytes, size_t count)
     fflush(stdout);
 }
 
+/* A token as it can be read: without blanks around it unless it is one, control characters and stray bytes as numbers.
+ */
+static void print_token(const char *text, size_t bytes)
+{
+    while (bytes > 1 && *text == ' ') {
+        text++;
+        bytes--;
+    }
+    const bool whole = bytes > 1 || (bytes == 1 && (unsigned char)*text < 0x80);
+    putchar('"');
+    for (size_t i = 0; i < bytes; i++) {
+        const unsigned char c = (unsigned char)text[i];
+        if (c < 0x20 || c == 0x7f || !whole)
+            printf("\\x%02x", (unsigned)c);
+        else
+            putchar(c);
+    }
+    puts("\"");
+}
+
+static void print_filling(void *ctx, const tg_filling *f)
+{
+    (void)ctx;
+    if (f->rank == 0 && f->mask > 0)
+        putchar('\n');
+    printf("%6.2f %%  ", 100 * f->probability);
+    print_token(f->text, f->bytes);
+}
+
 static int run(const cli_args *args)
 {
+    tg_model_config model;
     char directory[CLI_PATH_BYTES];
     const int status = cli_choose_directory(directory, args);
     if (status != CLI_OK)
@@ -52,6 +82,10 @@ static int run(const cli_args *args)
         .seed = (uint64_t)cli_number_of(args, "seed"),
         .precision = (tg_precision)cli_number_of(args, "precision"),
     };
+    if (tg_model_config_read(&model, config.directory) != TG_OK)
+        return cli_failed(args);
+    if (model.info->masked)
+        return tg_fill(&config, print_filling, NULL) == TG_OK ? CLI_OK : cli_failed(args);
     if (tg_sample(&config, print_piece, NULL) != TG_OK)
         return cli_failed(args);
     putchar('\n');
@@ -60,9 +94,11 @@ static int run(const cli_args *args)
 
 const cli_command cli_sample = {
     .name = "sample",
-    .summary = "writes text with a trained model",
+    .summary = "writes text with a trained model, or fills in what is masked",
     .usage = "DIR [options]",
-    .details = "DIR is a model directory, for example one that tiger train has written.",
+    .details =
+        "DIR is a model directory, for example one that tiger train has written. A bert writes no text: it tells "
+        "what it thinks stands at every [MASK] of the prompt, with its probability.",
     .positionals_least = 1,
     .positionals_most = 1,
     .arrange = arrange,

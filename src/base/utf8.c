@@ -37,3 +37,9 @@ size_t tg_utf8_encode(char text[static TG_UTF8_BYTES], uint32_t code_point)
     text[0] = (char)((0xf00u >> length & 0xf0u) | rest);
     return length;
 }
+
+bool tg_utf8_is_blank(uint32_t c)
+{
+    return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
+           c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+}

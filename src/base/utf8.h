@@ -2,6 +2,7 @@
 #ifndef TG_BASE_UTF8_H
 #define TG_BASE_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,8 @@ size_t tg_utf8_decode_long(uint32_t *code_point, const char *text, size_t bytes)
 
 /* `text` <- the character; the number of its bytes. The code point must be legal. */
 size_t tg_utf8_encode(char text[static TG_UTF8_BYTES], uint32_t code_point);
+
+bool tg_utf8_is_blank(uint32_t code_point); /* Unicode's White_Space */
 
 static inline size_t tg_utf8_decode(uint32_t *code_point, const char *text, size_t bytes)
 {

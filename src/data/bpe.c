@@ -225,6 +225,8 @@ static size_t own_bytes(const void *own)
            bpe->splitter.bytes;
 }
 
+static bool is_special(const void *own, uint32_t id) { return tg_specials_has(&((const tg_bpe *)own)->specials, id); }
+
 static void destroy(void *own)
 {
     tg_bpe *const bpe = own;
@@ -248,5 +250,6 @@ const tg_tokenizer_type tg_tokenizer_type_bpe = {
     .encode = encode,
     .token = token,
     .own_bytes = own_bytes,
+    .is_special = is_special,
     .destroy = destroy,
 };

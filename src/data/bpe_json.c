@@ -1,9 +1,9 @@
 /* data/bpe_json.c -- a byte-level BPE from tokenizer.json.
  *
  * Read are: added_tokens; pre_tokenizer: ByteLevel, or a Sequence of Split, Digits and last ByteLevel; decoder:
- * ByteLevel; model: BPE with vocab, merges (texts or pairs) and ignore_merges. truncation, padding and post_processor
- * say what a call adds to the ids or takes away, not what they are: they are kept in the file and not looked at.
- * Everything else that would change ids is refused by its name. */
+ * ByteLevel; model: BPE with vocab, merges (texts or pairs) and ignore_merges. What post_processor puts around a text
+ * is read by frame.c; truncation and padding are kept in the file and not looked at. Everything else that would change
+ * ids is refused by its name. */
 #include <limits.h>
 #include <string.h>
 
@@ -249,6 +249,7 @@ static tg_status read_added(reader *r, const json_t *added)
                                 .id = (uint32_t)id,
                                 .strips_left = is_on(added, "lstrip"),
                                 .strips_right = is_on(added, "rstrip"),
+                                .special = is_on(added, "special"),
                                 .late = is_null(normalized) ? !is_on(added, "special") : json_is_true(normalized)};
     return tg_specials_add(&r->bpe->specials, &special);
 }
@@ -407,19 +408,6 @@ static tg_status read_parts(reader *r)
     return status == TG_OK ? read_merges(r, json_object_get(model, "merges")) : status;
 }
 
-/* What ends a document, where no tokenizer_config.json says so. */
-static void find_end(tg_tokenizer *tokenizer, const tg_bpe *bpe)
-{
-    static const char *const names[] = {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>"};
-    for (size_t n = 0; !tokenizer->has_end && n < sizeof names / sizeof *names; n++)
-        for (size_t i = 0; i < bpe->specials.count; i++)
-            if (bpe->specials.at[i].bytes == strlen(names[n]) &&
-                memcmp(bpe->specials.at[i].text, names[n], strlen(names[n])) == 0) {
-                tokenizer->has_end = true;
-                tokenizer->end = bpe->specials.at[i].id;
-            }
-}
-
 tg_status tg_bpe_read(tg_tokenizer *tokenizer, const json_t *document, const char *name)
 {
     tg_bpe *const bpe = tokenizer->own = tg_heap_alloc(1, sizeof *bpe);
@@ -436,6 +424,6 @@ tg_status tg_bpe_read(tg_tokenizer *tokenizer, const json_t *document, const cha
     if (status != TG_OK)
         return status;
     tokenizer->vocab = bpe->vocab;
-    find_end(tokenizer, bpe);
+    tg_specials_find_roles(&bpe->specials, tokenizer); /* tokenizer_config.json may say otherwise */
     return TG_OK;
 }

@@ -156,7 +156,7 @@ static const char *token(const tg_tokenizer *tokenizer, uint32_t id, size_t *byt
 static json_t *vocab_json(const tg_tokenizer *tokenizer)
 {
     json_t *vocab = json_object();
-    for (uint32_t id = 0; vocab != NULL && id < tokenizer->vocab; id++) {
+    for (uint32_t id = 0; vocab != NULL && id < tokenizer->vocab - tokenizer->own_mask; id++) {
         size_t bytes;
         char key[TG_UTF8_BYTES + 1] = "";
         memcpy(key, token(tokenizer, id, &bytes), TG_UTF8_BYTES);

@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "data/documents.h"
+#include "data/masking.h"
 #include "data/tokenizer.h"
 
 #define PURPOSE 0x62617463u             /* "batc": keeps this stream apart from others of the same seed */
@@ -17,6 +18,8 @@
 #define CHUNK ((size_t)1 << 19)         /* tokens; small enough not to be laid on huge pages, which fill as a whole */
 #define TRIES 64                        /* places drawn for a row in which a token counts */
 #define FORGET_EVERY ((size_t)16 << 20) /* bytes of the file kept in memory while encoding */
+#define PURPOSE_MASK 0x6d61736bu        /* "mask" */
+#define EVALUATION_SEED 0x6576616cu     /* evaluations mask the same places in every run */
 #define UNCOUNTED 0x80000000u           /* on a token, in the hash: above every id */
 
 typedef struct chunk {
@@ -32,6 +35,7 @@ struct tg_corpus {
     chunk *chunks;
     size_t chunk_count;
     bool masked; /* some tokens do not count: every chunk has bits */
+    tg_masking *masking; /* NULL: targets are the tokens that come next */
     size_t predicted_bytes;
     char *path;
     _Atomic uint64_t *hash; /* 0: not asked for yet; behind a pointer, for a corpus is constant to its users */
@@ -142,23 +146,34 @@ static tg_status put_text(void *ctx, const tg_document *document)
     return tg_encoder_run(&f->encoder, document->text, document->text_bytes, &sink);
 }
 
-/* The prompt, which does not count; the text; what ends it. */
+/* What ends a document: what the tokenizer puts behind a text, else the token for it, else a newline. */
+static tg_status put_end(filling *f, const tg_token_sink *sink)
+{
+    const tg_tokenizer *const t = f->tokenizer;
+    uint32_t end;
+    if (t->after > 0)
+        return put(f, t->frame + t->before, t->after);
+    return tg_tokenizer_end(t, &end) ? put(f, &end, 1) : tg_encoder_run(&f->encoder, "\n", 1, sink);
+}
+
+/* What the tokenizer puts in front of a text; the prompt, which does not count; the text; what ends it. */
 static tg_status put_document(void *ctx, const tg_document *document)
 {
     filling *const f = ctx;
     const tg_token_sink sink = {.put = put, .ctx = f};
-    uint32_t end;
     tg_status status = TG_OK;
     if (document->prompt != NULL && !f->corpus->masked)
         status = add_mask(f->corpus);
-    f->counts = false;
+    f->counts = document->prompt == NULL;
+    if (status == TG_OK)
+        status = put(f, f->tokenizer->frame, f->tokenizer->before);
     if (status == TG_OK && document->prompt != NULL)
         status = tg_encoder_run(&f->encoder, document->prompt, document->prompt_bytes, &sink);
     f->counts = true;
     if (status == TG_OK)
         status = tg_encoder_run(&f->encoder, document->text, document->text_bytes, &sink);
     if (status == TG_OK)
-        status = tg_tokenizer_end(f->tokenizer, &end) ? put(f, &end, 1) : tg_encoder_run(&f->encoder, "\n", 1, &sink);
+        status = put_end(f, &sink);
     f->corpus->predicted_bytes += document->text_bytes;
     if (document->end - f->forgotten >= FORGET_EVERY) {
         tg_text_forget(f->text, f->forgotten, document->end);
@@ -187,7 +202,7 @@ static tg_status fill(tg_corpus *corpus, const tg_tokenizer *tokenizer, tg_data_
     tg_status status = tg_text_open(&text, &bytes, corpus->path);
     if (status != TG_OK)
         return status;
-    if (tokenizer->type->bytes_are_tokens && format == TG_FORMAT_TEXT) {
+    if (tokenizer->type->bytes_are_tokens && !tokenizer->own_mask && format == TG_FORMAT_TEXT) {
         corpus->text = text;
         corpus->width = 1;
         corpus->count = corpus->text_bytes = corpus->predicted_bytes = bytes;
@@ -232,10 +247,41 @@ void tg_corpus_destroy(tg_corpus *corpus)
         tg_free(NULL, corpus->chunks[i].tokens, CHUNK, corpus->width);
         tg_free(NULL, corpus->chunks[i].counted, CHUNK / 64, sizeof *corpus->chunks[i].counted);
     }
+    if (corpus->masking != NULL)
+        tg_heap_free(corpus->masking->special);
+    tg_heap_free(corpus->masking);
     tg_heap_free(corpus->chunks);
     tg_heap_free(corpus->hash);
     tg_heap_free(corpus->path);
     tg_heap_free(corpus);
+}
+
+/* ---- masking ------------------------------------------------------------------------------------------------- */
+
+static bool is_share(double x) { return x >= 0 && x <= 1; }
+
+tg_status tg_corpus_mask(tg_corpus *corpus, const tg_tokenizer *tokenizer, double rate, double random, double keep)
+{
+    uint32_t mask;
+    const size_t vocab = tokenizer->vocab;
+    if (!tg_tokenizer_mask(tokenizer, &mask))
+        return tg_fail(TG_EINVAL, "the tokenizer has no mask token: it needs a special token [MASK] or <mask>");
+    if (!is_share(rate) || rate == 0 || !is_share(random) || !is_share(keep) || random + keep > 1)
+        return tg_fail(TG_EINVAL, "mask_rate %g must be in (0, 1], mask_random %g and mask_keep %g in [0, 1] together",
+                       rate, random, keep);
+    tg_masking *const masking = tg_heap_alloc(1, sizeof *masking);
+    uint64_t *const special = tg_heap_alloc(vocab / 64 + 1, sizeof *special);
+    if (masking == NULL || special == NULL) {
+        tg_heap_free(masking);
+        tg_heap_free(special);
+        return tg_no_memory("masking", vocab / 8);
+    }
+    for (uint32_t id = 0; id < vocab; id++)
+        special[id / 64] |= (uint64_t)tg_tokenizer_is_special(tokenizer, id) << id % 64;
+    *masking =
+        (tg_masking){.rate = rate, .random = random, .keep = keep, .mask = mask, .vocab = vocab, .special = special};
+    corpus->masking = masking;
+    return TG_OK;
 }
 
 /* ---- characters of documents --------------------------------------------------------------------------------- */
@@ -367,11 +413,14 @@ uint64_t tg_corpus_hash(const tg_corpus *corpus)
 
 /* ---- batches ------------------------------------------------------------------------------------------------- */
 
-/* One row: `count` <= time tokens from `at` and their successors; the rest is ignored by the loss. */
+/* One row: `count` <= time tokens from `at` and their successors, or with masking they themselves; the rest is ignored
+ * by the loss. */
 static void read_row(const tg_corpus *corpus, uint32_t *tokens, int32_t *targets, size_t time, size_t at, size_t count)
 {
     read_tokens(tokens, corpus, at, count);
-    if (count > 0) {
+    for (size_t t = 0; corpus->masking != NULL && t < count; t++)
+        targets[t] = counts(corpus, at + t) ? (int32_t)tokens[t] : -1;
+    if (count > 0 && corpus->masking == NULL) {
         uint32_t last;
         read_tokens(&last, corpus, at + count, 1);
         for (size_t t = 0; t + 1 < count; t++)
@@ -387,13 +436,14 @@ static void read_row(const tg_corpus *corpus, uint32_t *tokens, int32_t *targets
     }
 }
 
-/* Whether one of the `count` tokens behind `at` counts. */
+/* Whether one of the `count` tokens behind `at` counts, or with masking of those from `at` on. */
 static bool any_counts(const tg_corpus *corpus, size_t at, size_t count)
 {
-    size_t i = 1;
-    while (i <= count && !counts(corpus, at + i))
+    const size_t first = corpus->masking == NULL ? at + 1 : at;
+    size_t i = 0;
+    while (i < count && !counts(corpus, first + i))
         i++;
-    return i <= count;
+    return i < count;
 }
 
 /* Where row r of an update begins; drawn again while nothing in it counts. */
@@ -418,8 +468,39 @@ tg_status tg_corpus_batch(const tg_corpus *corpus, uint32_t *tokens, int32_t *ta
     for (size_t b = 0; b < batch; b++) {
         const size_t at = draw(corpus, key, micro_step * batch + b, time);
         read_row(corpus, tokens + b * time, targets + b * time, time, at, time);
+        if (corpus->masking != NULL)
+            tg_mask_row(corpus->masking, tokens + b * time, targets + b * time, time,
+                        tg_key_make(seed, PURPOSE_MASK, update, micro_step), (uint32_t)(b * time));
     }
     return TG_OK;
+}
+
+/* Targets of a split: with masking every token may be one. */
+static size_t targets_of(const tg_corpus *corpus, tg_split split)
+{
+    const size_t held = tg_corpus_tokens(corpus, split);
+    return corpus->masking != NULL ? held : held < 2 ? 0 : held - 1;
+}
+
+/* Window number b of batch `index`: where it begins in the split, and how many targets it has. */
+static size_t window_at(const tg_corpus *corpus, tg_split split, size_t batch, size_t time, size_t index, size_t b,
+                        size_t *count)
+{
+    const size_t wanted = targets_of(corpus, split), there = (wanted + time - 1) / time;
+    const bool past = index > there / batch || index * batch + b >= there;
+    const size_t at = past ? 0 : (index * batch + b) * time, left = past ? 0 : wanted - at;
+    *count = left < time ? left : time;
+    return at;
+}
+
+void tg_corpus_lengths(const tg_corpus *corpus, tg_split split, uint32_t *lengths, size_t batch, size_t time,
+                       size_t index)
+{
+    for (size_t b = 0; b < batch; b++) {
+        size_t count;
+        window_at(corpus, split, batch, time, index, b, &count);
+        lengths[b] = (uint32_t)count;
+    }
 }
 
 tg_status tg_corpus_window(const tg_corpus *corpus, tg_split split, uint32_t *tokens, int32_t *targets, size_t batch,
@@ -427,14 +508,16 @@ tg_status tg_corpus_window(const tg_corpus *corpus, tg_split split, uint32_t *to
 {
     if (time == 0)
         return tg_fail(TG_EINVAL, "windows of 0 tokens");
-    const size_t first = split == TG_SPLIT_TRAIN ? 0 : corpus->train, held = tg_corpus_tokens(corpus, split);
-    const size_t wanted = held < 2 ? 0 : held - 1, there = (wanted + time - 1) / time; /* targets, windows of them */
+    const size_t first = split == TG_SPLIT_TRAIN ? 0 : corpus->train;
     for (size_t b = 0; b < batch; b++) {
-        const bool past = index > there / batch || index * batch + b >= there;
-        const size_t at = past ? 0 : (index * batch + b) * time, left = past ? 0 : wanted - at;
-        read_row(corpus, tokens + b * time, targets + b * time, time, first + at, left < time ? left : time);
+        size_t count;
+        const size_t at = window_at(corpus, split, batch, time, index, b, &count);
+        read_row(corpus, tokens + b * time, targets + b * time, time, first + at, count);
+        if (corpus->masking != NULL)
+            tg_mask_row(corpus->masking, tokens + b * time, targets + b * time, count,
+                        tg_key_make(EVALUATION_SEED, PURPOSE_MASK, (uint64_t)split, at), 0);
     }
     if (windows != NULL)
-        *windows = there;
+        *windows = (targets_of(corpus, split) + time - 1) / time;
     return TG_OK;
 }

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/sort.h"
 #include "base/utf8.h"
+#include "data/tokenizer.h"
 
 tg_status tg_specials_add(tg_specials *specials, const tg_special *special)
 {
@@ -82,14 +83,34 @@ tg_status tg_specials_arrange(tg_specials *specials)
     return TG_OK;
 }
 
-/* ---- finding ---- */
-
-/* Unicode's White_Space. */
-static bool is_blank(uint32_t c)
+bool tg_specials_has(const tg_specials *specials, uint32_t id)
 {
-    return (c >= 9 && c <= 13) || c == ' ' || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
-           c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+    for (size_t i = 0; i < specials->count; i++)
+        if (specials->at[i].id == id && specials->at[i].special)
+            return true;
+    return false;
 }
+
+static bool find_named(uint32_t *id, const tg_specials *specials, const char *const *names)
+{
+    for (; *names != NULL; names++)
+        for (size_t i = 0; i < specials->count; i++)
+            if (specials->at[i].bytes == strlen(*names) && memcmp(specials->at[i].text, *names, strlen(*names)) == 0) {
+                *id = specials->at[i].id;
+                return true;
+            }
+    return false;
+}
+
+void tg_specials_find_roles(const tg_specials *specials, tg_tokenizer *tokenizer)
+{
+    static const char *const ends[] = {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", NULL};
+    static const char *const masks[] = {"[MASK]", "<mask>", "<|mask|>", NULL};
+    tokenizer->has_end = find_named(&tokenizer->end, specials, ends);
+    tokenizer->has_mask = find_named(&tokenizer->mask, specials, masks);
+}
+
+/* ---- finding ---- */
 
 /* Bytes of the blank that ends in front of `at`, not below `from`; 0 for none. */
 static size_t blank_before(const char *text, size_t from, size_t at)
@@ -97,7 +118,7 @@ static size_t blank_before(const char *text, size_t from, size_t at)
     for (size_t bytes = 1; bytes <= TG_UTF8_BYTES && bytes <= at - from; bytes++) {
         uint32_t c;
         if (tg_utf8_decode(&c, text + at - bytes, bytes) == bytes)
-            return is_blank(c) ? bytes : 0;
+            return tg_utf8_is_blank(c) ? bytes : 0;
     }
     return 0;
 }
@@ -109,7 +130,7 @@ void tg_special_strip(const tg_special *special, const char *text, size_t bytes,
     uint32_t c;
     while (special->strips_left && (more = blank_before(text, from, *begin)) > 0)
         *begin -= more;
-    while (special->strips_right && (more = tg_utf8_decode(&c, text + *end, bytes - *end)) > 0 && is_blank(c))
+    while (special->strips_right && (more = tg_utf8_decode(&c, text + *end, bytes - *end)) > 0 && tg_utf8_is_blank(c))
         *end += more;
 }
 

@@ -9,11 +9,14 @@
 
 #include "tiger/status.h"
 
+struct tg_tokenizer;
+
 typedef struct tg_special {
     char *text;
     size_t bytes; /* at least 1 */
     uint32_t id;
     bool strips_left, strips_right; /* takes the blanks beside it along: they are in no token then */
+    bool special;                   /* has a meaning of its own, rather than being a word that is kept whole */
     bool late;                      /* looked for behind all those that are not ("normalized") */
 } tg_special;
 
@@ -35,6 +38,10 @@ size_t tg_specials_bytes(const tg_specials *specials);
  * end behind `to`, but not behind `bytes`. */
 const tg_special *tg_specials_find(const tg_specials *specials, bool late, const char *text, size_t bytes, size_t from,
                                    size_t to, size_t *place);
+/* Whether an id is that of a token with a meaning of its own. */
+bool tg_specials_has(const tg_specials *specials, uint32_t id);
+/* The tokens that models of the field have for it, by their text: what ends a document, what masks. */
+void tg_specials_find_roles(const tg_specials *specials, struct tg_tokenizer *tokenizer);
 /* text[*begin ... *end) is the token; the blanks it takes along join it, none in front of `from`. */
 void tg_special_strip(const tg_special *special, const char *text, size_t bytes, size_t from, size_t *begin,
                       size_t *end);

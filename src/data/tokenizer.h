@@ -14,6 +14,7 @@
 #define TG_MAX_VOCAB ((size_t)1 << 30) /* targets are int32_t */
 #define TG_TOKENIZER_FILE "tokenizer.json"
 #define TG_TOKENIZER_CONFIG "tokenizer_config.json"
+#define TG_KEPT_FILES 4
 #define TG_TOKENIZER_MOST ((size_t)256 << 20) /* bytes of a file; a vocabulary of all of Unicode has 30 MiB */
 #define TG_TOKENS_AT_ONCE 4096                /* what an encoder hands on in one piece, at most */
 
@@ -47,6 +48,7 @@ typedef struct tg_tokenizer_type {
                         const tg_token_sink *sink);
     const char *(*token)(const tg_tokenizer *tokenizer, uint32_t id, size_t *bytes); /* id < vocab */
     size_t (*own_bytes)(const void *own);                                            /* memory it holds */
+    bool (*is_special)(const void *own, uint32_t id); /* NULL: none is */
     void (*destroy)(void *own);
 } tg_tokenizer_type;
 
@@ -56,9 +58,19 @@ struct tg_tokenizer {
     void *own; /* the kind's */
     bool has_end;
     uint32_t end;        /* what ends a document */
+    bool has_begin, has_pad; /* what tokenizer_config.json says of them */
+    uint32_t begin, pad;
+    bool has_mask, own_mask; /* own: added to a kind that knows no special tokens, behind its vocabulary */
+    uint32_t mask;
+    uint32_t *frame;         /* (before + after): what stands around a text */
+    size_t before, after;
     char *text, *config; /* tokenizer.json and tokenizer_config.json to be written; NULL: made from the layout */
     size_t text_bytes;
+    char *kept[TG_KEPT_FILES];   /* tg_kept_files as they were read, ended with 0; NULL: there was none */
 };
+
+/* What else lies beside a tokenizer and says how it is used. */
+extern const char *const tg_kept_files[TG_KEPT_FILES];
 
 #define TG_TOKENIZER(name) extern const tg_tokenizer_type tg_tokenizer_type_##name;
 #include "data/tokenizers.inc"
@@ -71,9 +83,19 @@ tg_tokenizer *tg_tokenizer_new(const tg_tokenizer_type *type);
 tg_status tg_tokenizer_parse(tg_tokenizer **out, const char *json, size_t bytes, const char *name);
 tg_status tg_tokenizer_from_document(tg_tokenizer **out, const json_t *document, const char *name);
 
+/* Sets the frame from a document's post_processor (frame.c). */
+tg_status tg_tokenizer_read_frame(tg_tokenizer *tokenizer, const json_t *document, const char *name);
+
+#define TG_MASK_TEXT "[MASK]" /* of own masks */
+
 /* *document <- tokenizer.json's of a byte-level BPE with GPT-2's words, from the text of merges.txt and a vocabulary,
  * whose reference it takes in any case; `name` is the merges'. */
 tg_status tg_merges_document(json_t **document, json_t *vocab, const char *merges, size_t bytes, const char *name);
+
+/* The same of a WordPiece from the text of vocab.txt, `name`; tokenizer_config.json (NULL: none) says how text is
+ * cased. */
+tg_status tg_vocabulary_document(json_t **document, const char *text, size_t bytes, const json_t *config,
+                                 const char *name);
 
 /* tg_tokenizer_char in parts: texts are added to a tokenizer that is not one before its end. */
 tg_status tg_chars_begin(tg_tokenizer **out);

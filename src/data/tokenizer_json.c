@@ -14,6 +14,8 @@
 #define FILE_NAME TG_TOKENIZER_FILE
 #define CONFIG_NAME TG_TOKENIZER_CONFIG
 #define CONFIG_TEXT "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n"
+#define MASKED_CONFIG                                                                                                  \
+    "{\n  \"mask_token\": \"" TG_MASK_TEXT "\",\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\"\n}\n"
 #define MAX_LAYOUT 1024
 
 static const tg_tokenizer_type *const types[] = {
@@ -75,12 +77,45 @@ static tg_status fits(bool *same, const tg_tokenizer_type *type, const json_t *d
     return TG_OK;
 }
 
-static tg_status read_as(tg_tokenizer **out, const tg_tokenizer_type *type, const json_t *document, const char *name)
+/* added_tokens of a tokenizer that was given a mask of its own. */
+static json_t *mask_json(json_int_t id)
+{
+    return json_pack("[{s:I, s:s, s:b, s:b, s:b, s:b, s:b}]", "id", id, "content", TG_MASK_TEXT, "single_word", 0,
+                     "lstrip", 0, "rstrip", 0, "normalized", 0, "special", 1);
+}
+
+/* *plain <- the document without the mask that a tokenizer of ours may have been given, a new reference, and *id that
+ * mask's; or the document itself and -1. */
+static tg_status take_mask(json_t **plain, json_int_t *id, const json_t *document)
+{
+    const json_t *const added = json_object_get(document, "added_tokens");
+    const json_t *const first = json_array_get(added, 0), *const number = json_object_get(first, "id");
+    json_t *const wanted = mask_json(json_integer_value(number));
+    const bool has = wanted != NULL && json_is_integer(number) && json_equal(added, wanted);
+    json_decref(wanted);
+    *id = has ? json_integer_value(number) : -1;
+    *plain = has ? json_copy((json_t *)document) : json_incref((json_t *)document);
+    if (*plain == NULL || (has && json_object_set_new(*plain, "added_tokens", json_array()) != 0)) {
+        json_decref(*plain);
+        return tg_no_memory("reading a tokenizer", MAX_LAYOUT);
+    }
+    return TG_OK;
+}
+
+static tg_status read_as(tg_tokenizer **out, const tg_tokenizer_type *type, const json_t *document, json_int_t mask,
+                         const char *name)
 {
     tg_tokenizer *const tokenizer = tg_tokenizer_new(type);
     if (tokenizer == NULL)
         return TG_ENOMEM;
-    const tg_status status = type->read(tokenizer, document, name);
+    tg_status status = type->read(tokenizer, document, name);
+    if (status == TG_OK)
+        status = tg_tokenizer_read_frame(tokenizer, document, name);
+    if (status == TG_OK && mask >= 0 && type->layout != NULL)
+        status = (size_t)mask == tokenizer->vocab
+                     ? tg_tokenizer_add_mask(tokenizer)
+                     : tg_fail(TG_EUNSUPPORTED, "'%s': " TG_MASK_TEXT " has the id %lld, which must be %zu", name,
+                               (long long)mask, tokenizer->vocab);
     if (status != TG_OK)
         tg_tokenizer_destroy(tokenizer);
     else
@@ -98,22 +133,31 @@ tg_status tg_tokenizer_from_document(tg_tokenizer **out, const json_t *document,
     if (model_type == NULL)
         return tg_fail(TG_EFORMAT, "'%s': model.type is missing; this is no " FILE_NAME " of Hugging Face tokenizers",
                        name);
+    json_t *plain;
+    json_int_t mask;
+    if ((status = take_mask(&plain, &mask, document)) != TG_OK)
+        return status;
     for (size_t i = 0; i < TYPES; i++) {
         bool same = false;
-        status = fits(&same, types[i], document, name);
+        const json_t *const own = types[i]->layout != NULL ? plain : document;
+        status = fits(&same, types[i], own, name);
         if (!same && status == TG_OK)
             continue;
         any = true;
         if (status == TG_OK && !json_is_object(json_object_get(model, "vocab")))
             status = tg_fail(TG_EFORMAT, "'%s': model.vocab is no object", name);
         if (status == TG_OK)
-            status = read_as(out, types[i], document, name);
-        if (status != TG_EUNSUPPORTED)
+            status = read_as(out, types[i], own, mask, name);
+        if (status != TG_EUNSUPPORTED) {
+            json_decref(plain);
             return status;
+        }
     }
+    json_decref(plain);
     if (any)
         return TG_EUNSUPPORTED;
-    return tg_fail(TG_EUNSUPPORTED, "'%s': a tokenizer of type '%.40s' is not known, only byte, char and BPE are", name,
+    return tg_fail(TG_EUNSUPPORTED,
+                   "'%s': a tokenizer of type '%.40s' is not known, only byte, char, BPE and WordPiece are", name,
                    model_type);
 }
 
@@ -156,7 +200,11 @@ static char *to_text(const tg_tokenizer *tokenizer)
     json_t *const document = from_layout(tokenizer->type->layout);
     json_t *const vocab = tokenizer->type->vocab_json(tokenizer);
     char *text = NULL;
-    if (document != NULL && vocab != NULL && json_object_set(json_object_get(document, "model"), "vocab", vocab) == 0)
+    bool good = document != NULL && vocab != NULL &&
+                json_object_set(json_object_get(document, "model"), "vocab", vocab) == 0;
+    if (good && tokenizer->own_mask)
+        good = json_object_set_new(document, "added_tokens", mask_json(tokenizer->mask)) == 0;
+    if (good)
         text = json_dumps(document, JSON_INDENT(2));
     json_decref(vocab);
     json_decref(document);
@@ -179,10 +227,15 @@ tg_status tg_tokenizer_write(const tg_tokenizer *tokenizer, const char *director
     const char *const text = tokenizer->text != NULL ? tokenizer->text : made;
     if (text == NULL)
         return tg_no_memory("writing a tokenizer", tokenizer->vocab);
-    const char *const config = tokenizer->config != NULL ? tokenizer->config : CONFIG_TEXT;
+    const char *const config = tokenizer->config != NULL ? tokenizer->config
+                               : tokenizer->own_mask     ? MASKED_CONFIG
+                                                         : CONFIG_TEXT;
     tg_status status = write_in(directory, FILE_NAME, text, made == NULL ? tokenizer->text_bytes : strlen(made));
     if (status == TG_OK)
         status = write_in(directory, CONFIG_NAME, config, strlen(config));
+    for (size_t i = 0; status == TG_OK && i < TG_KEPT_FILES; i++)
+        if (tokenizer->kept[i] != NULL)
+            status = write_in(directory, tg_kept_files[i], tokenizer->kept[i], strlen(tokenizer->kept[i]));
     free(made);
     return status;
 }

@@ -1,5 +1,5 @@
 /* data/tokenizer_open.c -- a tokenizer from a path: a tokenizer.json, or a directory with one, or with vocab.json and
- * merges.txt. */
+ * merges.txt, or with vocab.txt. */
 #include <stdlib.h>
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -50,17 +50,18 @@ static tg_status open_in(file *f, const char *directory, const char *name)
 
 /* ---- tokenizer_config.json ---- */
 
-/* "eos_token" is a text, or an object with one. */
-static void read_end(tg_tokenizer *tokenizer, const json_t *config)
+/* The token of a role ("eos_token") is a text, or an object with one. */
+static void read_role(bool *has, uint32_t *number, const tg_tokenizer *tokenizer, const json_t *config,
+                      const char *role)
 {
-    const json_t *const eos = json_object_get(config, "eos_token");
-    const char *const name = json_string_value(json_is_object(eos) ? json_object_get(eos, "content") : eos);
+    const json_t *const named = json_object_get(config, role);
+    const char *const name = json_string_value(json_is_object(named) ? json_object_get(named, "content") : named);
     for (uint32_t id = 0; name != NULL && id < tokenizer->vocab; id++) {
         size_t bytes;
         const char *const token = tg_tokenizer_token(tokenizer, id, &bytes);
         if (bytes == strlen(name) && memcmp(token, name, bytes) == 0) {
-            tokenizer->has_end = true;
-            tokenizer->end = id;
+            *has = true;
+            *number = id;
         }
     }
 }
@@ -83,11 +84,31 @@ static tg_status read_config(tg_tokenizer *tokenizer, const char *directory)
         status = tg_no_memory("a tokenizer's configuration", f.bytes);
     if (status == TG_OK) {
         memcpy(tokenizer->config, f.text, f.bytes);
-        read_end(tokenizer, config);
+        read_role(&tokenizer->has_begin, &tokenizer->begin, tokenizer, config, "bos_token");
+        read_role(&tokenizer->has_pad, &tokenizer->pad, tokenizer, config, "pad_token");
+        read_role(&tokenizer->has_end, &tokenizer->end, tokenizer, config, "eos_token");
+        read_role(&tokenizer->has_mask, &tokenizer->mask, tokenizer, config, "mask_token");
     }
     json_decref(config);
     close_file(&f);
     return status;
+}
+
+/* ---- files that are kept ---- */
+
+const char *const tg_kept_files[TG_KEPT_FILES] = {"special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
+                                                  "generation_config.json"};
+
+static tg_status keep_file(char **kept, const char *directory, const char *name)
+{
+    file f = {0};
+    tg_status status = open_in(&f, directory, name);
+    if (status == TG_OK && (*kept = tg_heap_alloc(f.bytes + 1, 1)) == NULL)
+        status = tg_no_memory("a file beside a tokenizer", f.bytes);
+    if (status == TG_OK && f.bytes > 0)
+        memcpy(*kept, f.text, f.bytes);
+    close_file(&f);
+    return status == TG_ENOTFOUND ? TG_OK : status;
 }
 
 /* ---- vocab.json and merges.txt ---- */
@@ -127,7 +148,43 @@ done:
     return status;
 }
 
+/* ---- vocab.txt ---- */
+
+static tg_status read_vocabulary(tg_tokenizer **out, const char *directory)
+{
+    file vocab = {0}, beside = {0};
+    json_t *document = NULL, *config = NULL;
+    tg_status status = open_in(&vocab, directory, "vocab.txt");
+    if (status == TG_OK)
+        status = open_in(&beside, directory, TG_TOKENIZER_CONFIG);
+    if (status == TG_OK)
+        config = json_loadb(beside.text, beside.bytes, JSON_DECODE_INT_AS_REAL, NULL); /* read_config will complain */
+    if (status == TG_ENOTFOUND && vocab.text != NULL)
+        status = TG_OK;
+    if (status == TG_OK)
+        status = tg_vocabulary_document(&document, vocab.text, vocab.bytes, config, vocab.path);
+    if (status == TG_OK)
+        status = parse_document(out, document, vocab.path);
+    json_decref(document);
+    json_decref(config);
+    close_file(&vocab);
+    close_file(&beside);
+    return status;
+}
+
 /* ---- paths ---- */
+
+static tg_status look(bool *there, const char *directory, const char *name)
+{
+    struct stat about;
+    char *const path = tg_file_join(directory, name);
+    if (path == NULL)
+        return tg_no_memory("a path", strlen(directory));
+    *there = stat(path, &about) == 0;
+    tg_heap_free(path);
+    return TG_OK;
+}
+
 
 static tg_status read_file(tg_tokenizer **out, const char *path)
 {
@@ -141,13 +198,23 @@ static tg_status read_file(tg_tokenizer **out, const char *path)
 
 static tg_status read_directory(tg_tokenizer **out, const char *directory)
 {
-    char *const path = tg_file_join(directory, TG_TOKENIZER_FILE), *const pair = tg_file_join(directory, "merges.txt");
-    struct stat about;
-    tg_status status = path == NULL || pair == NULL                         ? tg_no_memory("a path", strlen(directory))
-                       : stat(path, &about) != 0 && stat(pair, &about) == 0 ? read_pair(out, directory)
-                                                                            : read_file(out, path);
+    static const struct {
+        const char *name;
+        tg_status (*read)(tg_tokenizer **out, const char *directory);
+    } others[] = {{"merges.txt", read_pair}, {"vocab.txt", read_vocabulary}};
+    bool there = false;
+    tg_status status = look(&there, directory, TG_TOKENIZER_FILE);
+    for (size_t i = 0; status == TG_OK && !there && i < sizeof others / sizeof *others; i++) {
+        bool other = false;
+        status = look(&other, directory, others[i].name);
+        if (status == TG_OK && other)
+            return others[i].read(out, directory);
+    }
+    if (status != TG_OK)
+        return status;
+    char *const path = tg_file_join(directory, TG_TOKENIZER_FILE);
+    status = path == NULL ? tg_no_memory("a path", strlen(directory)) : read_file(out, path);
     tg_heap_free(path);
-    tg_heap_free(pair);
     return status;
 }
 
@@ -170,6 +237,8 @@ tg_status tg_tokenizer_read(tg_tokenizer **out, const char *path)
     tg_status status = is_file ? read_file(&tokenizer, path) : read_directory(&tokenizer, path);
     if (status == TG_OK && tokenizer->type->layout == NULL)
         status = read_config(tokenizer, directory);
+    for (size_t i = 0; status == TG_OK && tokenizer->type->layout == NULL && i < TG_KEPT_FILES; i++)
+        status = keep_file(&tokenizer->kept[i], directory, tg_kept_files[i]);
     tg_heap_free(directory);
     give_back();
     if (status != TG_OK)

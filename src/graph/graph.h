@@ -58,7 +58,8 @@ typedef struct tg_op {
         struct { int kind; } activation;
         struct { double eps; } norm;
         struct { double rate; uint32_t index; } dropout;         /* index: which dropout of the graph */
-        struct { size_t heads, kv_heads, head_dim; double rope_theta; bool causal; size_t cache; int threads; } attention;
+        struct { size_t heads, kv_heads, head_dim; double rope_theta; const struct tg_rope_scaling *rope; bool causal;
+                 size_t cache; int threads; } attention;
         struct { double label_smoothing; } head;
     } as;
 } tg_op;

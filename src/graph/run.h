@@ -37,8 +37,11 @@ typedef struct tg_run {
     bool spared;             /* written with `wants`: it said no */
     void (*look)(void *ctx, const struct tg_call *call); /* shown every op whose forward is done; NULL: nobody looks */
     void *look_ctx;
+    const uint32_t *lengths; /* (B): tokens of each sequence, the rest is padding that attention does not see, unless it
+                                is causal: then nothing sees what comes later anyway. NULL: all of T; 0 counts as 1 */
     tg_cache *cache;         /* TG_GENERATE: appended to; NULL: all there is to see is in this run */
-    float *logits;           /* TG_GENERATE: (vocab), of the last position, written */
+    float *logits;           /* TG_GENERATE: (vocab), of the last position, written, */
+    size_t places_back;      /* or of the one that many before it */
     double loss;             /* written: mean over the targets that count, in nats; 0 when none does */
     double loss_sum;         /* written: their sum */
     size_t targets_counted;  /* written */

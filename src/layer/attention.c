@@ -10,6 +10,9 @@
  * one thread, queries of a group in order, so the number of threads changes nothing. Softmax and sums are fp32; where
  * bf16 products are native, P and dS are rounded to bf16 as their operands.
  *
+ * Without a causal mask the keys behind a sequence's length are padding: their P is 0. Their queries get values that
+ * nobody reads, and gradients of 0.
+ *
  * When generating, keys and values are appended to the run's cache, rotated, and queries see all of it. */
 #include <omp.h>
 
@@ -34,6 +37,7 @@ static shape shape_of(const tg_graph *graph, const tg_op *op, const tg_run *run)
                    .past = generates ? run->cache->used : 0,
                    .capacity = generates ? run->cache->capacity : 0,
                    .theta = op->as.attention.rope_theta,
+                   .rope = op->as.attention.rope,
                    .causal = op->as.attention.causal,
                    .fused = op->input[K] == TG_NONE,
                    .scale = (float)(1.0 / sqrt((double)op->as.attention.head_dim))};
@@ -49,6 +53,14 @@ static size_t most_keys(const tg_graph *graph)
 
 /* How many keys the queries before `end` see. */
 static size_t keys_seen(const shape *s, size_t end) { return s->past + (s->causal ? end : s->time); }
+
+/* How many keys the query in row `row` of sequence b sees. */
+static size_t keys_of_row(const tg_call *call, const shape *s, size_t b, size_t row)
+{
+    const uint32_t *lengths = call->run->lengths;
+    const size_t seen = keys_seen(s, row + 1);
+    return s->causal || lengths == NULL ? seen : lengths[b] == 0 ? 1 : tg_least(seen, lengths[b]);
+}
 
 /* The same for products. Native ones are compiled for every number of keys, so it is rounded up to one of at most 16. */
 static size_t keys_of_block(const tg_work *work, const shape *s, size_t end)
@@ -125,7 +137,7 @@ static const float *make_table(const shape *s, void *scratch)
 {
     if (s->theta == 0.0)
         return NULL;
-    tg_rope_table(scratch, s->past, s->time, s->dim, s->theta);
+    tg_rope_table(scratch, s->past, s->time, s->dim, s->theta, s->rope);
     return scratch;
 }
 
@@ -191,14 +203,14 @@ static void softmax_rows(const head_job *j, size_t first, size_t count, size_t s
     const shape *s = j->s;
     float most[BLOCK * TG_ROW_LANES], sum[BLOCK * TG_ROW_LANES];
     for (size_t r = 0; r < count; r++) {
-        const size_t n = keys_seen(s, first + r + 1), whole = padded(n);
+        const size_t n = keys_of_row(j->call, s, j->b, first + r), whole = padded(n);
         float *x = j->w->s + r * padded(seen);
         fill_tail(x, n, TG_ROW_NOTHING);
         tg_row_max_lanes(most + r * TG_ROW_LANES, x, whole);
     }
     tg_rows_max(most, count);
     for (size_t r = 0; r < count; r++) {
-        const size_t whole = padded(keys_seen(s, first + r + 1)), lanes = r * TG_ROW_LANES;
+        const size_t whole = padded(keys_of_row(j->call, s, j->b, first + r)), lanes = r * TG_ROW_LANES;
         float *x = j->w->s + r * padded(seen);
         tg_row_exp_lanes(sum + lanes, x, s->scale, most[lanes] * s->scale, whole);
         memset(x + whole, 0, (padded(seen) - whole) * sizeof *x);
@@ -313,7 +325,7 @@ static void backward_rows(const head_job *j, size_t first, size_t count, size_t 
     const float *lse = (const float *)j->call->saved[0] + (j->b * s->heads + j->head) * s->time;
     float dot[BLOCK * TG_ROW_LANES];
     for (size_t r = 0; r < count; r++) {
-        const size_t n = keys_seen(s, first + r + 1), whole = padded(n);
+        const size_t n = keys_of_row(j->call, s, j->b, first + r), whole = padded(n);
         float *p = j->w->s + r * padded(seen), *ds = j->w->ds + r * padded(seen);
         fill_tail(p, n, TG_ROW_NOTHING);
         fill_tail(ds, n, 0.0f);
@@ -321,7 +333,8 @@ static void backward_rows(const head_job *j, size_t first, size_t count, size_t 
     }
     tg_rows_total(dot, count);
     for (size_t r = 0; r < count; r++) {
-        const size_t whole = padded(keys_seen(s, first + r + 1)), rest = (padded(seen) - whole) * sizeof(float);
+        const size_t whole = padded(keys_of_row(j->call, s, j->b, first + r)),
+                     rest = (padded(seen) - whole) * sizeof(float);
         float *p = j->w->s + r * padded(seen), *ds = j->w->ds + r * padded(seen);
         tg_row_slope(ds, p, dot[r * TG_ROW_LANES], s->scale, whole);
         memset(p + whole, 0, rest);

@@ -42,7 +42,7 @@ static bool vector_fits(tg_graph *graph, const char *name, const char *what, int
     return false;
 }
 
-int tg_embedding(tg_graph *graph, const char *name, int table, int positions)
+int tg_embedding(tg_graph *graph, const char *name, int table, int positions, int segments)
 {
     const tg_param *t = weight_of(graph, table);
     if (positions != TG_NONE) {
@@ -53,11 +53,17 @@ int tg_embedding(tg_graph *graph, const char *name, int table, int positions)
             return TG_NONE;
         }
     }
+    if (segments != TG_NONE && weight_of(graph, segments)->cols != t->cols) {
+        tg_graph_refuse(graph, "%s: segments have %zu features, tokens %zu", name, weight_of(graph, segments)->cols,
+                        t->cols);
+        return TG_NONE;
+    }
     tg_op *op = append(graph, TG_LAYER_EMBEDDING, name, TG_NONE, graph->batch * graph->time, t->cols);
     if (op == NULL)
         return TG_NONE;
     op->weight[0] = table;
     op->weight[1] = positions;
+    op->weight[2] = segments;
     return op->output[0];
 }
 
@@ -187,12 +193,13 @@ int tg_attention(tg_graph *graph, const char *name, int q, int k, int v, const t
     op->as.attention.kv_heads = c->kv_heads;
     op->as.attention.head_dim = c->head_dim;
     op->as.attention.rope_theta = c->rope_theta;
+    op->as.attention.rope = c->rope;
     op->as.attention.causal = c->causal;
     op->as.attention.cache = graph->attentions++;
     return op->output[0];
 }
 
-void tg_head(tg_graph *graph, const char *name, int x, int w, double label_smoothing)
+void tg_head(tg_graph *graph, const char *name, int x, int w, int b, double label_smoothing)
 {
     if (!have(graph, x))
         return;
@@ -202,6 +209,8 @@ void tg_head(tg_graph *graph, const char *name, int x, int w, double label_smoot
                         graph->tensor[x].cols, p->rows, p->cols);
         return;
     }
+    if (b != TG_NONE && !vector_fits(graph, name, "bias", b, p->rows))
+        return;
     if (!(label_smoothing >= 0.0 && label_smoothing < 1.0)) {
         tg_graph_refuse(graph, "%s: label smoothing must be in [0, 1), not %g", name, label_smoothing);
         return;
@@ -211,5 +220,6 @@ void tg_head(tg_graph *graph, const char *name, int x, int w, double label_smoot
         return;
     op->input[0] = x;
     op->weight[0] = w;
+    op->weight[1] = b;
     op->as.head.label_smoothing = label_smoothing;
 }

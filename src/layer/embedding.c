@@ -1,16 +1,17 @@
-/* embedding.c -- rows of a table, picked by token, plus learned positions.
+/* embedding.c -- rows of a table, picked by token, plus learned positions, plus the row of the first segment.
  *
- *   y[b,t] = W[token[b,t]] + P[t]
- *   dW[v] = sum of dy[b,t] where token[b,t] = v        dP[t] = sum over b of dy[b,t]
+ *   y[b,t] = W[token[b,t]] + P[t] + S[0]
+ *   dW[v] = sum of dy[b,t] where token[b,t] = v        dP[t] = sum over b of dy[b,t]        dS[0] = sum of all dy
  *
- * A batch touches few rows of W, so its gradient is handed over as scattered rows: the places are sorted by token (radix
- * sort, stable: equal tokens stay in order of place), and every run of equal tokens is summed in that order, whatever
- * the number of threads. Rows of P from T on get nothing. When generating, t goes on from the cache's last position. */
+ * A batch touches few rows of W, so its gradient is handed over as scattered rows: the places are sorted by token
+ * (radix sort, stable: equal tokens stay in order of place), and every run of equal tokens is summed in that order,
+ * whatever the number of threads. Rows of P from T on get nothing, nor do those of other segments than the first: a
+ * text is one. When generating, t goes on from the cache's last position. */
 #include "base/memory.h"
 #include "layer/elements.h"
 #include "layer/layers.h"
 
-enum { TABLE, POSITIONS };
+enum { TABLE, POSITIONS, SEGMENTS, SLOTS };
 
 #define TILE_BYTES ((size_t)1 << 20)
 #define DIGIT_BITS 8
@@ -69,23 +70,29 @@ static tg_status check(const tg_call *call, size_t first_position)
     return TG_OK;
 }
 
-static void forward_row(const tg_call *call, const tg_param *table, const tg_param *positions, size_t row,
-                        size_t position)
+/* y (n) += values first .. first + n of a weight; nothing where there is none. */
+static void add_values(float *restrict y, const tg_param *weight, size_t first, size_t n)
+{
+    float buffer[TG_PIECE];
+    if (weight == NULL)
+        return;
+    const float *p = tg_elements_read(buffer, weight->data, weight->format, first, n);
+    for (size_t i = 0; i < n; i++)
+        y[i] += p[i];
+}
+
+static void forward_row(const tg_call *call, size_t row, size_t position)
 {
     const size_t cols = call->out_shape[0]->cols, token = call->run->tokens[row];
-    float table_buffer[TG_PIECE], position_buffer[TG_PIECE], y_buffer[TG_PIECE];
+    const tg_param *table = tg_op_weight(call->graph, call->op, TABLE);
+    float table_buffer[TG_PIECE], y_buffer[TG_PIECE];
     for (size_t c = 0; c < cols; c += TG_PIECE) {
         const size_t n = tg_piece_length(cols, c);
         const float *w = tg_elements_read(table_buffer, table->data, table->format, token * cols + c, n);
         float *y = tg_elements_target(y_buffer, call->out[0], call->out_shape[0]->format, row * cols + c, false);
-        if (positions != NULL) {
-            const float *p =
-                tg_elements_read(position_buffer, positions->data, positions->format, position * cols + c, n);
-            for (size_t i = 0; i < n; i++)
-                y[i] = w[i] + p[i];
-        } else {
-            memcpy(y, w, n * sizeof *y);
-        }
+        memcpy(y, w, n * sizeof *y);
+        add_values(y, tg_op_weight(call->graph, call->op, POSITIONS), position * cols + c, n);
+        add_values(y, tg_op_weight(call->graph, call->op, SEGMENTS), c, n);
         tg_elements_write(call->out[0], y, call->out_shape[0]->format, row * cols + c, n, false);
     }
 }
@@ -99,10 +106,9 @@ static tg_status forward(const tg_call *call)
     const tg_status status = check(call, first);
     if (status != TG_OK)
         return status;
-    const tg_param *table = tg_op_weight(graph, call->op, TABLE), *positions = tg_op_weight(graph, call->op, POSITIONS);
 #pragma omp parallel for schedule(static) if (rows > 1)
     for (size_t r = 0; r < rows; r++)
-        forward_row(call, table, positions, r, first + r % graph->time);
+        forward_row(call, r, first + r % graph->time);
     return TG_OK;
 }
 
@@ -201,6 +207,19 @@ static tg_status backward_positions(const tg_call *call)
     return tg_call_complete(call, POSITIONS);
 }
 
+static tg_status backward_segments(const tg_call *call)
+{
+    const size_t rows = call->out_shape[0]->rows, cols = call->out_shape[0]->cols;
+    float *sum = workspace_of(call).tile;
+    memset(sum, 0, cols * sizeof *sum);
+#pragma omp parallel for schedule(static) if (cols > TG_PIECE)
+    for (size_t p = 0; p < tg_pieces(cols); p++)
+        for (size_t r = 0; r < rows; r++)
+            add_row(sum + p * TG_PIECE, call, r, p * TG_PIECE, tg_piece_length(cols, p * TG_PIECE));
+    const tg_status status = tg_call_tile(call, SEGMENTS, 0, 1, sum);
+    return status == TG_OK ? tg_call_complete(call, SEGMENTS) : status;
+}
+
 /* True when no value of dy is NaN or Inf. */
 static bool gradient_is_finite(const tg_call *call)
 {
@@ -218,13 +237,15 @@ static bool gradient_is_finite(const tg_call *call)
 
 static tg_status backward(const tg_call *call)
 {
+    static tg_status (*const of_slot[SLOTS])(const tg_call *call) = {backward_table, backward_positions,
+                                                                     backward_segments};
     const bool finite = gradient_is_finite(call);
     tg_status status = TG_OK;
-    for (int slot = TABLE; slot <= POSITIONS && status == TG_OK; slot++) {
+    for (int slot = TABLE; slot < SLOTS && status == TG_OK; slot++) {
         if (!tg_call_trains(call, slot))
             continue;
         if (finite) {
-            status = slot == TABLE ? backward_table(call) : backward_positions(call);
+            status = of_slot[slot](call);
         } else {
             status = tg_call_reject(call, slot);
             if (status == TG_OK)
@@ -236,8 +257,8 @@ static tg_status backward(const tg_call *call)
 
 const tg_layer TG_PER_ISA(tg_layer_embedding) = {
     .info = {.name = "embedding",
-             .help = "rows of a table, picked by token, plus learned positions",
-             .equations = "y[b,t] = W[token[b,t]] + P[t]"},
+             .help = "rows of a table, picked by token, plus learned positions and segments",
+             .equations = "y[b,t] = W[token[b,t]] + P[t] + S[0]"},
     .plan = plan,
     .forward = forward,
     .backward = backward,

@@ -1,18 +1,20 @@
 /* layer/head.c -- output product fused with softmax cross-entropy; the logits of all tokens never exist.
  *
- *   L = x W^T    loss_i = lse_i - (1-s) L[i,t_i] - s mean_j L[i,j]    lse_i = log sum_j exp L[i,j]
+ *   L = x W^T + b    loss_i = lse_i - (1-s) L[i,t_i] - s mean_j L[i,j]    lse_i = log sum_j exp L[i,j]
  *   G[i,j] = (exp(L[i,j] - lse_i) - (1-s) [j = t_i] - s/V) / N        dx = G W    dW = G^T x
+ *   db[j] = sum_i G[i,j]
  *
- * x (M,C), W (V,C), targets t (M), negative: ignored; N targets count; s: label smoothing. The mean over N is the loss.
+ * x (M,C), W (V,C), b (V) where there is one, targets t (M), negative: ignored; N targets count; s: label smoothing.
+ * The mean over N is the loss.
  *
  * Tokens come in chunks, the vocabulary in panels. A first walk over the panels makes fp32 logits of one panel, takes
  * their maximum m and sum of exp(L - m) per row (the online softmax of Milakov & Gimelshein 2018, arXiv:1805.02867),
  * and keeps E = exp(L - m), in [0, 1], in the activations' format: (chunk, V) is the largest scratch here. A second
  * walk turns E into G = E exp(m - lse) / N - ..., and makes dx and one tile of dW per panel.
  *
- * The guard: a bad value in x or W shows in some lse. With one chunk all of them are known before the first tile; before
- * several, |L| <= max_i |x_i| |W|_F (Cauchy & Schwarz; partial sums too) must be finite in fp32 with room to spare.
- * Otherwise the loss is reported as NaN and nothing is handed to the sink. */
+ * The guard: a bad value in x or W shows in some lse. With one chunk all of them are known before the first tile;
+ * before several, |L| <= max_i |x_i| |W|_F + max |b| (Cauchy & Schwarz; partial sums too) must be finite in fp32 with
+ * room to spare. Otherwise the loss is reported as NaN and nothing is handed to the sink. */
 #include <math.h>
 
 #include "base/kernels.h"
@@ -29,13 +31,14 @@
 #define LOGITS_LIMIT 1e37              /* bound on |L|: FLT_MAX with room */
 #define SQUARES_PIECE ((size_t)1 << 16)
 
-enum { X, W = 0 };
+enum { X, W = 0, B = 1 };
 
 typedef struct head {
     size_t m, c, v, chunk, panel, panels;
     tg_format format;
-    const tg_param *w;
+    const tg_param *w, *b;  /* b NULL: none */
     bool trains;
+    float *bias, *db;       /* (V), fp32; NULL without; db NULL where nothing is trained */
     void *x, *weight;       /* scratch: converted operands; NULL where not needed */
     float *logits;          /* (chunk, panel); NULL: in `kept` itself */
     void *kept;             /* E, then G, (chunk, V); NULL: not kept */
@@ -53,7 +56,7 @@ static size_t pieces_of(size_t n) { return (n + SQUARES_PIECE - 1) / SQUARES_PIE
 static head head_init(tg_work *work, const tg_graph *graph, const tg_op *op)
 {
     head h = {.m = graph->tensor[op->input[X]].rows, .format = graph->format, .w = tg_op_weight(graph, op, W),
-              .trains = graph->mode == TG_TRAIN};
+              .b = tg_op_weight(graph, op, B), .trains = graph->mode == TG_TRAIN};
     h.c = h.w->cols;
     h.v = h.w->rows;
     const size_t bytes = tg_format_bytes(h.format), operand = tg_format_bytes(work->format);
@@ -68,6 +71,8 @@ static head head_init(tg_work *work, const tg_graph *graph, const tg_op *op)
     h.kept = !h.trains ? NULL : tg_work_take(work, h.chunk * h.v * bytes);
     h.dx = !h.trains || h.format == TG_F32 ? NULL : tg_work_take(work, h.chunk * h.c * sizeof(float));
     h.tile = !h.trains ? NULL : tg_work_take(work, h.panel * h.c * sizeof(float));
+    h.bias = h.b == NULL ? NULL : tg_work_take(work, h.v * sizeof(float));
+    h.db = h.b == NULL || !h.trains ? NULL : tg_work_take(work, h.v * sizeof(float));
     h.most = tg_work_take(work, h.chunk * h.panels * sizeof(float));
     h.sum = tg_work_take(work, h.chunk * h.panels * sizeof(float));
     h.sum_logits = tg_work_take(work, h.chunk * h.panels * sizeof(float));
@@ -120,6 +125,13 @@ typedef struct panel_at {
     float *logits;
 } panel_at;
 
+/* l (n) += bias */
+static void add_bias(float *restrict l, const float *restrict bias, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        l[i] += bias[i];
+}
+
 /* Statistics of a panel's rows; E to its place. */
 static void take_panel(const head *h, const panel_at *p, const int32_t *target, bool smoothing)
 {
@@ -127,6 +139,8 @@ static void take_panel(const head *h, const panel_at *p, const int32_t *target, 
     for (size_t r = 0; r < p->rows; r++) {
         float *restrict l = p->logits + r * p->ld;
         const size_t at = r * h->panels + p->index;
+        if (h->bias != NULL)
+            add_bias(l, h->bias + p->col, p->cols);
         if (target[r] >= 0 && (size_t)target[r] >= p->col && (size_t)target[r] < p->col + p->cols)
             h->target_logit[r] = l[(size_t)target[r] - p->col];
         if (smoothing)
@@ -274,6 +288,18 @@ static const void *panel_gradient(const tg_work *work, const head *h, const pane
     return g;
 }
 
+/* db of a panel's columns += sums of G's rows, in order. */
+static void gather_bias(const head *h, const panel_at *p, const void *g, tg_format format, size_t ld)
+{
+#pragma omp parallel for schedule(static) if (p->rows * p->cols >= TG_FINISH_SERIAL_BELOW)
+    for (size_t c = 0; c < p->cols; c += TG_PIECE) {
+        float buffer[TG_PIECE];
+        const size_t n = tg_piece_length(p->cols, c);
+        for (size_t r = 0; r < p->rows; r++)
+            add_bias(h->db + p->col + c, tg_elements_read(buffer, g, format, r * ld + c, n), n);
+    }
+}
+
 /* Where chunks of dx go, and whether they are added there. */
 typedef struct gradient {
     void *dx;
@@ -308,6 +334,8 @@ static tg_status gradient_chunk(tg_work *work, const head *h, const tg_call *cal
                             .rows = rows};
         size_t ld;
         const void *g = panel_gradient(work, h, &p, target, s, &ld);
+        if (h->db != NULL && !work->planning)
+            gather_bias(h, &p, g, work->format, ld);
         const tg_status status = give_panel(work, h, call, &p, x, g, ld, d, row);
         if (status != TG_OK)
             return status;
@@ -356,7 +384,13 @@ static bool within_bounds(const head *h, const void *x)
             return false;
         most = of_x[r] > most ? of_x[r] : most;
     }
-    return sqrt(most) * sqrt(w) < LOGITS_LIMIT;
+    double bias = 0;
+    for (size_t i = 0; h->bias != NULL && i < h->v; i++) {
+        if (!isfinite(h->bias[i]))
+            return false;
+        bias = fmax(bias, fabs((double)h->bias[i]));
+    }
+    return sqrt(most) * sqrt(w) + bias < LOGITS_LIMIT;
 }
 
 /* ---- the layer ------------------------------------------------------------------------------------------------------- */
@@ -382,6 +416,16 @@ static bool all_scored(const head *h, size_t rows)
     return true;
 }
 
+/* The bias as fp32, and its gradient from 0. */
+static void load_bias(const head *h)
+{
+    if (h->b == NULL)
+        return;
+    TG_PER_ISA(tg_kernels).widen(h->bias, h->b->data, h->b->format, h->v);
+    if (h->db != NULL)
+        memset(h->db, 0, h->v * sizeof *h->db);
+}
+
 static void report(tg_run *run, double loss, size_t count)
 {
     run->loss_sum = loss;
@@ -392,10 +436,15 @@ static void report(tg_run *run, double loss, size_t count)
 static tg_status generate(const tg_call *call)
 {
     tg_work work = tg_work_run(call->graph, call->scratch);
-    const size_t cols = call->in_shape[X]->cols, last = (call->in_shape[X]->rows - 1) * cols;
-    float *x = tg_work_take(&work, cols * sizeof *x);
-    tg_convert(x, TG_F32, tg_at(call->in[X], call->graph->format, last), call->graph->format, 1, cols, cols);
-    tg_thin_by_rows(call->run->logits, x, 1, tg_op_weight(call->graph, call->op, W));
+    const tg_param *w = tg_op_weight(call->graph, call->op, W), *b = tg_op_weight(call->graph, call->op, B);
+    const size_t cols = w->cols, place = call->in_shape[X]->rows - 1 - call->run->places_back;
+    float *x = tg_work_take(&work, cols * sizeof *x), *bias = tg_work_take(&work, b == NULL ? 0 : w->rows * sizeof *x);
+    tg_convert(x, TG_F32, tg_at(call->in[X], call->graph->format, place * cols), call->graph->format, 1, cols, cols);
+    tg_thin_by_rows(call->run->logits, x, 1, w);
+    if (b != NULL) {
+        TG_PER_ISA(tg_kernels).widen(bias, b->data, b->format, w->rows);
+        add_bias(call->run->logits, bias, w->rows);
+    }
     return TG_OK;
 }
 
@@ -420,6 +469,7 @@ static tg_status forward(const tg_call *call)
     const head h = head_init(&work, call->graph, call->op);
     size_t count;
     tg_status status = count_targets(call, &h, &count);
+    load_bias(&h);
     double loss = 0;
     if (status == TG_OK)
         status = score_all(&work, &h, call, &loss);
@@ -445,6 +495,7 @@ static tg_status backward(const tg_call *call)
     double loss = 0;
     tg_status status = count_targets(call, &h, &count);
     const bool once = h.chunk >= h.m;
+    load_bias(&h);
     if (status == TG_OK && !once && call->run->wants != NULL) /* the first chunk's tiles would come too early to ask */
         status = score_all(&work, &h, call, &loss);
     if (status != TG_OK)
@@ -473,7 +524,12 @@ static tg_status backward(const tg_call *call)
         return status;
     report(call->run, good ? loss : (double)NAN, count);
     call->run->loss = good ? call->run->loss : (double)NAN; /* even when no target counts */
-    return good && wanted ? tg_call_complete(call, W) : TG_OK;
+    if (!good || !wanted)
+        return TG_OK;
+    status = tg_call_complete(call, W);
+    if (status == TG_OK && h.db != NULL)
+        status = tg_call_tile(call, B, 0, 1, h.db);
+    return status == TG_OK ? tg_call_complete(call, B) : status;
 }
 
 /* Every product of a walk over all chunks; when planning, whole chunks are alike. */
@@ -500,6 +556,7 @@ static tg_status plan(tg_graph *graph, tg_op *op)
     tg_work work = tg_work_plan(graph);
     if (graph->mode == TG_GENERATE) {
         tg_work_take(&work, w->cols * sizeof(float));
+        tg_work_take(&work, op->weight[B] == TG_NONE ? 0 : w->rows * sizeof(float));
         op->scratch_bytes[TG_FORWARD] = tg_work_bytes(&work, graph);
         graph->flops += 2.0 * (double)w->rows * (double)w->cols;
         return TG_OK;
@@ -514,7 +571,7 @@ static tg_status plan(tg_graph *graph, tg_op *op)
 const tg_layer TG_PER_ISA(tg_layer_head) = {
     .info = {.name = "head",
              .help = "output product and softmax cross-entropy in one, in chunks",
-             .equations = "loss = mean(logsumexp(x W^T) - (x W^T)[target])"},
+             .equations = "loss = mean(logsumexp(x W^T + b) - (x W^T + b)[target])"},
     .keeps = TG_KEEPS_INPUT(X),
     .is_loss = true,
     .plan = plan,

@@ -13,6 +13,7 @@ enum { Q, K, V };
 typedef struct shape {
     size_t batch, time, heads, kv_heads, dim, past, capacity;
     double theta;
+    const tg_rope_scaling *rope;
     bool causal, fused;
     float scale;
 } shape;

@@ -16,10 +16,12 @@ typedef struct tg_attention_config {
     size_t heads, kv_heads, head_dim; /* heads a multiple of kv_heads */
     double rope_theta;                /* 0: no rotation; else head_dim is even */
     bool causal;
+    const tg_rope_scaling *rope;              /* lives as long as the graph; NULL: default */
 } tg_attention_config;
 
-/* (B*T, C) of the run's tokens: rows of `table` (V, C) plus, unless TG_NONE, rows of `positions` (>= T, C). */
-int tg_embedding(tg_graph *graph, const char *name, int table, int positions);
+/* (B*T, C) of the run's tokens: rows of `table` (V, C) plus, unless TG_NONE, rows of `positions` (>= T, C) and the
+ * first row of `segments` (>= 1, C). */
+int tg_embedding(tg_graph *graph, const char *name, int table, int positions, int segments);
 /* (rows, out) = x W^T + b; W (out, in), or (in, out) with in_by_out; b (out) or TG_NONE. */
 int tg_linear(tg_graph *graph, const char *name, int x, int w, int b, bool in_by_out);
 /* x where the rate is 0 or the graph is not for training. */
@@ -33,7 +35,7 @@ int tg_rmsnorm(tg_graph *graph, const char *name, int x, int gain, double eps);
 /* (B*T, heads * head_dim). Either k and v are TG_NONE and q is fused, (B*T, (heads + 2 kv_heads) head_dim) with all
  * queries first, then keys, then values; or q (B*T, heads * head_dim), k and v (B*T, kv_heads * head_dim). */
 int tg_attention(tg_graph *graph, const char *name, int q, int k, int v, const tg_attention_config *config);
-/* Ends the graph: softmax cross-entropy of x W^T, W (V, C), against the run's targets. */
-void tg_head(tg_graph *graph, const char *name, int x, int w, double label_smoothing);
+/* Ends the graph: softmax cross-entropy of x W^T + b, W (V, C), b (V) or TG_NONE, against the run's targets. */
+void tg_head(tg_graph *graph, const char *name, int x, int w, int b, double label_smoothing);
 
 #endif

@@ -23,8 +23,10 @@ static const struct field {
 } fields[] = {
 #define SIZE(name) {#name, offsetof(tg_model_config, name), TG_KEY_SIZE}
 #define REAL(name) {#name, offsetof(tg_model_config, name), TG_KEY_REAL}
-    SIZE(layers), SIZE(heads), SIZE(kv_heads), SIZE(head_dim), SIZE(width), SIZE(hidden), SIZE(context), SIZE(vocab),
+    SIZE(layers), SIZE(heads), SIZE(kv_heads), SIZE(head_dim), SIZE(width), SIZE(hidden), SIZE(context), SIZE(segments), SIZE(vocab),
     REAL(eps), REAL(rope_theta), REAL(dropout), REAL(init_std),
+    {"attention_bias", offsetof(tg_model_config, attention_bias), TG_KEY_BOOL},
+    {"mlp_bias", offsetof(tg_model_config, mlp_bias), TG_KEY_BOOL},
     {"tied", offsetof(tg_model_config, tied), TG_KEY_BOOL},
 #undef SIZE
 #undef REAL
@@ -257,6 +259,9 @@ static tg_status read_object(tg_model_config *config, const json_t *object, cons
     take_defaults(&read, &type->info);
     tg_status status = read_keys(&read, type, object, name);
     if (status != TG_OK || (status = check_constants(type, object, name)) != TG_OK)
+        return status;
+    status = type->read_more == NULL ? TG_OK : type->read_more(&read, object, name);
+    if (status != TG_OK)
         return status;
     status = tg_model_config_complete(&read);
     if (status != TG_OK)

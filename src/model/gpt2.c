@@ -185,7 +185,7 @@ static int build_network(tg_model *model, tg_graph *graph, size_t layer, int x)
 static tg_status build(tg_model *model, tg_graph *graph)
 {
     const int tokens = tg_model_index(model, "transformer.wte.weight");
-    int x = tg_embedding(graph, "wte", tokens, tg_model_index(model, "transformer.wpe.weight"));
+    int x = tg_embedding(graph, "wte", tokens, tg_model_index(model, "transformer.wpe.weight"), TG_NONE);
     x = tg_dropout(graph, "wte.dropout", x, model->config.dropout);
     for (size_t layer = 0; layer < model->config.layers; layer++) {
         tg_graph_block_begin(graph);
@@ -194,7 +194,7 @@ static tg_status build(tg_model *model, tg_graph *graph)
         tg_graph_block_end(graph);
     }
     x = norm(model, graph, "ln_f", x);
-    tg_head(graph, "lm_head", x, model->config.tied ? tokens : tg_model_index(model, "lm_head.weight"), 0.0);
+    tg_head(graph, "lm_head", x, model->config.tied ? tokens : tg_model_index(model, "lm_head.weight"), TG_NONE, 0.0);
     return TG_OK;
 }
 

@@ -6,9 +6,10 @@
  *                  n = rmsnorm(x)    x += down_proj(silu(gate_proj n) * up_proj n)
  *   logits = W rmsnorm(x),   W = lm_head or embed_tokens (tied)
  *
- * Kernels are stored (out, in); there are no biases. Rotary positions turn the halves of a head (rotate_half). `hidden`
- * is by default 8/3 width, rounded up to a multiple of 32: as many weights as a plain network of 4 width has. Dropout, which
- * the original has not, follows the embedding and both projections; config.json keeps it as resid_pdrop. */
+ * Kernels are stored (out, in); biases only with attention_bias and mlp_bias. Rotary positions turn the halves of a
+ * head (rotate_half), stretched as layer/rope.h says. `hidden` is by default 8/3 width, rounded up to a multiple of 32:
+ * as many weights as a plain network of 4 width has. Dropout, which the original has not, follows the embedding and
+ * both projections; config.json keeps it as resid_pdrop. */
 #include <jansson.h>
 #include <stdio.h>
 
@@ -16,6 +17,7 @@
 #include "base/memory.h"
 #include "layer/layers.h"
 #include "model/model.h"
+#include "model/rope.h"
 
 #define NAME_BYTES 96
 #define HIDDEN_MULTIPLE 32
@@ -32,6 +34,8 @@ static const tg_option options[] = {
     TG_MODEL_DROPOUT,
     TG_MODEL_EPS(1e-5),
     TG_MODEL_INIT_STD(0.02),
+    TG_MODEL_SWITCH("attention_bias", "biases of queries, keys, values and attention's output"),
+    TG_MODEL_SWITCH("mlp_bias", "biases of the gated network"),
     TG_MODEL_TIED(0),
 };
 
@@ -50,15 +54,13 @@ static const tg_config_key keys[] = {
     {.key = "rope_parameters.rope_theta", .offset = FIELD(rope_theta), .kind = TG_KEY_REAL, .alias = true},
     {.key = "resid_pdrop", .offset = FIELD(dropout), .kind = TG_KEY_REAL},
     {.key = "initializer_range", .offset = FIELD(init_std), .kind = TG_KEY_REAL, .absent = 0.02},
+    {.key = "attention_bias", .offset = FIELD(attention_bias), .kind = TG_KEY_BOOL},
+    {.key = "mlp_bias", .offset = FIELD(mlp_bias), .kind = TG_KEY_BOOL},
     {.key = "tie_word_embeddings", .offset = FIELD(tied), .kind = TG_KEY_BOOL},
 };
 
 static const tg_config_constant constant[] = {
     {"hidden_act", "[\"silu\", \"swish\"]"},
-    {"attention_bias", "[false]"},
-    {"mlp_bias", "[false]"},
-    {"rope_scaling", "[null]"},
-    {"rope_parameters.rope_type", "[\"default\"]"},
 };
 
 static const char *const ignored[] = {".rotary_emb.inv_freq", NULL}; /* kept by old files */
@@ -80,12 +82,18 @@ static tg_status complete(tg_model_config *config)
     return TG_OK;
 }
 
+/* With its bias where the configuration has them: `part` begins with "self_attn" or "mlp". */
 static tg_status declare_matrix(tg_model *model, size_t layer, const char *part, size_t out, size_t in, tg_init init)
 {
+    const bool biased = *part == 's' ? model->config.attention_bias : model->config.mlp_bias;
     char name[NAME_BYTES];
     int index;
     snprintf(name, sizeof name, "model.layers.%zu.%s.weight", layer, part);
-    return tg_model_declare(model, &index, name, out, in, TG_MATRIX, init, false);
+    const tg_status status = tg_model_declare(model, &index, name, out, in, TG_MATRIX, init, false);
+    if (status != TG_OK || !biased)
+        return status;
+    snprintf(name, sizeof name, "model.layers.%zu.%s.bias", layer, part);
+    return tg_model_declare(model, &index, name, 1, out, TG_BIAS, TG_INIT_ZERO, true);
 }
 
 static tg_status declare_norm(tg_model *model, size_t layer, const char *part)
@@ -136,7 +144,8 @@ static int linear(tg_model *model, tg_graph *graph, size_t layer, const char *pa
 {
     char name[NAME_BYTES];
     snprintf(name, sizeof name, "layers.%zu.%s", layer, part);
-    return tg_linear(graph, name, x, tg_model_index(model, "model.%s.weight", name), TG_NONE, false);
+    return tg_linear(graph, name, x, tg_model_index(model, "model.%s.weight", name),
+                     tg_model_index(model, "model.%s.bias", name), false);
 }
 
 static int norm(tg_model *model, tg_graph *graph, size_t layer, const char *part, int x)
@@ -153,7 +162,8 @@ static int build_attention(tg_model *model, tg_graph *graph, size_t layer, int x
                                            .kv_heads = c->kv_heads,
                                            .head_dim = c->head_dim,
                                            .rope_theta = c->rope_theta,
-                                           .causal = true};
+                                           .causal = true,
+                                           .rope = &c->rope};
     char name[NAME_BYTES];
     const int n = norm(model, graph, layer, "input_layernorm", x);
     const int q = linear(model, graph, layer, "self_attn.q_proj", n);
@@ -187,7 +197,7 @@ static tg_status build(tg_model *model, tg_graph *graph)
 {
     const tg_model_config *c = &model->config;
     const int tokens = tg_model_index(model, "model.embed_tokens.weight");
-    int x = tg_embedding(graph, "embed_tokens", tokens, TG_NONE);
+    int x = tg_embedding(graph, "embed_tokens", tokens, TG_NONE, TG_NONE);
     x = tg_dropout(graph, "embed_tokens.dropout", x, c->dropout);
     for (size_t layer = 0; layer < c->layers; layer++) {
         tg_graph_block_begin(graph);
@@ -196,13 +206,13 @@ static tg_status build(tg_model *model, tg_graph *graph)
         tg_graph_block_end(graph);
     }
     x = tg_rmsnorm(graph, "norm", x, tg_model_index(model, "model.norm.weight"), c->eps);
-    tg_head(graph, "lm_head", x, c->tied ? tokens : tg_model_index(model, "lm_head.weight"), 0.0);
+    tg_head(graph, "lm_head", x, c->tied ? tokens : tg_model_index(model, "lm_head.weight"), TG_NONE, 0.0);
     return TG_OK;
 }
 
 static void constants(const tg_model_config *config, void *json_object)
 {
-    (void)config;
+    tg_rope_write(config, json_object);
     json_object_set_new(json_object, "attention_dropout", json_real(0.0));
 }
 
@@ -222,5 +232,6 @@ const tg_model_type tg_model_llama = {
     .complete = complete,
     .declare = declare,
     .build = build,
+    .read_more = tg_rope_read,
     .constants = constants,
 };

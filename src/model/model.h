@@ -33,6 +33,11 @@ typedef struct tg_config_constant {
     const char *allowed; /* a JSON array: "[\"gelu_new\", \"gelu_pytorch_tanh\"]", "[false]", "[null]" */
 } tg_config_constant;
 
+/* The end of a tensor's name in old files, and what it is now; a list ends with NULL. */
+typedef struct tg_rename {
+    const char *old, *now;
+} tg_rename;
+
 typedef struct tg_model_type {
     tg_model_info info;   /* first: the type is found from it. Its options: rows of the TG_MODEL_... macros below */
     const char *hf_type;  /* "model_type" in config.json */
@@ -44,6 +49,7 @@ typedef struct tg_model_type {
     const char *head;     /* "lm_head.weight": the file of a tied model may hold it too, it is not read; may be NULL */
     const char *positions; /* a table with a row for every place of the context: files may have more; may be NULL */
     const char *const *ignored; /* ends with NULL: suffixes of tensors in files that are no weights, ".attn.bias" */
+    const tg_rename *renames;   /* may be NULL */
     /* Completes and checks the family's own fields. Before and after, each is checked against its option's range. */
     tg_status (*complete)(tg_model_config *config);
     /* Declares the weights (tg_model_declare), in file order, and sets what else their `param` tells the optimizer
@@ -51,6 +57,8 @@ typedef struct tg_model_type {
     tg_status (*declare)(tg_model *model);
     /* Appends the operations to a graph. */
     tg_status (*build)(tg_model *model, tg_graph *graph);
+    /* Reads further keys of config.json from a json_t object; may be NULL. `name` is the file's. */
+    tg_status (*read_more)(tg_model_config *config, const void *json_object, const char *name);
     /* Writes further keys of config.json that depend on the configuration, into a json_t object; may be NULL. */
     void (*constants)(const tg_model_config *config, void *json_object);
 } tg_model_type;
@@ -80,6 +88,8 @@ typedef struct tg_model_type {
 #define TG_MODEL_TIED(default_)                                                                                        \
     {.name = "tied", .kind = TG_SWITCH, .value = default_, .least = 0, .most = 1,                                      \
      .help = "the output product uses the token table"}
+#define TG_MODEL_SWITCH(name_, help_)                                                                                  \
+    {.name = name_, .kind = TG_SWITCH, .value = 0, .least = 0, .most = 1, .help = help_}
 #define TG_MODEL_MAX_VOCAB 16777216
 
 struct tg_model {

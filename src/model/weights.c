@@ -113,9 +113,23 @@ static bool is_ignored(const tg_model *m, const char *name)
     return false;
 }
 
+/* `now` <- the name with an ending that has been renamed since; false when it has none of those. */
+static bool rename_end(char *now, size_t room, const tg_model *m, const char *name)
+{
+    for (const tg_rename *r = m->type->renames; r != NULL && r->old != NULL; r++)
+        if (has_suffix(name, r->old)) {
+            const int n = snprintf(now, room, "%.*s%s", (int)(strlen(name) - strlen(r->old)), name, r->now);
+            return n > 0 && (size_t)n < room;
+        }
+    return false;
+}
+
 /* The weight a file's tensor is for: its name, or its name less the family's prefix. */
 static int find_weight(const tg_model *m, const char *name)
 {
+    char now[256];
+    if (strlen(name) < sizeof now && rename_end(now, sizeof now, m, name))
+        name = now;
     const int index = tg_model_index(m, "%s", name);
     return index != TG_NONE || m->type->prefix == NULL ? index : tg_model_index(m, "%s%s", m->type->prefix, name);
 }

@@ -13,8 +13,16 @@
  *   Q4_K  256, 144               d, m, 8 pairs (s, t) of six bits, 128 bytes of codes            x = d s q - m t
  *   Q5_K  256, 176               d, m, pairs, 32 bytes of fifth bits, 128 of codes               the same
  *   Q6_K  256, 210               128 bytes of low four bits, 64 of upper two, 16 signed s, d     x = d s (q - 32)
+ *   Q8_K  256, 292               d in fp32, 256 signed bytes, 16 sums that are not needed        x = d q
+ *   IQ4_NL 32, 18                as Q4_0, but q is looked up in 16 values further apart outside  x = d v[q]
+ *   IQ4_XS 256, 136              d, 16 upper bits of 8 scales (two each), 32 lower ones, 128 bytes of codes
+ *                                                                                                x = d (s - 32) v[q]
+ *   MXFP4 32, 17                 a byte e, 16 bytes of codes of a four-bit float w               x = 2^(e - 127) w
  *
  * Products are rounded to fp32 in the order written. */
+#include <math.h>
+#include <string.h>
+
 #include "base/half.h"
 #include "store/encoding.h"
 
@@ -73,7 +81,51 @@ static void decode_q8_0(float *x, const byte *b, size_t count)
             x[32 * i + j] = half(b) * signed_byte(b[2 + j]);
 }
 
+/* x (32) <- d times the values that codes stand for. */
+static void look_up_32(float *x, const byte *codes, const signed char *value, float d)
+{
+    for (unsigned j = 0; j < 32; j++)
+        x[j] = d * (float)value[(unsigned)codes[j % 16] >> (4 * (j / 16)) & 15];
+}
+
+static const signed char apart[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+static void decode_iq4_nl(float *x, const byte *b, size_t count)
+{
+    for (; count > 0; count--, b += 18, x += 32)
+        look_up_32(x, b + 2, apart, half(b));
+}
+
+/* Twice a float of a sign, two bits of exponent and one of fraction: 2^(e - 128) makes up for it. */
+static const signed char small_float[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+static void decode_mxfp4(float *x, const byte *b, size_t count)
+{
+    for (; count > 0; count--, b += 17, x += 32)
+        look_up_32(x, b + 1, small_float, ldexpf(1.0f, (int)b[0] - 128));
+}
+
 /* ---- 256 values a block ---- */
+
+static void decode_iq4_xs(float *x, const byte *b, size_t count)
+{
+    for (; count > 0; count--, b += 136, x += 256)
+        for (unsigned sub = 0; sub < 8; sub++) {
+            const unsigned low = (unsigned)b[4 + sub / 2] >> (4 * (sub % 2)) & 15;
+            const unsigned high = ((unsigned)b[2] | (unsigned)b[3] << 8) >> (2 * sub) & 3;
+            look_up_32(x + 32 * sub, b + 8 + 16 * sub, apart, half(b) * (float)((int)(low | high << 4) - 32));
+        }
+}
+
+static void decode_q8_k(float *x, const byte *b, size_t count)
+{
+    for (; count > 0; count--, b += 292, x += 256) {
+        float d;
+        memcpy(&d, b, sizeof d);
+        for (unsigned i = 0; i < 256; i++)
+            x[i] = d * signed_byte(b[4 + i]);
+    }
+}
 
 /* Two-bit codes stand in two halves of 128 values: byte l of a half has those of values l, l + 32, l + 64, l + 96. */
 static int two_bits(const byte *codes, unsigned value)
@@ -182,16 +234,17 @@ static const tg_encoding types[] = {
     [12] = {"Q4_K", TG_FORMAT_COUNT, 256, 144, decode_q4_k},
     [13] = {"Q5_K", TG_FORMAT_COUNT, 256, 176, decode_q5_k},
     [14] = {"Q6_K", TG_FORMAT_COUNT, 256, 210, decode_q6_k},
+    [15] = {"Q8_K", TG_FORMAT_COUNT, 256, 292, decode_q8_k},
+    [20] = {"IQ4_NL", TG_FORMAT_COUNT, 32, 18, decode_iq4_nl},
+    [23] = {"IQ4_XS", TG_FORMAT_COUNT, 256, 136, decode_iq4_xs},
+    [39] = {"MXFP4", TG_FORMAT_COUNT, 32, 17, decode_mxfp4},
     /* Of these the sizes are known, so that a file that holds them can be listed. */
-    [15] = {"Q8_K", TG_FORMAT_COUNT, 256, 292, NULL},
     [16] = {"IQ2_XXS", TG_FORMAT_COUNT, 256, 66, NULL},
     [17] = {"IQ2_XS", TG_FORMAT_COUNT, 256, 74, NULL},
     [18] = {"IQ3_XXS", TG_FORMAT_COUNT, 256, 98, NULL},
     [19] = {"IQ1_S", TG_FORMAT_COUNT, 256, 50, NULL},
-    [20] = {"IQ4_NL", TG_FORMAT_COUNT, 32, 18, NULL},
     [21] = {"IQ3_S", TG_FORMAT_COUNT, 256, 110, NULL},
     [22] = {"IQ2_S", TG_FORMAT_COUNT, 256, 82, NULL},
-    [23] = {"IQ4_XS", TG_FORMAT_COUNT, 256, 136, NULL},
     [24] = {.name = "I8", .format = TG_I8},
     [25] = {.name = "I16", .format = TG_I16},
     [26] = {.name = "I32", .format = TG_I32},
@@ -201,7 +254,6 @@ static const tg_encoding types[] = {
     [30] = {.name = "BF16", .format = TG_BF16},
     [34] = {"TQ1_0", TG_FORMAT_COUNT, 256, 54, NULL},
     [35] = {"TQ2_0", TG_FORMAT_COUNT, 256, 66, NULL},
-    [39] = {"MXFP4", TG_FORMAT_COUNT, 32, 17, NULL},
 };
 
 const tg_encoding *tg_encoding_of_gguf(uint32_t number)

@@ -24,7 +24,7 @@
 #include "tiger/engine/train.h"
 
 #define TOLERANCE 2e-3
-#define NOISE 2e-6        /* of a derivative by one RMS of a weight: below, both are taken as 0 */
+#define NOISE 2e-5 /* of a derivative by one RMS of a weight: below, both are taken as 0, as a key's bias has it */
 #define DIRECTION_STEP 0.003
 #define VALUE_STEP 0.06
 #define CANDIDATES 64     /* places looked at for a large gradient */

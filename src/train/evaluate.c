@@ -38,25 +38,31 @@ tg_status tg_evaluate_split(tg_evaluation *out, tg_graph *graph, const tg_corpus
     tg_status status = tg_corpus_window(corpus, split, tokens, targets, graph->batch, graph->time, 0, &windows);
     if (status != TG_OK)
         return status;
+    uint32_t *const lengths = tg_heap_alloc(graph->batch, sizeof *lengths);
+    if (lengths == NULL)
+        return tg_no_memory("a batch", graph->batch * sizeof *lengths);
     const size_t all = (windows + graph->batch - 1) / graph->batch;
     const size_t wanted = batches == 0 || batches > all ? all : batches;
-    for (size_t i = 0; i < wanted; i++) {
+    for (size_t i = 0; status == TG_OK && i < wanted; i++) {
         const size_t index = (size_t)((double)i * (double)all / (double)wanted);
-        tg_run run = {.tokens = tokens, .targets = targets};
+        tg_run run = {.tokens = tokens, .targets = targets, .lengths = lengths};
         status = tg_corpus_window(corpus, split, tokens, targets, graph->batch, graph->time, index, NULL);
+        tg_corpus_lengths(corpus, split, lengths, graph->batch, graph->time, index);
         if (status == TG_OK)
             status = tg_graph_run(graph, &run);
-        if (status != TG_OK)
-            return status;
         sum += run.loss_sum;
         counted += run.targets_counted;
         add_text(&text, tokenizer, targets, graph->batch * graph->time);
     }
+    tg_heap_free(lengths);
+    if (status != TG_OK)
+        return status;
     if (counted == 0)
         return tg_fail(TG_EINVAL, "the text is too short to evaluate on: it has no token with one before it");
     *out = (tg_evaluation){.loss = sum / (double)counted, .targets = counted};
-    out->bits_per_byte = text.bytes == 0 ? NAN : sum / log(2.0) / (double)text.bytes;
-    out->bits_per_char = text.chars == 0 ? NAN : sum / log(2.0) / (double)text.chars;
+    const bool masked = tg_model_get_config(graph->model)->info->masked; /* what is measured is no text */
+    out->bits_per_byte = masked || text.bytes == 0 ? NAN : sum / log(2.0) / (double)text.bytes;
+    out->bits_per_char = masked || text.chars == 0 ? NAN : sum / log(2.0) / (double)text.chars;
     return TG_OK;
 }
 
@@ -102,6 +108,11 @@ tg_status tg_evaluate(tg_evaluation *out, const char *directory, const char *dat
     tg_status status = tg_loaded_open(&opened, directory, precision);
     if (status == TG_OK)
         status = tg_corpus_open(&corpus, data, opened.tokenizer, format, 0.0);
+    const bool masked = status == TG_OK && tg_model_get_config(opened.model)->info->masked;
+    if (masked)
+        status = tg_corpus_mask(corpus, opened.tokenizer, tg_train_options()->at[TG_TRAIN_MASK_RATE].value,
+                                tg_train_options()->at[TG_TRAIN_MASK_RANDOM].value,
+                                tg_train_options()->at[TG_TRAIN_MASK_KEEP].value);
     if (status == TG_OK)
         status = evaluate_corpus(&made, &opened, corpus, batch);
     if (status == TG_OK)

@@ -20,12 +20,34 @@ static tg_status check(const tg_sample_config *config)
     return TG_OK;
 }
 
-/* The tokens to begin with: the prompt's; of an empty one what ends a document, a newline, or whatever token is the first. */
+/* In front of the prompt's own tokens what the tokenizer puts there, unless the prompt begins with it. */
+static tg_status add_front(uint32_t **ids, size_t *count, const tg_tokenizer *tokenizer)
+{
+    size_t before, after;
+    const uint32_t *const frame = tg_tokenizer_frame(tokenizer, &before, &after);
+    if (before == 0 || (*count >= before && memcmp(*ids, frame, before * sizeof *frame) == 0))
+        return TG_OK;
+    uint32_t *const more = tg_heap_resize(*ids, *count, *count + before, sizeof *more);
+    if (more == NULL)
+        return tg_no_memory("a prompt", (*count + before) * sizeof *more);
+    memmove(more + before, more, *count * sizeof *more);
+    memcpy(more, frame, before * sizeof *frame);
+    *ids = more;
+    *count += before;
+    return TG_OK;
+}
+
+/* The tokens to begin with: the prompt's; of an empty one what stands in front of every text, what ends a document, a
+ * newline, or whatever token is the first. */
 static tg_status encode_prompt(uint32_t **ids, size_t *count, const tg_tokenizer *tokenizer, const char *prompt)
 {
     const size_t bytes = prompt == NULL ? 0 : strlen(prompt);
-    if (bytes > 0)
-        return tg_tokenizer_encode(tokenizer, ids, count, prompt, bytes);
+    size_t before, after;
+    tg_tokenizer_frame(tokenizer, &before, &after);
+    if (bytes > 0 || before > 0) {
+        const tg_status status = tg_tokenizer_encode(tokenizer, ids, count, bytes > 0 ? prompt : "", bytes);
+        return status == TG_OK ? add_front(ids, count, tokenizer) : status;
+    }
     uint32_t id = 0;
     if (!tg_tokenizer_end(tokenizer, &id) && tg_tokenizer_encode(tokenizer, ids, count, "\n", 1) == TG_OK)
         return TG_OK;
@@ -70,7 +92,11 @@ tg_status tg_sample_model(const tg_sample_config *config, const tg_loaded *loade
     uint32_t *ids = NULL, *heap = NULL;
     size_t count = 0, heap_size = 0;
     tg_pieces pieces = {.text = text, .ctx = ctx};
-    tg_status status = encode_prompt(&ids, &count, loaded->tokenizer, config->prompt);
+    const tg_model_info *model = tg_model_get_config(loaded->model)->info;
+    tg_status status =
+        model->masked ? tg_fail(TG_EUNSUPPORTED, "%s writes no text, it fills in masked tokens", model->name) : TG_OK;
+    if (status == TG_OK)
+        status = encode_prompt(&ids, &count, loaded->tokenizer, config->prompt);
     if (status == TG_OK)
         status = tg_generator_init(&generator, loaded->model, loaded->activations);
     if (status != TG_OK)

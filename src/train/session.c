@@ -37,6 +37,32 @@ static tg_status make_tokenizer(tg_tokenizer **out, const char *kind, const tg_t
     return tg_tokenizer_char_from(out, c->data, format_of(c));
 }
 
+/* With masking, for a model that fills in masked tokens; options of it are nothing for others. */
+static tg_status mask_corpus(const tg_session *s, tg_corpus *corpus)
+{
+    const double *option = s->config->option;
+    return corpus == NULL ? TG_OK
+                          : tg_corpus_mask(corpus, s->tokenizer, option[TG_TRAIN_MASK_RATE], option[TG_TRAIN_MASK_RANDOM],
+                                           option[TG_TRAIN_MASK_KEEP]);
+}
+
+static tg_status mask_text(tg_session *s)
+{
+    const tg_train_config *c = s->config;
+    const tg_model_info *model = tg_model_get_config(s->model)->info;
+    if (model->masked && c->option[TG_TRAIN_SAMPLE_EVERY] > 0)
+        return tg_fail(TG_EINVAL, "sample_every: %s writes no text, it fills in masked tokens", model->name);
+    if (model->masked) {
+        const tg_status status = mask_corpus(s, s->corpus);
+        return status == TG_OK ? mask_corpus(s, s->held_out) : status;
+    }
+    for (size_t i = TG_TRAIN_MASK_RATE; i <= TG_TRAIN_MASK_KEEP; i++)
+        if (c->given[i])
+            return tg_fail(TG_EINVAL, "%s is for models that fill in masked tokens, and %s predicts the next one",
+                           tg_train_options()->at[i].name, model->name);
+    return TG_OK;
+}
+
 static tg_status open_text(tg_session *s, const char *checkpoint)
 {
     const tg_train_config *c = s->config;
@@ -46,6 +72,8 @@ static tg_status open_text(tg_session *s, const char *checkpoint)
         status = tg_tokenizer_read(&s->tokenizer, from);
     else if (c->data != NULL || c->vocab == 0)
         status = make_tokenizer(&s->tokenizer, c->tokenizer != NULL ? c->tokenizer : c->data == NULL ? "byte" : "char", c);
+    if (status == TG_OK && s->tokenizer != NULL && checkpoint == NULL && c->init == NULL && c->model.info->masked)
+        status = tg_tokenizer_add_mask(s->tokenizer);
     if (status == TG_OK && c->data != NULL)
         status = tg_corpus_open(&s->corpus, c->data, s->tokenizer, format_of(c),
                                 c->eval_data != NULL ? 0.0 : c->option[TG_TRAIN_VALIDATION]);
@@ -206,6 +234,8 @@ static tg_status open_session(tg_session *session, tg_train_config *config, cons
         s.opening_bytes = tg_process_peak_bytes();
     if (status == TG_OK)
         status = open_model(&s, checkpoint, outline);
+    if (status == TG_OK)
+        status = mask_text(&s);
     if (status == TG_OK)
         status = open_optimizer(&s, outline);
     if (status == TG_OK)

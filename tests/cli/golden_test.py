@@ -47,6 +47,7 @@ CASES = {
     "list_layers_attention": ["list", "layers", "attention"],
     "list_models": ["list", "models"],
     "list_models_gpt2": ["list", "models", "gpt2"],
+    "list_models_bert": ["list", "models", "bert"],
     "list_models_llama": ["list", "models", "llama"],
     "list_minimizers": ["list", "minimizers"],
     "list_minimizers_lbfgs": ["list", "minimizers", "lbfgs"],

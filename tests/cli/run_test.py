@@ -89,7 +89,7 @@ class Training(Case):
         json.loads((model / "config.json").read_text())
 
     def test_loss_falls_with_every_model_and_precision(self):
-        for model in ("gpt2", "llama"):
+        for model in ("gpt2", "llama", "bert"):
             for precision in ("fp32", "mixed", "bf16", "fp16"):
                 with self.subTest(model=model, precision=precision):
                     out = self.train(f"{model}-{precision}", "--model", model, "--precision", precision, "--updates",
@@ -803,6 +803,32 @@ class Using(Case):
             self.assertIn("model.safetensors", done.stderr)
 
 
+class Masked(Case):
+    """Models that fill in masked tokens."""
+
+    def test_from_training_to_filling(self):
+        straight = self.train("straight", "--model", "bert", "--updates", 24, "--save-every", 12).stdout
+        model = self.model_of(straight)
+        self.assertEqual(json.loads((model / "tokenizer_config.json").read_text())["mask_token"], "[MASK]")
+        self.train("run", "--model", "bert", "--updates", 12)
+        resumed = self.tiger("train", "--out", "run", "--resume", "--updates", 24).stdout
+        self.assertEqual(digest(model), digest(self.model_of(resumed)))
+        one = self.tiger("eval", "straight", "--data", "text.txt").stdout
+        self.assertEqual(one, self.tiger("eval", "straight", "--data", "text.txt", "--batch", 5).stdout)
+        self.assertNotIn("bits per byte", one)
+        done = self.tiger("sample", "straight", "--prompt", "a [MASK]b[MASK]", "--top-k", 3)
+        self.assertEqual(len(re.findall(r'^ *[0-9.]+ %  ".+"$', done.stdout, re.MULTILINE)), 6)
+        self.assertIn("[MASK]", self.tiger("sample", "straight", "--prompt", "plain", status=1).stderr)
+
+    def test_options_of_masking(self):
+        self.train("more", "--model", "bert", "--updates", 2, "--mask-rate", "0.4", "--mask-random", "0", "--mask-keep", "0")
+        error = self.tiger("train", "--data", "text.txt", "--out", "no", "--mask-rate", "0.4", status=1).stderr
+        self.assertIn("mask_rate", error)
+        error = self.tiger("train", "--data", "text.txt", "--out", "no", "--model", "bert", "--mask-keep", "0.6",
+                           "--mask-random", "0.6", status=1).stderr
+        self.assertIn("mask_random", error)
+
+
 class Tokenizers(Case):
     """Byte-level BPE, with a small vocabulary of tests/golden; documents as JSON Lines."""
 
@@ -884,7 +910,7 @@ class Planning(Case):
         self.assertFalse(any(p.name != "text.txt" for p in self.at.iterdir()))
 
     def test_check(self):
-        for model in ("gpt2", "llama"):
+        for model in ("gpt2", "llama", "bert"):
             done = self.tiger("check", "--model", model)
             self.assertIn("every gradient agrees", done.stdout)
             self.assertGreater(done.stdout.count(" good\n"), 10)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes the seeds of the fuzz targets that read GGUF files and indexes: corpus/engine_gguf and corpus/engine_index.
+"""Makes the seeds of the fuzz targets that read GGUF files, indexes and WordPiece vocabularies: corpus/engine_gguf,
+engine_gguf_model, engine_index, engine_wordpiece and engine_vocabulary; and the WordPiece ones of engine_tokenizer.
 
     corpus.py           writes them anew
 """
@@ -68,6 +69,53 @@ FILES = {
     "big_endian": b"GGUF" + struct.pack(">IQQ", 3, 0, 0),
 }
 
+LETTERS = [chr(c) for c in range(0x21, 0x7f)] + ["\u0120", "\u0120t", "he", "\u0120the", "<s>", "</s>"]
+
+
+def model(*pairs, name="gpt2"):
+    """A small model's metadata, with a tokenizer, and its token table."""
+    return gguf([("general.architecture", STRING, name), (f"{name}.block_count", U32, 2), (f"{name}.context_length", U32, 16),
+                 (f"{name}.embedding_length", U32, 8), (f"{name}.feed_forward_length", U32, 24),
+                 (f"{name}.attention.head_count", U32, 2), (f"{name}.attention.layer_norm_epsilon", F32, 1e-5),
+                 (f"{name}.attention.layer_norm_rms_epsilon", F32, 1e-5),
+                 ("tokenizer.ggml.model", STRING, "gpt2"), ("tokenizer.ggml.tokens", ARRAY, (STRING, LETTERS)),
+                 ("tokenizer.ggml.merges", ARRAY, (STRING, ["h e", "\u0120 t", "\u0120t he"])), *pairs],
+                [("token_embd.weight", [8, len(LETTERS)], 0)])
+
+
+TYPES = ("tokenizer.ggml.token_type", ARRAY, (I32, [1] * (len(LETTERS) - 2) + [3, 3]))
+MODELS = {
+    "plain": model(),
+    "llama": model(TYPES, ("tokenizer.ggml.pre", STRING, "llama-bpe"), ("tokenizer.ggml.bos_token_id", U32, len(LETTERS) - 2),
+                   ("tokenizer.ggml.eos_token_id", U32, len(LETTERS) - 1), ("tokenizer.ggml.add_bos_token", BOOL, True),
+                   ("tokenizer.chat_template", STRING, "{{ messages }}"), name="llama"),
+    "no_bos": model(TYPES, ("tokenizer.ggml.pre", STRING, "smollm"), ("tokenizer.ggml.add_bos_token", BOOL, False),
+                    ("tokenizer.ggml.add_space_prefix", BOOL, True)),
+    "unknown_cut": model(("tokenizer.ggml.pre", STRING, "tekken")),
+    "short_types": model(("tokenizer.ggml.token_type", ARRAY, (I32, [1, 3]))),
+    "bad_merge": model().replace(b"h e", b"hxe"),
+}
+
+BERT = ('{"added_tokens":[{"id":2,"content":"[C]","special":true}],"normalizer":{"type":"BertNormalizer","clean_text":true,'
+        '"handle_chinese_chars":true,"strip_accents":null,"lowercase":true},"pre_tokenizer":{"type":"BertPreTokenizer"},'
+        '"post_processor":%s,"decoder":{"type":"WordPiece","prefix":"##","cleanup":true},"model":{"type":"WordPiece",'
+        '"unk_token":"u","continuing_subword_prefix":"##","max_input_chars_per_word":9,"vocab":{"u":0,"t":1,"[C]":2,"##he":3}}}')
+TEMPLATE = ('{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"[C]","type_id":0}},{"Sequence":{"id":"A",'
+            '"type_id":0}},{"SpecialToken":{"id":"[C]","type_id":0}}],"pair":[],"special_tokens":{"[C]":{"id":"[C]","ids":[2],'
+            '"tokens":["[C]"]}}}')
+TOKENIZERS = {
+    "wordpiece": BERT % "null",
+    "wordpiece_template": BERT % TEMPLATE,
+    "wordpiece_bert": BERT % '{"type":"BertProcessing","cls":["[C]",2],"sep":["t",1]}',
+    "wordpiece_sequence": BERT % ('{"type":"Sequence","processors":[{"type":"ByteLevel"},%s]}' % TEMPLATE),
+    "wordpiece_deep": BERT % ('{"type":"Sequence","processors":[' * 12 + "]}" * 12),
+    "wordpiece_no_id": BERT % '{"type":"RobertaProcessing","cls":["[C]",99],"sep":["t",1]}',
+}
+TEXTS = {"words": "\1abab ab.e\u0301 ABE\u0301", "chinese": "\2a\u4e00b\u4e00", "special": "\0  [M]ab[M]Ab", "control": "\3a\u200bb\0\t",
+         "long": "\1" + "ab" * 9, "plain": "\0ab##ab"}
+VOCABULARIES = {"bert": "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\n##den\nlion\n'\ns\n", "no_unknown": "a\nb\n",
+                "windows": "[UNK]\r\na\r\n", "twice": "[UNK]\na\na\n\n", "blank": "[UNK]\n## a\n a\n##\n"}
+
 INDEXES = {
     "two": '{"metadata": {"total_size": 96}, "weight_map": {"a": "model-00001-of-00002.safetensors", '
            '"b": "model-00002-of-00002.safetensors", "c": "model-00001-of-00002.safetensors"}}',
@@ -79,7 +127,8 @@ INDEXES = {
 
 
 def main():
-    for folder, files in (("engine_gguf", FILES), ("engine_index", INDEXES)):
+    for folder, files in (("engine_gguf", FILES), ("engine_index", INDEXES), ("engine_gguf_model", MODELS),
+                          ("engine_wordpiece", TEXTS), ("engine_vocabulary", VOCABULARIES), ("engine_tokenizer", TOKENIZERS)):
         (CORPUS / folder).mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (CORPUS / folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -29,7 +29,8 @@ from interchange_models import TOKENS, compare, ours, theirs
 
 TOLERANCE = 1e-4
 TRAINED_TOLERANCE = 1e-5  # of the largest logit; transformers' own fp32 comes to 4e-6
-TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"]
+TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",
+         "IQ4_NL", "IQ4_XS", "MXFP4"]
 TEXT = ("In the beginning God created the heaven and the earth. It's 1611; they'll read 3.14159 ways\n\n"
         "\tcafé, naïve, 東京 \U0001f405 -- \"we've\"   done.\r\n") * 3
 
@@ -74,7 +75,8 @@ def random_blocks(kind, random):
     """Random bytes, but scales in fp16 that are finite."""
     values, size = gguf.GGML_QUANT_SIZES[kind]
     blocks = random.integers(0, 256, (3, 1536 // values * size), dtype=np.uint8)
-    half = {"Q2_K": [80, 82], "Q3_K": [108], "Q6_K": [208], "Q4_0": [0], "Q5_0": [0], "Q8_0": [0], "F16": [0]}
+    half = {"Q2_K": [80, 82], "Q3_K": [108], "Q6_K": [208], "Q4_0": [0], "Q5_0": [0], "Q8_0": [0], "F16": [0],
+            "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": []}
     if values > 1:
         for at in half.get(kind.name, [0, 2]):
             scale = (random.standard_normal((3, 1536 // values)) * 0.137).astype(np.float16)

@@ -1,7 +1,8 @@
-/* tokenize.c -- ids of a text by tiger's tokenizer, for tests/oracle/bpe.py; and how long they took.
+/* tokenize.c -- ids of a text by tiger's tokenizer, for tests/oracle/bpe.py and wordpiece.py; and how long they took.
  *
  *   tokenize TOKENIZER TEXT IDS     writes IDS as 32-bit numbers; the tokens' bytes must be the text again unless
  *                                   TOKENIZER's special tokens strip blanks or it adds one
+ *   tokenize TOKENIZER TEXT IDS framed      the same with what the tokenizer puts around a text
  *   tokenize TOKENIZER TEXT         prints MB/s of TEXT, the best of 5: of one thread's own time */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,10 +33,16 @@ static bool gives_back(const tg_tokenizer *tokenizer, const uint32_t *ids, size_
     return at == bytes;
 }
 
-static int write_ids(const char *path, const uint32_t *ids, size_t count)
+static int write_ids(const char *path, const tg_tokenizer *tokenizer, const uint32_t *ids, size_t count, bool framed)
 {
+    size_t before, after;
+    const uint32_t *const frame = tg_tokenizer_frame(tokenizer, &before, &after);
     FILE *const file = fopen(path, "wb");
-    if (file == NULL || fwrite(ids, sizeof *ids, count, file) != count || fclose(file) != 0) {
+    if (!framed)
+        before = after = 0;
+    if (file == NULL || (before > 0 && fwrite(frame, sizeof *frame, before, file) != before) ||
+        fwrite(ids, sizeof *ids, count, file) != count ||
+        (after > 0 && fwrite(frame + before, sizeof *frame, after, file) != after) || fclose(file) != 0) {
         fprintf(stderr, "tokenize: cannot write %s\n", path);
         return 1;
     }
@@ -65,8 +72,8 @@ int main(int argc, char **argv)
     const char *text;
     size_t bytes, count;
     uint32_t *ids;
-    if (argc < 3 || argc > 4) {
-        fprintf(stderr, "usage: tokenize TOKENIZER TEXT [IDS]\n");
+    if (argc < 3 || argc > 5) {
+        fprintf(stderr, "usage: tokenize TOKENIZER TEXT [IDS [framed]]\n");
         return 2;
     }
     if (tg_tokenizer_read(&tokenizer, argv[1]) != TG_OK)
@@ -77,7 +84,7 @@ int main(int argc, char **argv)
         return measure(tokenizer, text, bytes);
     if (tg_tokenizer_encode(tokenizer, &ids, &count, text, bytes) != TG_OK)
         return failed(argv[2]);
-    if (write_ids(argv[3], ids, count) != 0)
+    if (write_ids(argv[3], tokenizer, ids, count, argc == 5) != 0)
         return 1;
     puts(gives_back(tokenizer, ids, count, text, bytes) ? "back" : "not back");
     tg_tokens_free(ids);

@@ -8,16 +8,20 @@ typedef struct attention_case {
     double theta;
     bool causal, fused;
     tg_format activations;
+    uint32_t length[3]; /* of each sequence; all 0: no padding */
 } attention_case;
 
 static const attention_case cases[] = {
-    {1, 3, 1, 1, 5, 0, true, true, TG_F32},
-    {2, 9, 3, 3, 8, 0, true, true, TG_F32},
-    {2, 70, 4, 2, 6, 10000, true, false, TG_F32},   /* two blocks of queries, groups, rotation */
-    {1, 131, 6, 1, 10, 500, true, true, TG_F32},    /* three blocks, one key head */
-    {2, 67, 4, 2, 6, 0, false, false, TG_F32},
-    {3, 64, 2, 2, 16, 10000, false, true, TG_F32},
-    {1, 1, 2, 2, 4, 10000, true, true, TG_F32},
+    {1, 3, 1, 1, 5, 0, true, true, TG_F32, {0}},
+    {2, 9, 3, 3, 8, 0, true, true, TG_F32, {0}},
+    {2, 70, 4, 2, 6, 10000, true, false, TG_F32, {0}},   /* two blocks of queries, groups, rotation */
+    {1, 131, 6, 1, 10, 500, true, true, TG_F32, {0}},    /* three blocks, one key head */
+    {2, 67, 4, 2, 6, 0, false, false, TG_F32, {0}},
+    {3, 64, 2, 2, 16, 10000, false, true, TG_F32, {0}},
+    {1, 1, 2, 2, 4, 10000, true, true, TG_F32, {0}},
+    {3, 67, 4, 2, 6, 0, false, false, TG_F32, {67, 31, 1}}, /* padding: none, from the first block on, all but one */
+    {2, 35, 2, 2, 16, 10000, false, true, TG_F32, {16, 34}},
+    {2, 9, 3, 3, 8, 0, true, true, TG_F32, {5, 9}},         /* causal: nobody sees what comes later anyway */
 };
 
 static size_t width(const attention_case *c) { return c->heads * c->dim; }
@@ -37,6 +41,7 @@ static void build(harness *h, const attention_case *c, tg_mode mode)
         y = tg_attention(h->graph, "attn", q, k, harness_input(h, "v", kv_width(c)), &config);
     }
     harness_probe(h, y, TG_NONE);
+    h->run.lengths = c->length[0] == 0 ? NULL : c->length;
 }
 
 /* Where a head's row lies among the inputs: weight index and first value. */
@@ -73,7 +78,9 @@ static void reference(const harness *h, const attention_case *c, double *y)
     for (size_t b = 0; b < c->batch; b++)
         for (size_t head = 0; head < c->heads; head++)
             for (size_t t = 0; t < c->time; t++) {
-                const size_t kv = head / (c->heads / c->kv_heads), n = c->causal ? t + 1 : c->time;
+                const size_t kv = head / (c->heads / c->kv_heads), n = c->causal             ? t + 1
+                                                                             : c->length[0] > 0 ? c->length[b]
+                                                                                                : c->time;
                 double most = -INFINITY, sum = 0;
                 load(h, c, q, 0, b, t, head);
                 for (size_t j = 0; j < n; j++) {
@@ -211,7 +218,7 @@ static void gradients_are_added(void **state)
 static void long_bf16_matches_reference(void **state)
 {
     (void)state;
-    const attention_case c = {1, 17 * 64 + 5, 1, 1, 6, 0, true, true, TG_BF16};
+    const attention_case c = {1, 17 * 64 + 5, 1, 1, 6, 0, true, true, TG_BF16, {0}};
     compare(&c, 0.05, 0.06);
 }
 
@@ -315,7 +322,7 @@ static void memory_is_linear(void **state)
     (void)state;
     size_t bytes[2];
     for (size_t i = 0; i < 2; i++) {
-        const attention_case c = {1, i == 0 ? 2048 : 16384, 2, 2, 16, 10000, true, true, TG_F32};
+        const attention_case c = {1, i == 0 ? 2048 : 16384, 2, 2, 16, 10000, true, true, TG_F32, {0}};
         harness h;
         build(&h, &c, TG_TRAIN);
         harness_ok(tg_graph_plan(h.graph, TG_RECOMPUTE_NONE));

@@ -1,48 +1,17 @@
 /* engine_bpe_test.c -- byte-level BPE: the ids of Hugging Face tokenizers, any bytes, files that are refused; patterns;
  * documents as lines and JSON Lines. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/random.h"
 #include "data/bpe.h"
 #include "data/documents.h"
 #include "data/split.h"
+#include "home_support.h"
 
-static char directory[64], path[128];
+static const char directory[] = ".", path[] = "text"; /* in the folder that home_support.h enters */
 static const char *const names[] = {"gpt2", "llama3", "smollm2"};
 #define NAMES (sizeof names / sizeof *names)
-
-static int make_directory(void **state)
-{
-    (void)state;
-    snprintf(directory, sizeof directory, "/tmp/tiger_bpe_XXXXXX");
-    if (mkdtemp(directory) == NULL)
-        return 1;
-    snprintf(path, sizeof path, "%s/text", directory);
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    static const char *const files[] = {"text", "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        char name[128];
-        snprintf(name, sizeof name, "%s/%s", directory, files[i]);
-        unlink(name);
-    }
-    return rmdir(directory);
-}
 
 static void put_file(const char *name, const void *bytes, size_t count)
 {
@@ -257,7 +226,7 @@ static void test_special(void **state)
     tg_tokenizer_destroy(tokenizer);
 }
 
-static void refused(const char *json, tg_status status, const char *message)
+static void not_read(const char *json, tg_status status, const char *message)
 {
     tg_tokenizer *tokenizer = NULL;
     assert_int_equal(tg_tokenizer_parse(&tokenizer, json, strlen(json), "t.json"), status);
@@ -318,11 +287,11 @@ static void test_refused(void **state)
          "'t.json': added token 0 needs an id"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        refused(small_json(cases[i].model, cases[i].merges, cases[i].frame), cases[i].status, cases[i].message);
-    refused("{\"decoder\":{\"type\":\"ByteLevel\"}," BYTE_LEVEL
+        not_read(small_json(cases[i].model, cases[i].merges, cases[i].frame), cases[i].status, cases[i].message);
+    not_read("{\"decoder\":{\"type\":\"ByteLevel\"}," BYTE_LEVEL
             ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]}}",
             TG_EFORMAT, "'t.json': two tokens have the id 0");
-    refused("{\"decoder\":{\"type\":\"Fuse\"}," BYTE_LEVEL
+    not_read("{\"decoder\":{\"type\":\"Fuse\"}," BYTE_LEVEL
             ",\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[]}}",
             TG_EUNSUPPORTED, "'t.json': the decoder 'Fuse' is not");
 }
@@ -729,5 +698,5 @@ int main(void)
         cmocka_unit_test(test_chunks),
         cmocka_unit_test(test_no_memory),
     };
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return cmocka_run_group_tests(tests, enter, leave);
 }

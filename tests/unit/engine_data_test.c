@@ -1,44 +1,12 @@
 /* Text as tokens: strict UTF-8, tokenizers and their files, the corpus, batches and windows. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/memory.h"
 #include "base/random.h"
 #include "data/tokenizer.h"
 #include "base/utf8.h"
+#include "home_support.h"
 
-static char directory[64], path[128];
-
-static int make_directory(void **state)
-{
-    (void)state;
-    snprintf(directory, sizeof directory, "/tmp/tiger_data_XXXXXX");
-    if (mkdtemp(directory) == NULL)
-        return 1;
-    snprintf(path, sizeof path, "%s/text", directory);
-    return 0;
-}
-
-static int remove_directory(void **state)
-{
-    (void)state;
-    static const char *const names[] = {"text", "tokenizer.json", "tokenizer_config.json"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char name[128];
-        snprintf(name, sizeof name, "%s/%s", directory, names[i]);
-        unlink(name);
-    }
-    return rmdir(directory);
-}
+static const char directory[] = ".", path[] = "text"; /* in the folder that home_support.h enters */
 
 static void put(const char *name, const void *bytes, size_t count)
 {
@@ -635,5 +603,5 @@ int main(void)
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_shakespeare),
     };
-    return cmocka_run_group_tests(tests, make_directory, remove_directory);
+    return cmocka_run_group_tests(tests, enter, leave);
 }

@@ -9,6 +9,7 @@ typedef struct head_case {
     double smoothing;
     bool twice; /* x is used once more, so dx is added */
     tg_format activations, weights;
+    bool bias;
 } head_case;
 
 static void set_targets(harness *h, size_t vocab)
@@ -27,7 +28,8 @@ static void build(harness *h, const head_case *c, tg_mode mode, double spread)
     if (c->twice) /* two uses: x + x of the add layer is one more writer of the same gradient */
         x = tg_add(h->graph, "twice", x, x);
     const int w = harness_weight(h, "w", c->vocab, c->width, c->weights, spread / sqrt((double)c->width));
-    tg_head(h->graph, "head", x, w, c->smoothing);
+    const int b = c->bias ? harness_weight(h, "b", 1, c->vocab, c->weights, 0.4 * spread) : TG_NONE;
+    tg_head(h->graph, "head", x, w, b, c->smoothing);
     set_targets(h, c->vocab);
 }
 
@@ -39,7 +41,7 @@ static double value_of(const tg_param *p, size_t i)
 }
 
 /* loss and gradients in double; x is the harness's weight 0, W its weight 1. */
-static double reference(const harness *h, const head_case *c, double *dx, double *dw)
+static double reference(const harness *h, const head_case *c, double *dx, double *dw, double *db)
 {
     const size_t m = c->batch * c->time, v = c->vocab, n = c->width;
     const double factor = c->twice ? 2.0 : 1.0;
@@ -55,7 +57,7 @@ static double reference(const harness *h, const head_case *c, double *dx, double
         const float *x = (const float *)h->weight[0].param.data + t * n;
         double most = -INFINITY, sum = 0, mean = 0;
         for (size_t j = 0; j < v; j++) {
-            l[j] = 0;
+            l[j] = c->bias ? value_of(&h->weight[2].param, j) : 0;
             for (size_t i = 0; i < n; i++)
                 l[j] += factor * (double)x[i] * wide[j * n + i];
             most = fmax(most, l[j]);
@@ -68,6 +70,7 @@ static double reference(const harness *h, const head_case *c, double *dx, double
         for (size_t j = 0; j < v; j++) {
             const double hit = (int32_t)j == h->targets[t] ? 1 - c->smoothing : 0;
             const double g = (exp(l[j] - lse) - hit - c->smoothing / (double)v) / (double)count;
+            db[j] += g;
             for (size_t i = 0; i < n; i++) {
                 dx[t * n + i] += factor * g * wide[j * n + i];
                 dw[j * n + i] += factor * g * (double)x[i];
@@ -86,7 +89,8 @@ static void compare(const head_case *c, double loss_tolerance, double tolerance)
     const double loss = harness_run(&h);
     const size_t m = c->batch * c->time;
     double *dx = calloc(m * c->width, sizeof *dx), *dw = calloc(c->vocab * c->width, sizeof *dw);
-    const double wanted = reference(&h, c, dx, dw);
+    double *db = calloc(c->vocab, sizeof *db);
+    const double wanted = reference(&h, c, dx, dw, db);
     assert_true(fabs(loss - wanted) <= loss_tolerance * wanted);
     assert_true(fabs(h.run.loss_sum - wanted * (double)h.run.targets_counted) <= loss_tolerance * h.run.loss_sum);
     const double x_error = harness_difference(h.grad[0], dx, m * c->width);
@@ -94,6 +98,14 @@ static void compare(const head_case *c, double loss_tolerance, double tolerance)
     if (!(x_error < tolerance && w_error < tolerance))
         fail_msg("width %zu vocab %zu: errors of dx %g, dw %g", c->width, c->vocab, x_error, w_error);
     assert_int_equal(h.completed[1], 1);
+    if (c->bias) {
+        const double b_error = harness_difference(h.grad[2], db, c->vocab);
+        if (!(b_error < tolerance))
+            fail_msg("width %zu vocab %zu: error of db %g", c->width, c->vocab, b_error);
+        assert_int_equal(h.completed[2], 1);
+        assert_int_equal(h.tiles[2], 1);
+    }
+    free(db);
     free(dx);
     free(dw);
     harness_end(&h);
@@ -110,6 +122,8 @@ static const head_case cases[] = {
     {.batch = 1, .time = 9, .width = 9001, .vocab = 301, .smoothing = 0.07},        /* several panels */
     {.batch = 2, .time = 23, .width = 2001, .vocab = 1203, .twice = true},
     {.batch = 1, .time = 1, .width = 7, .vocab = 3, .twice = true},
+    {.batch = 3, .time = 7, .width = 13, .vocab = 29, .bias = true},
+    {.batch = 2, .time = 11, .width = 1501, .vocab = 1203, .smoothing = 0.137, .bias = true}, /* several panels */
 };
 
 static void every_case(tg_format activations, tg_format weights, double loss_tolerance, double tolerance)

@@ -114,6 +114,27 @@ static void good_files(void **state)
     assert_true(c.rope_theta == 500000);
 }
 
+/* What a file says of stretched positions comes back from the one that is written. */
+static void rope_scaling_is_kept(void **state)
+{
+    (void)state;
+    tg_model_config c, back;
+    ok(parse(&c, "{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8.5,\"low_freq_factor\":1.25,"
+                 "\"high_freq_factor\":3.75,\"original_max_position_embeddings\":8192}}"));
+    assert_true(c.rope.type == TG_ROPE_LLAMA3 && c.rope.factor == 8.5 && c.rope.low == 1.25 && c.rope.high == 3.75 &&
+                c.rope.original == 8192 && c.rope.attention == 1);
+    ok(tg_model_config_write(&c, TG_F32, "m"));
+    ok(tg_model_config_read(&back, "m"));
+    assert_memory_equal(&c.rope, &back.rope, sizeof c.rope);
+    ok(parse(&c, "{" LLAMA ",\"rope_parameters\":{\"rope_type\":\"yarn\",\"rope_theta\":500.0,\"factor\":4}}"));
+    assert_true(c.rope.type == TG_ROPE_YARN && c.rope.factor == 4 && c.rope.fast == 32 && c.rope.slow == 1 &&
+                c.rope.original == (double)c.context && fabs(c.rope.attention - (0.1 * log(4) + 1)) < 1e-12);
+    ok(tg_model_config_write(&c, TG_F32, "m"));
+    ok(tg_model_config_read(&back, "m"));
+    assert_true(back.rope.attention == c.rope.attention && back.rope.type == c.rope.type && back.rope_theta == 500);
+    assert_int_equal(unlink("m/config.json"), 0);
+}
+
 static void bad_files(void **state)
 {
     (void)state;
@@ -148,10 +169,16 @@ static void bad_files(void **state)
         {"{\"model_type\":\"gpt2\",\"vocab_size\":97,\"n_layer\":3,\"n_head\":5,\"n_embd\":26}", TG_EFORMAT, "heads 5"},
         {"{\"model_type\":\"gpt2\",\"vocab_size\":0,\"n_layer\":3,\"n_head\":2,\"n_embd\":26}", TG_EFORMAT, "vocab"},
         {"{" LLAMA ",\"hidden_act\":\"gelu\"}", TG_EUNSUPPORTED, "hidden_act|silu"},
-        {"{" LLAMA ",\"attention_bias\":true}", TG_EUNSUPPORTED, "attention_bias"},
-        {"{" LLAMA ",\"mlp_bias\":true}", TG_EUNSUPPORTED, "mlp_bias"},
-        {"{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0}}", TG_EUNSUPPORTED, "rope_scaling"},
-        {"{" LLAMA ",\"rope_parameters\":{\"rope_type\":\"yarn\"}}", TG_EUNSUPPORTED, "rope_type"},
+        {"{" LLAMA ",\"attention_bias\":1}", TG_EFORMAT, "attention_bias"},
+        {"{" LLAMA ",\"mlp_bias\":\"no\"}", TG_EFORMAT, "mlp_bias"},
+        {"{" LLAMA ",\"rope_scaling\":{\"type\":\"longrope\",\"factor\":2.0}}", TG_EUNSUPPORTED, "longrope|llama3"},
+        {"{" LLAMA ",\"rope_scaling\":{\"type\":\"linear\",\"factor\":0}}", TG_EFORMAT, "factor"},
+        {"{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8}}", TG_EFORMAT, "llama3|low_freq_factor"},
+        {"{" LLAMA
+         ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4,\"high_freq_factor\":4}}",
+         TG_EFORMAT, "high_freq_factor"},
+        {"{" LLAMA ",\"rope_parameters\":{\"partial_rotary_factor\":0.5}}", TG_EUNSUPPORTED, "partial_rotary_factor"},
+        {"{" LLAMA ",\"rope_parameters\":{\"rope_type\":\"yarn\"}}", TG_EFORMAT, "yarn|factor"},
         {"{" LLAMA ",\"rope_theta\":1000.0,\"rope_parameters\":{\"rope_theta\":500000.0}}", TG_EUNSUPPORTED,
          "contradicts"},
         {"{" LLAMA ",\"num_key_value_heads\":3}", TG_EFORMAT, "kv_heads"},
@@ -575,6 +602,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_fill_fields), cmocka_unit_test(bad_options), cmocka_unit_test(good_files),
+        cmocka_unit_test(rope_scaling_is_kept),
         cmocka_unit_test(bad_files), cmocka_unit_test(files_round_trip), cmocka_unit_test(declaring),
         cmocka_unit_test(initializing), cmocka_unit_test(saving_and_loading), cmocka_unit_test(converting),
         cmocka_unit_test(files_that_do_not_fit), cmocka_unit_test(saving_without_memory),

@@ -28,6 +28,7 @@ const tg_layer_info *tg_layer_at(size_t index); /* NULL past the end */
 typedef struct tg_model_info {
     const char *name, *help;  /* "gpt2" */
     const char *architecture; /* the class in transformers: "GPT2LMHeadModel" */
+    bool masked;              /* says what stands at masked places, instead of what comes next */
     tg_option_table options;  /* layers, heads, width, ...: the flags of `tiger train`; see tg_model_config */
 } tg_model_info;
 
@@ -37,10 +38,23 @@ const tg_model_info *tg_model_find(const char *name); /* NULL when there is none
 
 /* ---- one model ------------------------------------------------------------------------------------------------- */
 
+/* How rotary positions are stretched beyond the length that a model was first trained with; names of transformers. */
+typedef enum tg_rope_type {
+    TG_ROPE_DEFAULT, TG_ROPE_LINEAR, TG_ROPE_DYNAMIC, TG_ROPE_LLAMA3, TG_ROPE_YARN, TG_ROPE_TYPES
+} tg_rope_type;
+
+typedef struct tg_rope_scaling {
+    tg_rope_type type; /* dynamic is default within the model's context */
+    double factor, low, high, original, fast, slow, attention;
+    bool whole;        /* yarn: the ramp between stretched and others begins and ends at whole features */
+} tg_rope_scaling;
+
 typedef struct tg_model_config {
     const tg_model_info *info;
-    size_t vocab, context, layers, heads, kv_heads, head_dim, width, hidden;
+    size_t vocab, context, layers, heads, kv_heads, head_dim, width, hidden, segments;
     double eps, rope_theta, dropout, init_std;
+    bool attention_bias, mlp_bias; /* llama: biases of the linear layers around attention, in the network */
+    tg_rope_scaling rope;
     bool tied; /* output product uses the token table */
 } tg_model_config;
 

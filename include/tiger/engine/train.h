@@ -24,7 +24,7 @@ enum {
     TG_TRAIN_VALIDATION, TG_TRAIN_SEED, TG_TRAIN_THREADS, TG_TRAIN_EVAL_EVERY, TG_TRAIN_EVAL_BATCHES,
     TG_TRAIN_SAVE_EVERY, TG_TRAIN_KEEP, TG_TRAIN_LOG_EVERY, TG_TRAIN_FORMAT, TG_TRAIN_MEMORY, TG_TRAIN_SAVE,
     TG_TRAIN_LOSS_GUARD, TG_TRAIN_KEEP_BEST, TG_TRAIN_SAMPLE_EVERY, TG_TRAIN_SAMPLE_TOKENS, TG_TRAIN_TENSORBOARD,
-    TG_TRAIN_TENSORBOARD_EVERY, TG_TRAIN_OPTIONS
+    TG_TRAIN_TENSORBOARD_EVERY, TG_TRAIN_MASK_RATE, TG_TRAIN_MASK_RANDOM, TG_TRAIN_MASK_KEEP, TG_TRAIN_OPTIONS
 };
 const tg_option_table *tg_train_options(void);
 
@@ -175,11 +175,13 @@ void tg_lr_range_fini(tg_lr_range *range); /* fine on {0} */
 typedef struct tg_evaluation {
     double loss;                         /* nats a token */
     double bits_per_byte, bits_per_char; /* the sum of the losses / ln 2, over the bytes or characters of the tokens
-                                            that counted; what ends a document has none. NaN: there are none */
+                                            that counted; what ends a document has none. NaN: there are none, and of
+                                            models that fill in masked tokens */
     size_t targets;                      /* tokens that counted */
 } tg_evaluation;
 
-/* Of a model directory on a file of that format. The first token of a text has no prediction. */
+/* Of a model directory on a file of that format. A model that fills in masked tokens has 15 % of them masked, always
+ * the same. The first token of a text has no prediction. */
 tg_status tg_evaluate(tg_evaluation *out, const char *directory, const char *data, tg_data_format format, size_t batch,
                       tg_precision precision);
 
@@ -191,8 +193,22 @@ typedef struct tg_sample_config {
     tg_precision precision; /* of the activations; weights keep the file's format unless fp32 is asked for */
 } tg_sample_config;
 
-/* Hands out the text as it is made, prompt first, in pieces of whole characters. */
+/* Hands out the text as it is made, prompt first, in pieces of whole characters. The model reads what its tokenizer
+ * puts in front of a text, too. TG_EUNSUPPORTED for one that fills in masked tokens. */
 tg_status tg_sample(const tg_sample_config *config, void (*text)(void *ctx, const char *bytes, size_t count), void *ctx);
+
+#define TG_FILLINGS 5 /* of a place, when top_k is 0 */
+
+typedef struct tg_filling {
+    size_t mask, rank; /* which masked place of the prompt, and how many tokens are likelier there */
+    const char *text;
+    size_t bytes;
+    double probability;
+} tg_filling;
+
+/* Instead, for a model that fills in masked tokens: the top_k likeliest at every masked place of the prompt, in order;
+ * the other settings but directory, prompt and precision are not used. */
+tg_status tg_fill(const tg_sample_config *config, void (*filling)(void *ctx, const tg_filling *filling), void *ctx);
 
 typedef struct tg_check_row {
     const char *weight;
