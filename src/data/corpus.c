@@ -470,7 +470,7 @@ tg_status tg_corpus_batch(const tg_corpus *corpus, uint32_t *tokens, int32_t *ta
         read_row(corpus, tokens + b * time, targets + b * time, time, at, time);
         if (corpus->masking != NULL)
             tg_mask_row(corpus->masking, tokens + b * time, targets + b * time, time,
-                        tg_key_make(seed, PURPOSE_MASK, update, micro_step), (uint32_t)(b * time));
+                        tg_key_make(seed, PURPOSE_MASK, update, micro_step * batch + b), 0);
     }
     return TG_OK;
 }
