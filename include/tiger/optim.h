@@ -102,6 +102,7 @@ typedef struct tg_rule_info {
     const tg_slot *slots;
     size_t slot_count;
     bool folds;                        /* gradients can be folded into slots[0] (with some options) */
+    bool matrices;                     /* works whole matrices; the shape of a tensor matters */
     bool observes;                     /* wants estimates of the Hessian's diagonal: tg_optim_observe */
 } tg_rule_info;
 

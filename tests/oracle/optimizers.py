@@ -84,8 +84,8 @@ def run_tensor(rule, case, index, shape, role, seed):
                 g = np.clip(g, -o["clip_value"], o["clip_value"])
             micro.append(None if is_bad(case, index, u, j) else (g, rows))
         w.t += 1
-        if rule == "tiger":
-            rules.tiger(w, micro, lr, o)
+        if rule in ("tiger", "tigermuon"):
+            rules.tiger(w, micro, lr, {"period": 2, **o} if rule == "tigermuon" else o)
         else:
             rules.RULES[rule](w, sum(m[0] for m in micro) / k, lr, o)
         if w.nearest <= MARGIN:
@@ -282,6 +282,26 @@ def tiger_cases():
     yield case("guard_skip", {**base, "nan_guard": "skip"}, FEW, roles=["matrix", "gain"], micro=2, bad=1)
 
 
+def tigermuon_cases():
+    base = {"lr": 0.0091, "weight_decay": 0.37, "ns_format": "fp32"}
+    yield case("matrix", base)
+    yield case("no_decay", {**base, "weight_decay": 0.0})
+    yield case("roles", base, roles=ROLES)
+    yield case("every", {**base, "period": 1}, FEW)
+    yield case("third", {**base, "period": 3, "beta": 0.7, "ns_steps": 3}, FEW)
+    yield case("max_dim", {**base, "max_dim": 11}, FEW)
+    yield case("dense", {**base, "embedding_update": "dense", "bias_lr": 0.13}, FEW, roles=ROLES)
+    yield case("row_rms", {**base, "embedding_rms": "row"}, FEW, roles=["embedding", "matrix"])
+    yield case("coupled", {**base, "decay": "coupled"}, FEW, roles=ROLES)
+    yield case("floor", {**base, "rms_floor": 0.9}, FEW)
+    yield case("maximize", {**base, "maximize": 1}, FEW, roles=ROLES)
+    yield case("anneal", base, FEW, anneal=1, roles=ROLES)
+    yield case("gaps", base, FEW, gaps=1)
+    yield case("micro_steps", base, FEW, roles=ROLES, micro=3)
+    yield case("guard", base, FEW, roles=["matrix", "gain", "matrix", "embedding"], micro=3, bad=1)
+    yield case("big", base, [(65, 1031), (291, 37)])
+
+
 CASES = {
     "sgd": sgd_cases,
     "adagrad": adagrad_cases,
@@ -305,6 +325,7 @@ CASES = {
     "amos": amos_cases,
     "sophia": sophia_cases,
     "muon": muon_cases,
+    "tigermuon": tigermuon_cases,
 }
 
 

@@ -13,6 +13,7 @@ class Tensor:
         self.role = role
         self.s = [np.zeros_like(x) for _ in range(slots)]
         self.t = 0
+        self.made = 0  # updates with an accepted micro-step
         self.nearest = np.inf  # smallest |argument of a sign| / RMS of the arguments, zeros left out
         self.missed = np.zeros(x.shape[0])  # updates a row has slept through (lazy embeddings)
 
@@ -309,8 +310,12 @@ def tiger(w, micro, lr, o):
     m = decay * w.s[0] + (1 - beta) * mean
     w.s[0] = np.where(rows[:, None], m, w.s[0])
     w.missed = np.where(rows, 0, w.missed + 1)
+    w.made += 1
     eta = tiger_eta(w, lr, o, w.x.shape[1])
-    direction = w.sign(m[rows])
+    if "period" in o and is_whole(w, o) and w.made % o["period"] == 0:  # tigermuon
+        direction = np.sqrt(max(w.x.shape)) * newton_schulz(m, o)
+    else:
+        direction = w.sign(m[rows])
     if gamma != 1.0:
         direction = direction * np.abs(m[rows]) ** (1 - gamma)
     step = np.zeros_like(w.x)
@@ -358,7 +363,7 @@ def muon(w, g, lr, o):
 RULES = {"sgd": sgd, "adagrad": adagrad, "rmsprop": rmsprop, "adadelta": adadelta, "adam": adam, "adamw": adamw,
          "amsgrad": amsgrad, "adamax": adamax, "nadam": nadam, "radam": radam, "asgd": asgd, "rprop": rprop,
          "signsgd": signsgd, "signum": signum, "lion": lion, "tiger": tiger, "lars": lars, "lamb": lamb,
-         "adafactor": adafactor, "amos": amos, "sophia": sophia, "muon": muon}
+         "adafactor": adafactor, "amos": amos, "sophia": sophia, "muon": muon, "tigermuon": tiger}
 # States of a rule: a number, or from its options.
 SLOTS = {
     "sgd": lambda o: 1 if o.get("momentum") else 0,
@@ -382,6 +387,7 @@ SLOTS = {
     "adafactor": 1,  # two of other shapes for matrices
     "amos": lambda o: 3 if o.get("momentum") else 2,
     "sophia": 2,
+    "tigermuon": 1,
     "muon": 1,  # two of the tensors that get adamw
 }
 

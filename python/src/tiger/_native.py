@@ -66,6 +66,7 @@ class _Rule(c.Structure):
         ("options", c.c_uint64),
         ("slots", c.c_uint64),
         ("folds", c.c_int32),
+        ("matrices", c.c_int32),
     ]
 
 
@@ -234,6 +235,7 @@ class Rule(NamedTuple):
     options: dict[str, Option]
     slots: tuple[Slot, ...]
     folds: bool
+    matrices: bool
 
 
 def _option_table(table: int, count: int | None = None) -> dict[str, Option]:
@@ -276,6 +278,7 @@ def _read_rules() -> Iterator[Rule]:
             _option_table(index, raw.options),
             tuple(slots),
             bool(raw.folds),
+            bool(raw.matrices),
         )
         index += 1
 

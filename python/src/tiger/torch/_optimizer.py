@@ -319,9 +319,9 @@ class Optimizer(torch.optim.Optimizer):
 
     @property
     def _rows_matter(self) -> bool:
-        """Whether memory must be in the order of the shape, because a state belongs to rows, columns or runs of
-        values."""
-        return any(slot.shape in ("row", "column") or slot.coded for slot in self._rule.slots)
+        """Whether memory must be in the order of the shape, because a step or a state belongs to rows, columns or
+        runs of values."""
+        return self._rule.matrices or any(slot.shape in ("row", "column") or slot.coded for slot in self._rule.slots)
 
     def _add(self, run: Run, group: int, p: torch.Tensor, name: str, old: Place | None) -> None:
         check(p, name, self._offload)
