@@ -31,6 +31,8 @@ from ._rules import (
     SignSGD,
     Signum,
     Sophia,
+    Muon,
+    TigerMuon,
     Tiger,
     optimizer,
 )
@@ -64,6 +66,8 @@ __all__ = [
     "SignSGD",
     "Signum",
     "Sophia",
+    "Muon",
+    "TigerMuon",
     "Tiger",
     "offload",
     "optimizer",
