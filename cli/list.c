@@ -55,6 +55,8 @@ static void show_slot(const tg_slot *slot)
         [TG_SLOT_ROW] = "a value per row, 4 bytes",
         [TG_SLOT_COLUMN] = "a value per column, 4 bytes",
         [TG_SLOT_SCALAR] = "a value per tensor, 8 bytes",
+        [TG_SLOT_LEFT] = "(rows, rows) values, or (rows) beyond max_dim, 4 bytes",
+        [TG_SLOT_RIGHT] = "(columns, columns) values, or (columns) beyond max_dim, 4 bytes",
     };
     static const char *const owner[] = {
         [TG_SLOT_ALL] = "", [TG_SLOT_MATRICES] = "; matrices only", [TG_SLOT_VECTORS] = "; vectors only",

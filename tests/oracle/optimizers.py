@@ -254,6 +254,7 @@ def muon_cases():
     yield case("roles", {"lr": 0.0031, "weight_decay": 0.21, "ns_format": "fp32"}, roles=ROLES)
     yield case("folded", {"lr": 0.0031, "nesterov": 0, "ns_format": "fp32"}, FEW, micro=3, roles=ROLES)
     yield case("big", {"lr": 0.0031, "ns_format": "fp32"}, [(65, 1031), (291, 37)])
+    yield case("big_even", {"lr": 0.0031, "ns_format": "fp32", "ns_steps": 4}, [(65, 1031), (291, 37)])
 
 
 def tiger_cases():
@@ -280,6 +281,26 @@ def tiger_cases():
     yield case("guard", base, roles=["matrix", "gain", "bias", "embedding"], micro=3, bad=1)
     yield case("guard_single", {**base, "shrink": 0.93}, FEW, roles=["matrix", "gain", "bias", "embedding"], bad=1)
     yield case("guard_skip", {**base, "nan_guard": "skip"}, FEW, roles=["matrix", "gain"], micro=2, bad=1)
+
+
+def shampoo_cases():
+    for c in element_wise(0.0031, [
+            ("none", {"grafting": "none"}),
+            ("sgd", {"grafting": "sgd"}),
+            ("adagrad", {"grafting": "adagrad"}),
+            ("rmsprop", {"grafting": "rmsprop", "adamw_beta2": 0.95}),
+            ("betas", {"adamw_beta1": 0.7, "adamw_beta2": 0.95, "adamw_eps": 1e-3, "adamw_lr": 0.37}),
+            ("beta", {"beta": 0.83, "interval": 1}),
+            ("root", {"root": 2, "interval": 3}),
+            ("diagonal", {"max_dim": 10, "interval": 7})]):
+        # The smallest eigenvalues are nothing but fp32's rounding: a ridge above it is what float64 can be compared with.
+        c["options"].setdefault("ridge", 0.043)
+        c["options"].setdefault("interval", 5)
+        c["sizes"] = [size for size in c["sizes"] if size[1] < 1000]
+        yield c
+    more = {"lr": 0.0031, "ridge": 0.043, "interval": 9}
+    yield case("roles", {**more, "weight_decay": 0.21}, FEW, roles=ROLES)
+    yield case("big", {**more, "max_dim": 300}, [(65, 1031), (271, 37)])
 
 
 def tigermuon_cases():
@@ -326,6 +347,7 @@ CASES = {
     "sophia": sophia_cases,
     "muon": muon_cases,
     "tigermuon": tigermuon_cases,
+    "shampoo": shampoo_cases,
 }
 
 

@@ -97,6 +97,28 @@ static void test_orthogonal(void **state)
     }
 }
 
+/* The default's five steps in bf16 are fp32's, but for its rounding. */
+static void test_formats_agree(void **state)
+{
+    (void)state;
+    work w[2];
+    double apart = 0, way = 0;
+    for (int half = 0; half < 2; half++) {
+        work_create(&w[half], "muon", (work_option[]){{"ns_format", half ? "bf16" : "fp32"}, {"weight_decay", "0"}, {NULL, NULL}});
+        work_add(&w[half], 65, 131, TG_MATRIX, 17, TG_F32);
+        work_start(&w[half]);
+        work_update(&w[half], 0, 1, WORK_ARRAYS);
+    }
+    for (size_t i = 0; i < w[0].t[0].n; i++) {
+        const double x = (double)((float *)w[0].t[0].data)[i];
+        apart += pow((double)((float *)w[1].t[0].data)[i] - x, 2);
+        way += pow(x - (double)input_weight(17, i, TG_MATRIX), 2);
+    }
+    assert_in_range((long)(1e4 * sqrt(apart / way)), 1, 200);
+    work_destroy(&w[0]);
+    work_destroy(&w[1]);
+}
+
 /* A gradient of zeros has no direction: no step, and nothing that is not a number. */
 static void test_no_gradient(void **state)
 {
@@ -169,10 +191,80 @@ static void test_bytes(void **state)
     assert_in_range(bytes[0].bookkeeping, 2 * largest + 2 * 4 * 33 * 33, 2 * largest + 2 * 4 * 40 * 40 + 8192);
 }
 
+/* ---- shampoo ---- */
+
+static void count_stale(void *ctx, const tg_event *event)
+{
+    if (event->kind == TG_EVENT_STALE_ROOT && strcmp(event->param, "t0") == 0)
+        *(double *)ctx = event->value;
+}
+
+/* A factor that has come to hold NaN: the last good root stays to the bit and goes on being used, which is counted and told. */
+static void check_stale(const char *max_dim)
+{
+    work w;
+    double told = 0;
+    work_create(&w, "shampoo", (work_option[]){{"lr", "0.0071"}, {"interval", "2"}, {"max_dim", max_dim}, {NULL, NULL}});
+    work_add(&w, 5, 13, TG_MATRIX, 17, TG_F32);
+    work_start(&w);
+    tg_optim_on_event(w.o, count_stale, &told);
+    work_update(&w, 0, 1, WORK_ARRAYS);
+    const tg_named_tensor *factor = work_state(&w, 0, "right"), *root = work_state(&w, 0, "right_root");
+    const tg_named_tensor *failures = work_state(&w, 0, "failures"), *left = work_state(&w, 0, "left_root");
+    void *good = malloc(root->bytes), *good_left = malloc(left->bytes);
+    memcpy(good, root->data, root->bytes);
+    memcpy(good_left, left->data, left->bytes);
+    memcpy((float *)factor->data + 7, &(float){NAN}, sizeof(float));
+    for (size_t u = 1; u < 5; u++) {
+        work_update(&w, u, 1, WORK_ARRAYS);
+        assert_memory_equal(root->data, good, root->bytes);
+        assert_true(*(const double *)failures->data == (double)(u / 2) && told == (double)(u / 2)); /* due at 3 and 5 */
+    }
+    assert_memory_not_equal(left->data, good_left, left->bytes);
+    for (size_t i = 0; i < w.t[0].n; i++)
+        assert_true(isfinite(((float *)w.t[0].data)[i]));
+    free(good), free(good_left);
+    work_destroy(&w);
+}
+
+static void test_stale_roots(void **state)
+{
+    (void)state;
+    tg_optim *o;
+    if (tg_rule_find("shampoo") == NULL) {
+        assert_int_equal(tg_optim_create(&o, "shampoo", NULL), TG_EUNSUPPORTED);
+        assert_non_null(strstr(tg_message(), "shampoo needs LAPACK"));
+        skip();
+    }
+    check_stale("100");
+    check_stale("10");
+}
+
+/* With grafting=sgd a step is as long as the gradient, whatever its direction. */
+static void test_grafted_length(void **state)
+{
+    (void)state;
+    work w;
+    double step = 0, slope = 0;
+    if (tg_rule_find("shampoo") == NULL)
+        skip();
+    work_create(&w, "shampoo", (work_option[]){{"lr", "0.0371"}, {"grafting", "sgd"}, {"weight_decay", "0"}, {NULL, NULL}});
+    work_add(&w, 33, 65, TG_MATRIX, 17, TG_F32);
+    work_start(&w);
+    work_update(&w, 0, 1, WORK_ARRAYS);
+    for (size_t i = 0; i < w.t[0].n; i++) {
+        step += pow((double)((float *)w.t[0].data)[i] - (double)input_weight(17, i, TG_MATRIX), 2);
+        slope += pow((double)w.t[0].g[i], 2);
+    }
+    assert_true(fabs(sqrt(step / slope) / 0.0371 - 1) < 1e-4);
+    work_destroy(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_who_is_whole), cmocka_unit_test(test_orthogonal),
                                        cmocka_unit_test(test_no_gradient), cmocka_unit_test(test_consistent_steps),
-                                       cmocka_unit_test(test_bytes)};
+                                       cmocka_unit_test(test_bytes), cmocka_unit_test(test_formats_agree),
+                                       cmocka_unit_test(test_stale_roots),      cmocka_unit_test(test_grafted_length)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,10 +33,10 @@ ERRORS: tuple[type[Exception], ...] = (
     Diverged,
 )
 
-SHAPES = ("full", "row", "column", "scalar")  # tg_slot_shape
+SHAPES = ("full", "row", "column", "scalar", "left", "right")  # tg_slot_shape
 ROLES = ("matrix", "embedding", "bias", "gain")
 REAL, INTEGER, SWITCH, CHOICE = range(4)
-BAD_GRADIENT, FROZEN_SHARE = range(2)
+BAD_GRADIENT, FROZEN_SHARE, STALE_ROOT = range(3)
 
 
 class _Option(c.Structure):

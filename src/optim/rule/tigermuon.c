@@ -96,7 +96,7 @@ static size_t matrix_bytes(const double *option, size_t rows, size_t cols)
     return (void)option, tg_newton_schulz_bytes(rows, cols);
 }
 
-static tg_status matrix(const tg_matrix *m, const tg_view *v)
+static tg_status matrix(tg_matrix *m, const tg_view *v)
 {
     const tg_newton_schulz how = {3.4445f, -4.775f, 2.0315f, (unsigned)v->option[STEPS], 1e-7, v->option[FORMAT] == 0};
     return orthogonal(v) ? tg_orthogonalise(m, sqrt(v->look), &how) : TG_OK;

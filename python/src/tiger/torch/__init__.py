@@ -33,6 +33,7 @@ from ._rules import (
     Sophia,
     Muon,
     TigerMuon,
+    Shampoo,
     Tiger,
     optimizer,
 )
@@ -68,6 +69,7 @@ __all__ = [
     "Sophia",
     "Muon",
     "TigerMuon",
+    "Shampoo",
     "Tiger",
     "offload",
     "optimizer",

@@ -645,6 +645,38 @@ class TigerMuon(Optimizer):
         super().__init__(params, locals(), common)
 
 
+class Shampoo(Optimizer):
+    """Gradients of matrices between roots of their rows' and columns' second moments (Gupta, Koren & Singer 2018,
+    arXiv:1802.09568), with the length of the step of `grafting`; AdamW for all other tensors, whose options begin with
+    adamw_ and serve the grafted rule too. Needs a library built with LAPACK, which the wheels are not. State: left and
+    left_root (rows, rows), right and right_root (columns, columns), or a column each beyond max_dim; failures; exp_avg
+    and exp_avg_sq, shaped as the parameter, as the grafted rule has them."""
+
+    rule = "shampoo"
+    tuples = {"adamw_betas": ("adamw_beta1", "adamw_beta2")}
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-3,
+        weight_decay: float = 0.01,
+        beta: float = 1,
+        *,
+        root: int = 4,
+        ridge: float = 1e-5,
+        interval: int = 20,
+        max_dim: int = 2048,
+        grafting: str = "adam",
+        adamw_lr: float = 1,
+        adamw_betas: tuple[float, float] = (0.9, 0.999),
+        adamw_eps: float = 1e-8,
+        adamw_weight_decay: float = 0.01,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
+        super().__init__(params, locals(), common)
+
+
 class AdamW8bit(Optimizer):
     """AdamW with states of 8 bits, a scale for every 256 values (codes after Dettmers et al. 2022, arXiv:2110.02861).
     State: exp_avg, exp_avg_sq as codes, shaped as the parameter, and their scales; values() decodes."""
@@ -712,9 +744,11 @@ CLASSES: dict[str, type[Optimizer]] = {
         Sophia,
         Muon,
         TigerMuon,
+        Shampoo,
         AdamW8bit,
         Lion8bit,
     )
+    if cls.rule in RULES  # a build may lack what a rule needs
 }
 
 
