@@ -170,23 +170,23 @@ static void test_bytes(void **state)
 {
     (void)state;
     static const size_t shape[][2] = {{33, 129}, {65, 40}, {1, 517}};
-    tg_optim_bytes bytes[2];
-    for (int folded = 0; folded < 2; folded++) {
+    static const char *const place[] = {"buffered", "folded", "released"};
+    tg_optim_bytes bytes[3];
+    for (int way = 0; way < 3; way++) {
         work w;
         work_create(&w, "muon",
-                    (work_option[]){{"nesterov", folded ? "off" : "on"},
-                                    {"gradients", folded ? "folded" : "buffered"},
-                                    {NULL, NULL}});
+                    (work_option[]){{"nesterov", way == 1 ? "off" : "on"}, {"gradients", place[way]}, {NULL, NULL}});
         for (size_t i = 0; i < 3; i++)
             work_add(&w, shape[i][0], shape[i][1], TG_MATRIX, 3, TG_F32);
         work_start(&w);
-        must(tg_optim_measure(w.o, &bytes[folded]));
-        work_update(&w, 0, 2, WORK_PANELS);
+        must(tg_optim_measure(w.o, &bytes[way]));
+        work_update(&w, 0, way == 2 ? 1 : 2, WORK_PANELS);
         work_destroy(&w);
     }
     const size_t all = 4 * (33 * 129 + 65 * 40 + 517), largest = 4 * 33 * 129;
     assert_in_range(bytes[0].gradients, all, all + 3 * 64);
     assert_in_range(bytes[1].gradients, 4 * 517, 4 * 517 + 64);
+    assert_in_range(bytes[2].gradients, largest, largest + 64);
     assert_in_range(bytes[0].states, all + 4 * 517, all + 4 * 517 + 4 * 64);
     assert_in_range(bytes[0].bookkeeping, 2 * largest + 2 * 4 * 33 * 33, 2 * largest + 2 * 4 * 40 * 40 + 8192);
 }
