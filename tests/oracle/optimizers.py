@@ -292,7 +292,7 @@ def shampoo_cases():
             ("betas", {"adamw_beta1": 0.7, "adamw_beta2": 0.95, "adamw_eps": 1e-3, "adamw_lr": 0.37}),
             ("beta", {"beta": 0.83, "interval": 1}),
             ("root", {"root": 2, "interval": 3}),
-            ("diagonal", {"max_dim": 10, "interval": 7})]):
+            ("diagonal", {"max_dim": 10, "interval": 7, "beta": 0.83})]):
         # The smallest eigenvalues are nothing but fp32's rounding: a ridge above it is what float64 can be compared with.
         c["options"].setdefault("ridge", 0.043)
         c["options"].setdefault("interval", 5)

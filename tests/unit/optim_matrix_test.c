@@ -240,6 +240,25 @@ static void test_stale_roots(void **state)
     check_stale("10");
 }
 
+/* Factors of zeros have no root: it is the identity. */
+static void test_first_root(void **state)
+{
+    (void)state;
+    work w;
+    if (tg_rule_find("shampoo") == NULL)
+        skip();
+    work_create(&w, "shampoo", (work_option[]){{"max_dim", "5"}, {NULL, NULL}});
+    work_add(&w, 5, 13, TG_MATRIX, 17, TG_F32);
+    work_start(&w);
+    must(work_arrays(&w)); /* g is zero from the start */
+    const float *left = work_state(&w, 0, "left_root")->data, *right = work_state(&w, 0, "right_root")->data;
+    for (size_t i = 0; i < 25; i++)
+        assert_true(left[i] == (i % 6 == 0));
+    for (size_t i = 0; i < 13; i++)
+        assert_true(right[i] == 1);
+    work_destroy(&w);
+}
+
 /* With grafting=sgd a step is as long as the gradient, whatever its direction. */
 static void test_grafted_length(void **state)
 {
@@ -265,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_who_is_whole), cmocka_unit_test(test_orthogonal),
                                        cmocka_unit_test(test_no_gradient), cmocka_unit_test(test_consistent_steps),
                                        cmocka_unit_test(test_bytes), cmocka_unit_test(test_formats_agree),
-                                       cmocka_unit_test(test_stale_roots),      cmocka_unit_test(test_grafted_length)};
+                                       cmocka_unit_test(test_stale_roots),      cmocka_unit_test(test_grafted_length),
+                                       cmocka_unit_test(test_first_root)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
