@@ -55,6 +55,8 @@ static void show_slot(const tg_slot *slot)
         [TG_SLOT_ROW] = "a value per row, 4 bytes",
         [TG_SLOT_COLUMN] = "a value per column, 4 bytes",
         [TG_SLOT_SCALAR] = "a value per tensor, 8 bytes",
+        [TG_SLOT_LEFT] = "(rows, rows) values, or (rows) beyond max_dim, 4 bytes",
+        [TG_SLOT_RIGHT] = "(columns, columns) values, or (columns) beyond max_dim, 4 bytes",
     };
     static const char *const owner[] = {
         [TG_SLOT_ALL] = "", [TG_SLOT_MATRICES] = "; matrices only", [TG_SLOT_VECTORS] = "; vectors only",
@@ -79,14 +81,15 @@ static void show_rule(size_t index)
     printf("\nState:\n");
     for (size_t i = 0; i < rule->slot_count; i++) {
         show_slot(&rule->slots[i]);
-        if (rule->slots[i].shape == TG_SLOT_FULL)
-            *(rule->slots[i].when == NULL && rule->slots[i].owner == TG_SLOT_ALL ? &always : &sometimes) +=
+        const tg_slot_owner owner = rule->slots[i].owner;
+        if (rule->slots[i].shape == TG_SLOT_FULL && owner != TG_SLOT_REST)
+            *(rule->slots[i].when == NULL && (owner == TG_SLOT_ALL || owner == TG_SLOT_WHOLE) ? &always : &sometimes) +=
                 rule->slots[i].codes == TG_CODES_NONE ? 4 : 1;
     }
     printf("  %zu", always);
     if (sometimes != 0)
         printf(" to %zu", always + sometimes);
-    printf(" bytes a weight in fp32%s\n",
+    printf(" bytes a weight%s in fp32%s\n", rule->matrices ? " of a matrix" : "",
            rule->folds ? "; gradients can go into the first state and then need no memory of their own" : "");
     show_options("Options", &rule->options);
     show_options("Options of every optimizer", tg_optim_common_options());

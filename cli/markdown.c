@@ -75,7 +75,7 @@ static void slots(const tg_rule_info *rule)
 {
     static const char *const shape[] = {
         [TG_SLOT_FULL] = "per weight", [TG_SLOT_ROW] = "per row", [TG_SLOT_COLUMN] = "per column",
-        [TG_SLOT_SCALAR] = "per tensor"};
+        [TG_SLOT_SCALAR] = "per tensor", [TG_SLOT_LEFT] = "(rows, rows)", [TG_SLOT_RIGHT] = "(columns, columns)"};
     static const char *const owner[] = {
         [TG_SLOT_ALL] = "", [TG_SLOT_MATRICES] = ", matrices only", [TG_SLOT_VECTORS] = ", vectors only",
         [TG_SLOT_WHOLE] = ", matrices worked whole", [TG_SLOT_REST] = ", the other tensors"};

@@ -23,7 +23,7 @@ if(TIGER_LAPACK)
   find_path(LAPACKE_INCLUDE_DIR lapacke.h)
   find_library(LAPACKE_LIBRARY lapacke)
   if(LAPACKE_INCLUDE_DIR AND LAPACKE_LIBRARY)
-    target_compile_definitions(tiger PRIVATE TIGER_HAVE_LAPACK)
+    target_compile_definitions(tiger_flags INTERFACE TIGER_HAVE_LAPACK) # the table of rules knows too
     target_include_directories(tiger PRIVATE ${LAPACKE_INCLUDE_DIR})
     target_link_libraries(tiger PRIVATE $<BUILD_INTERFACE:${LAPACKE_LIBRARY}> $<INSTALL_INTERFACE:lapacke>)
     list(APPEND TIGER_DENSE_LIBRARIES -llapacke)

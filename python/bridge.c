@@ -22,7 +22,7 @@ typedef struct tb_slot {
 typedef struct tb_rule {
     const char *name, *title, *source, *equations, *when_to_use;
     uint64_t options, slots;
-    int32_t folds;
+    int32_t folds, matrices;
 } tb_rule;
 
 typedef struct tb_state {
@@ -92,7 +92,7 @@ tg_status tb_rule_at(tb_rule *out, uint64_t index)
     if (r == NULL)
         return TG_ENOTFOUND;
     *out = (tb_rule){r->name,        r->title,         r->source,     r->equations,
-                     r->when_to_use, r->options.count, r->slot_count, r->folds};
+                     r->when_to_use, r->options.count, r->slot_count, r->folds, r->matrices};
     return TG_OK;
 }
 

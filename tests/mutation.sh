@@ -61,7 +61,7 @@ list_commands() {
 sources_of() {
     local file=$1 includer
     [[ $file == *.h ]] || { echo "$file"; return; }
-    for includer in $(cd "$root/src" && grep -rl "#include \"$file\"" base minimize optim schedule store); do
+    for includer in $(cd "$root/src" && grep -rl "#include \"$file\"" base dense minimize optim schedule store); do
         sources_of "$includer"
     done
 }
@@ -84,12 +84,13 @@ compile() { # DIR FILE
 
 # The tests that may notice, the likeliest and quickest first.
 tests_for() { # RULE FILE
-    local quick="optim_rules_test optim_tiger_test optim_code8_test optim_observe_test optim_guard_test optim_misuse_test"
+    local quick="optim_matrix_test optim_rules_test optim_tiger_test optim_code8_test optim_observe_test optim_guard_test optim_misuse_test"
     quick="$quick optim_edge_test optim_range_test format_test optim_threads_test"
     local long="optim_golden_test optim_format_test optim_memory_test optim_resume_test optim_bits_test"
     case $2 in
     schedule/*) echo schedule_test ;;
     minimize/*) echo "minimize_free_test minimize_test" ;;
+    dense/*) echo dense_test ;;
     optim/rule*) echo "optim_golden_test $quick $long" ;;
     base/*) echo "format_test $quick $long" ;;
     *) echo "$quick $long" ;;
@@ -153,11 +154,12 @@ try() { # NUMBER RULE/WAY FILE EXPRESSION
 
 mkdir -p "$build"
 generator=$(command -v ninja >/dev/null 2>&1 && echo Ninja || echo "Unix Makefiles")
-{ cmake -S "$root" -B "$build" -G "$generator" -DTIGER_ENGINE=OFF -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=-O1 &&
+{ cmake -S "$root" -B "$build" -G "$generator" -DTIGER_ENGINE=OFF -DTIGER_DNNL=OFF -DTIGER_LAPACK=ON \
+    -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=-O1 &&
     cmake --build "$build" -j "$jobs"; } >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
 list_commands
 cc=("$(sed -n 's|^[^ ]* \([^ ]*\) .*|\1|p;q' "$work/commands")" -fopenmp)
-read -ra libraries <<<"$(pkg-config --libs cmocka) -lm"
+read -ra libraries <<<"$(pkg-config --libs cmocka) -llapacke -lm"
 
 status=0
 check_list || status=1

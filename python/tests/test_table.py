@@ -26,6 +26,12 @@ def test_every_rule_has_a_class():
         assert getattr(tt, cls.__name__) is cls and cls.__name__ in tt.__all__
 
 
+@pytest.mark.skipif("shampoo" in tiger.rules(), reason="this build has LAPACK")
+def test_what_a_build_lacks_is_named():
+    with pytest.raises(NotImplementedError, match="shampoo needs LAPACK.*liblapacke-dev"):
+        tt.Shampoo([torch.zeros(3, 5, requires_grad=True)])
+
+
 @pytest.mark.parametrize("rule", tt.CLASSES)
 def test_defaults_are_the_table_s(rule):
     cls = tt.CLASSES[rule]

@@ -46,6 +46,8 @@ static bool has_slot(const tg_optim *o, const tg_entry *e, const tg_slot *slot)
                           [TG_SLOT_WHOLE] = e->whole, [TG_SLOT_REST] = !e->whole};
     if (!owned[slot->owner])
         return false;
+    if (e->whole && o->rule->keeps != NULL && !o->rule->keeps(o->group[e->param.group].value, (size_t)(slot - o->rule->info.slots)))
+        return false;
     return slot->when == NULL || o->group[e->param.group].value[tg_option_find(options, slot->when)] != 0;
 }
 
@@ -66,6 +68,8 @@ size_t tg_slot_values(const tg_entry *e, const tg_slot *slot)
     case TG_SLOT_ROW: return e->param.rows;
     case TG_SLOT_COLUMN: return e->param.cols;
     case TG_SLOT_SCALAR: return 1;
+    case TG_SLOT_LEFT: return e->param.rows * e->left;
+    case TG_SLOT_RIGHT: return e->param.cols * e->right;
     default: return e->n;
     }
 }
@@ -118,6 +122,8 @@ static void lay_entry(const tg_optim *o, tg_entry *e, size_t *first_block, size_
     e->lazy = o->rule->lazy_rows != NULL && o->rule->lazy_rows(value, e->param.role);
     e->row_rms = o->rule->row_rms != NULL && o->rule->row_rms(value, e->param.role);
     e->whole = o->rule->whole != NULL && e->param.rows > 1 && e->param.cols > 1 && o->rule->whole(value, &e->param);
+    e->left = e->whole && o->rule->width != NULL ? o->rule->width(value, e->param.rows) : 0;
+    e->right = e->whole && o->rule->width != NULL ? o->rule->width(value, e->param.cols) : 0;
     e->looks = o->rule->look != NULL && (o->rule->matrix == NULL || e->whole);
     e->lines = has_lines(o, e);
     e->by_rows = e->lazy || e->row_rms || e->lines;

@@ -1,10 +1,10 @@
-/* optim/newton_schulz.c -- Newton-Schulz iteration of the fifth order (Bernstein & Newhouse 2024, arXiv:2409.20325; Jordan et
- * al. 2024), with PyTorch's order of operations.
+/* optim/newton_schulz.c -- Newton-Schulz iteration of the fifth order (Bernstein & Newhouse 2024, arXiv:2409.20325;
+ * Jordan et al. 2024), with PyTorch's order of operations.
  *
  *   X <- D / max(|D|, eps), then `steps` times:  A = X X^T,  B = b A + c A A,  X <- a X + B X
  *
- * for wide matrices; for tall ones A = X^T X and X <- a X + X B. A and B are symmetric: half of their tiles are computed.
- * Cost: a step of (m,n), m <= n, takes 4 m^2 n + 2 m^3 operations, less what symmetry saves. */
+ * for wide matrices; for tall ones A = X^T X and X <- a X + X B. A and B are symmetric: half of their tiles are
+ * computed. Cost: a step of (m,n), m <= n, takes 4 m^2 n + 2 m^3 operations, less what symmetry saves. */
 #include "optim/newton_schulz.h"
 
 #include <string.h>
@@ -26,7 +26,8 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 size_t tg_newton_schulz_bytes(size_t rows, size_t cols)
 {
     const size_t side = least(rows, cols);
-    return tg_round_up(rows * cols * sizeof(float), TG_CACHE_LINE) + 2 * tg_round_up(side * side * sizeof(float), TG_CACHE_LINE);
+    return tg_round_up(rows * cols * sizeof(float), TG_CACHE_LINE) +
+           2 * tg_round_up(side * side * sizeof(float), TG_CACHE_LINE);
 }
 
 /* In fp32 the direction's own array is one of X's two, and the last step writes there. */
@@ -60,12 +61,35 @@ static tg_status step(const tg_matrix *m, const arrays *s, size_t from, const tg
     const bool tall = m->rows > m->cols;
     const size_t side = least(m->rows, m->cols), across = tall ? m->rows : m->cols;
     const void *x = s->x[from];
-    const tg_dense_product gram = {.m = side, .n = side, .k = across, .transpose_a = tall, .transpose_b = !tall, .symmetric = true,
-                                   .lda = m->cols, .ldb = m->cols, .ldc = side, .alpha = 1, .format = s->format};
-    const tg_dense_product poly = {.m = side, .n = side, .k = side, .symmetric = true, .lda = side, .ldb = side, .ldc = side,
-                                   .alpha = how->c, .beta = how->b, .format = s->format};
-    const tg_dense_product next = {.m = m->rows, .n = m->cols, .k = side, .lda = tall ? m->cols : side,
-                                   .ldb = tall ? side : m->cols, .ldc = m->cols, .alpha = 1, .beta = how->a,
+    const tg_dense_product gram = {.m = side,
+                                   .n = side,
+                                   .k = across,
+                                   .transpose_a = tall,
+                                   .transpose_b = !tall,
+                                   .symmetric = true,
+                                   .lda = m->cols,
+                                   .ldb = m->cols,
+                                   .ldc = side,
+                                   .alpha = 1,
+                                   .format = s->format};
+    const tg_dense_product poly = {.m = side,
+                                   .n = side,
+                                   .k = side,
+                                   .symmetric = true,
+                                   .lda = side,
+                                   .ldb = side,
+                                   .ldc = side,
+                                   .alpha = how->c,
+                                   .beta = how->b,
+                                   .format = s->format};
+    const tg_dense_product next = {.m = m->rows,
+                                   .n = m->cols,
+                                   .k = side,
+                                   .lda = tall ? m->cols : side,
+                                   .ldb = tall ? side : m->cols,
+                                   .ldc = m->cols,
+                                   .alpha = 1,
+                                   .beta = how->a,
                                    .format = s->format};
     tg_status status = tg_dense_multiply(&gram, x, x, NULL, s->gram, m->threads);
     if (status == TG_OK)

@@ -7,8 +7,8 @@
 typedef struct tg_newton_schulz {
     float a, b, c; /* of a s + b s^3 + c s^5, what a step makes of a singular value s */
     unsigned steps;
-    double eps;    /* the least norm that is divided by */
-    bool half;     /* products in bf16, rounded once each; else fp32 */
+    double eps; /* the least norm that is divided by */
+    bool half;  /* products in bf16, rounded once each; else fp32 */
 } tg_newton_schulz;
 
 size_t tg_newton_schulz_bytes(size_t rows, size_t cols);

@@ -53,6 +53,7 @@ typedef struct tg_entry {
     bool by_rows, lazy, row_rms; /* blocks end with rows; rows without a gradient are left alone; RMS per row */
     bool lines;                 /* has states per row or column */
     bool whole;                 /* a matrix that the rule works as one */
+    size_t left, right;         /* columns of left and right slots */
     bool looks;                 /* the rule's `look` walks over it first */
     size_t row_blocks;          /* blocks of one row, when by_rows */
     size_t first_block, blocks; /* in the flat list of all tensors' blocks */
@@ -230,6 +231,8 @@ tg_status tg_optim_guard_micro(tg_optim *o, size_t first, size_t end); /* at the
 tg_status tg_optim_guard_window(tg_optim *o);          /* after the update */
 
 static inline int tg_optim_threads(const tg_optim *o) { return o->threads > 0 ? o->threads : omp_get_max_threads(); }
+
+static inline bool tg_slot_is_square(const tg_slot *s) { return s->shape == TG_SLOT_LEFT || s->shape == TG_SLOT_RIGHT; }
 
 /* Whether tiles of this tensor go into its slot 0. */
 static inline bool tg_entry_folds(const tg_optim *o, const tg_entry *e)

@@ -13,7 +13,7 @@
 #include "base/isa.h"
 #include "tiger/optim.h"
 
-#define TG_MAX_SLOTS 6
+#define TG_MAX_SLOTS 7
 #define TG_MAX_SCALARS 16
 #define TG_MAX_OPTIONS 24
 #define TG_BLOCK 1024 /* x, g and two states in fp32: 16 KiB, half of the first-level cache of common machines */
@@ -55,7 +55,9 @@ typedef struct tg_matrix {
     size_t rows, cols;
     float *d;      /* (rows, cols): the direction as `look` wrote it, replaced */
     void *scratch; /* of `matrix_bytes`, aligned to a cache line */
+    float *slot[TG_MAX_SLOTS]; /* left and right slots; NULL for others */
     int threads;
+    double failures; /* written: not 0 tells that a root stayed the old one */
 } tg_matrix;
 
 typedef enum tg_decay {
@@ -98,8 +100,10 @@ typedef struct tg_rule {
      * for it; and what happens between `look`, which moves the slots and writes the direction, and `block`, which applies
      * it. When it fails, the weights stay as they are. Results may not depend on the number of threads. NULL: no such rule. */
     bool (*whole)(const double *option, const tg_param *param);
+    size_t (*width)(const double *option, size_t side); /* columns of left and right slots: `side` or 1 */
+    bool (*keeps)(const double *option, size_t slot);   /* which slots whole matrices have; NULL: all of theirs */
     size_t (*matrix_bytes)(const double *option, size_t rows, size_t cols);
-    tg_status (*matrix)(const tg_matrix *m, const tg_view *view);
+    tg_status (*matrix)(tg_matrix *m, const tg_view *view);
     /* Takes an estimate of the Hessian's diagonal, in place of g, into the states; NULL: the rule has no use for it. */
     void (*observe)(const tg_block *b, const float *k);
     void (*block)(const tg_block *b, const float *k);

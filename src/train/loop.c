@@ -82,10 +82,15 @@ static void on_event(void *ctx, const tg_event *event)
     if (bad)
         note(t, "update %llu: the gradient of %s is not finite (%.0f in a row): guarded", (unsigned long long)event->update,
              event->param, event->value);
+    else if (event->kind == TG_EVENT_STALE_ROOT)
+        note(t, "update %llu: a factor of %s has no root: the last good one stays (%.0f times so far)",
+             (unsigned long long)event->update, event->param, event->value);
     else if (event->value > 0)
         note(t, "rounding=nearest: the first update could not move %.1f %% of the weights; stochastic or kahan could",
              100 * event->value);
-    const tg_metric fields[] = {{.name = "event", .text = bad ? "bad_gradient" : "frozen_share"},
+    static const char *const kind[] = {[TG_EVENT_BAD_GRADIENT] = "bad_gradient", [TG_EVENT_FROZEN_SHARE] = "frozen_share",
+                                       [TG_EVENT_STALE_ROOT] = "stale_root"};
+    const tg_metric fields[] = {{.name = "event", .text = kind[event->kind]},
                                 {.name = "micro_step", .value = event->micro_step},
                                 {.name = "tensor", .text = event->param},
                                 {.name = "value", .value = event->value}};

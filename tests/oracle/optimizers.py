@@ -84,8 +84,8 @@ def run_tensor(rule, case, index, shape, role, seed):
                 g = np.clip(g, -o["clip_value"], o["clip_value"])
             micro.append(None if is_bad(case, index, u, j) else (g, rows))
         w.t += 1
-        if rule == "tiger":
-            rules.tiger(w, micro, lr, o)
+        if rule in ("tiger", "tigermuon"):
+            rules.tiger(w, micro, lr, {"period": 2, **o} if rule == "tigermuon" else o)
         else:
             rules.RULES[rule](w, sum(m[0] for m in micro) / k, lr, o)
         if w.nearest <= MARGIN:
@@ -254,6 +254,7 @@ def muon_cases():
     yield case("roles", {"lr": 0.0031, "weight_decay": 0.21, "ns_format": "fp32"}, roles=ROLES)
     yield case("folded", {"lr": 0.0031, "nesterov": 0, "ns_format": "fp32"}, FEW, micro=3, roles=ROLES)
     yield case("big", {"lr": 0.0031, "ns_format": "fp32"}, [(65, 1031), (291, 37)])
+    yield case("big_even", {"lr": 0.0031, "ns_format": "fp32", "ns_steps": 4}, [(65, 1031), (291, 37), (131, 150)])
 
 
 def tiger_cases():
@@ -282,6 +283,46 @@ def tiger_cases():
     yield case("guard_skip", {**base, "nan_guard": "skip"}, FEW, roles=["matrix", "gain"], micro=2, bad=1)
 
 
+def shampoo_cases():
+    for c in element_wise(0.0031, [
+            ("none", {"grafting": "none"}),
+            ("sgd", {"grafting": "sgd"}),
+            ("adagrad", {"grafting": "adagrad"}),
+            ("rmsprop", {"grafting": "rmsprop", "adamw_beta2": 0.95}),
+            ("betas", {"adamw_beta1": 0.7, "adamw_beta2": 0.95, "adamw_eps": 1e-3, "adamw_lr": 0.37}),
+            ("beta", {"beta": 0.83, "interval": 1}),
+            ("root", {"root": 2, "interval": 3}),
+            ("diagonal", {"max_dim": 10, "interval": 7, "beta": 0.83})]):
+        # The smallest eigenvalues are nothing but fp32's rounding: a ridge above it is what float64 can be compared with.
+        c["options"].setdefault("ridge", 0.043)
+        c["options"].setdefault("interval", 5)
+        c["sizes"] = [size for size in c["sizes"] if size[1] < 1000]
+        yield c
+    more = {"lr": 0.0031, "ridge": 0.043, "interval": 9}
+    yield case("roles", {**more, "weight_decay": 0.21}, FEW, roles=ROLES)
+    yield case("big", {**more, "max_dim": 300}, [(65, 1031), (271, 37)])
+
+
+def tigermuon_cases():
+    base = {"lr": 0.0091, "weight_decay": 0.37, "ns_format": "fp32"}
+    yield case("matrix", base)
+    yield case("no_decay", {**base, "weight_decay": 0.0})
+    yield case("roles", base, roles=ROLES)
+    yield case("every", {**base, "period": 1}, FEW)
+    yield case("third", {**base, "period": 3, "beta": 0.7, "ns_steps": 3}, FEW)
+    yield case("max_dim", {**base, "max_dim": 11}, FEW)
+    yield case("dense", {**base, "embedding_update": "dense", "bias_lr": 0.13}, FEW, roles=ROLES)
+    yield case("row_rms", {**base, "embedding_rms": "row"}, FEW, roles=["embedding", "matrix"])
+    yield case("coupled", {**base, "decay": "coupled"}, FEW, roles=ROLES)
+    yield case("floor", {**base, "rms_floor": 0.9}, FEW)
+    yield case("maximize", {**base, "maximize": 1}, FEW, roles=ROLES)
+    yield case("anneal", base, FEW, anneal=1, roles=ROLES)
+    yield case("gaps", base, FEW, gaps=1)
+    yield case("micro_steps", base, FEW, roles=ROLES, micro=3)
+    yield case("guard", base, FEW, roles=["matrix", "gain", "matrix", "embedding"], micro=3, bad=1)
+    yield case("big", base, [(65, 1031), (291, 37)])
+
+
 CASES = {
     "sgd": sgd_cases,
     "adagrad": adagrad_cases,
@@ -305,6 +346,8 @@ CASES = {
     "amos": amos_cases,
     "sophia": sophia_cases,
     "muon": muon_cases,
+    "tigermuon": tigermuon_cases,
+    "shampoo": shampoo_cases,
 }
 
 

@@ -13,6 +13,7 @@ class Tensor:
         self.role = role
         self.s = [np.zeros_like(x) for _ in range(slots)]
         self.t = 0
+        self.made = 0  # updates with an accepted micro-step
         self.nearest = np.inf  # smallest |argument of a sign| / RMS of the arguments, zeros left out
         self.missed = np.zeros(x.shape[0])  # updates a row has slept through (lazy embeddings)
 
@@ -309,8 +310,12 @@ def tiger(w, micro, lr, o):
     m = decay * w.s[0] + (1 - beta) * mean
     w.s[0] = np.where(rows[:, None], m, w.s[0])
     w.missed = np.where(rows, 0, w.missed + 1)
+    w.made += 1
     eta = tiger_eta(w, lr, o, w.x.shape[1])
-    direction = w.sign(m[rows])
+    if "period" in o and is_whole(w, o) and w.made % o["period"] == 0:  # tigermuon
+        direction = np.sqrt(max(w.x.shape)) * newton_schulz(m, o)
+    else:
+        direction = w.sign(m[rows])
     if gamma != 1.0:
         direction = direction * np.abs(m[rows]) ** (1 - gamma)
     step = np.zeros_like(w.x)
@@ -355,10 +360,55 @@ def muon(w, g, lr, o):
     w.x = x - lr * scale[o.get("adjust_lr_fn", "original")] * newton_schulz(d, o)
 
 
+
+def root_of(factor, o):
+    """(A + ridge max(A) I)^(-1/root), of a matrix or of a diagonal."""
+    ridge, p = o.get("ridge", 1e-5), o.get("root", 4)
+    if factor.shape[1] == 1 and factor.shape[0] > 1:
+        return (factor + ridge * factor.max()) ** (-1 / p)
+    w, q = np.linalg.eigh(factor)
+    return (q * (np.maximum(w, 0) + ridge * w.max()) ** (-1 / p)) @ q.T
+
+
+def shampoo(w, g, lr, o):
+    """Gupta, Koren & Singer 2018, Alg. 1, with Anil et al.'s grafting (2020)."""
+    if w.role != "matrix" or min(w.x.shape) == 1:
+        return adamw_of_the_rest(w, g, lr, o)
+    graft, most, keep = o.get("grafting", "adam"), o.get("max_dim", 2048), o.get("beta", 1.0)
+    b1, b2, eps = o.get("adamw_beta1", 0.9), o.get("adamw_beta2", 0.999), o.get("adamw_eps", 1e-8)
+    x, g = with_decay(w.x, g, lr, {"weight_decay": 0.01, **o}, coupled=False)
+    grams = [g @ g.T, g.T @ g]
+    grams = [a if len(a) <= most else np.diag(a)[:, None] for a in grams]
+    if w.t == 1:
+        kept = {"adam": 2, "adagrad": 1, "rmsprop": 1}.get(graft, 0)
+        w.s = [np.zeros_like(a) for a in grams] * 2 + [np.zeros(1)] + [np.zeros_like(g) for _ in range(kept)]
+    for side in (0, 1):
+        w.s[side] = keep * w.s[side] + grams[side]
+        if (w.t - 1) % o.get("interval", 20) == 0:
+            w.s[2 + side] = root_of(w.s[side], o)
+    left, right = w.s[2:4]
+    u = left @ g if left.shape[1] > 1 else left * g
+    u = u @ right if right.shape[1] > 1 else u * right.T
+    step = g
+    if graft == "adagrad":
+        w.s[5] = w.s[5] + g * g
+        step = g / (np.sqrt(w.s[5]) + eps)
+    elif graft == "rmsprop":
+        w.s[5] = b2 * w.s[5] + (1 - b2) * g * g
+        step = g / (np.sqrt(w.s[5]) + eps)
+    elif graft == "adam":
+        w.s[5] = b1 * w.s[5] + (1 - b1) * g
+        w.s[6] = b2 * w.s[6] + (1 - b2) * g * g
+        step = w.s[5] / (1 - b1**w.t) / (np.sqrt(w.s[6] / (1 - b2**w.t)) + eps)
+    if graft != "none":
+        u = u * np.linalg.norm(step) / np.linalg.norm(u)
+    w.x = x - lr * u
+
+
 RULES = {"sgd": sgd, "adagrad": adagrad, "rmsprop": rmsprop, "adadelta": adadelta, "adam": adam, "adamw": adamw,
          "amsgrad": amsgrad, "adamax": adamax, "nadam": nadam, "radam": radam, "asgd": asgd, "rprop": rprop,
          "signsgd": signsgd, "signum": signum, "lion": lion, "tiger": tiger, "lars": lars, "lamb": lamb,
-         "adafactor": adafactor, "amos": amos, "sophia": sophia, "muon": muon}
+         "adafactor": adafactor, "amos": amos, "sophia": sophia, "muon": muon, "tigermuon": tiger, "shampoo": shampoo}
 # States of a rule: a number, or from its options.
 SLOTS = {
     "sgd": lambda o: 1 if o.get("momentum") else 0,
@@ -382,6 +432,8 @@ SLOTS = {
     "adafactor": 1,  # two of other shapes for matrices
     "amos": lambda o: 3 if o.get("momentum") else 2,
     "sophia": 2,
+    "shampoo": 2,  # many of other shapes for matrices
+    "tigermuon": 1,
     "muon": 1,  # two of the tensors that get adamw
 }
 

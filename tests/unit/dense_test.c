@@ -193,6 +193,9 @@ static void *symmetric(tg_format format, size_t n, double diagonal)
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j <= i; j++)
             put(format, a, i * n + j, number(11, i * (i + 1) / 2 + j) + (i == j ? diagonal : 0));
+    for (size_t i = 0; i < n; i++) /* never read, and overwritten */
+        for (size_t j = i + 1; j < n; j++)
+            put(format, a, i * n + j, 71.3);
     return a;
 }
 

@@ -329,7 +329,7 @@ static inline void for_each_choice(const char *rule, const tg_option *option, co
 static inline const char *base_lr(const char *rule)
 {
     static const work_option others[] = {{"adadelta", "7.1"}, {"adagrad", "0.0293"}, {"lars", "17"},
-                                          {"amos", "0.0531"}}; /* lr sqrt(eps), lr / sqrt(t), lr / 1000, lr / sqrt(cols) */
+                                          {"amos", "0.0531"}, {"muon", "0.0293"}}; /* lr sqrt(eps), lr / sqrt(t), lr / 1000, lr / sqrt(cols), likewise */
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(others[i].name, rule) == 0)
             return others[i].value;

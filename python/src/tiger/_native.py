@@ -33,10 +33,10 @@ ERRORS: tuple[type[Exception], ...] = (
     Diverged,
 )
 
-SHAPES = ("full", "row", "column", "scalar")  # tg_slot_shape
+SHAPES = ("full", "row", "column", "scalar", "left", "right")  # tg_slot_shape
 ROLES = ("matrix", "embedding", "bias", "gain")
 REAL, INTEGER, SWITCH, CHOICE = range(4)
-BAD_GRADIENT, FROZEN_SHARE = range(2)
+BAD_GRADIENT, FROZEN_SHARE, STALE_ROOT = range(3)
 
 
 class _Option(c.Structure):
@@ -66,6 +66,7 @@ class _Rule(c.Structure):
         ("options", c.c_uint64),
         ("slots", c.c_uint64),
         ("folds", c.c_int32),
+        ("matrices", c.c_int32),
     ]
 
 
@@ -297,6 +298,7 @@ class Rule(NamedTuple):
     options: dict[str, Option]
     slots: tuple[Slot, ...]
     folds: bool
+    matrices: bool
 
 
 def _option_table(table: int, count: int | None = None) -> dict[str, Option]:
@@ -339,6 +341,7 @@ def _read_rules() -> Iterator[Rule]:
             _option_table(index, raw.options),
             tuple(slots),
             bool(raw.folds),
+            bool(raw.matrices),
         )
         index += 1
 

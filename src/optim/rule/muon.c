@@ -92,7 +92,7 @@ static size_t matrix_bytes(const double *option, size_t rows, size_t cols)
     return tg_newton_schulz_bytes(rows, cols);
 }
 
-static tg_status matrix(const tg_matrix *m, const tg_view *v)
+static tg_status matrix(tg_matrix *m, const tg_view *v)
 {
     const double *o = v->option;
     const tg_newton_schulz how = {(float)o[A], (float)o[B], (float)o[C], (unsigned)o[STEPS], o[EPS], o[FORMAT] == 0};
@@ -125,7 +125,8 @@ const tg_rule TG_PER_ISA(tg_rule_muon) = {
              .options = TG_TABLE(options),
              .slots = slots,
              .slot_count = 3,
-             .folds = true},
+             .folds = true,
+             .matrices = true},
     .decay = TG_DECAY_DECOUPLED,
     .lr = LR,
     .weight_decay = DECAY,

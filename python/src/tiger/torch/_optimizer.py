@@ -97,6 +97,8 @@ class Optimizer(torch.optim.Optimizer):
         """`options`: the subclass's keywords, as its locals() have them; `common`: see Common."""
         options = {k: v for k, v in options.items() if k not in ("self", "params", "common", "__class__")}
         given: dict[str, Any] = dict(common)
+        if self.rule not in RULES:
+            _native.Optimizer(self.rule)  # fails, and says what this build lacks
         self._rule = RULES[self.rule]
         self._roles_given = given.pop("roles", None)
         self._state_file: str | None = given.pop("state_file", None)
@@ -319,9 +321,9 @@ class Optimizer(torch.optim.Optimizer):
 
     @property
     def _rows_matter(self) -> bool:
-        """Whether memory must be in the order of the shape, because a state belongs to rows, columns or runs of
-        values."""
-        return any(slot.shape in ("row", "column") or slot.coded for slot in self._rule.slots)
+        """Whether memory must be in the order of the shape, because a step or a state belongs to rows, columns or
+        runs of values."""
+        return self._rule.matrices or any(slot.shape in ("row", "column") or slot.coded for slot in self._rule.slots)
 
     def _add(self, run: Run, group: int, p: torch.Tensor, name: str, old: Place | None) -> None:
         check(p, name, self._offload)
@@ -496,6 +498,12 @@ class Optimizer(torch.optim.Optimizer):
                 if kind == _native.BAD_GRADIENT:
                     warnings.warn(
                         f"the gradient of {param} holds NaN or Inf: the tensor is guarded (option nan_guard)",
+                        RuntimeWarning,
+                        stacklevel=4,
+                    )
+                elif kind == _native.STALE_ROOT:
+                    warnings.warn(
+                        f"a factor of {param} has no root: the last good one stays ({value:.0f} times so far)",
                         RuntimeWarning,
                         stacklevel=4,
                     )

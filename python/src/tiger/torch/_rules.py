@@ -575,6 +575,108 @@ class Sophia(Optimizer):
             del copies  # they had to live until here
 
 
+class Muon(Optimizer):
+    """The momentum of matrices, orthogonalised by products (Jordan et al. 2024), as torch.optim.Muon, with AdamW for
+    all other tensors: those in another role, vectors, and matrices with more than max_dim rows or columns. Their
+    options begin with adamw_; adamw_lr is a factor of lr. Kernels of more than two dimensions are matrices (first
+    dimension, all else). ns_format: "bf16", as PyTorch, or "fp32". State: momentum_buffer of matrices, exp_avg and
+    exp_avg_sq of the others, shaped as the parameter."""
+
+    rule = "muon"
+    tuples = {"ns_coefficients": ("ns_a", "ns_b", "ns_c"), "adamw_betas": ("adamw_beta1", "adamw_beta2")}
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+        eps: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: str | None = None,
+        *,
+        ns_format: str = "bf16",
+        max_dim: int = 16384,
+        adamw_lr: float = 1,
+        adamw_betas: tuple[float, float] = (0.9, 0.999),
+        adamw_eps: float = 1e-8,
+        adamw_weight_decay: float = 0.01,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
+        super().__init__(params, locals(), common)
+
+    @classmethod
+    def defaults_of_rule(cls) -> dict[str, Any]:
+        return {**super().defaults_of_rule(), "adjust_lr_fn": None}
+
+    def _value(self, group: Mapping[str, Any], name: str) -> Any:
+        value = super()._value(group, name)
+        return "original" if name == "adjust_lr_fn" and value is None else value
+
+
+class TigerMuon(Optimizer):
+    """Tiger's signs and Muon's orthogonalised steps in turn, on one momentum that gradients can be folded into. Every
+    `period`-th update of a matrix is orthogonalised. Roles matter, as with Tiger. State: exp_avg, shaped as the
+    parameter."""
+
+    rule = "tigermuon"
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-3,
+        beta: float = 0.965,
+        weight_decay: float = 0.01,
+        *,
+        period: int = 2,
+        rms_floor: float = 1e-3,
+        bias_lr: float = 0.5,
+        embedding_rms: str = "table",
+        embedding_update: str = "lazy",
+        ns_steps: int = 5,
+        ns_format: str = "bf16",
+        max_dim: int = 16384,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
+        super().__init__(params, locals(), common)
+
+
+class Shampoo(Optimizer):
+    """Gradients of matrices between roots of their rows' and columns' second moments (Gupta, Koren & Singer 2018,
+    arXiv:1802.09568), with the length of the step of `grafting`; AdamW for all other tensors, whose options begin with
+    adamw_ and serve the grafted rule too. Needs a library built with LAPACK, which the wheels are not. State: left and
+    left_root (rows, rows), right and right_root (columns, columns), or a column each beyond max_dim; failures; exp_avg
+    and exp_avg_sq, shaped as the parameter, as the grafted rule has them."""
+
+    rule = "shampoo"
+    tuples = {"adamw_betas": ("adamw_beta1", "adamw_beta2")}
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 1e-3,
+        weight_decay: float = 0.01,
+        beta: float = 1,
+        *,
+        root: int = 4,
+        ridge: float = 1e-5,
+        interval: int = 20,
+        max_dim: int = 2048,
+        grafting: str = "adam",
+        adamw_lr: float = 1,
+        adamw_betas: tuple[float, float] = (0.9, 0.999),
+        adamw_eps: float = 1e-8,
+        adamw_weight_decay: float = 0.01,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
+        super().__init__(params, locals(), common)
+
+
 class AdamW8bit(Optimizer):
     """AdamW with states of 8 bits, a scale for every 256 values (codes after Dettmers et al. 2022, arXiv:2110.02861).
     State: exp_avg, exp_avg_sq as codes, shaped as the parameter, and their scales; values() decodes."""
@@ -640,9 +742,13 @@ CLASSES: dict[str, type[Optimizer]] = {
         Adafactor,
         Amos,
         Sophia,
+        Muon,
+        TigerMuon,
+        Shampoo,
         AdamW8bit,
         Lion8bit,
     )
+    if cls.rule in RULES  # a build may lack what a rule needs
 }
 
 
