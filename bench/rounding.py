@@ -4,8 +4,8 @@
     rounding.py FILE [--tiger COMMAND] [--jobs N] [--results FILE] [--updates N]
                 [--seeds N] [--other-seeds N] [--lr X ...] [--ways NAME ...]
 
-Every learning rate of --lr (the first is the main one) is run in every way of the table below, from seeds 1 to --seeds at
-the main one and 1 to --other-seeds at the others; bias_lr is 5e-4 / lr, so that biases and norm gains move alike in all. A
+Every learning rate of --lr (the first is the main one) is run in every way of --ways, from seeds 1 to --seeds at the
+main one and 1 to --other-seeds at the others; bias_lr is 5e-4 / lr, so that biases and norm gains move alike in all. A
 run takes one thread and is the same bits whenever it is made, so the results are kept, a line each, in --results: what
 stands there already is not run again, and a run that was stopped leaves nothing. Prints the table: means, and the means
 and standard errors of the differences to fp32 from the same seed. --jobs 0 runs nothing and prints what there is.
@@ -33,8 +33,8 @@ WAYS = {  # name: flags, what it is
     "weights": ("--precision bf16 --state-format fp32", "bf16 activations and weights"),
 }
 TABLE = ["fp32", "stochastic", "kahan", "nearest"]
-RECIPE = ("--layers 4 --heads 4 --width 128 --context 64 --batch 12 --tokenizer char --dropout 0 --eval-batches 0 --threads 1 "
-          "--optimizer tiger --beta 0.965 --weight-decay 0.01").split()
+RECIPE = ("--layers 4 --heads 4 --width 128 --context 64 --batch 12 --tokenizer char --dropout 0 --eval-batches 0 "
+          "--threads 1 --optimizer tiger --beta 0.965 --weight-decay 0.01").split()
 BIAS_STEP = 5e-4  # lr * bias_lr
 
 
@@ -77,8 +77,9 @@ def train(args, way, lr, seed):
         flags = dict(zip(RECIPE[::2], RECIPE[1::2]))
         own = WAYS[way][0].split()
         flags.update(zip(own[::2], own[1::2]))
-        flags.update({"--data": args.file, "--out": os.path.join(out, "run"), "--lr": f"{lr:g}", "--bias-lr": f"{BIAS_STEP / lr:g}",
-                      "--seed": str(seed), "--updates": often, "--eval-every": often, "--save-every": often})
+        flags.update({"--data": args.file, "--out": os.path.join(out, "run"), "--seed": str(seed),
+                      "--lr": f"{lr:g}", "--bias-lr": f"{BIAS_STEP / lr:g}",
+                      "--updates": often, "--eval-every": often, "--save-every": often})
         command = [args.tiger, "train"] + [word for pair in flags.items() for word in pair]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -125,7 +126,8 @@ def print_table(args, ways, results):
                 continue
             losses, apart = [loss for loss, _ in pairs], [loss - whole for loss, whole in pairs]
             difference = "" if way == "fp32" else f"{statistics.mean(apart):+.4f}{error_of(apart)}"
-            print(f"| {lr:g} | {WAYS[way][1]} | {len(pairs)} | {statistics.mean(losses):.4f}{error_of(losses)} | {difference} |")
+            mean = f"{statistics.mean(losses):.4f}{error_of(losses)}"
+            print(f"| {lr:g} | {WAYS[way][1]} | {len(pairs)} | {mean} | {difference} |")
 
 
 def main():
