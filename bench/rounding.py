@@ -24,6 +24,7 @@ import threading
 WAYS = {  # name: flags, what it is
     "fp32": ("--precision fp32", "fp32 (8 bytes a parameter)"),
     "stochastic": ("--precision bf16", "bf16, stochastic (4 bytes)"),
+    "weyl": ("--precision bf16 --rounding weyl", "bf16, weyl (4 bytes)"),
     "kahan": ("--precision bf16 --rounding kahan", "bf16, kahan (6 bytes)"),
     "nearest": ("--precision bf16 --rounding nearest", "bf16, nearest (4 bytes)"),
     # One cause at a time.
@@ -32,7 +33,7 @@ WAYS = {  # name: flags, what it is
     "momentum": ("--precision mixed --state-format bf16", "bf16 activations and momentum"),
     "weights": ("--precision bf16 --state-format fp32", "bf16 activations and weights"),
 }
-TABLE = ["fp32", "stochastic", "kahan", "nearest"]
+TABLE = ["fp32", "stochastic", "weyl", "kahan", "nearest"]
 RECIPE = ("--layers 4 --heads 4 --width 128 --context 64 --batch 12 --tokenizer char --dropout 0 --eval-batches 0 "
           "--threads 1 --optimizer tiger --beta 0.965 --weight-decay 0.01").split()
 BIAS_STEP = 5e-4  # lr * bias_lr

@@ -67,7 +67,7 @@ static void on_event(void *ctx, const tg_event *event)
         note(t, "update %llu: the gradient of %s is not finite (%.0f in a row): guarded", (unsigned long long)event->update,
              event->param, event->value);
     else if (event->value > 0)
-        note(t, "rounding=nearest: the first update could not move %.1f %% of the weights; stochastic or kahan could",
+        note(t, "rounding=nearest: the first update could not move %.1f %% of the weights; stochastic, weyl or kahan could",
              100 * event->value);
     const tg_metric fields[] = {{.name = "event", .text = bad ? "bad_gradient" : "frozen_share"},
                                 {.name = "micro_step", .value = event->micro_step},
