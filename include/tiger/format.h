@@ -25,7 +25,11 @@ const char *tg_format_name(tg_format format);  /* the safetensors tag: "F32", "B
 /* The format of a tag or of a common name ("fp32", "float32", "bf16", ...), any case; TG_FORMAT_COUNT if none. */
 tg_format tg_format_parse(const char *name);
 
-typedef enum tg_rounding { TG_STOCHASTIC, TG_NEAREST, TG_KAHAN } tg_rounding;
+/* Stochastic: up with the probability that makes the mean right, by chance of its own at every update. Kahan: to nearest, and
+ * what is lost is kept in as many bits again. Weyl: weights stochastically, but a weight's draws advance by the golden ratio
+ * from update to update (Weyl's equidistributed sequence) from a start by chance: each is as fair, and steps smaller than a
+ * weight's last place add up nearly as they should instead of as a random walk. States are then rounded as by stochastic. */
+typedef enum tg_rounding { TG_STOCHASTIC, TG_NEAREST, TG_KAHAN, TG_WEYL } tg_rounding;
 
 static inline float tg_float_from_bits(uint32_t bits)
 {

@@ -84,7 +84,7 @@ def test_misspelt_and_illegal_options():
     p = torch.nn.Parameter(torch.ones(3))
     with pytest.raises(TypeError, match="did you mean rounding"):
         tt.AdamW([p], roundin="nearest")
-    with pytest.raises(ValueError, match="rounding must be one of stochastic, nearest, kahan"):
+    with pytest.raises(ValueError, match="rounding must be one of stochastic, nearest, kahan, weyl"):
         tt.AdamW([p], rounding="up")
     with pytest.raises(ValueError, match="lr"):
         tt.AdamW([p], lr=-1e-3)

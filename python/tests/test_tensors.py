@@ -11,7 +11,7 @@ BOUNDS = {torch.bfloat16: 20 * 2**-9, torch.float16: 20 * 2**-12}
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)
-@pytest.mark.parametrize("rounding", ["stochastic", "nearest", "kahan"])
+@pytest.mark.parametrize("rounding", ["stochastic", "nearest", "kahan", "weyl"])
 def test_sixteen_bits(dtype, rounding):
     shapes = [(31, 33), (65,), (1000,)]
     half, whole = tensors(shapes, dtype=dtype), tensors(shapes)

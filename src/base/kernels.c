@@ -62,8 +62,8 @@ static void narrow_careful_bf16(uint16_t *restrict h, const float *restrict src,
     for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += DRAWS)
         for (uint32_t l = 0; l < DRAWS; l++) {
             const uint32_t random = tg_random(key, draw + l);
-            h[l] = tg_f32_to_bf16_stochastic(src[l], random);
-            h[l + DRAWS] = tg_f32_to_bf16_stochastic(src[l + DRAWS], random >> 16);
+            h[l] = tg_f32_to_bf16_stochastic(src[l], random + key.turn);
+            h[l + DRAWS] = tg_f32_to_bf16_stochastic(src[l + DRAWS], (random >> 16) + key.turn);
         }
 }
 
@@ -75,8 +75,8 @@ static void narrow_groups_bf16(uint16_t *restrict h, const float *restrict src, 
         for (uint32_t l = 0; l < DRAWS; l++) {
             const float low = src[g * GROUP + l], high = src[g * GROUP + DRAWS + l];
             const uint32_t random = tg_random(key, draw + (uint32_t)g * DRAWS + l);
-            h[g * GROUP + l] = (uint16_t)(add_chance(low, random) >> 16);
-            h[g * GROUP + DRAWS + l] = (uint16_t)(add_chance(high, random >> 16) >> 16);
+            h[g * GROUP + l] = (uint16_t)(add_chance(low, random + key.turn) >> 16);
+            h[g * GROUP + DRAWS + l] = (uint16_t)(add_chance(high, (random >> 16) + key.turn) >> 16);
             const uint32_t a = magnitude_of(low), b = magnitude_of(high), larger = a > b ? a : b;
             most[l] = larger > most[l] ? larger : most[l];
         }
@@ -84,13 +84,16 @@ static void narrow_groups_bf16(uint16_t *restrict h, const float *restrict src, 
         narrow_careful_bf16(h, src, groups, key, draw);
 }
 
+/* The 13 bits that fp16 cuts: the upper ones, which a turn spreads best. */
+static inline uint32_t fp16_chance(uint32_t chance) { return (chance & 0xffffu) >> 3; }
+
 static void narrow_groups_fp16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key, uint32_t draw)
 {
     for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += DRAWS)
         for (uint32_t l = 0; l < DRAWS; l++) {
             const uint32_t random = tg_random(key, draw + l);
-            h[l] = tg_half_narrow_stochastic(src[l], random & 0xffffu);
-            h[l + DRAWS] = tg_half_narrow_stochastic(src[l + DRAWS], random >> 16);
+            h[l] = tg_half_narrow_stochastic(src[l], fp16_chance(random + key.turn));
+            h[l + DRAWS] = tg_half_narrow_stochastic(src[l + DRAWS], fp16_chance((random >> 16) + key.turn));
         }
 }
 
@@ -245,7 +248,8 @@ static void narrow_quick(uint16_t *restrict h, const float *restrict src, tg_key
     for (size_t j = 0; j < QUICK; j += GROUP, draw += DRAWS)
         for (uint32_t l = 0; l < DRAWS; l++) {
             const uint32_t random = tg_random(key, draw + l);
-            const uint32_t low = add_chance(src[j + l], random), high = add_chance(src[j + l + DRAWS], random >> 16);
+            const uint32_t low = add_chance(src[j + l], random + key.turn);
+            const uint32_t high = add_chance(src[j + l + DRAWS], (random >> 16) + key.turn);
             const float a = tg_float_from_bits(low & 0xffff0000u), b = tg_float_from_bits(high & 0xffff0000u);
             h[j + l] = (uint16_t)(low >> 16);
             h[j + l + DRAWS] = (uint16_t)(high >> 16);

@@ -18,7 +18,8 @@ typedef struct tg_kernels {
     void (*widen)(float *dst, const void *src, tg_format format, size_t n);
     /* dst (n) <- src (n) fp32, nearest even. */
     void (*narrow)(void *dst, const float *src, tg_format format, size_t n);
-    /* dst (n) <- src (n) fp32, stochastically; `first` is the first value's index in its tensor, under `key`. */
+    /* dst (n) <- src (n) fp32, stochastically; `first` is the first value's index in its tensor, under `key`, whose turn is
+     * added to every draw. */
     void (*narrow_stochastic)(void *dst, const float *src, tg_format format, size_t n, tg_key key, uint64_t first);
     /* The same; returns the sum of squares of what was stored, as sum_squares_quick would. */
     double (*narrow_stochastic_squares)(void *dst, const float *src, tg_format format, size_t n, tg_key key,

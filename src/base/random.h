@@ -11,7 +11,10 @@
 #include <math.h>
 #include <stdint.h>
 
-typedef struct tg_key { uint32_t a, b; } tg_key;
+typedef struct tg_key {
+    uint32_t a, b;
+    uint32_t turn; /* of tg_key_turned; rounding adds it to what it draws, tg_random knows nothing of it */
+} tg_key;
 
 __extension__ typedef unsigned __int128 tg_uint128;
 
@@ -27,13 +30,26 @@ static inline uint64_t tg_mix64(uint64_t z)
 static inline tg_key tg_key_make(uint64_t seed, uint64_t purpose, uint64_t x, uint64_t y)
 {
     const uint64_t z = tg_mix64(tg_mix64(tg_mix64(tg_mix64(seed) ^ purpose) ^ x) ^ y);
-    return (tg_key){(uint32_t)z, (uint32_t)(z >> 32)};
+    return (tg_key){.a = (uint32_t)z, .b = (uint32_t)(z >> 32)};
 }
 
 /* The key of a 2^32-long part of a stream: tensors may have more values than a 32-bit index counts. */
 static inline tg_key tg_key_part(tg_key key, uint64_t part)
 {
-    return part == 0 ? key : tg_key_make(((uint64_t)key.b << 32) | key.a, 0x70617274u, part, 0);
+    if (part == 0)
+        return key;
+    tg_key made = tg_key_make(((uint64_t)key.b << 32) | key.a, 0x70617274u, part, 0);
+    made.turn = key.turn;
+    return made;
+}
+
+/* The key of time t in a stream whose 16-bit draws go on in Weyl's way: by the golden ratio from one time to the next,
+ * around a circle of 2^16. Every draw is as uniform as the first, and each value's draws over times are spread evenly.
+ * (16 bits alone would come near the start too soon: t 0x9e37 returns to within 2^-12 of it after 233 times.) */
+static inline tg_key tg_key_turned(tg_key key, uint64_t t)
+{
+    key.turn = (uint32_t)t * 0x9e3779b9u >> 16;
+    return key;
 }
 
 static inline uint32_t tg_random(tg_key key, uint32_t index)

@@ -131,7 +131,7 @@ double tg_block_store_weights(const tg_optim *o, const tg_entry *e, tg_workspace
         o->kernels->narrow_pair(target, (uint16_t *)e->compensation + at->first, x, e->param.format, at->n);
     else if (o->rounding == TG_NEAREST && o->update == 0)
         store_counting(o, e, w, x, at);
-    else if (squares && o->rounding == TG_STOCHASTIC)
+    else if (squares && o->rounding != TG_NEAREST)
         return o->kernels->narrow_stochastic_squares(target, x, e->param.format, at->n, key, at->first);
     else
         narrow(o, target, x, e->param.format, at->n, key, at->first);

@@ -8,9 +8,10 @@ static const tg_option common[TG_COMMON_OPTIONS] = {
     [TG_COMMON_DECAY] = {.name = "decay", .kind = TG_CHOICE, .least = 0, .most = 2, .choices = "auto|coupled|decoupled",
                          .help = "weight decay in the gradient, or beside it; auto: the rule's own way"},
     [TG_COMMON_MAXIMIZE] = {.name = "maximize", .kind = TG_SWITCH, .most = 1, .help = "climb instead of descend"},
-    [TG_COMMON_ROUNDING] = {.name = "rounding", .kind = TG_CHOICE, .least = 0, .most = 2,
-                            .choices = "stochastic|nearest|kahan",
-                            .help = "of 16-bit weights and states; kahan keeps 2 bytes more a weight"},
+    [TG_COMMON_ROUNDING] = {.name = "rounding", .kind = TG_CHOICE, .least = 0, .most = 3,
+                            .choices = "stochastic|nearest|kahan|weyl",
+                            .help = "of 16-bit weights and states; kahan keeps 2 bytes more a weight, weyl spreads a weight's "
+                                    "draws evenly over updates"},
     [TG_COMMON_STATE_FORMAT] = {.name = "state_format", .kind = TG_CHOICE, .least = 0, .most = 3,
                                 .choices = "auto|fp32|bf16|fp16",
                                 .help = "of the states; auto: as the weights, second moments fp32"},

@@ -79,6 +79,14 @@ static tg_view rule_view(const tg_optim *o, const tg_entry *e, const tg_pass *p,
     return view;
 }
 
+/* A stream of its own for every update; or (weyl) one for all of them, which turns. */
+static tg_key weight_key(const tg_optim *o, size_t entry)
+{
+    const uint64_t seed = (uint64_t)o->common[TG_COMMON_SEED], update = o->update + 1;
+    return o->rounding == TG_WEYL ? tg_key_turned(tg_key_make(seed, TG_STREAM_WEIGHT, 0, entry), update)
+                                  : tg_key_make(seed, TG_STREAM_WEIGHT, update, entry);
+}
+
 void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format format, double scale, bool whole)
 {
     tg_entry *e = &o->entry[entry];
@@ -89,7 +97,7 @@ void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format 
                    .gradient_format = format,
                    .rows_from_gradient = whole && e->lazy,
                    .gradient_scale = (float)(o->common[TG_COMMON_MAXIMIZE] != 0 ? -scale : scale),
-                   .weight_key = tg_key_make((uint64_t)o->common[TG_COMMON_SEED], TG_STREAM_WEIGHT, o->update + 1, entry)};
+                   .weight_key = weight_key(o, entry)};
     decay_of(o, e, o->group[e->param.group].now, p);
     tg_view view = rule_view(o, e, p, option);
     double scale_of_gradient;

@@ -86,7 +86,7 @@ static void on_event(void *ctx, const tg_event *event)
         note(t, "update %llu: a factor of %s has no root: the last good one stays (%.0f times so far)",
              (unsigned long long)event->update, event->param, event->value);
     else if (event->value > 0)
-        note(t, "rounding=nearest: the first update could not move %.1f %% of the weights; stochastic or kahan could",
+        note(t, "rounding=nearest: the first update could not move %.1f %% of the weights; stochastic, weyl or kahan could",
              100 * event->value);
     static const char *const kind[] = {[TG_EVENT_BAD_GRADIENT] = "bad_gradient", [TG_EVENT_FROZEN_SHARE] = "frozen_share",
                                        [TG_EVENT_STALE_ROOT] = "stale_root"};

@@ -286,7 +286,7 @@ static void check_fused(void)
     static float f[N], g[N], wide[N];
     static uint16_t h[N], parts[N];
     const tg_kernels *kernel = tg_kernels_get();
-    const tg_key key = tg_key_make(5, 9, 2, 6);
+    const tg_key key = tg_key_make(5, 9, 2, 6), turned = tg_key_turned(key, 2385);
     const size_t starts[] = {0, 64, 7, 1024, ((size_t)1 << 32) - 128, ((size_t)1 << 32) - 256 * 3};
     for (size_t s = 0; s < sizeof starts / sizeof *starts; s++)
         for (size_t k = 0; k < 2; k++)
@@ -295,8 +295,8 @@ static void check_fused(void)
                     f[i] = ldexpf(input_unit((uint32_t)n, i), (int)(input_mix(9, (uint32_t)i) % 24) - 12);
                     g[i] = input_unit((uint32_t)n + 1000, i);
                 }
-                const double squares = kernel->narrow_stochastic_squares(h, f, halves[k], n, key, starts[s]);
-                kernel->narrow_stochastic(parts, f, halves[k], n, key, starts[s]);
+                const double squares = kernel->narrow_stochastic_squares(h, f, halves[k], n, turned, starts[s]);
+                kernel->narrow_stochastic(parts, f, halves[k], n, turned, starts[s]);
                 assert_memory_equal(h, parts, n * sizeof *h);
                 kernel->widen(wide, h, halves[k], n);
                 assert_true(squares == kernel->sum_squares_quick(wide, n));
@@ -328,6 +328,44 @@ static void check_fold_of_odd_values(void)
     assert_memory_equal(h, want, sizeof h);
     assert_int_equal(h[0], 0x7f7f);
 }
+
+enum { TURNING = 192, TURNS = 4000 };
+
+/* At every turn every value has gone up as often as its fraction says, to a few times: draws of their own at each turn would
+ * stray by sqrt(T p (1-p)), up to 32. The values of one turn are independent. */
+static void check_turns_of(tg_format format, float fraction)
+{
+    static const int farthest = 4;
+    const uint64_t first = ((uint64_t)1 << 32) - 64; /* across parts */
+    const uint16_t low = format == TG_BF16 ? 0x3f80 : 0x3c00;
+    const double share = (double)fraction, sigma = sqrt(TURNING * share * (1 - share));
+    float f[TURNING];
+    uint16_t h[TURNING];
+    int up[TURNING] = {0};
+    for (size_t i = 0; i < TURNING; i++)
+        f[i] = 1 + fraction * (format == TG_BF16 ? 0x1p-7f : 0x1p-10f);
+    for (uint64_t t = 1; t <= TURNS; t++) {
+        int now = 0;
+        tg_kernels_get()->narrow_stochastic(h, f, format, TURNING, tg_key_turned(tg_key_make(6, 2, 8, 5), t), first);
+        for (size_t i = 0; i < TURNING; i++) {
+            up[i] += h[i] != low;
+            now += h[i] != low;
+            if (!(fabs(up[i] - (double)t * share) <= farthest))
+                fail_msg("%s: %d times up in %d turns, not %g", tg_format_name(format), up[i], (int)t, (double)t * share);
+        }
+        assert_true(fabs(now - TURNING * share) <= 5 * sigma + 2);
+    }
+}
+
+static void check_turns(void)
+{
+    static const float fraction[] = {0.5f, 0.0617f, 0.9383f, 0.0018f};
+    for (size_t k = 0; k < 2; k++)
+        for (size_t p = 0; p < sizeof fraction / sizeof *fraction; p++)
+            check_turns_of(halves[k], fraction[p]);
+}
+
+static void test_turns(void **state) { (void)state, for_each_isa(check_turns); }
 
 static void test_fused(void **state)
 {
@@ -503,7 +541,7 @@ static void check_care(const tg_kernels *kernel, size_t every, uint64_t first)
 {
     static float f[CARE_N];
     static uint16_t one[CARE_N], all[CARE_N], squares[CARE_N];
-    const tg_key key = tg_key_make(3, 1, 4, 1);
+    const tg_key key = tg_key_turned(tg_key_make(3, 1, 4, 1), every + first);
     fill_care(f, every);
     for (size_t i = 0; i < CARE_N; i++)
         kernel->narrow_stochastic(&one[i], &f[i], TG_BF16, 1, key, first + i);
@@ -612,7 +650,8 @@ int main(void)
         cmocka_unit_test(test_stochastic_stays_finite),
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_fused), cmocka_unit_test(test_codes), cmocka_unit_test(test_cuts_and_checks),
+        cmocka_unit_test(test_fused),
+        cmocka_unit_test(test_turns), cmocka_unit_test(test_codes), cmocka_unit_test(test_cuts_and_checks),
         cmocka_unit_test(test_care),
         cmocka_unit_test(test_names),
     };

@@ -3,7 +3,8 @@
 #include "optim_support.h"
 
 static const tg_format formats[] = {TG_F32, TG_BF16, TG_F16};
-static const char *const roundings[] = {"stochastic", "nearest", "kahan"};
+static const char *const roundings[] = {"stochastic", "nearest", "kahan", "weyl"};
+enum { ROUNDINGS = sizeof roundings / sizeof *roundings };
 
 typedef struct setting {
     const char *rule;
@@ -57,7 +58,7 @@ static void check_arrays(const char *rule, work_option *options, size_t count)
 {
     setting s = {.rule = rule, .options = options, .isa = tg_isa_chosen(), .way = WORK_ARRAYS, .micro = 1};
     for (size_t f = 0; f < 3; f++)
-        for (size_t r = 0; r < (formats[f] == TG_F32 ? 1 : 3); r++) {
+        for (size_t r = 0; r < (formats[f] == TG_F32 ? 1 : ROUNDINGS); r++) {
             options[count] = (work_option){"rounding", roundings[r]};
             s.format = formats[f];
             check_threads(s, options, count + 1);

@@ -69,7 +69,8 @@ static void check_updates(const char *rule, const work_option *options, tg_forma
                 check_rounded(stored_value(&half, k, i), (double)((float *)full.t[k].data)[i], format, rounding, slack, &s,
                               options_text(options));
     }
-    if (rounding == TG_STOCHASTIC && fabs(s.bias) > 6 * 0.5 * sqrt(s.count)) /* a draw's variance is at most a quarter */
+    const bool by_chance = rounding == TG_STOCHASTIC || rounding == TG_WEYL;
+    if (by_chance && fabs(s.bias) > 6 * 0.5 * sqrt(s.count)) /* a draw's variance is at most a quarter */
         fail_msg("%s%s, %s: off by %g units in the last place in the mean", rule, options_text(options),
                  tg_format_name(format), s.bias / s.count);
     work_destroy(&half);
@@ -78,10 +79,11 @@ static void check_updates(const char *rule, const work_option *options, tg_forma
 
 static void check_variant(const char *rule, work_option *options, size_t count)
 {
-    static const char *const roundings[] = {[TG_STOCHASTIC] = "stochastic", [TG_NEAREST] = "nearest", [TG_KAHAN] = "kahan"};
+    static const char *const roundings[] = {[TG_STOCHASTIC] = "stochastic", [TG_NEAREST] = "nearest", [TG_KAHAN] = "kahan",
+                                            [TG_WEYL] = "weyl"};
     options[count] = (work_option){"state_format", rule_is_coded(rule) ? "auto" : "fp32"};
     options[count + 1] = (work_option){"threads", "1"};
-    for (int r = 0; r < 3; r++)
+    for (int r = 0; r < 4; r++)
         for (int format = TG_BF16; format <= TG_F16; format++) {
             options[count + 2] = (work_option){"rounding", roundings[r]};
             check_updates(rule, options, (tg_format)format, (tg_rounding)r);
@@ -168,11 +170,11 @@ static void test_folded_trajectories(void **state)
 /* ---- stochastic rounding over many seeds, and its streams ---- */
 
 /* A weight of 1 and steps of a twentieth of its last place: lost by nearest, walked in the mean by stochastic rounding,
- * walked exactly by Kahan's. */
-static double mean_steps(const char *rounding, const char *seed)
+ * walked exactly by Kahan's. The mean walk, and through *spread the standard deviation of the walks. */
+static double mean_steps(const char *rounding, const char *seed, double *spread)
 {
     work w;
-    double sum = 0;
+    double sum = 0, squares = 0;
     work_create(&w, "sgd", (work_option[]){{"lr", "1"}, {"rounding", rounding}, {"seed", seed}, {NULL, NULL}});
     work_tensor *t = work_add(&w, 1, 50, TG_MATRIX, 1, TG_BF16);
     for (size_t i = 0; i < t->n; i++) {
@@ -182,9 +184,13 @@ static double mean_steps(const char *rounding, const char *seed)
     work_start(&w);
     for (size_t u = 0; u < 100; u++)
         must(work_arrays(&w));
-    for (size_t i = 0; i < t->n; i++)
-        sum += (work_value(t->data, TG_BF16, i) - 1) * 0x1p7;
+    for (size_t i = 0; i < t->n; i++) {
+        const double steps = (work_value(t->data, TG_BF16, i) - 1) * 0x1p7;
+        sum += steps;
+        squares += steps * steps;
+    }
     const double mean = sum / (double)t->n;
+    *spread = sqrt(squares / (double)t->n - mean * mean);
     work_destroy(&w);
     return mean;
 }
@@ -192,18 +198,26 @@ static double mean_steps(const char *rounding, const char *seed)
 static void test_unbiased_over_seeds(void **state)
 {
     (void)state;
-    double sum = 0;
+    static const char *const roundings[] = {"stochastic", "weyl"};
     enum { SEEDS = 100 };
-    for (int seed = 1; seed <= SEEDS; seed++) {
-        char text[16];
-        snprintf(text, sizeof text, "%d", seed);
-        sum += mean_steps("stochastic", text);
+    const double walk = sqrt(100 * 0.05 * 0.95), sigma = walk / sqrt(50 * SEEDS); /* of one walk; of the mean of all */
+    double spread[2] = {0}, of_one;
+    for (size_t r = 0; r < 2; r++) {
+        double sum = 0;
+        for (int seed = 1; seed <= SEEDS; seed++) {
+            char text[16];
+            snprintf(text, sizeof text, "%d", seed);
+            sum += mean_steps(roundings[r], text, &of_one) / SEEDS;
+            spread[r] += of_one / SEEDS;
+        }
+        if (!(fabs(sum - 5) < 5 * sigma))
+            fail_msg("%s: the mean walk is %g steps, not 5 +- %g", roundings[r], sum, sigma);
     }
-    const double sigma = sqrt(100 * 0.05 * 0.95 / 50 / SEEDS); /* of the mean of all walks */
-    if (!(fabs(sum / SEEDS - 5) < 5 * sigma))
-        fail_msg("the mean walk is %g steps, not 5 +- %g", sum / SEEDS, sigma);
-    assert_true(mean_steps("nearest", "1") == 0);
-    assert_true(mean_steps("kahan", "1") == 5);
+    assert_true(fabs(spread[0] / walk - 1) < 0.1);
+    if (!(spread[1] < 0.8)) /* few walks are farther than a step from where they should be */
+        fail_msg("weyl: walks differ by %g steps", spread[1]);
+    assert_true(mean_steps("nearest", "1", &of_one) == 0);
+    assert_true(mean_steps("kahan", "1", &of_one) == 5);
 }
 
 enum { STREAM_N = 4096, STREAMS = 40 };

@@ -70,10 +70,10 @@ static void check_resume(const char *rule, const work_option *options, tg_format
 static void check_variant(const char *rule, work_option *options, size_t count)
 {
     static const tg_format formats[] = {TG_F32, TG_BF16, TG_F16};
-    static const char *const roundings[] = {"stochastic", "nearest", "kahan"};
+    static const char *const roundings[] = {"stochastic", "nearest", "kahan", "weyl"};
     static const char *const states[] = {"auto", "fp32", "bf16"};
     for (size_t f = 0; f < 3; f++)
-        for (size_t r = 0; r < 3; r++)
+        for (size_t r = 0; r < sizeof roundings / sizeof *roundings; r++)
             for (size_t s = 0; s < (rule_is_coded(rule) ? 1 : 3); s++) {
                 options[count] = (work_option){"rounding", roundings[r]};
                 options[count + 1] = (work_option){"state_format", states[s]};

@@ -97,6 +97,7 @@ static void test_streams(void **state)
     check_independent(tg_key_make(1, 1, 2, 3), tg_key_make(1, 1, 3, 2));
     const tg_key same = tg_key_part(base, 0);
     assert_memory_equal(&base, &same, sizeof base);
+    assert_int_equal(tg_key_part(tg_key_turned(base, 2385), 3).turn, tg_key_turned(base, 2385).turn);
 }
 
 /* The vector loop draws what one draw at a time does, to rounding, and the same bits on every instruction set. */

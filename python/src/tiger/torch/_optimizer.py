@@ -46,7 +46,7 @@ class Common(TypedDict, total=False):
     """Keywords every optimizer takes. `tiger.common_options()` has the ranges and the defaults."""
 
     decay: str  # "auto" | "coupled" | "decoupled"
-    rounding: str  # "stochastic" | "nearest" | "kahan": of 16-bit weights and states
+    rounding: str  # "stochastic" | "nearest" | "kahan" | "weyl": of 16-bit weights and states
     state_format: str  # "auto" | "fp32" | "bf16" | "fp16"
     gradients: str  # "auto": in .grad; "folded" | "buffered" | "released": taken from .grad in backward
     gradient_format: str  # of buffered gradients
@@ -510,7 +510,7 @@ class Optimizer(torch.optim.Optimizer):
                 elif kind == _native.FROZEN_SHARE and value > 0.01:
                     warnings.warn(
                         f"rounding=nearest lost {100 * value:.0f} % of the first update's moves: use "
-                        "rounding=stochastic or kahan",
+                        "rounding=stochastic, weyl or kahan",
                         RuntimeWarning,
                         stacklevel=4,
                     )
