@@ -131,11 +131,16 @@ double tg_block_store_weights(const tg_optim *o, const tg_entry *e, tg_workspace
         o->kernels->narrow_pair(target, (uint16_t *)e->compensation + at->first, x, e->param.format, at->n);
     else if (o->rounding == TG_NEAREST && o->update == 0)
         store_counting(o, e, w, x, at);
-    else if (squares && o->rounding == TG_STOCHASTIC)
-        return o->kernels->narrow_stochastic_squares(target, x, e->param.format, at->n, key, at->first);
     else
         narrow(o, target, x, e->param.format, at->n, key, at->first);
     return squares ? tg_block_squares(o, e, at) : 0;
+}
+
+void tg_block_keys(const tg_optim *o, size_t entry, tg_pass *p)
+{
+    p->weight_key = tg_key_make((uint64_t)o->common[TG_COMMON_SEED], TG_STREAM_WEIGHT, o->update + 1, entry);
+    for (size_t s = 0; s < TG_MAX_SLOTS; s++)
+        p->slot_key[s] = tg_key_beside(p->weight_key, TG_STREAM_SLOT + s);
 }
 
 static void store_state(const tg_optim *o, const tg_state *state, float *values, const tg_place *at, tg_key key)
@@ -162,6 +167,38 @@ void tg_block_store_states(const tg_optim *o, size_t entry, const tg_block *b, c
     const tg_entry *e = &o->entry[entry];
     for (size_t s = from; s < o->rule->info.slot_count; s++)
         if (e->state[s].data != NULL && o->rule->info.slots[s].shape == TG_SLOT_FULL)
-            store_state(o, &e->state[s], b->slot[s], at,
-                        tg_key_make((uint64_t)o->common[TG_COMMON_SEED], TG_STREAM_SLOT + s, o->update + 1, entry));
+            store_state(o, &e->state[s], b->slot[s], at, o->pass[entry].slot_key[s]);
+}
+
+bool tg_block_in_storage(const tg_optim *o, const tg_entry *e, const tg_pass *p)
+{
+    const bool late = p->gradient != NULL && p->row_decay != 1; /* rows catch up in fp32 */
+    bool all = o->rule->each && o->rounding == TG_STOCHASTIC && e->param.format == TG_BF16 && e->compensation == NULL &&
+               (p->gradient == NULL || p->gradient_format == TG_BF16) && p->gradient_scale == 1 && p->coupled == 0 &&
+               o->common[TG_COMMON_CLIP_VALUE] == 0 && !late;
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        if (e->state[s].data != NULL && o->rule->info.slots[s].shape == TG_SLOT_FULL)
+            all = all && e->state[s].format == (o->rule->info.slots[s].needs_range ? TG_F32 : TG_BF16);
+    return all;
+}
+
+const tg_stored *tg_block_stored(const tg_optim *o, size_t entry, const tg_place *at, tg_stored *stored)
+{
+    const tg_entry *e = &o->entry[entry];
+    const tg_pass *p = &o->pass[entry];
+    if (!p->in_storage || at->first % 2 != 0 || at->n % 2 != 0 || at->first > UINT32_MAX)
+        return NULL;
+    *stored = (tg_stored){.x = (uint16_t *)e->param.data + at->first,
+                          .g = p->gradient == NULL ? NULL : (const uint16_t *)p->gradient + at->first,
+                          .draw = (uint32_t)(at->first / 2),
+                          .x_key = p->weight_key};
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        if (e->state[s].data != NULL && o->rule->info.slots[s].shape == TG_SLOT_FULL) {
+            if (e->state[s].format == TG_F32)
+                stored->wide[s] = (float *)e->state[s].data + at->first;
+            else
+                stored->slot[s] = (uint16_t *)e->state[s].data + at->first;
+            stored->slot_key[s] = p->slot_key[s];
+        }
+    return stored;
 }

@@ -7,6 +7,7 @@
 
 #include "base/kernels.h"
 #include "base/memory.h"
+#include "optim/each.h"
 #include "optim/rule.h"
 
 /* Options every rule has, in the order of their table. */
@@ -84,10 +85,12 @@ typedef struct tg_pass {
     float k[TG_MAX_SCALARS];
     float keep, coupled;        /* 1 - lr * weight_decay; weight_decay: what the driver applies */
     float gradient_scale;       /* unscaling, clipping, maximize */
+    float each_scale;           /* of it, what tg_each multiplies by; the rest is the driver's */
+    bool in_storage;            /* blocks of an even length are worked where they are stored, by tg_each */
     const void *gradient;       /* NULL: folded */
     tg_format gradient_format;
     double row_decay;           /* lazy rows: what slot 0 decays by for every update missed; 1: nothing */
-    tg_key weight_key;
+    tg_key weight_key, slot_key[TG_MAX_SLOTS];
     bool rows_from_gradient;    /* lazy: a row of zeros in `gradient` is an untouched row */
 } tg_pass;
 
@@ -172,6 +175,10 @@ double tg_block_store_weights(const tg_optim *o, const tg_entry *e, tg_workspace
 /* States from number `from` on. */
 void tg_block_store_states(const tg_optim *o, size_t entry, const tg_block *b, const tg_place *at, size_t from);
 double tg_block_squares(const tg_optim *o, const tg_entry *e, const tg_place *at); /* of the weights as stored */
+/* Whether blocks can be worked where they are stored; and one of them, or NULL where its place or length is odd. */
+bool tg_block_in_storage(const tg_optim *o, const tg_entry *e, const tg_pass *p);
+const tg_stored *tg_block_stored(const tg_optim *o, size_t entry, const tg_place *at, tg_stored *stored);
+void tg_block_keys(const tg_optim *o, size_t entry, tg_pass *p); /* of this update's random streams */
 
 /* look.c: what a rule must know of a whole tensor before its first block. */
 void tg_look(tg_optim *o, size_t entry, tg_view *view);

@@ -88,16 +88,25 @@ void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format 
                    .gradient_format = format,
                    .rows_from_gradient = whole && e->lazy,
                    .gradient_scale = (float)(o->common[TG_COMMON_MAXIMIZE] != 0 ? -scale : scale),
-                   .weight_key = tg_key_make((uint64_t)o->common[TG_COMMON_SEED], TG_STREAM_WEIGHT, o->update + 1, entry)};
+                   .each_scale = 1};
+    tg_block_keys(o, entry, p);
     decay_of(o, e, o->group[e->param.group].now, p);
     tg_view view = rule_view(o, e, p, option);
     double scale_of_gradient;
     p->row_decay = 1;
     if (e->lazy && o->rule->fold != NULL)
         o->rule->fold(&view, &p->row_decay, &scale_of_gradient);
+    bool ranged = false;
     for (size_t s = 0; s < o->rule->info.slot_count; s++)
-        if (e->state[s].range != NULL)
+        if (e->state[s].range != NULL) {
             e->state[s].range->next = 0;
+            ranged = true;
+        }
+    if (o->rule->each && !ranged && p->coupled == 0 && o->common[TG_COMMON_CLIP_VALUE] == 0) {
+        p->each_scale = p->gradient_scale;
+        p->gradient_scale = 1;
+    }
+    p->in_storage = tg_block_in_storage(o, e, p);
     if (!e->row_rms)
         tg_look(o, entry, &view);
     else /* a row of several blocks needs its RMS from before the first of them is written */
@@ -161,13 +170,21 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, tg_works
         o->rule->prepare(row_k, &view);
         k = row_k;
     }
-    tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at)};
+    tg_stored stored;
+    tg_block b = {.n = at.n, .keep = p->keep, .scale = p->each_scale, .stored = tg_block_stored(o, entry, &at, &stored)};
+    if (b.stored != NULL) {
+        o->rule->block(&b, k);
+        if (e->block_squares != NULL)
+            e->block_squares[index] = tg_block_squares(o, e, &at);
+        return;
+    }
+    b.x = tg_block_weights(o, e, w, &at);
     tg_block_states(o, e, w, &at, &b);
     b.d = e->whole ? o->direction + at.first : NULL;
     b.g = p->gradient == NULL || e->whole ? NULL : tg_block_gradient(o, p, w, b.x, &at);
     if (b.g != NULL && e->lazy)
         catch_up(o, e, p, at.row, &b);
-    if (p->keep != 1)
+    if (p->keep != 1 && !o->rule->each)
         o->kernels->multiply(b.x, p->keep, at.n);
 
     o->rule->block(&b, k);

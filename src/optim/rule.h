@@ -30,6 +30,8 @@ typedef struct tg_block {
                                   `matrix` made of it (g is NULL then); NULL for the other tensors */
     float *slot[TG_MAX_SLOTS]; /* states, updated in place; NULL for a slot that does not exist. Full slots and columns:
                                   n values; a row's: one; a scalar's is NULL */
+    float keep, scale;         /* what x and g are multiplied by first. For tg_each alone: otherwise both are done */
+    const struct tg_stored *stored; /* the block in bf16, in place of x, g and slot. For tg_each alone; else NULL */
 } tg_block;
 
 /* What `prepare` is told about a tensor at an update. */
@@ -103,6 +105,7 @@ typedef struct tg_rule {
     /* Takes an estimate of the Hessian's diagonal, in place of g, into the states; NULL: the rule has no use for it. */
     void (*observe)(const tg_block *b, const float *k);
     void (*block)(const tg_block *b, const float *k);
+    bool each; /* `block` is nothing but tg_each (optim/each.h) of all states that there are */
 } tg_rule;
 
 /* The rules of one instruction set (rule/table.c); NULL behind the last. */
