@@ -53,7 +53,7 @@ static void narrow_pairs_fp16(uint16_t *restrict h, const float *restrict src, s
     }
 }
 
-static float max_abs(const float *restrict x, size_t n)
+static inline float max_abs(const float *restrict x, size_t n)
 {
     uint32_t most = 0; /* the bits of non-negative floats are ordered as the floats; NaN's lie above Inf's */
     for (size_t i = 0; i < n; i++) {
@@ -324,15 +324,22 @@ static inline void decode_unsigned(float *restrict dst, const uint8_t *restrict 
         dst[i] = tg_code_magnitude((float)codes[i]) * unit;
 }
 
+static inline void decode_part(float *restrict dst, const uint8_t *restrict codes, float scale, bool is_signed, size_t n)
+{
+    if (is_signed)
+        decode_signed(dst, codes, scale / TG_CODE_TOP_SIGNED, n);
+    else
+        decode_unsigned(dst, codes, scale / TG_CODE_TOP_UNSIGNED, n);
+}
+
+/* Whole blocks of codes apart, here and below: loops of a known length are better ones. */
 static void decode(float *restrict dst, const uint8_t *restrict codes, const float *restrict scale, bool is_signed, size_t n)
 {
-    for (size_t at = 0; at < n; at += TG_CODES) {
-        const size_t now = n - at < TG_CODES ? n - at : TG_CODES;
-        if (is_signed)
-            decode_signed(dst + at, codes + at, scale[at / TG_CODES] / TG_CODE_TOP_SIGNED, now);
-        else
-            decode_unsigned(dst + at, codes + at, scale[at / TG_CODES] / TG_CODE_TOP_UNSIGNED, now);
-    }
+    size_t at = 0;
+    for (; at + TG_CODES <= n; at += TG_CODES)
+        decode_part(dst + at, codes + at, *scale++, is_signed, TG_CODES);
+    if (at < n)
+        decode_part(dst + at, codes + at, *scale, is_signed, n - at);
 }
 
 /* Signs and codes in 256ths. */
@@ -364,28 +371,46 @@ static void draw_chances(uint32_t *restrict draws, tg_key key, uint32_t first)
         draws[l] = tg_random(key, first + l);
 }
 
-static void encode(uint8_t *restrict codes, float *restrict scale, const float *restrict src, bool is_signed, size_t n,
-                   const tg_key *key, uint64_t first)
+/* `most` is the block's scale. */
+static inline void encode_part(uint8_t *restrict codes, const float *restrict src, float most, bool is_signed, size_t n,
+                               const tg_key *key, uint64_t first)
 {
     _Alignas(64) uint32_t draws[TG_CODES / 4];
     _Alignas(64) uint16_t real[TG_CODES];
-    memset(draws, 128, sizeof draws); /* to nearest */
-    for (size_t at = 0; at < n; at += TG_CODES) {
-        const size_t now = n - at < TG_CODES ? n - at : TG_CODES;
-        const float most = max_abs(src + at, now);
-        const bool good = most >= 0x1p-100f && most < 0x1p126f; /* below, a state is as good as zero */
-        scale[at / TG_CODES] = good ? most : most < 1.0f ? 0.0f : tg_float_from_bits(0x7fc00000u);
-        if (!good) {
-            memset(codes + at, 0, now);
-            continue;
-        }
-        if (is_signed)
-            codes_signed(real, src + at, 4.0f * TG_CODE_TOP_SIGNED / most, now);
-        else
-            codes_unsigned(real, src + at, 4.0f * TG_CODE_TOP_UNSIGNED / most, now);
-        if (key != NULL)
-            draw_chances(draws, tg_key_part(*key, (first + at) >> 32), (uint32_t)(first + at) / 4);
-        codes_cut(codes + at, real, (const uint8_t *)draws, now);
+    if (!(most > 0)) {
+        memset(codes, 0, n);
+        return;
+    }
+    if (is_signed)
+        codes_signed(real, src, 4.0f * TG_CODE_TOP_SIGNED / most, n);
+    else
+        codes_unsigned(real, src, 4.0f * TG_CODE_TOP_UNSIGNED / most, n);
+    if (key != NULL)
+        draw_chances(draws, tg_key_part(*key, first >> 32), (uint32_t)first / 4);
+    else
+        memset(draws, 128, sizeof draws); /* to nearest */
+    codes_cut(codes, real, (const uint8_t *)draws, n);
+}
+
+static inline float scale_of(const float *restrict src, size_t n)
+{
+    const float most = max_abs(src, n);
+    const bool good = most >= 0x1p-100f && most < 0x1p126f; /* below, a state is as good as zero */
+    return good ? most : most < 1.0f ? 0.0f : tg_float_from_bits(0x7fc00000u);
+}
+
+/* All scales first: nothing waits then for a block's largest value. */
+static void encode(uint8_t *restrict codes, float *restrict scale, const float *restrict src, bool is_signed, size_t n,
+                   const tg_key *key, uint64_t first)
+{
+    const size_t whole = n / TG_CODES, rest = n % TG_CODES, at = whole * TG_CODES;
+    for (size_t i = 0; i < whole; i++)
+        scale[i] = scale_of(src + i * TG_CODES, TG_CODES);
+    for (size_t i = 0; i < whole; i++)
+        encode_part(codes + i * TG_CODES, src + i * TG_CODES, scale[i], is_signed, TG_CODES, key, first + i * TG_CODES);
+    if (rest > 0) {
+        scale[whole] = scale_of(src + at, rest);
+        encode_part(codes + at, src + at, scale[whole], is_signed, rest, key, first + at);
     }
 }
 
