@@ -19,15 +19,6 @@ typedef struct tg_element {
 
 typedef void tg_step(tg_element *e, const float *k);
 
-/* A block in bf16, from an even index in its tensor on and of an even length. */
-typedef struct tg_stored {
-    uint16_t *x, *slot[TG_MAX_SLOTS];
-    float *wide[TG_MAX_SLOTS];            /* in place of `slot`: states that stay in fp32 */
-    const uint16_t *g;                    /* NULL: folded */
-    uint32_t draw;                        /* of the first pair */
-    tg_key x_key, slot_key[TG_MAX_SLOTS]; /* all with the same `a` */
-} tg_stored;
-
 static inline bool tg_is_folded(const tg_block *b) { return b->stored != NULL ? b->stored->g == NULL : b->g == NULL; }
 
 static inline bool tg_has_slot(const tg_block *b, size_t slot)
@@ -37,8 +28,8 @@ static inline bool tg_has_slot(const tg_block *b, size_t slot)
 
 #define TG_INLINE static inline __attribute__((always_inline))
 
-/* `slots` states are read; they are moved when there is a gradient. Both are constants where this is inlined. */
-TG_INLINE void tg_each_float(const tg_block *b, const float *own_k, tg_step *step, size_t slots, bool gradient)
+/* `slots`: bits of the states that are read; they are moved when there is a gradient. Both are constants when inlined. */
+TG_INLINE void tg_each_float(const tg_block *b, const float *own_k, tg_step *step, unsigned slots, bool gradient)
 {
     float *restrict x = b->x, *restrict s0 = b->slot[0], *restrict s1 = b->slot[1], *restrict s2 = b->slot[2];
     float *restrict s3 = b->slot[3], k[TG_MAX_SCALARS];
@@ -48,19 +39,19 @@ TG_INLINE void tg_each_float(const tg_block *b, const float *own_k, tg_step *ste
     for (size_t i = 0; i < n; i++) {
         tg_element e = {.x = keep * x[i],
                         .g = gradient ? scale * g[i] : 0.0f,
-                        .slot[0] = slots > 0 ? s0[i] : 0.0f,
-                        .slot[1] = slots > 1 ? s1[i] : 0.0f,
-                        .slot[2] = slots > 2 ? s2[i] : 0.0f,
-                        .slot[3] = slots > 3 ? s3[i] : 0.0f};
+                        .slot[0] = (slots & 1) != 0 ? s0[i] : 0.0f,
+                        .slot[1] = (slots & 2) != 0 ? s1[i] : 0.0f,
+                        .slot[2] = (slots & 4) != 0 ? s2[i] : 0.0f,
+                        .slot[3] = (slots & 8) != 0 ? s3[i] : 0.0f};
         step(&e, k);
         x[i] = e.x;
-        if (gradient && slots > 0)
+        if (gradient && (slots & 1) != 0)
             s0[i] = e.slot[0];
-        if (gradient && slots > 1)
+        if (gradient && (slots & 2) != 0)
             s1[i] = e.slot[1];
-        if (gradient && slots > 2)
+        if (gradient && (slots & 4) != 0)
             s2[i] = e.slot[2];
-        if (gradient && slots > 3)
+        if (gradient && (slots & 8) != 0)
             s3[i] = e.slot[3];
     }
 }
@@ -83,7 +74,7 @@ TG_INLINE void tg_write_slot(float *w, uint16_t *s, size_t p, const tg_element *
         tg_pair_store(s + 2 * p, tg_pair_round(e->slot[slot], f->slot[slot], random));
 }
 
-TG_INLINE void tg_each_pair(const tg_block *b, const float *own_k, tg_step *step, size_t slots, unsigned ranged,
+TG_INLINE void tg_each_pair(const tg_block *b, const float *own_k, tg_step *step, unsigned slots, unsigned ranged,
                             bool gradient)
 {
     const tg_stored *at = b->stored;
@@ -100,28 +91,28 @@ TG_INLINE void tg_each_pair(const tg_block *b, const float *own_k, tg_step *step
         const uint32_t px = tg_pair_load(x + 2 * p), pg = gradient ? tg_pair_load(g + 2 * p) : 0;
         tg_element e = {.x = keep * tg_pair_first(px), .g = scale * tg_pair_first(pg)};
         tg_element f = {.x = keep * tg_pair_second(px), .g = scale * tg_pair_second(pg)};
-        if (slots > 0)
+        if ((slots & 1) != 0)
             tg_read_slot(&e, &f, 0, (ranged & 1) != 0, w0, s0, p);
-        if (slots > 1)
+        if ((slots & 2) != 0)
             tg_read_slot(&e, &f, 1, (ranged & 2) != 0, w1, s1, p);
-        if (slots > 2)
+        if ((slots & 4) != 0)
             tg_read_slot(&e, &f, 2, (ranged & 4) != 0, w2, s2, p);
         step(&e, k);
         step(&f, k);
         const uint32_t begun = tg_random_begin(a, draw + (uint32_t)p);
         tg_pair_store(x + 2 * p, tg_pair_round(e.x, f.x, tg_random_end(kx, begun)));
-        if (gradient && slots > 0)
+        if (gradient && (slots & 1) != 0)
             tg_write_slot(w0, s0, p, &e, &f, 0, (ranged & 1) != 0, tg_random_end(k0, begun));
-        if (gradient && slots > 1)
+        if (gradient && (slots & 2) != 0)
             tg_write_slot(w1, s1, p, &e, &f, 1, (ranged & 2) != 0, tg_random_end(k1, begun));
-        if (gradient && slots > 2)
+        if (gradient && (slots & 4) != 0)
             tg_write_slot(w2, s2, p, &e, &f, 2, (ranged & 4) != 0, tg_random_end(k2, begun));
     }
 }
 
-/* Moves x and the first `slots` states of every weight of the block; bit s of `ranged`: state s needs_range. Both are
- * constants. */
-TG_INLINE void tg_each(const tg_block *b, const float *k, tg_step *step, size_t slots, unsigned ranged)
+/* Moves x and states of every weight of the block. Constants: bit s of `slots`: the step has state s; of `ranged`: the state
+ * needs_range. */
+TG_INLINE void tg_each(const tg_block *b, const float *k, tg_step *step, unsigned slots, unsigned ranged)
 {
     if (b->stored == NULL)
         tg_each_float(b, k, step, slots, true);

@@ -7,7 +7,6 @@
 
 #include "base/kernels.h"
 #include "base/memory.h"
-#include "optim/each.h"
 #include "optim/rule.h"
 
 /* Options every rule has, in the order of their table. */

@@ -61,9 +61,9 @@ static inline void amsgrad(tg_element *e, const float *k)
 static void block(const tg_block *b, const float *k)
 {
     if (tg_has_slot(b, H))
-        tg_each(b, k, amsgrad, 3, RANGED);
+        tg_each(b, k, amsgrad, 1 << M | RANGED, RANGED);
     else
-        tg_each(b, k, plain, 2, RANGED);
+        tg_each(b, k, plain, 1 << M | 1 << V, RANGED);
 }
 
 #define EQUATIONS                                                                                                      \

@@ -35,7 +35,7 @@ static inline void step(tg_element *e, const float *k)
     e->slot[M] = k[K_B2] * e->slot[M] + k[K_A2] * e->g;
 }
 
-static void block(const tg_block *b, const float *k) { tg_each(b, k, step, 1, 0); }
+static void block(const tg_block *b, const float *k) { tg_each(b, k, step, 1 << M, 0); }
 
 static const tg_slot slots_8bit[] = {{.name = "exp_avg", .codes = TG_CODES_SIGNED}};
 

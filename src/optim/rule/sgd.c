@@ -68,7 +68,7 @@ static void block(const tg_block *b, const float *k)
     if (tg_is_folded(b))
         tg_each_folded(b, k, folded);
     else if (tg_has_slot(b, M))
-        tg_each(b, k, with_momentum, 1, 0);
+        tg_each(b, k, with_momentum, 1 << M, 0);
     else
         tg_each(b, k, plain, 0, 0);
 }

@@ -49,7 +49,7 @@ static void block(const tg_block *b, const float *k)
     if (tg_is_folded(b))
         tg_each_folded(b, k, sign_step);
     else
-        tg_each(b, k, step, 1, 0);
+        tg_each(b, k, step, 1 << M, 0);
 }
 
 const tg_rule TG_PER_ISA(tg_rule_signum) = {

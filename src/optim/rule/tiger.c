@@ -115,11 +115,11 @@ static void block(const tg_block *b, const float *k)
     if (tg_is_folded(b))
         folded(b, k);
     else if (k[K_POWER] == 0.0f)
-        tg_each(b, k, sign_of_average, 1, 0);
+        tg_each(b, k, sign_of_average, 1 << M, 0);
     else if (k[K_POWER] == 1.0f)
-        tg_each(b, k, momentum_of_average, 1, 0);
+        tg_each(b, k, momentum_of_average, 1 << M, 0);
     else
-        tg_each(b, k, power_of_average, 1, 0);
+        tg_each(b, k, power_of_average, 1 << M, 0);
 }
 
 const tg_rule TG_PER_ISA(tg_rule_tiger) = {
