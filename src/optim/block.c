@@ -5,14 +5,6 @@
 #include "base/code8.h"
 #include "optim/optim.h"
 
-tg_place tg_block_place(const tg_entry *e, size_t index)
-{
-    const size_t length = e->by_rows ? e->param.cols : e->n;
-    const size_t row = e->by_rows ? index / e->row_blocks : 0;
-    const size_t at = (e->by_rows ? index % e->row_blocks : index) * TG_BLOCK;
-    return (tg_place){row, row * e->param.cols + at, length - at < TG_BLOCK ? length - at : TG_BLOCK};
-}
-
 /* Asks for the bytes behind a block, as many as it has. */
 static void ask_for_next(const char *block, size_t bytes)
 {

@@ -28,7 +28,8 @@ static inline bool tg_has_slot(const tg_block *b, size_t slot)
 
 #define TG_INLINE static inline __attribute__((always_inline))
 
-/* `slots`: bits of the states that are read; they are moved when there is a gradient. Both are constants when inlined. */
+/* `slots`: bits of the states that are read; they are moved when there is a gradient. Both are constants when inlined.
+ */
 TG_INLINE void tg_each_float(const tg_block *b, const float *own_k, tg_step *step, unsigned slots, bool gradient)
 {
     float *restrict x = b->x, *restrict s0 = b->slot[0], *restrict s1 = b->slot[1], *restrict s2 = b->slot[2];
@@ -110,8 +111,8 @@ TG_INLINE void tg_each_pair(const tg_block *b, const float *own_k, tg_step *step
     }
 }
 
-/* Moves x and states of every weight of the block. Constants: bit s of `slots`: the step has state s; of `ranged`: the state
- * needs_range. */
+/* Moves x and states of every weight of the block. Constants: bit s of `slots`: the step has state s; of `ranged`: the
+ * state needs_range. */
 TG_INLINE void tg_each(const tg_block *b, const float *k, tg_step *step, unsigned slots, unsigned ranged)
 {
     if (b->stored == NULL)

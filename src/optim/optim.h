@@ -162,8 +162,14 @@ void tg_optim_resolve(tg_optim *o);
 /* Schedules applied to every group's values: at the start of each update. */
 void tg_optim_schedule_groups(tg_optim *o);
 
-/* block.c: one block between storage and fp32. */
+/* place.c */
 tg_place tg_block_place(const tg_entry *e, size_t index);
+/* Whether the row stays as it is: lazy, and without a gradient. What lies in its place of a gradient array means nothing. */
+bool tg_row_rests(const tg_entry *e, const tg_pass *p, size_t row);
+double tg_tree_sum(const double *v, size_t n);         /* in a fixed order */
+void tg_range_see(tg_range *range, float most);        /* from any thread */
+
+/* block.c: one block between storage and fp32. */
 /* The gradient as the rule wants it: scaled, clipped, decay coupled in. */
 const float *tg_block_gradient(const tg_optim *o, const tg_pass *p, tg_workspace *w, const float *x, const tg_place *at);
 float *tg_block_weights(const tg_optim *o, const tg_entry *e, tg_workspace *w, const tg_place *at);
@@ -192,12 +198,8 @@ void tg_range_after(tg_optim *o, size_t entry);     /* after an update: moves th
 /* Before a tile is folded: makes room for it. The tile has n values; with it `tiles` lie on each other at most. */
 void tg_range_of_tile(tg_optim *o, size_t entry, const float *tile, size_t n, double scale, unsigned tiles);
 void tg_range_note(const tg_optim *o, const tg_entry *e, const tg_block *b); /* of slot 0, which was read */
-void tg_range_see(tg_range *range, float most);     /* from any thread */
 
 /* pass.c: one walk over blocks. */
-double tg_tree_sum(const double *v, size_t n);         /* in a fixed order */
-/* Whether the row stays as it is: lazy, and without a gradient. What lies in its place of a gradient array means nothing. */
-bool tg_row_rests(const tg_entry *e, const tg_pass *p, size_t row);
 double tg_entry_rms(const tg_optim *o, const tg_entry *e); /* of the weights as they are stored */
 tg_view tg_entry_view(const tg_optim *o, const tg_entry *e);
 /* `whole`: the gradient is the caller's array, in which a row of zeros means no gradient where rows are lazy. */

@@ -1,24 +1,13 @@
 /* optim/pass.c -- the walk: every active tensor, block by block, through the rule.
  *
- * All blocks of all tensors form one list, which the threads share out; 16-bit storage is widened into arrays that stay in
- * the first-level cache, and rounded back. What a block computes depends on nothing but the block. */
+ * All blocks of all tensors form one list, which the threads share out; 16-bit storage is widened into arrays that stay
+ * in the first-level cache, and rounded back; or the rule's loop does both in registers (optim/each.h). What a block
+ * computes depends on nothing but the block. */
 #include <math.h>
 
 #include "optim/optim.h"
 
-#define BLOCKS_AT_ONCE 64  /* taken by a thread from the list at a time: long enough for the processor's prefetching */
-
-double tg_tree_sum(const double *v, size_t n)
-{
-    if (n <= 8) {
-        double sum = 0;
-        for (size_t i = 0; i < n; i++)
-            sum += v[i];
-        return sum;
-    }
-    const size_t half = n / 2;
-    return tg_tree_sum(v, half) + tg_tree_sum(v + half, n - half);
-}
+#define BLOCKS_AT_ONCE 64 /* taken by a thread from the list at a time: long enough for the processor's prefetching */
 
 static double rms_of(const double *squares, size_t blocks, size_t n)
 {
@@ -126,26 +115,8 @@ double tg_entry_rms(const tg_optim *o, const tg_entry *e)
     return e->n == 0 ? 0 : sqrt(sum / (double)e->n);
 }
 
-static bool all_zero(const tg_pass *p, size_t first, size_t n)
-{
-    const unsigned char *bytes = (const unsigned char *)p->gradient + first * tg_format_bytes(p->gradient_format);
-    const size_t count = n * tg_format_bytes(p->gradient_format);
-    unsigned char any = 0;
-    for (size_t i = 0; i < count; i++)
-        any |= bytes[i];
-    return any == 0;
-}
-
-bool tg_row_rests(const tg_entry *e, const tg_pass *p, size_t row)
-{
-    if (!e->lazy)
-        return false;
-    if (p->rows_from_gradient)
-        return all_zero(p, row * e->param.cols, e->param.cols);
-    return e->row_tiles[row] == 0;
-}
-
-/* Averages of a lazy row decay for the updates it missed, when gradients come as arrays. Folded tiles do it themselves. */
+/* Averages of a lazy row decay for the updates it missed, when gradients come as arrays. Folded tiles do it themselves.
+ */
 static void catch_up(const tg_optim *o, const tg_entry *e, const tg_pass *p, size_t row, const tg_block *b)
 {
     const uint64_t missed = *e->updates - e->row_updates[row];
@@ -171,7 +142,8 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, tg_works
         k = row_k;
     }
     tg_stored stored;
-    tg_block b = {.n = at.n, .keep = p->keep, .scale = p->each_scale, .stored = tg_block_stored(o, entry, &at, &stored)};
+    tg_block b = {
+        .n = at.n, .keep = p->keep, .scale = p->each_scale, .stored = tg_block_stored(o, entry, &at, &stored)};
     if (b.stored != NULL) {
         o->rule->block(&b, k);
         if (e->block_squares != NULL)
@@ -267,8 +239,8 @@ void tg_pass_run(tg_optim *o, size_t first, size_t end)
     o->moves_frozen += frozen;
 }
 
-void tg_entry_map(tg_optim *o, size_t entry, void (*map)(float *x, size_t n, size_t first, const void *ctx), const void *ctx,
-                  tg_key key)
+void tg_entry_map(tg_optim *o, size_t entry, void (*map)(float *x, size_t n, size_t first, const void *ctx),
+                  const void *ctx, tg_key key)
 {
     tg_entry *e = &o->entry[entry];
 #pragma omp parallel num_threads(tg_optim_threads(o)) if (e->n > TG_SERIAL_VALUES)

@@ -17,14 +17,6 @@ static int exponent_for(float most)
     return exponent > FARTHEST ? FARTHEST : exponent;
 }
 
-void tg_range_see(tg_range *range, float most)
-{
-    float known;
-    __atomic_load(&range->next, &known, __ATOMIC_RELAXED);
-    while (most > known && !__atomic_compare_exchange(&range->next, &known, &most, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        continue;
-}
-
 void tg_range_note(const tg_optim *o, const tg_entry *e, const tg_block *b)
 {
     if (e->state[0].range != NULL)

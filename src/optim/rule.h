@@ -1,6 +1,7 @@
 /* optim/rule.h -- what an optimizer rule is: one const descriptor, one file in optim/rule/, one line in rules.inc.
  *
  * The driver cuts every tensor into blocks, brings each into fp32 arrays in cache, calls `block`, and rounds back. A rule
+ * that treats all weights alike gives tg_each (optim/each.h) what becomes of one, and is spared the arrays. A rule
  * knows nothing of number formats, threads, groups, accumulation or files. */
 #ifndef TG_OPTIM_RULE_H
 #define TG_OPTIM_RULE_H
