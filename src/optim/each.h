@@ -28,8 +28,7 @@ static inline bool tg_has_slot(const tg_block *b, size_t slot)
 
 #define TG_INLINE static inline __attribute__((always_inline))
 
-/* `slots`: bits of the states that are read; they are moved when there is a gradient. Both are constants when inlined.
- */
+/* `slots`: bits of the states that are read; with a gradient they are moved too. Both are constants when inlined. */
 TG_INLINE void tg_each_float(const tg_block *b, const float *own_k, tg_step *step, unsigned slots, bool gradient)
 {
     float *restrict x = b->x, *restrict s0 = b->slot[0], *restrict s1 = b->slot[1], *restrict s2 = b->slot[2];
