@@ -6,9 +6,9 @@
 #include "base/code8.h"
 #include "base/half.h"
 #include "base/normal.h"
+#include "base/pair.h"
 
-
-#define LANES 16 /* of double */
+#define LANES ((size_t)16) /* of double */
 
 static void widen(float *restrict dst, const void *restrict src, tg_format format, size_t n)
 {
@@ -36,68 +36,26 @@ static void narrow(void *restrict dst, const float *restrict src, tg_format form
             h[i] = tg_half_narrow(src[i]);
 }
 
-/* Values are taken in aligned groups of 2 * DRAWS. One draw serves two of a group, DRAWS apart: the first takes its low
- * half, the second its high half. Whole groups vectorise without shuffles, up to registers of 512 bits. */
-#define DRAWS 32
-#define GROUP (2 * DRAWS)
-
-/* Magnitudes from here on need care: adding to their bits could carry into Inf, or NaN's bits away. */
-#define CARE 0x7f7f0000u
-
-/* Two values of a group; bits above the low 16 are the answers' after a shift. */
-static inline uint32_t add_chance(float f, uint32_t chance) { return tg_bits_from_float(f) + (chance & 0xffffu); }
-
-static inline uint32_t magnitude_of(float f) { return tg_bits_from_float(f) & 0x7fffffffu; }
-
-static inline bool any_needs_care(const uint32_t *restrict most)
+/* One draw serves a pair of neighbours, the first of even index: the first takes its low half, the second its high half. */
+static void narrow_pairs_bf16(uint16_t *restrict h, const float *restrict src, size_t pairs, tg_key key, uint32_t draw)
 {
-    uint32_t all = 0;
-    for (size_t l = 0; l < DRAWS; l++)
-        all = most[l] > all ? most[l] : all;
-    return all >= CARE;
+    for (size_t p = 0; p < pairs; p++)
+        tg_pair_store(h + 2 * p, tg_pair_round(tg_quiet(src[2 * p]), tg_quiet(src[2 * p + 1]),
+                                               tg_random(key, draw + (uint32_t)p)));
 }
 
-static void narrow_careful_bf16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key, uint32_t draw)
+static void narrow_pairs_fp16(uint16_t *restrict h, const float *restrict src, size_t pairs, tg_key key, uint32_t draw)
 {
-    for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += DRAWS)
-        for (uint32_t l = 0; l < DRAWS; l++) {
-            const uint32_t random = tg_random(key, draw + l);
-            h[l] = tg_f32_to_bf16_stochastic(src[l], random + key.turn);
-            h[l + DRAWS] = tg_f32_to_bf16_stochastic(src[l + DRAWS], (random >> 16) + key.turn);
-        }
+    const uint32_t turn = tg_pair_turn(key);
+    for (size_t p = 0; p < pairs; p++) {
+        const uint32_t random = tg_random(key, draw + (uint32_t)p) + turn;
+        const uint32_t first = tg_half_narrow_stochastic(src[2 * p], fp16_chance(random));
+        const uint32_t second = tg_half_narrow_stochastic(src[2 * p + 1], fp16_chance(random >> 16));
+        tg_pair_store(h + 2 * p, first | second << 16);
+    }
 }
 
-/* First as if no value needed care, which is nearly always so. */
-static void narrow_groups_bf16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key, uint32_t draw)
-{
-    uint32_t most[DRAWS] = {0};
-    for (size_t g = 0; g < groups; g++)
-        for (uint32_t l = 0; l < DRAWS; l++) {
-            const float low = src[g * GROUP + l], high = src[g * GROUP + DRAWS + l];
-            const uint32_t random = tg_random(key, draw + (uint32_t)g * DRAWS + l);
-            h[g * GROUP + l] = (uint16_t)(add_chance(low, random + key.turn) >> 16);
-            h[g * GROUP + DRAWS + l] = (uint16_t)(add_chance(high, (random >> 16) + key.turn) >> 16);
-            const uint32_t a = magnitude_of(low), b = magnitude_of(high), larger = a > b ? a : b;
-            most[l] = larger > most[l] ? larger : most[l];
-        }
-    if (any_needs_care(most))
-        narrow_careful_bf16(h, src, groups, key, draw);
-}
-
-/* The 13 bits that fp16 cuts: the upper ones, which a turn spreads best. */
-static inline uint32_t fp16_chance(uint32_t chance) { return (chance & 0xffffu) >> 3; }
-
-static void narrow_groups_fp16(uint16_t *restrict h, const float *restrict src, size_t groups, tg_key key, uint32_t draw)
-{
-    for (size_t g = 0; g < groups; g++, h += GROUP, src += GROUP, draw += DRAWS)
-        for (uint32_t l = 0; l < DRAWS; l++) {
-            const uint32_t random = tg_random(key, draw + l);
-            h[l] = tg_half_narrow_stochastic(src[l], fp16_chance(random + key.turn));
-            h[l + DRAWS] = tg_half_narrow_stochastic(src[l + DRAWS], fp16_chance((random >> 16) + key.turn));
-        }
-}
-
-static float max_abs(const float *restrict x, size_t n)
+static inline float max_abs(const float *restrict x, size_t n)
 {
     uint32_t most = 0; /* the bits of non-negative floats are ordered as the floats; NaN's lie above Inf's */
     for (size_t i = 0; i < n; i++) {
@@ -107,38 +65,34 @@ static float max_abs(const float *restrict x, size_t n)
     return tg_float_from_bits(most > 0x7f800000u ? 0x7f800000u : most);
 }
 
-static void narrow_groups(uint16_t *restrict h, const float *restrict src, tg_format format, size_t groups, tg_key key,
-                          uint32_t draw)
+static void narrow_pairs(uint16_t *restrict h, const float *restrict src, tg_format format, size_t pairs, tg_key key,
+                         uint32_t draw)
 {
     if (format == TG_BF16)
-        narrow_groups_bf16(h, src, groups, key, draw);
+        narrow_pairs_bf16(h, src, pairs, key, draw);
     else
-        narrow_groups_fp16(h, src, groups, key, draw);
+        narrow_pairs_fp16(h, src, pairs, key, draw);
 }
 
-/* n values of the group of value `first`: as a whole one, of which they are a part. */
-static void narrow_in_group(uint16_t *restrict h, const float *restrict src, tg_format format, size_t n, tg_key key,
-                            uint32_t first)
+/* The one value of index `first`: as a whole pair, of which it is a half. */
+static void narrow_one(uint16_t *restrict h, float value, tg_format format, tg_key key, uint32_t first)
 {
-    const uint32_t place = first % GROUP;
-    float wide[GROUP] = {0};
-    uint16_t narrowed[GROUP];
-    memcpy(wide + place, src, n * sizeof *src);
-    narrow_groups(narrowed, wide, format, 1, key, first / GROUP * DRAWS);
-    memcpy(h, narrowed + place, n * sizeof *h);
+    const float both[2] = {value, value};
+    uint16_t narrowed[2];
+    narrow_pairs(narrowed, both, format, 1, key, first / 2);
+    *h = narrowed[first % 2];
 }
 
 /* n values of one 2^32-long part of the tensor. */
 static void narrow_part(uint16_t *restrict h, const float *restrict src, tg_format format, size_t n, tg_key key,
                         uint32_t first)
 {
-    const size_t missing = (GROUP - first % GROUP) % GROUP, head = n < missing ? n : missing;
-    const size_t groups = (n - head) / GROUP, tail = head + groups * GROUP;
+    const size_t head = first % 2 < n ? first % 2 : n, pairs = (n - head) / 2, tail = head + 2 * pairs;
     if (head > 0)
-        narrow_in_group(h, src, format, head, key, first);
-    narrow_groups(h + head, src + head, format, groups, key, (first + (uint32_t)head) / GROUP * DRAWS);
+        narrow_one(h, *src, format, key, first);
+    narrow_pairs(h + head, src + head, format, pairs, key, (first + (uint32_t)head) / 2);
     if (tail < n)
-        narrow_in_group(h + tail, src + tail, format, n - tail, key, first + (uint32_t)tail);
+        narrow_one(h + tail, src[tail], format, key, first + (uint32_t)tail);
 }
 
 static void narrow_stochastic(void *restrict dst, const float *restrict src, tg_format format, size_t n, tg_key key,
@@ -215,102 +169,70 @@ static double sum_squares(const float *restrict x, size_t n)
     return fold_lanes(lane);
 }
 
-/* The quick sum's order, which whoever takes squares on the way must keep: DRAWS lanes of float gather the squares of
- * QUICK values, then go in pairs into lanes of double; what is left at the end goes into those one by one. A few units in the last
- * place of a float are lost at most, and the loop keeps up with memory. */
-#define QUICK (4 * GROUP)
+/* The quick sums: each lane of double takes the squares of QUICK / LANES values at a time, summed up in float. A few units
+ * in the last place of a float are lost at most, and the loops keep up with memory. The rest at the end goes one by one. */
+#define QUICK (16 * LANES)
 
-static void quick_add(double *restrict lane, const float *restrict part)
+static inline float squares_of_8(const float *x, size_t stride)
 {
-    for (size_t l = 0; l < LANES; l++)
-        lane[l] += (double)(part[l] + part[l + LANES]);
+    const float a = x[0] * x[0] + x[stride] * x[stride], b = x[2 * stride] * x[2 * stride] + x[3 * stride] * x[3 * stride];
+    x += 4 * stride;
+    const float c = x[0] * x[0] + x[stride] * x[stride], d = x[2 * stride] * x[2 * stride] + x[3 * stride] * x[3 * stride];
+    return (a + b) + (c + d);
 }
 
 static double sum_squares_quick(const float *restrict x, size_t n)
 {
     double lane[LANES] = {0};
     size_t i = 0;
-    for (; i + QUICK <= n; i += QUICK) {
-        float part[DRAWS] = {0};
-        for (size_t j = i; j < i + QUICK; j += GROUP)
-            for (size_t l = 0; l < DRAWS; l++)
-                part[l] += x[j + l] * x[j + l] + x[j + l + DRAWS] * x[j + l + DRAWS];
-        quick_add(lane, part);
-    }
+    for (; i + QUICK <= n; i += QUICK)
+        for (size_t l = 0; l < LANES; l++)
+            lane[l] += (double)(squares_of_8(x + i + l, LANES) + squares_of_8(x + i + l + QUICK / 2, LANES));
     add_squares(lane, x + i, n - i);
     return fold_lanes(lane);
 }
 
-/* QUICK values from the start of a group on, and their squares as stored, as if no value needed care: where one does, its
- * square is Inf or NaN. */
-static void narrow_quick(uint16_t *restrict h, const float *restrict src, tg_key key, uint32_t draw, float *restrict part)
+static inline float squares_of_pair(const uint16_t *h)
 {
-    for (size_t j = 0; j < QUICK; j += GROUP, draw += DRAWS)
-        for (uint32_t l = 0; l < DRAWS; l++) {
-            const uint32_t random = tg_random(key, draw + l);
-            const uint32_t low = add_chance(src[j + l], random + key.turn);
-            const uint32_t high = add_chance(src[j + l + DRAWS], (random >> 16) + key.turn);
-            const float a = tg_float_from_bits(low & 0xffff0000u), b = tg_float_from_bits(high & 0xffff0000u);
-            h[j + l] = (uint16_t)(low >> 16);
-            h[j + l + DRAWS] = (uint16_t)(high >> 16);
-            part[l] += a * a + b * b;
-        }
+    const uint32_t pair = tg_pair_load(h);
+    const float first = tg_pair_first(pair), second = tg_pair_second(pair);
+    return first * first + second * second;
+}
+
+static inline float squares_of_4_pairs(const uint16_t *h, size_t stride)
+{
+    return (squares_of_pair(h) + squares_of_pair(h + stride)) +
+           (squares_of_pair(h + 2 * stride) + squares_of_pair(h + 3 * stride));
+}
+
+static double squares_of_pairs(const uint16_t *restrict h, size_t n)
+{
+    float rest[QUICK];
+    double lane[LANES] = {0};
+    size_t i = 0;
+    for (; i + QUICK <= n; i += QUICK)
+        for (size_t l = 0; l < LANES; l++)
+            lane[l] += (double)(squares_of_4_pairs(h + i + 2 * l, 2 * LANES) +
+                                squares_of_4_pairs(h + i + 2 * l + QUICK / 2, 2 * LANES));
+    widen(rest, h + i, TG_BF16, n - i);
+    add_squares(lane, rest, n - i);
+    return fold_lanes(lane);
 }
 
 static double squares_of_stored(const void *stored, tg_format format, size_t n)
 {
     float copy[QUICK];
-    double lane[LANES] = {0};
-    size_t i = 0;
-    for (; i + QUICK <= n; i += QUICK) {
-        float part[DRAWS] = {0};
-        widen(copy, (const char *)stored + i * tg_format_bytes(format), format, QUICK);
-        for (size_t j = 0; j < QUICK; j += GROUP)
-            for (size_t l = 0; l < DRAWS; l++)
-                part[l] += copy[j + l] * copy[j + l] + copy[j + l + DRAWS] * copy[j + l + DRAWS];
-        quick_add(lane, part);
+    double sum = 0;
+    if (format == TG_F32)
+        return sum_squares_quick(stored, n);
+    if (format == TG_BF16)
+        return squares_of_pairs(stored, n);
+    for (size_t i = 0; i < n; i += QUICK) {
+        const size_t now = n - i < QUICK ? n - i : QUICK;
+        widen(copy, (const uint16_t *)stored + i, format, now);
+        sum += sum_squares_quick(copy, now);
     }
-    widen(copy, (const char *)stored + i * tg_format_bytes(format), format, n - i);
-    add_squares(lane, copy, n - i);
-    return fold_lanes(lane);
-}
-
-/* What is left, fewer than QUICK values. */
-static double finish_squares(const double *restrict so_far, uint16_t *restrict h, const float *restrict src, size_t n,
-                             tg_key key, uint32_t first)
-{
-    float rest[QUICK];
-    double lane[LANES];
-    memcpy(lane, so_far, sizeof lane);
-    narrow_part(h, src, TG_BF16, n, key, first);
-    widen(rest, h, TG_BF16, n);
-    add_squares(lane, rest, n);
-    return fold_lanes(lane);
-}
-
-static double narrow_stochastic_squares(void *restrict dst, const float *restrict src, tg_format format, size_t n,
-                                        tg_key key, uint64_t first)
-{
-    const bool one_part = (first & 0xffffffffu) + n <= UINT64_C(1) << 32;
-    if (format != TG_BF16 || first % GROUP != 0 || !one_part) {
-        narrow_stochastic(dst, src, format, n, key, first);
-        return format == TG_F32 ? sum_squares_quick(src, n) : squares_of_stored(dst, format, n);
-    }
-    uint16_t *h = dst;
-    double lane[LANES] = {0};
-    const tg_key part_key = tg_key_part(key, first >> 32);
-    const uint32_t draw = (uint32_t)first / GROUP * DRAWS;
-    size_t i = 0;
-    for (; i + QUICK <= n; i += QUICK) {
-        float part[DRAWS] = {0};
-        narrow_quick(h + i, src + i, part_key, draw + (uint32_t)(i / 2), part);
-        quick_add(lane, part);
-    }
-    const double sum = i == n ? fold_lanes(lane) : finish_squares(lane, h + i, src + i, n - i, part_key, (uint32_t)(first + i));
-    if (sum < HUGE_VAL)
-        return sum;
-    narrow_stochastic(dst, src, format, n, key, first);
-    return squares_of_stored(dst, format, n);
+    return sum;
 }
 
 static bool all_finite(const void *restrict x, tg_format format, size_t n)
@@ -341,22 +263,15 @@ static void fold_f32(float *restrict m, const float *restrict g, float decay, fl
 
 #define FOLD_AT_ONCE ((size_t)1024)
 
-/* Where the sum needs care it is cut: arithmetic makes no NaN whose bits that would take away. */
-static inline uint16_t fold_one(uint16_t h, float g, float decay, float scale, uint32_t chance)
+static void fold_pairs_bf16(uint16_t *restrict h, const float *restrict g, float decay, float scale, size_t pairs,
+                            tg_key key, uint32_t draw)
 {
-    const uint32_t bits = tg_bits_from_float(decay * tg_bf16_to_f32(h) + scale * g);
-    return (uint16_t)((bits + ((bits & 0x7fffffffu) < CARE ? chance : 0u)) >> 16);
-}
-
-static void fold_groups_bf16(uint16_t *restrict h, const float *restrict g, float decay, float scale, size_t groups,
-                             tg_key key, uint32_t draw)
-{
-    for (size_t j = 0; j < groups * GROUP; j += GROUP, draw += DRAWS)
-        for (uint32_t l = 0; l < DRAWS; l++) {
-            const uint32_t random = tg_random(key, draw + l);
-            h[j + l] = fold_one(h[j + l], g[j + l], decay, scale, random & 0xffffu);
-            h[j + l + DRAWS] = fold_one(h[j + l + DRAWS], g[j + l + DRAWS], decay, scale, random >> 16);
-        }
+    for (size_t p = 0; p < pairs; p++) {
+        const uint32_t pair = tg_pair_load(h + 2 * p);
+        const float first = decay * tg_pair_first(pair) + scale * g[2 * p];
+        const float second = decay * tg_pair_second(pair) + scale * g[2 * p + 1];
+        tg_pair_store(h + 2 * p, tg_pair_round(first, second, tg_random(key, draw + (uint32_t)p)));
+    }
 }
 
 static void fold_slow(void *restrict m, tg_format format, const float *restrict g, float decay, float scale, size_t n,
@@ -378,13 +293,12 @@ static void fold_slow(void *restrict m, tg_format format, const float *restrict 
 static void fold(void *restrict m, tg_format format, const float *restrict g, float decay, float scale, size_t n,
                  const tg_key *key, uint64_t first)
 {
-    const size_t head = (GROUP - first % GROUP) % GROUP, groups = n < head ? 0 : (n - head) / GROUP;
-    const size_t tail = head + groups * GROUP;
+    const size_t head = first % 2, pairs = n < head ? 0 : (n - head) / 2, tail = head + 2 * pairs;
     if (format == TG_F32) {
         fold_f32(m, g, decay, scale, n);
         return;
     }
-    if (format != TG_BF16 || key == NULL || decay == 0.0f || groups == 0 ||
+    if (format != TG_BF16 || key == NULL || decay == 0.0f || pairs == 0 ||
         (first & 0xffffffffu) + n > UINT64_C(1) << 32) {
         fold_slow(m, format, g, decay, scale, n, key, first);
         return;
@@ -392,7 +306,7 @@ static void fold(void *restrict m, tg_format format, const float *restrict g, fl
     uint16_t *h = m;
     const tg_key part = tg_key_part(*key, first >> 32);
     fold_slow(h, format, g, decay, scale, head, key, first);
-    fold_groups_bf16(h + head, g + head, decay, scale, groups, part, (uint32_t)(first + head) / GROUP * DRAWS);
+    fold_pairs_bf16(h + head, g + head, decay, scale, pairs, part, (uint32_t)(first + head) / 2);
     fold_slow(h + tail, format, g + tail, decay, scale, n - tail, key, first + tail);
 }
 
@@ -412,15 +326,22 @@ static inline void decode_unsigned(float *restrict dst, const uint8_t *restrict 
         dst[i] = tg_code_magnitude((float)codes[i]) * unit;
 }
 
+static inline void decode_part(float *restrict dst, const uint8_t *restrict codes, float scale, bool is_signed, size_t n)
+{
+    if (is_signed)
+        decode_signed(dst, codes, scale / TG_CODE_TOP_SIGNED, n);
+    else
+        decode_unsigned(dst, codes, scale / TG_CODE_TOP_UNSIGNED, n);
+}
+
+/* Whole blocks of codes apart, here and below: loops of a known length are better ones. */
 static void decode(float *restrict dst, const uint8_t *restrict codes, const float *restrict scale, bool is_signed, size_t n)
 {
-    for (size_t at = 0; at < n; at += TG_CODES) {
-        const size_t now = n - at < TG_CODES ? n - at : TG_CODES;
-        if (is_signed)
-            decode_signed(dst + at, codes + at, scale[at / TG_CODES] / TG_CODE_TOP_SIGNED, now);
-        else
-            decode_unsigned(dst + at, codes + at, scale[at / TG_CODES] / TG_CODE_TOP_UNSIGNED, now);
-    }
+    size_t at = 0;
+    for (; at + TG_CODES <= n; at += TG_CODES)
+        decode_part(dst + at, codes + at, *scale++, is_signed, TG_CODES);
+    if (at < n)
+        decode_part(dst + at, codes + at, *scale, is_signed, n - at);
 }
 
 /* Signs and codes in 256ths. */
@@ -452,28 +373,46 @@ static void draw_chances(uint32_t *restrict draws, tg_key key, uint32_t first)
         draws[l] = tg_random(key, first + l);
 }
 
-static void encode(uint8_t *restrict codes, float *restrict scale, const float *restrict src, bool is_signed, size_t n,
-                   const tg_key *key, uint64_t first)
+/* `most` is the block's scale. */
+static inline void encode_part(uint8_t *restrict codes, const float *restrict src, float most, bool is_signed, size_t n,
+                               const tg_key *key, uint64_t first)
 {
     _Alignas(64) uint32_t draws[TG_CODES / 4];
     _Alignas(64) uint16_t real[TG_CODES];
-    memset(draws, 128, sizeof draws); /* to nearest */
-    for (size_t at = 0; at < n; at += TG_CODES) {
-        const size_t now = n - at < TG_CODES ? n - at : TG_CODES;
-        const float most = max_abs(src + at, now);
-        const bool good = most >= 0x1p-100f && most < 0x1p126f; /* below, a state is as good as zero */
-        scale[at / TG_CODES] = good ? most : most < 1.0f ? 0.0f : tg_float_from_bits(0x7fc00000u);
-        if (!good) {
-            memset(codes + at, 0, now);
-            continue;
-        }
-        if (is_signed)
-            codes_signed(real, src + at, 4.0f * TG_CODE_TOP_SIGNED / most, now);
-        else
-            codes_unsigned(real, src + at, 4.0f * TG_CODE_TOP_UNSIGNED / most, now);
-        if (key != NULL)
-            draw_chances(draws, tg_key_part(*key, (first + at) >> 32), (uint32_t)(first + at) / 4);
-        codes_cut(codes + at, real, (const uint8_t *)draws, now);
+    if (!(most > 0)) {
+        memset(codes, 0, n);
+        return;
+    }
+    if (is_signed)
+        codes_signed(real, src, 4.0f * TG_CODE_TOP_SIGNED / most, n);
+    else
+        codes_unsigned(real, src, 4.0f * TG_CODE_TOP_UNSIGNED / most, n);
+    if (key != NULL)
+        draw_chances(draws, tg_key_part(*key, first >> 32), (uint32_t)first / 4);
+    else
+        memset(draws, 128, sizeof draws); /* to nearest */
+    codes_cut(codes, real, (const uint8_t *)draws, n);
+}
+
+static inline float scale_of(const float *restrict src, size_t n)
+{
+    const float most = max_abs(src, n);
+    const bool good = most >= 0x1p-100f && most < 0x1p126f; /* below, a state is as good as zero */
+    return good ? most : most < 1.0f ? 0.0f : tg_float_from_bits(0x7fc00000u);
+}
+
+/* All scales first: nothing waits then for a block's largest value. */
+static void encode(uint8_t *restrict codes, float *restrict scale, const float *restrict src, bool is_signed, size_t n,
+                   const tg_key *key, uint64_t first)
+{
+    const size_t whole = n / TG_CODES, rest = n % TG_CODES, at = whole * TG_CODES;
+    for (size_t i = 0; i < whole; i++)
+        scale[i] = scale_of(src + i * TG_CODES, TG_CODES);
+    for (size_t i = 0; i < whole; i++)
+        encode_part(codes + i * TG_CODES, src + i * TG_CODES, scale[i], is_signed, TG_CODES, key, first + i * TG_CODES);
+    if (rest > 0) {
+        scale[whole] = scale_of(src + at, rest);
+        encode_part(codes + at, src + at, scale[whole], is_signed, rest, key, first + at);
     }
 }
 
@@ -496,7 +435,6 @@ const tg_kernels TG_PER_ISA(tg_kernels) = {
     .widen = widen,
     .narrow = narrow,
     .narrow_stochastic = narrow_stochastic,
-    .narrow_stochastic_squares = narrow_stochastic_squares,
     .widen_pair = widen_pair,
     .narrow_pair = narrow_pair,
     .multiply = multiply,

@@ -21,9 +21,6 @@ typedef struct tg_kernels {
     /* dst (n) <- src (n) fp32, stochastically; `first` is the first value's index in its tensor, under `key`, whose turn is
      * added to every draw. */
     void (*narrow_stochastic)(void *dst, const float *src, tg_format format, size_t n, tg_key key, uint64_t first);
-    /* The same; returns the sum of squares of what was stored, as sum_squares_quick would. */
-    double (*narrow_stochastic_squares)(void *dst, const float *src, tg_format format, size_t n, tg_key key,
-                                        uint64_t first);
     /* Kahan pair: x (n) and its rest c (n), both in `format`; src (n) is x + c to fp32's precision. */
     void (*widen_pair)(float *dst, const void *x, const void *c, tg_format format, size_t n);
     void (*narrow_pair)(void *x, void *c, const float *src, tg_format format, size_t n);

@@ -33,6 +33,12 @@ static inline tg_key tg_key_make(uint64_t seed, uint64_t purpose, uint64_t x, ui
     return (tg_key){.a = (uint32_t)z, .b = (uint32_t)(z >> 32)};
 }
 
+/* The key of a stream that is drawn beside another one, from the same indexes. */
+static inline tg_key tg_key_beside(tg_key key, uint64_t number)
+{
+    return (tg_key){key.a, (uint32_t)tg_mix64((((uint64_t)key.b << 32) | key.a) ^ tg_mix64(number))};
+}
+
 /* The key of a 2^32-long part of a stream: tensors may have more values than a 32-bit index counts. */
 static inline tg_key tg_key_part(tg_key key, uint64_t part)
 {
@@ -52,14 +58,22 @@ static inline tg_key tg_key_turned(tg_key key, uint64_t t)
     return key;
 }
 
-static inline uint32_t tg_random(tg_key key, uint32_t index)
+/* The half of a draw before the key's second half enters, and the half after it. Streams whose keys share the first half
+ * (tg_key_beside) can share its work. */
+static inline uint32_t tg_random_begin(uint32_t a, uint32_t index)
 {
-    uint32_t x = index + key.a;
+    uint32_t x = index + a;
     x = (x ^ (x >> 16)) * 0x7feb352du;
-    x ^= (x >> 15) ^ key.b;
-    x *= 0x846ca68bu;
+    return x ^ (x >> 15);
+}
+
+static inline uint32_t tg_random_end(uint32_t b, uint32_t begun)
+{
+    const uint32_t x = (begun ^ b) * 0x846ca68bu;
     return x ^ (x >> 16);
 }
+
+static inline uint32_t tg_random(tg_key key, uint32_t index) { return tg_random_end(key.b, tg_random_begin(key.a, index)); }
 
 /* Uniform in (0, 1], 24 bits. */
 static inline float tg_random_uniform(tg_key key, uint32_t index)

@@ -5,14 +5,6 @@
 #include "base/code8.h"
 #include "optim/optim.h"
 
-tg_place tg_block_place(const tg_entry *e, size_t index)
-{
-    const size_t length = e->by_rows ? e->param.cols : e->n;
-    const size_t row = e->by_rows ? index / e->row_blocks : 0;
-    const size_t at = (e->by_rows ? index % e->row_blocks : index) * TG_BLOCK;
-    return (tg_place){row, row * e->param.cols + at, length - at < TG_BLOCK ? length - at : TG_BLOCK};
-}
-
 /* Asks for the bytes behind a block, as many as it has. */
 static void ask_for_next(const char *block, size_t bytes)
 {
@@ -84,15 +76,23 @@ void tg_block_states(const tg_optim *o, const tg_entry *e, tg_workspace *w, cons
         if (state->data == NULL)
             continue;
         switch (info->slots[s].shape) {
-        case TG_SLOT_ROW: b->slot[s] = (float *)state->data + at->row; break;
-        case TG_SLOT_COLUMN: b->slot[s] = (float *)state->data + (at->first - at->row * e->param.cols); break;
-        case TG_SLOT_FULL: b->slot[s] = full_state(o, state, w->slot[s], at); break;
-        default: break;
+        case TG_SLOT_ROW:
+            b->slot[s] = (float *)state->data + at->row;
+            break;
+        case TG_SLOT_COLUMN:
+            b->slot[s] = (float *)state->data + (at->first - at->row * e->param.cols);
+            break;
+        case TG_SLOT_FULL:
+            b->slot[s] = full_state(o, state, w->slot[s], at);
+            break;
+        default:
+            break;
         }
     }
 }
 
-static void narrow(const tg_optim *o, void *target, const float *values, tg_format format, size_t n, tg_key key, size_t first)
+static void narrow(const tg_optim *o, void *target, const float *values, tg_format format, size_t n, tg_key key,
+                   size_t first)
 {
     if (o->rounding == TG_NEAREST)
         o->kernels->narrow(target, values, format, n);
@@ -131,11 +131,21 @@ double tg_block_store_weights(const tg_optim *o, const tg_entry *e, tg_workspace
         o->kernels->narrow_pair(target, (uint16_t *)e->compensation + at->first, x, e->param.format, at->n);
     else if (o->rounding == TG_NEAREST && o->update == 0)
         store_counting(o, e, w, x, at);
-    else if (squares && o->rounding != TG_NEAREST)
-        return o->kernels->narrow_stochastic_squares(target, x, e->param.format, at->n, key, at->first);
     else
         narrow(o, target, x, e->param.format, at->n, key, at->first);
     return squares ? tg_block_squares(o, e, at) : 0;
+}
+
+/* Weights have a stream of their own for every update; or (weyl) one for all of them, which turns. States: the former.
+ */
+void tg_block_keys(const tg_optim *o, size_t entry, tg_pass *p)
+{
+    const uint64_t seed = (uint64_t)o->common[TG_COMMON_SEED], update = o->update + 1;
+    const bool weyl = o->rounding == TG_WEYL;
+    const tg_key key = tg_key_make(seed, TG_STREAM_WEIGHT, weyl ? 0 : update, entry);
+    p->weight_key = weyl ? tg_key_turned(key, update) : key;
+    for (size_t s = 0; s < TG_MAX_SLOTS; s++)
+        p->slot_key[s] = tg_key_beside(key, weyl ? tg_mix64(update) ^ (TG_STREAM_SLOT + s) : TG_STREAM_SLOT + s);
 }
 
 static void store_state(const tg_optim *o, const tg_state *state, float *values, const tg_place *at, tg_key key)
@@ -145,8 +155,8 @@ static void store_state(const tg_optim *o, const tg_state *state, float *values,
     char *target = (char *)state->data + at->first * tg_format_bytes(state->format);
     if (state->format == TG_U8) {
         const tg_key *random = o->rounding == TG_NEAREST ? NULL : &key;
-        o->kernels->encode((uint8_t *)target, state->scale + at->first / TG_CODES, values, state->is_signed, at->n, random,
-                           at->first);
+        o->kernels->encode((uint8_t *)target, state->scale + at->first / TG_CODES, values, state->is_signed, at->n,
+                           random, at->first);
         return;
     }
     if (state->range != NULL) {
@@ -162,6 +172,39 @@ void tg_block_store_states(const tg_optim *o, size_t entry, const tg_block *b, c
     const tg_entry *e = &o->entry[entry];
     for (size_t s = from; s < o->rule->info.slot_count; s++)
         if (e->state[s].data != NULL && o->rule->info.slots[s].shape == TG_SLOT_FULL)
-            store_state(o, &e->state[s], b->slot[s], at,
-                        tg_key_make((uint64_t)o->common[TG_COMMON_SEED], TG_STREAM_SLOT + s, o->update + 1, entry));
+            store_state(o, &e->state[s], b->slot[s], at, o->pass[entry].slot_key[s]);
+}
+
+bool tg_block_in_storage(const tg_optim *o, const tg_entry *e, const tg_pass *p)
+{
+    const bool late = p->gradient != NULL && p->row_decay != 1; /* rows catch up in fp32 */
+    bool all = o->rule->each && (o->rounding == TG_STOCHASTIC || o->rounding == TG_WEYL) &&
+               e->param.format == TG_BF16 && e->compensation == NULL &&
+               (p->gradient == NULL || p->gradient_format == TG_BF16) && p->gradient_scale == 1 && p->coupled == 0 &&
+               o->common[TG_COMMON_CLIP_VALUE] == 0 && !late;
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        if (e->state[s].data != NULL && o->rule->info.slots[s].shape == TG_SLOT_FULL)
+            all = all && e->state[s].format == (o->rule->info.slots[s].needs_range ? TG_F32 : TG_BF16);
+    return all;
+}
+
+const tg_stored *tg_block_stored(const tg_optim *o, size_t entry, const tg_place *at, tg_stored *stored)
+{
+    const tg_entry *e = &o->entry[entry];
+    const tg_pass *p = &o->pass[entry];
+    if (!p->in_storage || at->first % 2 != 0 || at->n % 2 != 0 || at->first > UINT32_MAX)
+        return NULL;
+    *stored = (tg_stored){.x = (uint16_t *)e->param.data + at->first,
+                          .g = p->gradient == NULL ? NULL : (const uint16_t *)p->gradient + at->first,
+                          .draw = (uint32_t)(at->first / 2),
+                          .x_key = p->weight_key};
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        if (e->state[s].data != NULL && o->rule->info.slots[s].shape == TG_SLOT_FULL) {
+            if (e->state[s].format == TG_F32)
+                stored->wide[s] = (float *)e->state[s].data + at->first;
+            else
+                stored->slot[s] = (uint16_t *)e->state[s].data + at->first;
+            stored->slot_key[s] = p->slot_key[s];
+        }
+    return stored;
 }

@@ -84,6 +84,7 @@ void tg_observe_entry(tg_optim *o, size_t entry, const void *gradient, tg_format
     const observation what = {.estimate = estimate, .scale = (float)scale, .probe = probe_key(o, entry)};
     const tg_view view = tg_entry_view(o, e);
     o->pass[entry] = (tg_pass){.gradient = gradient, .gradient_format = format, .gradient_scale = (float)unscale};
+    tg_block_keys(o, entry, &o->pass[entry]);
     o->rule->prepare(o->pass[entry].k, &view);
     if (all_ranged(o, e)) {
         observe_blocks(o, entry, &what, false);

@@ -85,10 +85,12 @@ typedef struct tg_pass {
     float k[TG_MAX_SCALARS];
     float keep, coupled;        /* 1 - lr * weight_decay; weight_decay: what the driver applies */
     float gradient_scale;       /* unscaling, clipping, maximize */
+    float each_scale;           /* of it, what tg_each multiplies by; the rest is the driver's */
+    bool in_storage;            /* blocks of an even length are worked where they are stored, by tg_each */
     const void *gradient;       /* NULL: folded */
     tg_format gradient_format;
     double row_decay;           /* lazy rows: what slot 0 decays by for every update missed; 1: nothing */
-    tg_key weight_key;
+    tg_key weight_key, slot_key[TG_MAX_SLOTS];
     bool rows_from_gradient;    /* lazy: a row of zeros in `gradient` is an untouched row */
 } tg_pass;
 
@@ -161,8 +163,14 @@ void tg_optim_resolve(tg_optim *o);
 /* Schedules applied to every group's values: at the start of each update. */
 void tg_optim_schedule_groups(tg_optim *o);
 
-/* block.c: one block between storage and fp32. */
+/* place.c */
 tg_place tg_block_place(const tg_entry *e, size_t index);
+/* Whether the row stays as it is: lazy, and without a gradient. What lies in its place of a gradient array means nothing. */
+bool tg_row_rests(const tg_entry *e, const tg_pass *p, size_t row);
+double tg_tree_sum(const double *v, size_t n);         /* in a fixed order */
+void tg_range_see(tg_range *range, float most);        /* from any thread */
+
+/* block.c: one block between storage and fp32. */
 /* The gradient as the rule wants it: scaled, clipped, decay coupled in. */
 const float *tg_block_gradient(const tg_optim *o, const tg_pass *p, tg_workspace *w, const float *x, const tg_place *at);
 float *tg_block_weights(const tg_optim *o, const tg_entry *e, tg_workspace *w, const tg_place *at);
@@ -173,6 +181,10 @@ double tg_block_store_weights(const tg_optim *o, const tg_entry *e, tg_workspace
 /* States from number `from` on. */
 void tg_block_store_states(const tg_optim *o, size_t entry, const tg_block *b, const tg_place *at, size_t from);
 double tg_block_squares(const tg_optim *o, const tg_entry *e, const tg_place *at); /* of the weights as stored */
+/* Whether blocks can be worked where they are stored; and one of them, or NULL where its place or length is odd. */
+bool tg_block_in_storage(const tg_optim *o, const tg_entry *e, const tg_pass *p);
+const tg_stored *tg_block_stored(const tg_optim *o, size_t entry, const tg_place *at, tg_stored *stored);
+void tg_block_keys(const tg_optim *o, size_t entry, tg_pass *p); /* of this update's random streams */
 
 /* look.c: what a rule must know of a whole tensor before its first block. */
 void tg_look(tg_optim *o, size_t entry, tg_view *view);
@@ -187,12 +199,8 @@ void tg_range_after(tg_optim *o, size_t entry);     /* after an update: moves th
 /* Before a tile is folded: makes room for it. The tile has n values; with it `tiles` lie on each other at most. */
 void tg_range_of_tile(tg_optim *o, size_t entry, const float *tile, size_t n, double scale, unsigned tiles);
 void tg_range_note(const tg_optim *o, const tg_entry *e, const tg_block *b); /* of slot 0, which was read */
-void tg_range_see(tg_range *range, float most);     /* from any thread */
 
 /* pass.c: one walk over blocks. */
-double tg_tree_sum(const double *v, size_t n);         /* in a fixed order */
-/* Whether the row stays as it is: lazy, and without a gradient. What lies in its place of a gradient array means nothing. */
-bool tg_row_rests(const tg_entry *e, const tg_pass *p, size_t row);
 double tg_entry_rms(const tg_optim *o, const tg_entry *e); /* of the weights as they are stored */
 tg_view tg_entry_view(const tg_optim *o, const tg_entry *e);
 /* `whole`: the gradient is the caller's array, in which a row of zeros means no gradient where rows are lazy. */

@@ -1,25 +1,14 @@
 /* optim/pass.c -- the walk: every active tensor, block by block, through the rule.
  *
- * All blocks of all tensors form one list, which the threads share out; 16-bit storage is widened into arrays that stay in
- * the first-level cache, and rounded back. What a block computes depends on nothing but the block. */
+ * All blocks of all tensors form one list, which the threads share out; 16-bit storage is widened into arrays that stay
+ * in the first-level cache, and rounded back; or the rule's loop does both in registers (optim/each.h). What a block
+ * computes depends on nothing but the block. */
 #include <math.h>
 
 #include "optim/optim.h"
 
-#define BLOCKS_AT_ONCE 64  /* taken by a thread from the list at a time: long enough for the processor's prefetching */
+#define BLOCKS_AT_ONCE 64   /* taken by a thread from the list at a time: long enough for the processor's prefetching */
 #define BLOCKS_TO_REST 4096 /* of mapped memory in RAM at a time */
-
-double tg_tree_sum(const double *v, size_t n)
-{
-    if (n <= 8) {
-        double sum = 0;
-        for (size_t i = 0; i < n; i++)
-            sum += v[i];
-        return sum;
-    }
-    const size_t half = n / 2;
-    return tg_tree_sum(v, half) + tg_tree_sum(v + half, n - half);
-}
 
 static double rms_of(const double *squares, size_t blocks, size_t n)
 {
@@ -79,14 +68,6 @@ static tg_view rule_view(const tg_optim *o, const tg_entry *e, const tg_pass *p,
     return view;
 }
 
-/* A stream of its own for every update; or (weyl) one for all of them, which turns. */
-static tg_key weight_key(const tg_optim *o, size_t entry)
-{
-    const uint64_t seed = (uint64_t)o->common[TG_COMMON_SEED], update = o->update + 1;
-    return o->rounding == TG_WEYL ? tg_key_turned(tg_key_make(seed, TG_STREAM_WEIGHT, 0, entry), update)
-                                  : tg_key_make(seed, TG_STREAM_WEIGHT, update, entry);
-}
-
 void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format format, double scale, bool whole)
 {
     tg_entry *e = &o->entry[entry];
@@ -97,16 +78,25 @@ void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format 
                    .gradient_format = format,
                    .rows_from_gradient = whole && e->lazy,
                    .gradient_scale = (float)(o->common[TG_COMMON_MAXIMIZE] != 0 ? -scale : scale),
-                   .weight_key = weight_key(o, entry)};
+                   .each_scale = 1};
+    tg_block_keys(o, entry, p);
     decay_of(o, e, o->group[e->param.group].now, p);
     tg_view view = rule_view(o, e, p, option);
     double scale_of_gradient;
     p->row_decay = 1;
     if (e->lazy && o->rule->fold != NULL)
         o->rule->fold(&view, &p->row_decay, &scale_of_gradient);
+    bool ranged = false;
     for (size_t s = 0; s < o->rule->info.slot_count; s++)
-        if (e->state[s].range != NULL)
+        if (e->state[s].range != NULL) {
             e->state[s].range->next = 0;
+            ranged = true;
+        }
+    if (o->rule->each && !ranged && p->coupled == 0 && o->common[TG_COMMON_CLIP_VALUE] == 0) {
+        p->each_scale = p->gradient_scale;
+        p->gradient_scale = 1;
+    }
+    p->in_storage = tg_block_in_storage(o, e, p);
     if (!e->row_rms) {
         tg_look(o, entry, &view);
         if (o->rule->look != NULL || e->lines)
@@ -128,26 +118,8 @@ double tg_entry_rms(const tg_optim *o, const tg_entry *e)
     return e->n == 0 ? 0 : sqrt(sum / (double)e->n);
 }
 
-static bool all_zero(const tg_pass *p, size_t first, size_t n)
-{
-    const unsigned char *bytes = (const unsigned char *)p->gradient + first * tg_format_bytes(p->gradient_format);
-    const size_t count = n * tg_format_bytes(p->gradient_format);
-    unsigned char any = 0;
-    for (size_t i = 0; i < count; i++)
-        any |= bytes[i];
-    return any == 0;
-}
-
-bool tg_row_rests(const tg_entry *e, const tg_pass *p, size_t row)
-{
-    if (!e->lazy)
-        return false;
-    if (p->rows_from_gradient)
-        return all_zero(p, row * e->param.cols, e->param.cols);
-    return e->row_tiles[row] == 0;
-}
-
-/* Averages of a lazy row decay for the updates it missed, when gradients come as arrays. Folded tiles do it themselves. */
+/* Averages of a lazy row decay for the updates it missed, when gradients come as arrays. Folded tiles do it themselves.
+ */
 static void catch_up(const tg_optim *o, const tg_entry *e, const tg_pass *p, size_t row, const tg_block *b)
 {
     const uint64_t missed = *e->updates - e->row_updates[row];
@@ -172,13 +144,22 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, tg_works
         o->rule->prepare(row_k, &view);
         k = row_k;
     }
-    tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at)};
+    tg_stored stored;
+    tg_block b = {
+        .n = at.n, .keep = p->keep, .scale = p->each_scale, .stored = tg_block_stored(o, entry, &at, &stored)};
+    if (b.stored != NULL) {
+        o->rule->block(&b, k);
+        if (e->block_squares != NULL)
+            e->block_squares[index] = tg_block_squares(o, e, &at);
+        return;
+    }
+    b.x = tg_block_weights(o, e, w, &at);
     tg_block_states(o, e, w, &at, &b);
     b.d = e->whole ? o->direction + at.first : NULL;
     b.g = p->gradient == NULL || e->whole ? NULL : tg_block_gradient(o, p, w, b.x, &at);
     if (b.g != NULL && e->lazy)
         catch_up(o, e, p, at.row, &b);
-    if (p->keep != 1)
+    if (p->keep != 1 && !o->rule->each)
         o->kernels->multiply(b.x, p->keep, at.n);
 
     o->rule->block(&b, k);
@@ -284,8 +265,8 @@ void tg_pass_run(tg_optim *o, size_t first, size_t end)
     }
 }
 
-void tg_entry_map(tg_optim *o, size_t entry, void (*map)(float *x, size_t n, size_t first, const void *ctx), const void *ctx,
-                  tg_key key)
+void tg_entry_map(tg_optim *o, size_t entry, void (*map)(float *x, size_t n, size_t first, const void *ctx),
+                  const void *ctx, tg_key key)
 {
     tg_entry *e = &o->entry[entry];
 #pragma omp parallel num_threads(tg_optim_threads(o)) if (e->n > TG_SERIAL_VALUES)

@@ -17,14 +17,6 @@ static int exponent_for(float most)
     return exponent > FARTHEST ? FARTHEST : exponent;
 }
 
-void tg_range_see(tg_range *range, float most)
-{
-    float known;
-    __atomic_load(&range->next, &known, __ATOMIC_RELAXED);
-    while (most > known && !__atomic_compare_exchange(&range->next, &known, &most, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        continue;
-}
-
 void tg_range_note(const tg_optim *o, const tg_entry *e, const tg_block *b)
 {
     if (e->state[0].range != NULL)
@@ -54,7 +46,7 @@ static void try_block(const tg_optim *o, size_t entry, size_t index, tg_workspac
     const tg_place at = tg_block_place(e, index);
     if (tg_row_rests(e, p, at.row))
         return;
-    tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at)};
+    tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at), .keep = 1, .scale = 1};
     tg_block_states(o, e, w, &at, &b);
     b.g = tg_block_gradient(o, p, w, b.x, &at);
     b.d = e->whole ? w->d : NULL;

@@ -1,6 +1,7 @@
 /* optim/rule.h -- what an optimizer rule is: one const descriptor, one file in optim/rule/, one line in rules.inc.
  *
  * The driver cuts every tensor into blocks, brings each into fp32 arrays in cache, calls `block`, and rounds back. A rule
+ * that treats all weights alike gives tg_each (optim/each.h) what becomes of one, and is spared the arrays. A rule
  * knows nothing of number formats, threads, groups, accumulation or files. */
 #ifndef TG_OPTIM_RULE_H
 #define TG_OPTIM_RULE_H
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/isa.h"
+#include "base/random.h"
 #include "tiger/optim.h"
 
 #define TG_MAX_SLOTS 7
@@ -18,6 +20,15 @@
 #define TG_MAX_OPTIONS 24
 #define TG_BLOCK 1024 /* x, g and two states in fp32: 16 KiB, half of the first-level cache of common machines */
 #define TG_ROW_SCALARS 2
+
+/* A block of weights in bf16, from an even index in its tensor on and of an even length. */
+typedef struct tg_stored {
+    uint16_t *x, *slot[TG_MAX_SLOTS];
+    float *wide[TG_MAX_SLOTS];            /* in place of `slot`: states that stay in fp32 */
+    const uint16_t *g;                    /* NULL: folded */
+    uint32_t draw;                        /* of the first pair */
+    tg_key x_key, slot_key[TG_MAX_SLOTS]; /* all with the same `a` */
+} tg_stored;
 
 /* At most TG_BLOCK values of one tensor, and of one row when the tensor is worked row by row. fp32, in cache, none
  * overlapping. */
@@ -30,6 +41,8 @@ typedef struct tg_block {
                                   `matrix` made of it (g is NULL then); NULL for the other tensors */
     float *slot[TG_MAX_SLOTS]; /* states, updated in place; NULL for a slot that does not exist. Full slots and columns:
                                   n values; a row's: one; a scalar's is NULL */
+    float keep, scale;         /* what x and g are multiplied by first. For tg_each alone: otherwise both are done */
+    const tg_stored *stored;   /* the block in bf16, in place of x, g and slot. For tg_each alone; else NULL */
 } tg_block;
 
 /* What `prepare` is told about a tensor at an update. */
@@ -107,6 +120,7 @@ typedef struct tg_rule {
     /* Takes an estimate of the Hessian's diagonal, in place of g, into the states; NULL: the rule has no use for it. */
     void (*observe)(const tg_block *b, const float *k);
     void (*block)(const tg_block *b, const float *k);
+    bool each; /* `block` is nothing but tg_each (optim/each.h) of all states that there are */
 } tg_rule;
 
 /* The rules of one instruction set (rule/table.c); NULL behind the last. */

@@ -256,7 +256,8 @@ static uint64_t kernel_bits(void)
             kernel->fold(f, TG_F32, g, 1.0f, 0.035f / 3, n, NULL, 0);
             hash = hash_bytes(hash, f, n * sizeof *f);
             hash = hash_codes(hash, f, n, k == 0, &key);
-            const double squares = kernel->sum_squares(f, n);
+            const double squares = kernel->sum_squares(f, n) + kernel->sum_squares_quick(f, n) +
+                                   kernel->squares_of_stored(h, halves[k], n);
             const float most = kernel->max_abs(f, n);
             hash = hash_bytes(hash_bytes(hash, &squares, sizeof squares), &most, sizeof most);
         }
@@ -295,13 +296,12 @@ static void check_fused(void)
                     f[i] = ldexpf(input_unit((uint32_t)n, i), (int)(input_mix(9, (uint32_t)i) % 24) - 12);
                     g[i] = input_unit((uint32_t)n + 1000, i);
                 }
-                const double squares = kernel->narrow_stochastic_squares(h, f, halves[k], n, turned, starts[s]);
-                kernel->narrow_stochastic(parts, f, halves[k], n, turned, starts[s]);
-                assert_memory_equal(h, parts, n * sizeof *h);
+                kernel->narrow_stochastic(h, f, halves[k], n, turned, starts[s]);
                 kernel->widen(wide, h, halves[k], n);
-                assert_true(squares == kernel->sum_squares_quick(wide, n));
-                assert_true(squares == kernel->squares_of_stored(h, halves[k], n));
-                assert_true(fabs(squares - kernel->sum_squares(wide, n)) <= 1e-6 * squares);
+                const double squares = kernel->sum_squares(wide, n);
+                assert_true(fabs(squares - kernel->sum_squares_quick(wide, n)) <= 1e-6 * squares);
+                assert_true(fabs(squares - kernel->squares_of_stored(h, halves[k], n)) <= 1e-6 * squares);
+                assert_true(kernel->squares_of_stored(wide, TG_F32, n) == kernel->sum_squares_quick(wide, n));
                 kernel->fold(wide, TG_F32, g, 0.965f, 0.0117f, n, NULL, 0);
                 kernel->narrow_stochastic(parts, wide, halves[k], n, key, starts[s]);
                 kernel->fold(h, halves[k], g, 0.965f, 0.0117f, n, &key, starts[s]);
@@ -521,7 +521,7 @@ static void test_cuts_and_checks(void **state)
     for_each_isa(check_finite);
 }
 
-/* ---- values that need care: the largest, Inf, NaN of every kind, where whole groups go at once ---- */
+/* ---- values that need care: the largest, Inf, NaN of every kind, where many go at once ---- */
 
 enum { CARE_N = 777 };
 
@@ -536,19 +536,18 @@ static void fill_care(float *f, size_t every)
         f[i] = i % every == 11 ? special[i / every % 7] : 0.731f + (float)i * 0x1p-12f;
 }
 
-/* One by one, values take no way for groups. */
+/* One by one, values take no way for pairs. */
 static void check_care(const tg_kernels *kernel, size_t every, uint64_t first)
 {
     static float f[CARE_N];
-    static uint16_t one[CARE_N], all[CARE_N], squares[CARE_N];
+    static uint16_t one[CARE_N], all[CARE_N];
     const tg_key key = tg_key_turned(tg_key_make(3, 1, 4, 1), every + first);
     fill_care(f, every);
     for (size_t i = 0; i < CARE_N; i++)
         kernel->narrow_stochastic(&one[i], &f[i], TG_BF16, 1, key, first + i);
     kernel->narrow_stochastic(all, f, TG_BF16, CARE_N, key, first);
-    kernel->narrow_stochastic_squares(squares, f, TG_BF16, CARE_N, key, first);
     for (size_t i = 0; i < CARE_N; i++) {
-        assert_true(same_half(all[i], one[i], f[i]) && same_half(squares[i], one[i], f[i]));
+        assert_true(same_half(all[i], one[i], f[i]));
         assert_true(isfinite(tg_bf16_to_f32(all[i])) == isfinite(f[i]));
         assert_true(isnan(tg_bf16_to_f32(all[i])) == isnan(f[i]));
     }
@@ -587,21 +586,16 @@ static void check_fold_care(const tg_kernels *kernel, uint64_t first)
 static void check_parts(const tg_kernels *kernel)
 {
     static float f[CARE_N];
-    static uint16_t a[2][CARE_N], b[2][CARE_N];
+    static uint16_t a[2][CARE_N];
     const tg_key key = tg_key_make(3, 1, 4, 1);
-    int same[2] = {0};
+    int same = 0;
     for (size_t i = 0; i < CARE_N; i++)
         f[i] = 1 + 0x1p-8f; /* halfway */
-    for (uint64_t part = 0; part < 2; part++) {
+    for (uint64_t part = 0; part < 2; part++)
         kernel->narrow_stochastic(a[part], f, TG_BF16, CARE_N, key, part << 32);
-        kernel->narrow_stochastic_squares(b[part], f, TG_BF16, CARE_N, key, part << 32);
-    }
-    for (size_t i = 0; i < CARE_N; i++) {
-        same[0] += a[0][i] == a[1][i];
-        same[1] += b[0][i] == b[1][i];
-    }
-    for (int k = 0; k < 2; k++)
-        assert_true(abs(same[k] - CARE_N / 2) < 6 * 14);
+    for (size_t i = 0; i < CARE_N; i++)
+        same += a[0][i] == a[1][i];
+    assert_true(abs(same - CARE_N / 2) < 6 * 14);
 }
 
 static const tg_kernels *kernels_of(tg_isa isa)

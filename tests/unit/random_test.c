@@ -93,6 +93,8 @@ static void test_streams(void **state)
         check_independent(base, tg_key_make(1, 1, i, 0));
         check_independent(base, tg_key_make(1, 1, 1, i));
         check_independent(base, tg_key_part(base, i));
+        check_independent(base, tg_key_beside(base, i));
+        check_independent(tg_key_beside(base, i), tg_key_beside(base, i + 1));
     }
     check_independent(tg_key_make(1, 1, 2, 3), tg_key_make(1, 1, 3, 2));
     const tg_key same = tg_key_part(base, 0);

@@ -3,7 +3,7 @@
  *   v <- rho v + (1-rho) g^2      d = sqrt((u + eps) / (v + eps)) g      u <- rho u + (1-rho) d^2      x <- x - lr d
  *
  * The paper has no lr: it is 1. State: 2 values per parameter. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, RHO, EPS, DECAY };
 enum { V, U };
@@ -30,17 +30,15 @@ static void prepare(float *k, const tg_view *v)
     k[K_EPS] = (float)v->option[EPS];
 }
 
-static void block(const tg_block *b, const float *restrict k)
+static inline void step(tg_element *e, const float *k)
 {
-    float *restrict x = b->x, *restrict v = b->slot[V], *restrict u = b->slot[U];
-    const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++) {
-        v[i] = k[K_KEEP] * v[i] + k[K_TAKE] * (g[i] * g[i]);
-        const float d = sqrtf((u[i] + k[K_EPS]) / (v[i] + k[K_EPS])) * g[i];
-        u[i] = k[K_KEEP] * u[i] + k[K_TAKE] * (d * d);
-        x[i] -= k[K_LR] * d;
-    }
+    e->slot[V] = k[K_KEEP] * e->slot[V] + k[K_TAKE] * (e->g * e->g);
+    const float d = sqrtf((e->slot[U] + k[K_EPS]) / (e->slot[V] + k[K_EPS])) * e->g;
+    e->slot[U] = k[K_KEEP] * e->slot[U] + k[K_TAKE] * (d * d);
+    e->x -= k[K_LR] * d;
 }
+
+static void block(const tg_block *b, const float *k) { tg_each(b, k, step, 1 << V | 1 << U, 1 << V | 1 << U); }
 
 const tg_rule TG_PER_ISA(tg_rule_adadelta) = {
     .info = {.name = "adadelta",
@@ -59,4 +57,5 @@ const tg_rule TG_PER_ISA(tg_rule_adadelta) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };

@@ -6,10 +6,11 @@
  * s0 is initial_accumulator_value. States begin as zeros: the maximum puts s0 there at the first gradient, of a tensor
  * or of a lazy row (PyTorch does it beforehand), and changes nothing later, for s only grows. Rows of embeddings that
  * have no gradient are left alone; without decay that is what zeros would do. State: 1 value per parameter. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, LR_DECAY, DECAY, INITIAL, EPS, EMBEDDING_UPDATE };
 enum { UPDATE_LAZY, UPDATE_DENSE };
+enum { SUM };
 enum { K_STEP, K_INITIAL, K_EPS };
 
 static const tg_option options[] = {
@@ -38,15 +39,13 @@ static void prepare(float *k, const tg_view *v)
     k[K_EPS] = (float)v->option[EPS];
 }
 
-static void block(const tg_block *b, const float *restrict k)
+static inline void step(tg_element *e, const float *k)
 {
-    float *restrict x = b->x, *restrict s = b->slot[0];
-    const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++) {
-        s[i] = (s[i] < k[K_INITIAL] ? k[K_INITIAL] : s[i]) + g[i] * g[i];
-        x[i] -= k[K_STEP] * (g[i] / (sqrtf(s[i]) + k[K_EPS]));
-    }
+    e->slot[SUM] = (e->slot[SUM] < k[K_INITIAL] ? k[K_INITIAL] : e->slot[SUM]) + e->g * e->g;
+    e->x -= k[K_STEP] * (e->g / (sqrtf(e->slot[SUM]) + k[K_EPS]));
 }
+
+static void block(const tg_block *b, const float *k) { tg_each(b, k, step, 1 << SUM, 1 << SUM); }
 
 const tg_rule TG_PER_ISA(tg_rule_adagrad) = {
     .info = {.name = "adagrad",
@@ -64,4 +63,5 @@ const tg_rule TG_PER_ISA(tg_rule_adagrad) = {
     .lazy_rows = lazy_rows,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };

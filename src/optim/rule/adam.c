@@ -6,10 +6,10 @@
  *   x <- x - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
  *
  * As in PyTorch the maximum is of raw second moments. State: 2 values per parameter, 3 with amsgrad. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, BETA1, BETA2, EPS, DECAY, AMSGRAD };
-enum { M, V, H };
+enum { M, V, H, RANGED = 1 << V | 1 << H };
 enum { K_STEP, K_B1, K_A1, K_B2, K_A2, K_ROOT, K_EPS };
 
 #define ADAM_OPTIONS_PLAIN(decay)                                                                                      \
@@ -43,35 +43,27 @@ static void prepare(float *k, const tg_view *v)
     k[K_EPS] = (float)v->option[EPS];
 }
 
-static void plain(const tg_block *b, const float *restrict k)
+static inline void plain(tg_element *e, const float *k)
 {
-    float *restrict x = b->x, *restrict m = b->slot[M], *restrict v = b->slot[V];
-    const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++) {
-        m[i] = k[K_B1] * m[i] + k[K_A1] * g[i];
-        v[i] = k[K_B2] * v[i] + k[K_A2] * (g[i] * g[i]);
-        x[i] -= k[K_STEP] * (m[i] / (sqrtf(v[i]) * k[K_ROOT] + k[K_EPS]));
-    }
+    e->slot[M] = k[K_B1] * e->slot[M] + k[K_A1] * e->g;
+    e->slot[V] = k[K_B2] * e->slot[V] + k[K_A2] * (e->g * e->g);
+    e->x -= k[K_STEP] * (e->slot[M] / (sqrtf(e->slot[V]) * k[K_ROOT] + k[K_EPS]));
 }
 
-static void amsgrad(const tg_block *b, const float *restrict k)
+static inline void amsgrad(tg_element *e, const float *k)
 {
-    float *restrict x = b->x, *restrict m = b->slot[M], *restrict v = b->slot[V], *restrict h = b->slot[H];
-    const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++) {
-        m[i] = k[K_B1] * m[i] + k[K_A1] * g[i];
-        v[i] = k[K_B2] * v[i] + k[K_A2] * (g[i] * g[i]);
-        h[i] = h[i] > v[i] ? h[i] : v[i];
-        x[i] -= k[K_STEP] * (m[i] / (sqrtf(h[i]) * k[K_ROOT] + k[K_EPS]));
-    }
+    e->slot[M] = k[K_B1] * e->slot[M] + k[K_A1] * e->g;
+    e->slot[V] = k[K_B2] * e->slot[V] + k[K_A2] * (e->g * e->g);
+    e->slot[H] = e->slot[H] > e->slot[V] ? e->slot[H] : e->slot[V];
+    e->x -= k[K_STEP] * (e->slot[M] / (sqrtf(e->slot[H]) * k[K_ROOT] + k[K_EPS]));
 }
 
-static void block(const tg_block *b, const float *restrict k)
+static void block(const tg_block *b, const float *k)
 {
-    if (b->slot[H] != NULL)
-        amsgrad(b, k);
+    if (tg_has_slot(b, H))
+        tg_each(b, k, amsgrad, 1 << M | RANGED, RANGED);
     else
-        plain(b, k);
+        tg_each(b, k, plain, 1 << M | 1 << V, RANGED);
 }
 
 #define EQUATIONS                                                                                                      \
@@ -93,6 +85,7 @@ const tg_rule TG_PER_ISA(tg_rule_adam) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };
 
 const tg_rule TG_PER_ISA(tg_rule_adamw) = {
@@ -109,6 +102,7 @@ const tg_rule TG_PER_ISA(tg_rule_adamw) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };
 
 static const tg_slot slots_8bit[] = {
@@ -131,7 +125,8 @@ const tg_rule TG_PER_ISA(tg_rule_adamw8bit) = {
     .lr = LR,
     .weight_decay = DECAY,
     .prepare = prepare,
-    .block = plain,
+    .block = block,
+    .each = true,
 };
 
 const tg_rule TG_PER_ISA(tg_rule_amsgrad) = {
@@ -151,4 +146,5 @@ const tg_rule TG_PER_ISA(tg_rule_amsgrad) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };

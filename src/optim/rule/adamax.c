@@ -4,7 +4,7 @@
  *   m <- b1 m + (1-b1) g      n <- max(b2 n, |g| + eps)      x <- x - lr / (1 - b1^t) m / n
  *
  * The paper has no eps. State: 2 values per parameter. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, BETA1, BETA2, EPS, DECAY };
 enum { M, N };
@@ -30,17 +30,15 @@ static void prepare(float *k, const tg_view *v)
     k[K_EPS] = (float)v->option[EPS];
 }
 
-static void block(const tg_block *b, const float *restrict k)
+static inline void step(tg_element *e, const float *k)
 {
-    float *restrict x = b->x, *restrict m = b->slot[M], *restrict n = b->slot[N];
-    const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++) {
-        const float faded = k[K_B2] * n[i], now = fabsf(g[i]) + k[K_EPS];
-        m[i] = k[K_B1] * m[i] + k[K_A1] * g[i];
-        n[i] = faded > now ? faded : now;
-        x[i] -= k[K_STEP] * (m[i] / n[i]);
-    }
+    const float faded = k[K_B2] * e->slot[N], now = fabsf(e->g) + k[K_EPS];
+    e->slot[M] = k[K_B1] * e->slot[M] + k[K_A1] * e->g;
+    e->slot[N] = faded > now ? faded : now;
+    e->x -= k[K_STEP] * (e->slot[M] / e->slot[N]);
 }
+
+static void block(const tg_block *b, const float *k) { tg_each(b, k, step, 1 << M | 1 << N, 1 << N); }
 
 const tg_rule TG_PER_ISA(tg_rule_adamax) = {
     .info = {.name = "adamax",
@@ -58,4 +56,5 @@ const tg_rule TG_PER_ISA(tg_rule_adamax) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };

@@ -7,11 +7,11 @@
  * eta begins at lr, mu at 1. Training goes on from x; the average ax is a state, to be read at the end, and fp32 unless
  * told otherwise: in 16 bits it would be as noisy as the weights. As in PyTorch a change of lr takes effect an update
  * later. State: 1 value per parameter and the two scalars. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, LAMBD, ALPHA, T0, DECAY };
 enum { AX, ETA, MU };
-enum { K_ETA, K_KEEP, K_MU };
+enum { K_ETA, K_KEEP, K_MU, K_OLD };
 
 static const tg_option options[] = {
     TG_OPTION_LR(1e-2, 1e-4, 1),
@@ -36,21 +36,19 @@ static void prepare(float *k, const tg_view *v)
     k[K_ETA] = (float)eta;
     k[K_KEEP] = (float)(1 - lambd * eta);
     k[K_MU] = (float)mu;
+    k[K_OLD] = k[K_MU] == 1.0f ? 0.0f : 1.0f; /* mu = 1: ax is x exactly */
     *v->scalar[ETA] = lr / pow(1 + lambd * lr * t, v->option[ALPHA]);
     *v->scalar[MU] = 1 / fmax(1, t - v->option[T0]);
 }
 
-static void block(const tg_block *b, const float *restrict k)
+static inline void step(tg_element *e, const float *k)
 {
-    float *restrict x = b->x, *restrict ax = b->slot[AX];
-    const float *restrict g = b->g;
-    const float old = k[K_MU] == 1.0f ? 0.0f : 1.0f; /* mu = 1: ax is x exactly */
-    for (size_t i = 0; i < b->n; i++) {
-        const float now = k[K_KEEP] * x[i] - k[K_ETA] * g[i], was = old * ax[i];
-        x[i] = now;
-        ax[i] = was + k[K_MU] * (now - was);
-    }
+    const float now = k[K_KEEP] * e->x - k[K_ETA] * e->g, was = k[K_OLD] * e->slot[AX];
+    e->x = now;
+    e->slot[AX] = was + k[K_MU] * (now - was);
 }
+
+static void block(const tg_block *b, const float *k) { tg_each(b, k, step, 1 << AX, 1 << AX); }
 
 const tg_rule TG_PER_ISA(tg_rule_asgd) = {
     .info = {.name = "asgd",
@@ -69,4 +67,5 @@ const tg_rule TG_PER_ISA(tg_rule_asgd) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };

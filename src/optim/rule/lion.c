@@ -3,9 +3,10 @@
  *   u <- sign(b1 m + (1-b1) g)      x <- x - lr (u + wd x)      m <- b2 m + (1-b2) g
  *
  * With b1 = b2 it is signum on every step. State: 1 value per parameter. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, BETA1, BETA2, DECAY };
+enum { M };
 enum { K_LR, K_B1, K_A1, K_B2, K_A2, K_WD };
 
 static const tg_option options[] = {
@@ -27,16 +28,14 @@ static void prepare(float *k, const tg_view *v)
     k[K_WD] = (float)v->option[DECAY];
 }
 
-static void block(const tg_block *b, const float *k)
+static inline void step(tg_element *e, const float *k)
 {
-    float *restrict x = b->x, *restrict m = b->slot[0];
-    const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++) {
-        const float u = tg_sign(k[K_B1] * m[i] + k[K_A1] * g[i]);
-        x[i] -= k[K_LR] * (u + k[K_WD] * x[i]);
-        m[i] = k[K_B2] * m[i] + k[K_A2] * g[i];
-    }
+    const float u = tg_sign(k[K_B1] * e->slot[M] + k[K_A1] * e->g);
+    e->x -= k[K_LR] * (u + k[K_WD] * e->x);
+    e->slot[M] = k[K_B2] * e->slot[M] + k[K_A2] * e->g;
 }
+
+static void block(const tg_block *b, const float *k) { tg_each(b, k, step, 1 << M, 0); }
 
 static const tg_slot slots_8bit[] = {{.name = "exp_avg", .codes = TG_CODES_SIGNED}};
 
@@ -59,6 +58,7 @@ const tg_rule TG_PER_ISA(tg_rule_lion8bit) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };
 
 const tg_rule TG_PER_ISA(tg_rule_lion) = {
@@ -75,4 +75,5 @@ const tg_rule TG_PER_ISA(tg_rule_lion) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };

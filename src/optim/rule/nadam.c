@@ -6,7 +6,7 @@
  *   x <- x - lr ((1 - mu_t) g / (1 - P_t) + mu_{t+1} m / (1 - P_t mu_{t+1})) / (sqrt(v / (1 - b2^t)) + eps)
  *
  * psi is momentum_decay. State: 2 values per parameter and the product P, which PyTorch keeps in fp32, we in double. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, BETA1, BETA2, EPS, DECAY, PSI };
 enum { M, V, PRODUCT };
@@ -49,16 +49,14 @@ static void prepare(float *k, const tg_view *v)
     k[K_EPS] = (float)v->option[EPS];
 }
 
-static void block(const tg_block *b, const float *restrict k)
+static inline void step(tg_element *e, const float *k)
 {
-    float *restrict x = b->x, *restrict m = b->slot[M], *restrict v = b->slot[V];
-    const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++) {
-        m[i] = k[K_B1] * m[i] + k[K_A1] * g[i];
-        v[i] = k[K_B2] * v[i] + k[K_A2] * (g[i] * g[i]);
-        x[i] -= (k[K_G] * g[i] + k[K_M] * m[i]) / (sqrtf(v[i]) * k[K_ROOT] + k[K_EPS]);
-    }
+    e->slot[M] = k[K_B1] * e->slot[M] + k[K_A1] * e->g;
+    e->slot[V] = k[K_B2] * e->slot[V] + k[K_A2] * (e->g * e->g);
+    e->x -= (k[K_G] * e->g + k[K_M] * e->slot[M]) / (sqrtf(e->slot[V]) * k[K_ROOT] + k[K_EPS]);
 }
+
+static void block(const tg_block *b, const float *k) { tg_each(b, k, step, 1 << M | 1 << V, 1 << V); }
 
 const tg_rule TG_PER_ISA(tg_rule_nadam) = {
     .info = {.name = "nadam",
@@ -78,4 +76,5 @@ const tg_rule TG_PER_ISA(tg_rule_nadam) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };

@@ -7,7 +7,7 @@
  *   else:     x <- x - lr M
  *
  * The paper switches at rho > 4; 5 is PyTorch's. State: 2 values per parameter. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, BETA1, BETA2, EPS, DECAY };
 enum { M, V };
@@ -39,24 +39,30 @@ static void prepare(float *k, const tg_view *v)
     k[K_RECTIFIED] = rho > 5;
 }
 
-/* Two forms of the loop: `rectified` is a constant at each call. */
-static inline void walk(const tg_block *b, const float *restrict k, bool rectified)
+static inline void averages(tg_element *e, const float *k)
 {
-    float *restrict x = b->x, *restrict m = b->slot[M], *restrict v = b->slot[V];
-    const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++) {
-        m[i] = k[K_B1] * m[i] + k[K_A1] * g[i];
-        v[i] = k[K_B2] * v[i] + k[K_A2] * (g[i] * g[i]);
-        x[i] -= k[K_STEP] * (rectified ? m[i] / (sqrtf(v[i]) + k[K_EPS]) : m[i]);
-    }
+    e->slot[M] = k[K_B1] * e->slot[M] + k[K_A1] * e->g;
+    e->slot[V] = k[K_B2] * e->slot[V] + k[K_A2] * (e->g * e->g);
 }
 
-static void block(const tg_block *b, const float *restrict k)
+static inline void rectified(tg_element *e, const float *k)
+{
+    averages(e, k);
+    e->x -= k[K_STEP] * (e->slot[M] / (sqrtf(e->slot[V]) + k[K_EPS]));
+}
+
+static inline void plain(tg_element *e, const float *k)
+{
+    averages(e, k);
+    e->x -= k[K_STEP] * e->slot[M];
+}
+
+static void block(const tg_block *b, const float *k)
 {
     if (k[K_RECTIFIED] != 0)
-        walk(b, k, true);
+        tg_each(b, k, rectified, 1 << M | 1 << V, 1 << V);
     else
-        walk(b, k, false);
+        tg_each(b, k, plain, 1 << M | 1 << V, 1 << V);
 }
 
 const tg_rule TG_PER_ISA(tg_rule_radam) = {
@@ -78,4 +84,5 @@ const tg_rule TG_PER_ISA(tg_rule_radam) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };

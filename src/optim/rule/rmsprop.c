@@ -8,10 +8,10 @@
  * Graves puts eps inside the root; PyTorch and we outside. Deviation: where a gradient hardly varies, rounding can
  * leave v - a^2 below v / 2^24, or negative (PyTorch then steps by NaN): it counts as v / 2^24, about the least that
  * fp32 can tell from 0. State: 1 value per parameter, one more each for momentum and centered. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, ALPHA, EPS, DECAY, MOMENTUM, CENTERED };
-enum { V, BUFFER, A };
+enum { V, BUFFER, A, RANGED = 1 << V | 1 << A };
 enum { K_LR, K_KEEP, K_TAKE, K_EPS, K_MU };
 
 static const tg_option options[] = {
@@ -40,37 +40,42 @@ static void prepare(float *k, const tg_view *v)
 }
 
 /* The four forms of the loop: the switches are constants at every call. */
-static inline void walk(const tg_block *b, const float *restrict k, bool momentum, bool centered)
+static inline float root(tg_element *e, const float *k)
 {
-    float *restrict x = b->x, *restrict v = b->slot[V], *restrict m = b->slot[BUFFER], *restrict a = b->slot[A];
-    const float *restrict g = b->g;
-    const float lr = k[K_LR], keep = k[K_KEEP], take = k[K_TAKE], eps = k[K_EPS], mu = k[K_MU];
-    const size_t n = b->n;
-    for (size_t i = 0; i < n; i++) {
-        v[i] = keep * v[i] + take * (g[i] * g[i]);
-        float spread = v[i];
-        if (centered) {
-            a[i] = keep * a[i] + take * g[i];
-            spread -= a[i] * a[i];
-            spread = spread < v[i] * 0x1p-24f ? v[i] * 0x1p-24f : spread;
-        }
-        float d = g[i] / (sqrtf(spread) + eps);
-        if (momentum)
-            d = m[i] = mu * m[i] + d;
-        x[i] -= lr * d;
-    }
+    e->slot[V] = k[K_KEEP] * e->slot[V] + k[K_TAKE] * (e->g * e->g);
+    return sqrtf(e->slot[V]) + k[K_EPS];
 }
 
-static void block(const tg_block *b, const float *restrict k)
+static inline float centered_root(tg_element *e, const float *k)
 {
-    if (b->slot[BUFFER] == NULL && b->slot[A] == NULL)
-        walk(b, k, false, false);
-    else if (b->slot[BUFFER] == NULL)
-        walk(b, k, false, true);
-    else if (b->slot[A] == NULL)
-        walk(b, k, true, false);
+    e->slot[V] = k[K_KEEP] * e->slot[V] + k[K_TAKE] * (e->g * e->g);
+    e->slot[A] = k[K_KEEP] * e->slot[A] + k[K_TAKE] * e->g;
+    const float spread = e->slot[V] - e->slot[A] * e->slot[A], least = e->slot[V] * 0x1p-24f;
+    return sqrtf(spread < least ? least : spread) + k[K_EPS];
+}
+
+static inline void move(tg_element *e, const float *k, float d)
+{
+    e->slot[BUFFER] = k[K_MU] * e->slot[BUFFER] + d;
+    e->x -= k[K_LR] * e->slot[BUFFER];
+}
+
+static inline void plain(tg_element *e, const float *k) { e->x -= k[K_LR] * (e->g / root(e, k)); }
+static inline void centered(tg_element *e, const float *k) { e->x -= k[K_LR] * (e->g / centered_root(e, k)); }
+static inline void momentum(tg_element *e, const float *k) { move(e, k, e->g / root(e, k)); }
+static inline void both(tg_element *e, const float *k) { move(e, k, e->g / centered_root(e, k)); }
+
+static void block(const tg_block *b, const float *k)
+{
+    const bool buffer = tg_has_slot(b, BUFFER), average = tg_has_slot(b, A);
+    if (!buffer && !average)
+        tg_each(b, k, plain, 1 << V, RANGED);
+    else if (!buffer)
+        tg_each(b, k, centered, 1 << V | 1 << A, RANGED);
+    else if (!average)
+        tg_each(b, k, momentum, 1 << V | 1 << BUFFER, RANGED);
     else
-        walk(b, k, true, true);
+        tg_each(b, k, both, 1 << V | 1 << BUFFER | 1 << A, RANGED);
 }
 
 const tg_rule TG_PER_ISA(tg_rule_rmsprop) = {
@@ -91,4 +96,5 @@ const tg_rule TG_PER_ISA(tg_rule_rmsprop) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };

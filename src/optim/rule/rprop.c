@@ -6,7 +6,7 @@
  *
  * s begins at lr, which is not read again. PyTorch has no weight decay here. (What some texts call Rprop is signsgd.)
  * State: 2 values per parameter. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, ETAMINUS, ETAPLUS, STEP_MIN, STEP_MAX, DECAY };
 enum { PREV, STEP };
@@ -40,21 +40,19 @@ static void prepare(float *k, const tg_view *v)
     k[K_MAX] = (float)v->option[STEP_MAX];
 }
 
-static void block(const tg_block *b, const float *restrict k)
+static inline void follow(tg_element *e, const float *k)
 {
-    float *restrict x = b->x, *restrict prev = b->slot[PREV], *restrict s = b->slot[STEP];
-    const float *restrict g = b->g;
-    const float first = k[K_FIRST], plus = k[K_PLUS], minus = k[K_MINUS], least = k[K_MIN], most = k[K_MAX];
-    for (size_t i = 0; i < b->n; i++) {
-        const float c = g[i] * prev[i], kept = c < 0.0f ? 0.0f : g[i];
-        float step = (s[i] + first) * (c > 0.0f ? plus : c < 0.0f ? minus : 1.0f);
-        step = step < least ? least : step;
-        step = step > most ? most : step;
-        x[i] -= tg_sign(kept) * step;
-        prev[i] = kept;
-        s[i] = step;
-    }
+    const float plus = k[K_PLUS], minus = k[K_MINUS], least = k[K_MIN], most = k[K_MAX];
+    const float c = e->g * e->slot[PREV], kept = c < 0.0f ? 0.0f : e->g;
+    float step = (e->slot[STEP] + k[K_FIRST]) * (c > 0.0f ? plus : c < 0.0f ? minus : 1.0f);
+    step = step < least ? least : step;
+    step = step > most ? most : step;
+    e->x -= tg_sign(kept) * step;
+    e->slot[PREV] = kept;
+    e->slot[STEP] = step;
 }
+
+static void block(const tg_block *b, const float *k) { tg_each(b, k, follow, 1 << PREV | 1 << STEP, 1 << STEP); }
 
 const tg_rule TG_PER_ISA(tg_rule_rprop) = {
     .info = {.name = "rprop",
@@ -75,4 +73,5 @@ const tg_rule TG_PER_ISA(tg_rule_rprop) = {
     .check = check,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };

@@ -6,9 +6,10 @@
  *
  * Sources: Polyak 1964; Sutskever et al. 2013 (their v <- mu v - lr g is the same for constant lr). tau is the dampening.
  * State: 1 value per parameter, none without momentum. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, MOMENTUM, DAMPENING, DECAY, NESTEROV, EMA };
+enum { M };
 enum { K_LR, K_KEEP, K_TAKE, K_MU, K_LOOK };
 
 static const tg_option options[] = {
@@ -52,40 +53,24 @@ static void prepare(float *k, const tg_view *v)
     k[K_LOOK] = v->option[NESTEROV] == 0 ? 0.0f : v->option[EMA] != 0 ? (float)(1 - mu) : 1.0f;
 }
 
-static void plain(const tg_block *b, const float *k)
+static inline void plain(tg_element *e, const float *k) { e->x -= k[K_LR] * e->g; }
+
+static inline void with_momentum(tg_element *e, const float *k)
 {
-    float *restrict x = b->x;
-    const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++)
-        x[i] -= k[K_LR] * g[i];
+    e->slot[M] = k[K_KEEP] * e->slot[M] + k[K_TAKE] * e->g;
+    e->x -= k[K_LR] * (k[K_LOOK] * e->g + k[K_MU] * e->slot[M]);
 }
 
-static void with_momentum(const tg_block *b, const float *k)
-{
-    float *restrict x = b->x, *restrict m = b->slot[0];
-    const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++) {
-        m[i] = k[K_KEEP] * m[i] + k[K_TAKE] * g[i];
-        x[i] -= k[K_LR] * (k[K_LOOK] * g[i] + k[K_MU] * m[i]);
-    }
-}
-
-static void folded(const tg_block *b, const float *k)
-{
-    float *restrict x = b->x;
-    const float *restrict m = b->slot[0];
-    for (size_t i = 0; i < b->n; i++)
-        x[i] -= k[K_LR] * m[i];
-}
+static inline void folded(tg_element *e, const float *k) { e->x -= k[K_LR] * e->slot[M]; }
 
 static void block(const tg_block *b, const float *k)
 {
-    if (b->g == NULL)
-        folded(b, k);
-    else if (b->slot[0] == NULL)
-        plain(b, k);
+    if (tg_is_folded(b))
+        tg_each_folded(b, k, folded);
+    else if (tg_has_slot(b, M))
+        tg_each(b, k, with_momentum, 1 << M, 0);
     else
-        with_momentum(b, k);
+        tg_each(b, k, plain, 0, 0);
 }
 
 const tg_rule TG_PER_ISA(tg_rule_sgd) = {
@@ -108,4 +93,5 @@ const tg_rule TG_PER_ISA(tg_rule_sgd) = {
     .fold = fold,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };

@@ -3,7 +3,7 @@
  *   x <- x - lr (sign(g) + wd x)
  *
  * It is signum with beta = 0. State: none. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, DECAY };
 enum { K_LR, K_WD };
@@ -16,13 +16,9 @@ static void prepare(float *k, const tg_view *v)
     k[K_WD] = (float)v->option[DECAY];
 }
 
-static void block(const tg_block *b, const float *restrict k)
-{
-    float *restrict x = b->x;
-    const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++)
-        x[i] -= k[K_LR] * (tg_sign(g[i]) + k[K_WD] * x[i]);
-}
+static inline void step(tg_element *e, const float *k) { e->x -= k[K_LR] * (tg_sign(e->g) + k[K_WD] * e->x); }
+
+static void block(const tg_block *b, const float *k) { tg_each(b, k, step, 0, 0); }
 
 const tg_rule TG_PER_ISA(tg_rule_signsgd) = {
     .info = {.name = "signsgd",
@@ -36,4 +32,5 @@ const tg_rule TG_PER_ISA(tg_rule_signsgd) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };

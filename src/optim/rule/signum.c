@@ -3,9 +3,10 @@
  *   m <- b m + (1-b) g      x <- x - lr (sign(m) + wd x)
  *
  * State: 1 value per parameter, which can take the gradients as they come. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, BETA, DECAY };
+enum { M };
 enum { K_LR, K_B, K_A, K_WD };
 
 static const tg_option options[] = {
@@ -32,22 +33,23 @@ static void prepare(float *k, const tg_view *v)
     k[K_WD] = (float)v->option[DECAY];
 }
 
-static void average(const tg_block *b, const float *k)
+static inline void sign_step(tg_element *e, const float *k)
 {
-    float *restrict m = b->slot[0];
-    const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++)
-        m[i] = k[K_B] * m[i] + k[K_A] * g[i];
+    e->x -= k[K_LR] * (tg_sign(e->slot[M]) + k[K_WD] * e->x);
+}
+
+static inline void step(tg_element *e, const float *k)
+{
+    e->slot[M] = k[K_B] * e->slot[M] + k[K_A] * e->g;
+    sign_step(e, k);
 }
 
 static void block(const tg_block *b, const float *k)
 {
-    if (b->g != NULL)
-        average(b, k);
-    float *restrict x = b->x;
-    const float *restrict m = b->slot[0];
-    for (size_t i = 0; i < b->n; i++)
-        x[i] -= k[K_LR] * (tg_sign(m[i]) + k[K_WD] * x[i]);
+    if (tg_is_folded(b))
+        tg_each_folded(b, k, sign_step);
+    else
+        tg_each(b, k, step, 1 << M, 0);
 }
 
 const tg_rule TG_PER_ISA(tg_rule_signum) = {
@@ -68,4 +70,5 @@ const tg_rule TG_PER_ISA(tg_rule_signum) = {
     .fold = fold,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };

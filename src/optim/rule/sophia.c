@@ -7,7 +7,7 @@
  * The estimate is the caller's (tg_optim_observe): Gauss-Newton-Bartlett, e = N g'^2 with g' the gradient of the mean
  * loss over N labels drawn from the model's own output; or Hutchinson's, e = u (H u) with random signs u. State: 2 values
  * per parameter. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, BETA1, BETA2, RHO, EPS, DECAY, INTERVAL, HESSIAN };
 enum { M, H };
@@ -40,16 +40,14 @@ static void prepare(float *k, const tg_view *v)
     k[K_EPS] = (float)v->option[EPS];
 }
 
-static void block(const tg_block *b, const float *k)
+static inline void step(tg_element *e, const float *k)
 {
-    float *restrict x = b->x, *restrict m = b->slot[M];
-    const float *restrict h = b->slot[H], *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++) {
-        m[i] = k[K_B1] * m[i] + k[K_A1] * g[i];
-        const float curved = k[K_RHO] * h[i], by = curved > k[K_EPS] ? curved : k[K_EPS], step = m[i] / by;
-        x[i] -= k[K_LR] * (step > 1.0f ? 1.0f : step < -1.0f ? -1.0f : step);
-    }
+    e->slot[M] = k[K_B1] * e->slot[M] + k[K_A1] * e->g;
+    const float curved = k[K_RHO] * e->slot[H], by = curved > k[K_EPS] ? curved : k[K_EPS], d = e->slot[M] / by;
+    e->x -= k[K_LR] * (d > 1.0f ? 1.0f : d < -1.0f ? -1.0f : d);
 }
+
+static void block(const tg_block *b, const float *k) { tg_each(b, k, step, 1 << M | 1 << H, 1 << H); }
 
 static void observe(const tg_block *b, const float *k)
 {
@@ -76,5 +74,6 @@ const tg_rule TG_PER_ISA(tg_rule_sophia) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .block = block,
+    .each = true,
     .observe = observe,
 };

@@ -13,12 +13,13 @@
  * gradient in the window are left alone (embedding_update=lazy). sign(m) + lambda x is formed before eta multiplies it:
  * 1 - eta lambda would lose most digits in fp32. State: 1 value per parameter. */
 #include "base/power.h"
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, BETA, DECAY, GAMMA, SCALE, RMS_FLOOR, BIAS_LR, EMBEDDING_RMS, EMBEDDING_UPDATE };
 enum { SCALE_RMS, SCALE_DIM, SCALE_NONE };
 enum { RMS_TABLE, RMS_ROW };
 enum { UPDATE_LAZY, UPDATE_DENSE };
+enum { M };
 enum { K_ETA, K_B, K_A, K_WD, K_POWER };
 
 static const tg_option options[] = {
@@ -78,48 +79,47 @@ static void prepare(float *k, const tg_view *v)
     k[K_POWER] = (float)(1 - v->option[GAMMA]);
 }
 
-static void average(const tg_block *b, const float *k)
+static inline void average(tg_element *e, const float *k) { e->slot[M] = k[K_B] * e->slot[M] + k[K_A] * e->g; }
+
+static inline void sign_step(tg_element *e, const float *k)
 {
-    float *restrict m = b->slot[0];
-    const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++)
-        m[i] = k[K_B] * m[i] + k[K_A] * g[i];
+    e->x -= k[K_ETA] * (tg_sign(e->slot[M]) + k[K_WD] * e->x);
 }
 
-static void sign_step(const tg_block *b, const float *k)
+static inline void momentum_step(tg_element *e, const float *k) /* gamma = 0 */
 {
-    float *restrict x = b->x;
-    const float *restrict m = b->slot[0];
-    for (size_t i = 0; i < b->n; i++)
-        x[i] -= k[K_ETA] * (tg_sign(m[i]) + k[K_WD] * x[i]);
+    e->x -= k[K_ETA] * (e->slot[M] + k[K_WD] * e->x);
 }
 
-static void momentum_step(const tg_block *b, const float *k) /* gamma = 0 */
+static inline void power_step(tg_element *e, const float *k)
 {
-    float *restrict x = b->x;
-    const float *restrict m = b->slot[0];
-    for (size_t i = 0; i < b->n; i++)
-        x[i] -= k[K_ETA] * (m[i] + k[K_WD] * x[i]);
+    e->x -= k[K_ETA] * (tg_sign(e->slot[M]) * tg_power(fabsf(e->slot[M]), k[K_POWER]) + k[K_WD] * e->x);
 }
 
-static void power_step(const tg_block *b, const float *k)
+static inline void sign_of_average(tg_element *e, const float *k) { average(e, k), sign_step(e, k); }
+static inline void momentum_of_average(tg_element *e, const float *k) { average(e, k), momentum_step(e, k); }
+static inline void power_of_average(tg_element *e, const float *k) { average(e, k), power_step(e, k); }
+
+static void folded(const tg_block *b, const float *k)
 {
-    float *restrict x = b->x;
-    const float *restrict m = b->slot[0];
-    for (size_t i = 0; i < b->n; i++)
-        x[i] -= k[K_ETA] * (tg_sign(m[i]) * tg_power(fabsf(m[i]), k[K_POWER]) + k[K_WD] * x[i]);
+    if (k[K_POWER] == 0.0f)
+        tg_each_folded(b, k, sign_step);
+    else if (k[K_POWER] == 1.0f)
+        tg_each_folded(b, k, momentum_step);
+    else
+        tg_each_folded(b, k, power_step);
 }
 
 static void block(const tg_block *b, const float *k)
 {
-    if (b->g != NULL)
-        average(b, k);
-    if (k[K_POWER] == 0.0f)
-        sign_step(b, k);
+    if (tg_is_folded(b))
+        folded(b, k);
+    else if (k[K_POWER] == 0.0f)
+        tg_each(b, k, sign_of_average, 1 << M, 0);
     else if (k[K_POWER] == 1.0f)
-        momentum_step(b, k);
+        tg_each(b, k, momentum_of_average, 1 << M, 0);
     else
-        power_step(b, k);
+        tg_each(b, k, power_of_average, 1 << M, 0);
 }
 
 const tg_rule TG_PER_ISA(tg_rule_tiger) = {
@@ -147,4 +147,5 @@ const tg_rule TG_PER_ISA(tg_rule_tiger) = {
     .fold = fold,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };
