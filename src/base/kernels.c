@@ -39,10 +39,14 @@ static void narrow(void *restrict dst, const float *restrict src, tg_format form
 /* One draw serves a pair of neighbours, the first of even index: the first takes its low half, the second its high half. */
 static void narrow_pairs_bf16(uint16_t *restrict h, const float *restrict src, size_t pairs, tg_key key, uint32_t draw)
 {
+    const uint32_t turn = tg_pair_turn(key);
     for (size_t p = 0; p < pairs; p++)
         tg_pair_store(h + 2 * p, tg_pair_round(tg_quiet(src[2 * p]), tg_quiet(src[2 * p + 1]),
-                                               tg_random(key, draw + (uint32_t)p)));
+                                               tg_random(key, draw + (uint32_t)p) + turn));
 }
+
+/* The 13 bits that fp16 cuts: the upper ones, which a turn spreads best. */
+static inline uint32_t fp16_chance(uint32_t chance) { return (chance & 0xffffu) >> 3; }
 
 static void narrow_pairs_fp16(uint16_t *restrict h, const float *restrict src, size_t pairs, tg_key key, uint32_t draw)
 {

@@ -36,7 +36,7 @@ static inline tg_key tg_key_make(uint64_t seed, uint64_t purpose, uint64_t x, ui
 /* The key of a stream that is drawn beside another one, from the same indexes. */
 static inline tg_key tg_key_beside(tg_key key, uint64_t number)
 {
-    return (tg_key){key.a, (uint32_t)tg_mix64((((uint64_t)key.b << 32) | key.a) ^ tg_mix64(number))};
+    return (tg_key){.a = key.a, .b = (uint32_t)tg_mix64((((uint64_t)key.b << 32) | key.a) ^ tg_mix64(number))};
 }
 
 /* The key of a 2^32-long part of a stream: tensors may have more values than a 32-bit index counts. */

@@ -57,7 +57,7 @@ static tg_status mask_text(tg_session *s)
         return status == TG_OK ? mask_corpus(s, s->held_out) : status;
     }
     for (size_t i = TG_TRAIN_MASK_RATE; i <= TG_TRAIN_MASK_KEEP; i++)
-        if (c->given[i])
+        if (c->option[i] != tg_train_options()->at[i].value)
             return tg_fail(TG_EINVAL, "%s is for models that fill in masked tokens, and %s predicts the next one",
                            tg_train_options()->at[i].name, model->name);
     return TG_OK;
