@@ -312,7 +312,7 @@ static tg_status keep_best(training *t, bool *best)
         return TG_OK;
     at->best_loss = at->validation_loss;
     at->best_update = at->update;
-    if (t->config.out == NULL || t->config.option[TG_TRAIN_KEEP_BEST] == 0)
+    if (t->config.out == NULL || t->config.option[TG_TRAIN_KEEP_BEST] == 0 || t->config.option[TG_TRAIN_SAVE] == 0)
         return TG_OK;
     return not_saved(t, tg_checkpoint_save_best(&t->session, at));
 }

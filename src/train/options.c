@@ -31,7 +31,7 @@ static const tg_option options[TG_TRAIN_OPTIONS] = {
                          .help = "plan to stay within this: choose what of recompute, and of batch x accumulate, is not "
                                  "said; a batch said alone is that of an update; 0: no limit"},
     [TG_TRAIN_SAVE] = {.name = "save", .kind = TG_SWITCH, .value = 1, .least = 0, .most = 1,
-                       .help = "write checkpoints; off: none, not even at the end, for trials"},
+                       .help = "write checkpoints, and the best model; off: none, not even at the end, for trials"},
     [TG_TRAIN_LOSS_GUARD] = {.name = "loss_guard", .kind = TG_REAL, .value = 0, .least = 0, .most = 1e6,
                              .help = "leave out micro-batches whose loss is so many standard deviations above its "
                                      "running mean (6 is usual); 0: none"},

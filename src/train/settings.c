@@ -382,7 +382,8 @@ tg_status tg_settings_merge(tg_train_config *merged, const tg_saved_run *run, co
     tg_train_config result = *saved;
     for (size_t i = 0; i < TG_TRAIN_OPTIONS; i++) {
         const tg_option *option = &tg_train_options()->at[i];
-        result.given[i] = true; /* there is nothing left to choose */
+        const bool chosen = i == TG_TRAIN_BATCH || i == TG_TRAIN_ACCUMULATE || i == TG_TRAIN_RECOMPUTE;
+        result.given[i] = wish->given[i] || chosen; /* to fit into a memory: there is nothing left to choose */
         if (!wish->given[i] || wish->option[i] == saved->option[i] || (i == TG_TRAIN_BATCH && is_batch_of_update(saved, wish)))
             continue;
         char old[64], new[64];
