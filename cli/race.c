@@ -26,6 +26,7 @@ static const cli_text texts[] = {
     CLI_TEXT_DATA,
     {"out", "DIR", NULL, "where the results go, a file for each run; a race that was stopped goes on from there"},
     CLI_TEXT_MODEL, CLI_TEXT_INIT, CLI_TEXT_TOKENIZER,
+    {"target", "LOSS", NULL, "validation loss to reach; left out: what the first contender comes to"},
     {"schedule", "TEXT", "warmup:100 > cosine:min=0.1", "the course of the learning rate (see: tiger list schedules)"},
 };
 
@@ -34,8 +35,6 @@ static const tg_option options[] = {
      .help = "runs of every setting, with --seed and the seeds behind it"},
     {.name = "rates", .kind = TG_INTEGER, .value = RATES, .least = 1, .most = 100,
      .help = "learning rates for a contender that names none, over its search range"},
-    {.name = "target", .kind = TG_REAL, .value = 0, .least = -INFINITY, .most = INFINITY,
-     .help = "validation loss to reach; left out: what the first contender comes to"},
     {.name = "jobs", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 4096,
      .help = "runs at a time; 0: as many as there are cores for"},
     CLI_OPTION_VOCAB,
@@ -88,7 +87,7 @@ typedef struct racing {
     tg_race_config config;
     tg_race race;
     size_t jobs, done, begun_with; /* runs that have ended; of those, by an earlier race */
-    double started;
+    double started, target;
     int lock;
     int failed;                    /* exit status of a run that could not be made */
 } racing;
@@ -109,6 +108,15 @@ static int check(const cli_args *args)
     if (cli_number_of(args, "validation") == 0)
         return cli_usage(args, "--validation 0 leaves nothing to judge by");
     return CLI_OK;
+}
+
+/* NaN where none is named. */
+static int read_target(double *target, const cli_args *args)
+{
+    static const tg_option number = {.name = "target", .kind = TG_REAL, .least = -INFINITY, .most = INFINITY};
+    const char *text = cli_text_of(args, "target");
+    *target = NAN;
+    return text == NULL || tg_option_parse(target, &number, text) == TG_OK ? CLI_OK : cli_usage(args, "--%s", tg_message());
 }
 
 static size_t jobs_for(const cli_args *args)
@@ -261,7 +269,7 @@ static int run_all(racing *r)
 static int report(racing *r)
 {
     tg_race_row *row = NULL;
-    double target = cli_is_given(r->args, "target") ? cli_number_of(r->args, "target") : NAN;
+    double target = r->target;
     char path[4096];
     if (tg_race_judge(&row, &target, &r->race) != TG_OK)
         return cli_failed(r->args);
@@ -285,6 +293,8 @@ static int run(const cli_args *args)
 {
     racing r = {.args = args, .lock = -1};
     int status = check(args);
+    if (status == CLI_OK)
+        status = read_target(&r.target, args);
     if (status == CLI_OK)
         status = open_race(&r);
     if (status == CLI_OK)

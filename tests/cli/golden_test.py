@@ -29,6 +29,7 @@ CASES = {
     "help_lr_range": ["help", "lr-range"],
     "help_lr_range_adamw": ["lr-range", "--help", "--optimizer", "adamw"],
     "help_list": ["list", "--help"],
+    "help_race": ["help", "race"],
     "help_minimize": ["help", "minimize"],
     "help_minimize_quadratic": ["help", "minimize", "quadratic", "--optimizer", "sgd,lion"],
     "help_check": ["check", "--help"],

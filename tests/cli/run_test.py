@@ -1208,6 +1208,7 @@ class Race(Case):
                                  (["--data", "text.txt"], "CONTENDER")):
             self.assertIn(words, self.tiger("race", *arguments, status=2).stderr)
         self.assertIn("no optimizer 'adamx'", self.tiger("race", "adamx", *self.RUN, status=1).stderr)
+        self.assertIn("--target must be a number", self.tiger("race", "adamw", *self.RUN, "--target", "x", status=2).stderr)
         self.assertIn("two contenders", self.tiger("race", "adamw lr=1/2", "adamw lr=3/4", *self.RUN, status=1).stderr)
 
 
