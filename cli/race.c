@@ -25,17 +25,31 @@
 static const cli_text texts[] = {
     CLI_TEXT_DATA,
     {"out", "DIR", NULL, "where the results go, a file for each run; a race that was stopped goes on from there"},
-    CLI_TEXT_MODEL, CLI_TEXT_INIT, CLI_TEXT_TOKENIZER,
+    CLI_TEXT_MODEL,
+    CLI_TEXT_INIT,
+    CLI_TEXT_TOKENIZER,
     {"target", "LOSS", NULL, "validation loss to reach; left out: what the first contender comes to"},
     {"schedule", "TEXT", "warmup:100 > cosine:min=0.1", "the course of the learning rate (see: tiger list schedules)"},
 };
 
 static const tg_option options[] = {
-    {.name = "seeds", .kind = TG_INTEGER, .value = SEEDS, .least = 1, .most = 1000,
+    {.name = "seeds",
+     .kind = TG_INTEGER,
+     .value = SEEDS,
+     .least = 1,
+     .most = 1000,
      .help = "runs of every setting, with --seed and the seeds behind it"},
-    {.name = "rates", .kind = TG_INTEGER, .value = RATES, .least = 1, .most = 100,
+    {.name = "rates",
+     .kind = TG_INTEGER,
+     .value = RATES,
+     .least = 1,
+     .most = 100,
      .help = "learning rates for a contender that names none, over its search range"},
-    {.name = "jobs", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 4096,
+    {.name = "jobs",
+     .kind = TG_INTEGER,
+     .value = 0,
+     .least = 0,
+     .most = 4096,
      .help = "runs at a time; 0: as many as there are cores for"},
     CLI_OPTION_VOCAB,
 };
@@ -43,8 +57,8 @@ static const tg_option options[] = {
 _Static_assert(OWN < CLI_OWN_OPTIONS, "room for the training's options");
 
 /* The options of a training that a race has too. */
-static const size_t shared[] = {TG_TRAIN_UPDATES,   TG_TRAIN_BATCH,        TG_TRAIN_ACCUMULATE, TG_TRAIN_PRECISION,
-                                TG_TRAIN_RECOMPUTE, TG_TRAIN_VALIDATION,   TG_TRAIN_SEED,       TG_TRAIN_THREADS,
+static const size_t shared[] = {TG_TRAIN_UPDATES,    TG_TRAIN_BATCH,        TG_TRAIN_ACCUMULATE, TG_TRAIN_PRECISION,
+                                TG_TRAIN_RECOMPUTE,  TG_TRAIN_VALIDATION,   TG_TRAIN_SEED,       TG_TRAIN_THREADS,
                                 TG_TRAIN_EVAL_EVERY, TG_TRAIN_EVAL_BATCHES, TG_TRAIN_FORMAT};
 #define SHARED (sizeof shared / sizeof *shared)
 
@@ -67,8 +81,9 @@ static int arrange(cli_args *args)
     shared_option(args, TG_TRAIN_EVAL_EVERY)->value = 0;
     shared_option(args, TG_TRAIN_EVAL_EVERY)->help = "updates between evaluations; 0: a twentieth of the run";
     shared_option(args, TG_TRAIN_SEED)->help = "the first seed";
-    cli_add_group(args, &(cli_group){.title = "Race", .text = texts, .texts = sizeof texts / sizeof *texts,
-                                     .table = {args->option, OWN}});
+    cli_add_group(
+        args, &(cli_group){
+                  .title = "Race", .text = texts, .texts = sizeof texts / sizeof *texts, .table = {args->option, OWN}});
     cli_add_group(args, &(cli_group){.title = "Training", .table = {args->option + OWN, SHARED}});
     const int status = cli_setup_choose_model(&model, args);
     if (status != CLI_OK)
@@ -89,7 +104,7 @@ typedef struct racing {
     size_t jobs, done, begun_with; /* runs that have ended; of those, by an earlier race */
     double started, target;
     int lock;
-    int failed;                    /* exit status of a run that could not be made */
+    int failed; /* exit status of a run that could not be made */
 } racing;
 
 static double now(void)
@@ -116,7 +131,8 @@ static int read_target(double *target, const cli_args *args)
     static const tg_option number = {.name = "target", .kind = TG_REAL, .least = -INFINITY, .most = INFINITY};
     const char *text = cli_text_of(args, "target");
     *target = NAN;
-    return text == NULL || tg_option_parse(target, &number, text) == TG_OK ? CLI_OK : cli_usage(args, "--%s", tg_message());
+    return text == NULL || tg_option_parse(target, &number, text) == TG_OK ? CLI_OK
+                                                                           : cli_usage(args, "--%s", tg_message());
 }
 
 static size_t jobs_for(const cli_args *args)
@@ -252,12 +268,18 @@ static int run_all(racing *r)
         r->done += r->race.run[i].outcome != TG_RACE_OPEN;
     r->begun_with = r->done;
     r->started = now();
-    printf("%zu runs of %.0f updates, %zu at a time, %.0f thread%s each", r->race.runs, r->train.option[TG_TRAIN_UPDATES],
-           r->jobs, r->train.option[TG_TRAIN_THREADS], r->train.option[TG_TRAIN_THREADS] == 1 ? "" : "s");
+    printf("%zu runs of %.0f updates, %zu at a time, %.0f thread%s each", r->race.runs,
+           r->train.option[TG_TRAIN_UPDATES], r->jobs, r->train.option[TG_TRAIN_THREADS],
+           r->train.option[TG_TRAIN_THREADS] == 1 ? "" : "s");
     printf(r->done > 0 ? "; %zu are there already\n" : "\n", r->done);
     catch_signals();
-    const cli_children children = {.count = r->race.runs, .jobs = r->jobs, .wanted = wanted, .work = work, .ended = ended,
-                                   .stopped = stopped, .ctx = r};
+    const cli_children children = {.count = r->race.runs,
+                                   .jobs = r->jobs,
+                                   .wanted = wanted,
+                                   .work = work,
+                                   .ended = ended,
+                                   .stopped = stopped,
+                                   .ctx = r};
     const bool all = cli_children_run(&children);
     if (all && r->failed == 0)
         return CLI_OK;
@@ -311,11 +333,13 @@ const cli_command cli_race = {
     .name = "race",
     .summary = "races optimizers: settings by seeds on one training, with a table, tests and pictures",
     .usage = "CONTENDER... --data FILE --out DIR [options]",
-    .details = "A contender is an optimizer with options, each with a value or several: \"adamw lr=1e-3/3e-3 beta2=0.99\". Every "
-               "combination is run with every seed. Options are the optimizer's, those all optimizers have, those of a "
-               "training, and schedule. A contender without lr gets --rates values of its search range.\n"
-               "Seeds are shared: the same first weights and batches for all contenders, so their differences are tested "
-               "in pairs. The same command goes on with a race that was stopped; what has ended is not made again.",
+    .details =
+        "A contender is an optimizer with options, each with a value or several: \"adamw lr=1e-3/3e-3 beta2=0.99\". "
+        "Every "
+        "combination is run with every seed. Options are the optimizer's, those all optimizers have, those of a "
+        "training, and schedule. A contender without lr gets --rates values of its search range.\n"
+        "Seeds are shared: the same first weights and batches for all contenders, so their differences are tested "
+        "in pairs. The same command goes on with a race that was stopped; what has ended is not made again.",
     .positionals_least = 1,
     .positionals_most = CLI_POSITIONALS,
     .arrange = arrange,

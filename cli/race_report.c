@@ -79,8 +79,8 @@ static void print_remarks(const tg_race *race, const tg_race_row *row)
 
 void cli_race_print(const tg_race *race, const tg_race_row *row, double target)
 {
-    printf("\n%-22s %-18s %-18s %9s %9s %10s %8s\n", "contender", "validation loss", "best of its grid", "updates", "seconds",
-           "state", "ms");
+    printf("\n%-22s %-18s %-18s %9s %9s %10s %8s\n", "contender", "validation loss", "best of its grid", "updates",
+           "seconds", "state", "ms");
     printf("%-22s %-18s %-18s %9s %9s %10s %8s\n", "", "mean +- 95 %", "", "to target", "to target", "", "an update");
     for (size_t r = 0; r < race->config->contenders; r++)
         print_row(race, &row[r]);
@@ -166,7 +166,10 @@ static int draw_curves(const cli_args *args, const tg_race *race, const tg_race_
             curve[curves++] = mean_curve(race, &row[r], at, count, room);
             at += 4 * count;
         }
-        const tg_plot plot = {.x_label = "update", .y_label = "validation loss, mean and 95 % interval", .curve = curve, .curves = curves};
+        const tg_plot plot = {.x_label = "update",
+                              .y_label = "validation loss, mean and 95 % interval",
+                              .curve = curve,
+                              .curves = curves};
         status = draw(args, race, &plot, "curves.png");
     }
     free(curve);
@@ -222,12 +225,18 @@ static int draw_rates(const cli_args *args, const tg_race *race)
             const size_t count = rate_curve(race, c, at, at + most, room);
             several = several || count > 1;
             if (count > 0)
-                curve[curves++] = (tg_curve){.title = race->config->contender[c].title, .x = at, .y = at + most, .count = count,
+                curve[curves++] = (tg_curve){.title = race->config->contender[c].title,
+                                             .x = at,
+                                             .y = at + most,
+                                             .count = count,
                                              .style = TG_CURVE_POINTS};
             at += 2 * most;
         }
-        const tg_plot plot = {.x_label = "learning rate (log scale)", .y_label = "final validation loss", .x_log = true,
-                              .curve = curve, .curves = curves};
+        const tg_plot plot = {.x_label = "learning rate (log scale)",
+                              .y_label = "final validation loss",
+                              .x_log = true,
+                              .curve = curve,
+                              .curves = curves};
         if (several)
             status = draw(args, race, &plot, "rates.png");
     }

@@ -84,7 +84,8 @@ static void words_fini(words *w)
 static tg_status check_word(const words *w, const word *new, const tg_rule_info *rule)
 {
     if (find_option(rule, new->name) == NULL && strcmp(new->name, "schedule") != 0)
-        return tg_fail(TG_ENOTFOUND, "contender %s: neither it nor a training has an option '%.80s'", rule->name, new->name);
+        return tg_fail(TG_ENOTFOUND, "contender %s: neither it nor a training has an option '%.80s'", rule->name,
+                       new->name);
     if (strcmp(new->name, "seed") == 0)
         return tg_fail(TG_EINVAL, "contender %s: seeds are the race's", rule->name);
     for (size_t i = 0; i < w->count; i++)
@@ -161,7 +162,8 @@ static tg_status add_rates(words *w, const tg_rule_info *rule, size_t rates)
 {
     tg_text text = {0};
     double *rate = tg_heap_alloc(rates, sizeof *rate);
-    tg_status status = rate == NULL ? tg_no_memory("learning rates", rates * sizeof *rate) : tg_race_rates(rate, rates, rule);
+    tg_status status =
+        rate == NULL ? tg_no_memory("learning rates", rates * sizeof *rate) : tg_race_rates(rate, rates, rule);
     tg_text_format(&text, "lr=");
     for (size_t i = 0; i < rates && status == TG_OK; i++) {
         char number[TG_NUMBER_BYTES];
@@ -265,8 +267,9 @@ static tg_status find_rule(const tg_rule_info **rule, const char *text, size_t b
     char name[64];
     snprintf(name, sizeof name, "%.*s", bytes < sizeof name ? (int)bytes : (int)sizeof name - 1, text);
     *rule = tg_rule_find(name);
-    return *rule != NULL ? TG_OK
-                         : tg_fail(TG_ENOTFOUND, "there is no optimizer '%s' (a contender is \"NAME option=value ...\")", name);
+    return *rule != NULL
+               ? TG_OK
+               : tg_fail(TG_ENOTFOUND, "there is no optimizer '%s' (a contender is \"NAME option=value ...\")", name);
 }
 
 static bool has_word(const words *w, const char *name)

@@ -124,7 +124,8 @@ static int compare_rows(const void *a, const void *b)
     const tg_race_row *x = a, *y = b;
     const double u = x->loss.mean, v = y->loss.mean;
     if (isnan(u) || isnan(v))
-        return isnan(u) - isnan(v) != 0 ? isnan(u) - isnan(v) : (x->contender > y->contender) - (x->contender < y->contender);
+        return isnan(u) - isnan(v) != 0 ? isnan(u) - isnan(v)
+                                        : (x->contender > y->contender) - (x->contender < y->contender);
     return u != v ? (u > v) - (u < v) : (x->contender > y->contender) - (x->contender < y->contender);
 }
 

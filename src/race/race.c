@@ -1,7 +1,8 @@
 /* race/race.c -- the list of runs, and making one of them.
  *
- * A run is a training that keeps no checkpoint. It writes what it was made with, then its evaluations, then how it ended: a
- * directory without the last line is that of a run that was cut short, and it is made again from its beginning. */
+ * A run is a training that keeps no checkpoint. It writes what it was made with, then its evaluations, then how it
+ * ended: a directory without the last line is that of a run that was cut short, and it is made again from its
+ * beginning. */
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -75,7 +76,8 @@ static tg_status check_config(const tg_race_config *config)
     for (size_t a = 0; a < config->contenders; a++)
         for (size_t b = 0; b < a; b++)
             if (strcmp(config->contender[a].title, config->contender[b].title) == 0)
-                return tg_fail(TG_EINVAL, "two contenders are '%s': put their values into one, lr=1e-3/3e-3, or tell them apart",
+                return tg_fail(TG_EINVAL,
+                               "two contenders are '%s': put their values into one, lr=1e-3/3e-3, or tell them apart",
                                config->contender[a].title);
     return TG_OK;
 }
@@ -126,11 +128,11 @@ tg_status tg_race_read(tg_race *race, size_t index) { return tg_race_read_run(&r
 
 typedef struct making {
     tg_metrics *metrics;
-    double mark, busy;    /* when the updates were last seen to go on; seconds they have taken */
+    double mark, busy; /* when the updates were last seen to go on; seconds they have taken */
     double last_loss;
     tg_plan plan;
     uint64_t updates;
-    tg_status status;     /* a line could not be written */
+    tg_status status; /* a line could not be written */
 } making;
 
 static double now(void)
@@ -161,8 +163,9 @@ static void on_evaluated(void *ctx, const tg_evaluated *evaluated)
 {
     making *m = ctx;
     const double loss = evaluated->loss;
-    const tg_metric fields[] = {
-        {.name = "validation_loss", .value = loss}, {.name = "loss", .value = m->last_loss}, {.name = "seconds", .value = m->busy}};
+    const tg_metric fields[] = {{.name = "validation_loss", .value = loss},
+                                {.name = "loss", .value = m->last_loss},
+                                {.name = "seconds", .value = m->busy}};
     const tg_status status = tg_metrics_append(m->metrics, evaluated->update, fields, sizeof fields / sizeof *fields);
     if (m->status == TG_OK)
         m->status = status;
@@ -172,11 +175,12 @@ static void on_evaluated(void *ctx, const tg_evaluated *evaluated)
 
 static tg_status write_end(making *m, bool finished)
 {
-    const tg_metric fields[] = {{.name = "outcome", .text = finished ? "finished" : "diverged"},
-                                {.name = "update_seconds", .value = m->busy / (double)m->updates},
-                                {.name = "state_bytes", .value = (double)(m->plan.states_bytes + m->plan.gradients_bytes)},
-                                {.name = "bytes_per_parameter", .value = m->plan.bytes_per_parameter},
-                                {.name = "parameters", .value = (double)m->plan.parameters}};
+    const tg_metric fields[] = {
+        {.name = "outcome", .text = finished ? "finished" : "diverged"},
+        {.name = "update_seconds", .value = m->busy / (double)m->updates},
+        {.name = "state_bytes", .value = (double)(m->plan.states_bytes + m->plan.gradients_bytes)},
+        {.name = "bytes_per_parameter", .value = m->plan.bytes_per_parameter},
+        {.name = "parameters", .value = (double)m->plan.parameters}};
     const tg_status status = tg_metrics_append(m->metrics, m->updates, fields, sizeof fields / sizeof *fields);
     return status == TG_OK ? tg_metrics_sync(m->metrics) : status;
 }
@@ -213,7 +217,8 @@ tg_status tg_race_make(const tg_race *race, size_t index)
         const tg_train_listener listener = {
             .plan = on_plan, .progress = on_progress, .evaluated = on_evaluated, .ctx = &m};
         status = tg_train_run(&result, &setup.config, &listener);
-        const bool diverged = status == TG_EDIVERGED || (status == TG_OK && !result.interrupted && !isfinite(m.last_loss));
+        const bool diverged =
+            status == TG_EDIVERGED || (status == TG_OK && !result.interrupted && !isfinite(m.last_loss));
         if (m.status != TG_OK)
             status = m.status;
         else if (diverged || (status == TG_OK && !result.interrupted))

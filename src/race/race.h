@@ -18,8 +18,8 @@ tg_status tg_race_settings(char **text, const tg_race_config *race, const tg_rac
 /* OUT/runs/NAME, or a file in it. Heap; NULL when there is no memory. */
 char *tg_race_path(const tg_race_config *race, const tg_race_run *run, const char *file);
 
-/* run's results <- its file, when there is one that was ended; else it is TG_RACE_OPEN. `settings`, when not NULL, must be
- * those in the file: TG_EINVAL naming the first that differs. */
+/* run's results <- its file, when there is one that was ended; else it is TG_RACE_OPEN. `settings`, when not NULL, must
+ * be those in the file: TG_EINVAL naming the first that differs. */
 tg_status tg_race_read_run(tg_race_run *run, const tg_race_config *race, const char *settings);
 
 #endif

@@ -50,24 +50,26 @@ static tg_status compare(const json_t *was, const json_t *is, const char *path)
 {
     const char *part, *key;
     json_t *old, *value;
-    json_object_foreach((json_t *)is, part, value) {
+    json_object_foreach((json_t *)is, part, value)
+    {
         const json_t *before = json_object_get(was, part);
-        json_object_foreach((json_t *)before, key, old) {
+        json_object_foreach((json_t *)before, key, old)
+        {
             const json_t *now = json_object_get(value, key);
             if (now != NULL && json_equal(old, now))
                 continue;
             char *a = json_dumps(old, JSON_ENCODE_ANY), *b = now == NULL ? NULL : json_dumps(now, JSON_ENCODE_ANY);
             const tg_status status =
-                tg_fail(TG_EINVAL, "%s was made with %s %s, now it is %s: name another --out, or the same settings", path, key,
-                        a == NULL ? "?" : a, b == NULL ? "left out" : b);
+                tg_fail(TG_EINVAL, "%s was made with %s %s, now it is %s: name another --out, or the same settings",
+                        path, key, a == NULL ? "?" : a, b == NULL ? "left out" : b);
             free(a);
             free(b);
             return status;
         }
     }
-    return json_equal(was, is) ? TG_OK
-                               : tg_fail(TG_EINVAL, "%s was made with other settings: name another --out, or the same settings",
-                                         path);
+    return json_equal(was, is)
+               ? TG_OK
+               : tg_fail(TG_EINVAL, "%s was made with other settings: name another --out, or the same settings", path);
 }
 
 static tg_status check_settings(const json_t *was, const char *settings, const char *path)
@@ -87,7 +89,8 @@ static tg_status take_line(tg_race_run *run, const json_t *object, const char *s
     if (outcome != NULL)
         take_end(run, object, outcome);
     else if (json_is_number(json_object_get(object, "validation_loss")))
-        return add_evaluation(run, number(object, "update"), number(object, "validation_loss"), number(object, "seconds"));
+        return add_evaluation(run, number(object, "update"), number(object, "validation_loss"),
+                              number(object, "seconds"));
     return TG_OK;
 }
 

@@ -2,7 +2,8 @@
  *
  * Student's t (1908) through the regularised incomplete beta function: the probability of |t| or more with n degrees of
  * freedom is I_x(n/2, 1/2), x = n / (n + t^2) (Abramowitz & Stegun 26.7.1); I_x by its continued fraction (26.5.8),
- * evaluated by Lentz's method. Holm (1979): the i-th smallest of m p-values times m - i + 1, and never below those before. */
+ * evaluated by Lentz's method. Holm (1979): the i-th smallest of m p-values times m - i + 1, and never below those
+ * before. */
 #include <float.h>
 #include <math.h>
 

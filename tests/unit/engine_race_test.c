@@ -1,9 +1,10 @@
-/* engine_race_test.c -- statistics against tables and closed forms, contenders as text, the verdict over made-up runs. */
+/* engine_race_test.c -- statistics against tables and closed forms, contenders as text, the verdict over made-up runs.
+ */
 #include <math.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -133,11 +134,16 @@ static void test_contender_is_refused(void **state)
         const char *text, *word;
         tg_status status;
     } bad[] = {
-        {"lyon lr=1", "lyon", TG_ENOTFOUND},          {"", "optimizer", TG_ENOTFOUND},
-        {"lion lr=1e-3/x", "'x'", TG_EINVAL},         {"lion lr=1e-3//1", "lr", TG_EINVAL},
-        {"lion lr", "OPTION=VALUE", TG_EINVAL},       {"lion lr=", "OPTION=VALUE", TG_EINVAL},
-        {"lion =3", "OPTION=VALUE", TG_EINVAL},       {"lion momentum=0.9", "'momentum'", TG_ENOTFOUND},
-        {"lion lr=1 lr=2", "twice", TG_EINVAL},       {"lion seed=3", "seeds", TG_EINVAL},
+        {"lyon lr=1", "lyon", TG_ENOTFOUND},
+        {"", "optimizer", TG_ENOTFOUND},
+        {"lion lr=1e-3/x", "'x'", TG_EINVAL},
+        {"lion lr=1e-3//1", "lr", TG_EINVAL},
+        {"lion lr", "OPTION=VALUE", TG_EINVAL},
+        {"lion lr=", "OPTION=VALUE", TG_EINVAL},
+        {"lion =3", "OPTION=VALUE", TG_EINVAL},
+        {"lion momentum=0.9", "'momentum'", TG_ENOTFOUND},
+        {"lion lr=1 lr=2", "twice", TG_EINVAL},
+        {"lion seed=3", "seeds", TG_EINVAL},
         {"lion schedule=cosinus", "cosinus", TG_ENOTFOUND},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -158,7 +164,8 @@ static void test_contender_is_refused(void **state)
 static tg_race_run made_up(size_t contender, size_t point, uint64_t seed, double *loss)
 {
     static double update[] = {10, 20, 30}, seconds[] = {1.5, 3, 4.5};
-    tg_race_run run = {.contender = contender, .point = point, .seed = seed, .outcome = TG_RACE_DIVERGED, .final_loss = NAN};
+    tg_race_run run = {
+        .contender = contender, .point = point, .seed = seed, .outcome = TG_RACE_DIVERGED, .final_loss = NAN};
     if (loss == NULL)
         return run;
     run.outcome = TG_RACE_FINISHED;
