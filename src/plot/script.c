@@ -204,6 +204,24 @@ static void append_curves(tg_text *script, const tg_plot *plot, bool bands)
     append(script, "\n");
 }
 
+/* Marks at the ends of a logarithmic axis, which knows no offsets, would be cut in half. */
+static void append_room(tg_text *script, const tg_plot *plot)
+{
+    double low = INFINITY, high = 0;
+    for (size_t c = 0; c < plot->curves; c++)
+        for (size_t i = 0; plot->curve[c].style == TG_CURVE_POINTS && i < plot->curve[c].count; i++) {
+            const double x = plot->curve[c].x[i];
+            if (shows(x, true) && shows(plot->curve[c].y[i], plot->y_log)) {
+                low = fmin(low, x);
+                high = fmax(high, x);
+            }
+        }
+    if (plot->x_log && low <= high) {
+        const double room = fmax(1.1, pow(high / low, 0.05));
+        append_range(script, "x", low / room, high * room);
+    }
+}
+
 tg_status tg_plot_script(tg_text *script, const tg_plot *plot, const char *terminal, const char *output)
 {
     bool any = plot->surface != NULL;
@@ -217,6 +235,7 @@ tg_status tg_plot_script(tg_text *script, const tg_plot *plot, const char *termi
         append_range(script, "x", plot->surface->x_low, plot->surface->x_high);
         append_range(script, "y", plot->surface->y_low, plot->surface->y_high);
     }
+    append_room(script, plot);
     for (size_t i = 0; i < plot->marks; i++)
         if (shows(plot->mark[i].x, plot->x_log))
             append_mark(script, &plot->mark[i], i);
