@@ -24,12 +24,13 @@ def torch_result(make, x, gradients):
 
 
 def torch_cases():
-    """Every case of the table by which torch_optimizers.py holds the library itself against PyTorch."""
+    """Every case of the table by which torch_optimizers.py holds the library itself against PyTorch. But for muon, which
+    PyTorch works in bf16: no double follows that, and torch_optimizers.py has tolerances of its own for it."""
     import torch
     import torch_optimizers
     for rule, kind, fixed, cases in torch_optimizers.RULES:
         make = getattr(torch.optim, kind)
-        for case in cases:
+        for case in cases if rule != "muon" else []:
             for theirs, _ in torch_optimizers.variants(kind, {**fixed, **case}):
                 words = torch_optimizers.our_options({"lr": torch_optimizers.parameters(kind)["lr"], **theirs})
                 o = {name: number(value) for name, value in zip(words[::2], words[1::2])}
