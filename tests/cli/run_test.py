@@ -308,8 +308,8 @@ class Memory(Case):
         memory = ["--memory", int(limit)]
         whole = self.tiger("train", "--out", "whole", *self.RUN).stdout
         split = self.tiger("train", "--out", "split", *self.RUN, *memory).stdout
-        peak = float(re.search(r"^peak memory ([\d.]+) MiB", split, re.MULTILINE).group(1)) * 2**20
-        self.assertLess(peak, 1.05 * limit)
+        peak = float(re.search(r"^peak memory .*\(planned ([\d.]+) MiB", split, re.MULTILINE).group(1)) * 2**20
+        self.assertLess(peak, 1.005 * limit)  # printed with three digits; memory_test.py holds plans to what is measured
         losses = [[float(x) for x in re.findall(r"training loss ([\d.]+)", out)] for out in (whole, split)]
         self.assertEqual(len(losses[0]), 1)
         self.assertAlmostEqual(losses[0][0], losses[1][0], delta=2e-3)  # the same rows, summed in another order

@@ -29,7 +29,7 @@ static void expect(const tg_tokenizer *tokenizer, const char *text, const uint32
     uint32_t *ids;
     size_t count;
     ok(tg_tokenizer_encode(tokenizer, &ids, &count, text, strlen(text)));
-    if (count != wanted_count || memcmp(ids, wanted, count * sizeof *ids) != 0)
+    if (count != wanted_count || (count > 0 && memcmp(ids, wanted, count * sizeof *ids) != 0))
         fail_msg("'%s' has %zu ids, not %zu, or others", text, count, wanted_count);
     tg_tokens_free(ids);
 }
