@@ -191,10 +191,11 @@ static tg_status open(void **work, const tg_tokenizer *tokenizer)
     if (e == NULL)
         return tg_no_memory("an encoder", sizeof *e);
     e->wordpiece = tokenizer->own;
-    e->pieces = tg_heap_alloc(e->wordpiece->most_characters + 1, sizeof *e->pieces);
+    const size_t most = e->wordpiece->most_characters;
+    e->pieces = tg_heap_alloc(most + 1, sizeof *e->pieces);
     if (e->pieces == NULL) {
         close(e);
-        return tg_no_memory("an encoder", e->wordpiece->most_characters * sizeof *e->pieces);
+        return tg_no_memory("an encoder", most * sizeof *e->pieces);
     }
     *work = e;
     return TG_OK;
