@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "args.h"
 #include "choose.h"
 #include "human.h"
+#include "system.h"
 #include "tiger/optim.h"
 
 #define TILE_BYTES ((size_t)4 << 20) /* of a folded gradient's tile */
@@ -61,13 +61,6 @@ typedef struct part {
     const char *name;
     double bytes, seconds, yardstick; /* yardstick: bytes a second */
 } part;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int ascending(const void *a, const void *b)
 {
@@ -190,11 +183,11 @@ static double read_modify_write(const job *j, const bench *b, double bytes)
     float *x = b->yardstick;
     const double wanted = bytes / 2 / sizeof *x;
     const size_t n = wanted < (double)b->yardstick_floats ? (size_t)wanted : b->yardstick_floats;
-    const double begin = now();
+    const double begin = cli_seconds();
 #pragma omp parallel for num_threads(j->threads) schedule(static)
     for (size_t i = 0; i < n; i++)
         x[i] = x[i] * 0.999f + 0.001f;
-    return 2.0 * (double)n * sizeof *x / (now() - begin);
+    return 2.0 * (double)n * sizeof *x / (cli_seconds() - begin);
 }
 
 static tg_status give_tiles(const job *j, const bench *b)
@@ -211,13 +204,13 @@ static tg_status give_tiles(const job *j, const bench *b)
 /* One round: seconds of each part. */
 static tg_status update(const job *j, const bench *b, double *seconds)
 {
-    double begin = now();
+    double begin = cli_seconds();
     tg_status status = j->folded ? give_tiles(j, b) : tg_optim_step(b->o, b->grads);
-    seconds[0] = now() - begin;
-    begin = now();
+    seconds[0] = cli_seconds() - begin;
+    begin = cli_seconds();
     if (j->folded && status == TG_OK)
         status = tg_optim_end(b->o);
-    seconds[1] = now() - begin;
+    seconds[1] = cli_seconds() - begin;
     return status;
 }
 

@@ -14,6 +14,7 @@
 #include "progress.h"
 #include "setup.h"
 #include "signals.h"
+#include "system.h"
 
 #define ROWS 20          /* of the printed table */
 #define WIDER 100        /* a range begins and ends so many times beyond where searches look */
@@ -93,15 +94,6 @@ static void print_rates(const tg_lr_range *range)
     printf("suggested (steepest descent)     %.2e\n", range->suggested);
 }
 
-static char *path_in(const char *directory, const char *name)
-{
-    const size_t bytes = strlen(directory) + strlen(name) + 2;
-    char *path = malloc(bytes);
-    if (path != NULL)
-        snprintf(path, bytes, "%s/%s", directory, name);
-    return path;
-}
-
 static int write_table(const cli_args *args, const tg_lr_range *range, const char *path)
 {
     const char *const name[] = {"lr", "loss", "smoothed"};
@@ -134,7 +126,7 @@ static int draw(const cli_args *args, const tg_lr_range *range, const char *path
 
 static int write_files(const cli_args *args, const tg_lr_range *range, const char *out)
 {
-    char *table = path_in(out, "lr-range.tsv"), *picture = path_in(out, "lr-range.png");
+    char *table = cli_path_join(out, "lr-range.tsv"), *picture = cli_path_join(out, "lr-range.png");
     int status = CLI_FAILED;
     if (table == NULL || picture == NULL)
         cli_usage(args, "no memory for a path");

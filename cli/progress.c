@@ -8,22 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "human.h"
 #include "report.h"
+#include "system.h"
 
 #define BAR_MOST 30
 #define BAR_LEAST 6
 #define REDRAW_NS 100000000
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 static size_t terminal_columns(void)
 {
@@ -109,7 +102,7 @@ static void on_progress(void *ctx, const tg_progress *p)
         flush();
         return;
     }
-    const int64_t now = now_ns();
+    const int64_t now = cli_now_ns();
     if (!last && now < progress->next_ns)
         return;
     progress->next_ns = now + REDRAW_NS;

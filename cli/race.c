@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "args.h"
@@ -15,6 +14,7 @@
 #include "human.h"
 #include "race_report.h"
 #include "setup.h"
+#include "system.h"
 #include "tiger/engine/race.h"
 
 #define SEEDS 3
@@ -106,13 +106,6 @@ typedef struct racing {
     int lock;
     int failed; /* exit status of a run that could not be made */
 } racing;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int check(const cli_args *args)
 {
@@ -225,7 +218,7 @@ static int work(void *ctx, size_t index)
 
 static void tell(racing *r, const tg_race_run *run)
 {
-    const double spent = now() - r->started;
+    const double spent = cli_seconds() - r->started;
     const size_t made = r->done - r->begun_with;
     const tg_contender *c = &r->contender[run->contender];
     char left[32], result[32] = "diverged";
@@ -267,7 +260,7 @@ static int run_all(racing *r)
     for (size_t i = 0; i < r->race.runs; i++)
         r->done += r->race.run[i].outcome != TG_RACE_OPEN;
     r->begun_with = r->done;
-    r->started = now();
+    r->started = cli_seconds();
     printf("%zu runs of %.0f updates, %zu at a time, %.0f thread%s each", r->race.runs,
            r->train.option[TG_TRAIN_UPDATES], r->jobs, r->train.option[TG_TRAIN_THREADS],
            r->train.option[TG_TRAIN_THREADS] == 1 ? "" : "s");

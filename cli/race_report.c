@@ -10,6 +10,7 @@
 #include "args.h"
 #include "human.h"
 #include "picture.h"
+#include "system.h"
 
 /* ---- the table ---- */
 
@@ -73,7 +74,7 @@ static void print_remarks(const tg_race *race, const tg_race_row *row)
             printf("%s: %zu of %zu runs diverged\n", c->title, row[r].diverged, row[r].points * race->config->seeds);
         if (row[r].at_edge)
             printf("! %s: its best learning rate is the %s that was tried; the true best may lie beyond\n", c->title,
-                   row[r].point == 0 || c->point[row[r].point].lr <= c->point[0].lr ? "least" : "last");
+                   row[r].at_edge < 0 ? "least" : "largest");
     }
 }
 
@@ -91,26 +92,9 @@ void cli_race_print(const tg_race *race, const tg_race_row *row, double target)
 
 /* ---- pictures ---- */
 
-static const tg_race_run *runs_of(const tg_race *race, size_t contender, size_t point)
-{
-    for (size_t i = 0; i < race->runs; i++)
-        if (race->run[i].contender == contender && race->run[i].point == point)
-            return &race->run[i];
-    return race->run; /* cannot be: every point has runs */
-}
-
-static char *path_in(const char *directory, const char *name)
-{
-    const size_t bytes = strlen(directory) + strlen(name) + 2;
-    char *path = malloc(bytes);
-    if (path != NULL)
-        snprintf(path, bytes, "%s/%s", directory, name);
-    return path;
-}
-
 static int draw(const cli_args *args, const tg_race *race, const tg_plot *plot, const char *name)
 {
-    char *path = path_in(race->config->out, name);
+    char *path = cli_path_join(race->config->out, name);
     const int status = path == NULL ? cli_usage(args, "no memory for a path") : cli_picture(args, plot, path);
     free(path);
     return status;
@@ -119,7 +103,7 @@ static int draw(const cli_args *args, const tg_race *race, const tg_plot *plot, 
 /* One curve's arrays, one behind the other in `room` (4 * count). */
 static tg_curve mean_curve(const tg_race *race, const tg_race_row *row, double *room, size_t count, double *values)
 {
-    const tg_race_run *run = runs_of(race, row->contender, row->point);
+    const tg_race_run *run = tg_race_runs_of(race, row->contender, row->point);
     double *x = room, *y = room + count, *low = room + 2 * count, *high = room + 3 * count;
     for (size_t i = 0; i < count; i++) {
         for (size_t s = 0; s < race->config->seeds; s++)
@@ -142,7 +126,7 @@ static tg_curve mean_curve(const tg_race *race, const tg_race_row *row, double *
 static size_t shared_evaluations(const tg_race *race, const tg_race_row *row)
 {
     size_t least = SIZE_MAX;
-    const tg_race_run *run = runs_of(race, row->contender, row->point);
+    const tg_race_run *run = tg_race_runs_of(race, row->contender, row->point);
     for (size_t s = 0; s < race->config->seeds; s++)
         least = run[s].evaluations < least ? run[s].evaluations : least;
     return least;
@@ -183,7 +167,7 @@ static size_t rate_curve(const tg_race *race, size_t contender, double *x, doubl
     const tg_contender *c = &race->config->contender[contender];
     size_t count = 0;
     for (size_t p = 0; p < c->points; p++) {
-        const tg_race_run *run = runs_of(race, contender, p);
+        const tg_race_run *run = tg_race_runs_of(race, contender, p);
         for (size_t s = 0; s < race->config->seeds; s++)
             values[s] = run[s].final_loss;
         const double loss = tg_mean_interval(values, race->config->seeds).mean;

@@ -63,3 +63,10 @@ void tg_text_free(tg_text *t)
     tg_heap_free(t->at);
     *t = (tg_text){0};
 }
+
+uint64_t tg_hash_text(uint64_t hash, const char *text)
+{
+    for (; *text != '\0'; text++)
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    return hash;
+}

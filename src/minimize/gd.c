@@ -39,11 +39,7 @@ static void iterate(tg_minimizer *m)
                  .t = m->run->step > 0 ? 2 * m->run->step : start,
                  .c1 = m->option[C1],
                  .max_ls = (int)m->option[MAX_LS]};
-    const tg_line_end end = tg_line_search(m, &l, TG_SEARCH_BACKTRACKING);
-    if (end == TG_LINE_FOUND)
-        tg_line_take(m, &l);
-    else
-        tg_line_give_up(m, &l, end);
+    tg_line_backtrack_or_stop(m, &l);
 }
 
 const tg_minimizer_kind tg_minimizer_kind_gd = {

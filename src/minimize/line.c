@@ -117,3 +117,12 @@ tg_line_end tg_line_search(tg_minimizer *m, tg_line *l, int choice)
     m->run->line = end;
     return end;
 }
+
+void tg_line_backtrack_or_stop(tg_minimizer *m, tg_line *l)
+{
+    const tg_line_end end = tg_line_search(m, l, TG_SEARCH_BACKTRACKING);
+    if (end == TG_LINE_FOUND)
+        tg_line_take(m, l);
+    else
+        tg_line_give_up(m, l, end);
+}

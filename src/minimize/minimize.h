@@ -145,6 +145,9 @@ void tg_line_take(tg_minimizer *m, const tg_line *l);
 /* Where it did not and nothing else can be tried: sets run->stop. */
 void tg_line_give_up(tg_minimizer *m, const tg_line *l, tg_line_end end);
 
+/* Backtracks, and does the one or the other. */
+void tg_line_backtrack_or_stop(tg_minimizer *m, tg_line *l);
+
 /* The choice of a line search, in this order, as an option and as functions. */
 #define TG_LINE_SEARCHES "wolfe|torch|backtracking|none"
 enum { TG_SEARCH_WOLFE, TG_SEARCH_TORCH, TG_SEARCH_BACKTRACKING, TG_SEARCH_NONE };

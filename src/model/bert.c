@@ -65,23 +65,6 @@ static const char *const ignored[] = {"cls.predictions.bias",
 static const tg_rename renames[] = {
     {".LayerNorm.gamma", ".LayerNorm.weight"}, {".LayerNorm.beta", ".LayerNorm.bias"}, {0}};
 
-static tg_status complete(tg_model_config *config)
-{
-    if (config->kv_heads != 0 && config->kv_heads != config->heads)
-        return tg_fail(TG_EINVAL, "bert has no grouped queries: kv_heads must be heads (%zu), not %zu", config->heads,
-                       config->kv_heads);
-    if (config->width % config->heads != 0)
-        return tg_fail(TG_EINVAL, "bert: width %zu is no multiple of heads %zu", config->width, config->heads);
-    if (config->head_dim != 0 && config->head_dim != config->width / config->heads)
-        return tg_fail(TG_EINVAL, "bert: head_dim must be width / heads (%zu), not %zu", config->width / config->heads,
-                       config->head_dim);
-    config->kv_heads = config->heads;
-    config->head_dim = config->width / config->heads;
-    if (config->hidden == 0)
-        config->hidden = 4 * config->width;
-    return TG_OK;
-}
-
 /* ---- weights ---- */
 
 /* The parts of a block, in file order; a norm has out 0. */
@@ -260,7 +243,7 @@ const tg_model_type tg_model_bert = {
     .positions = EMBEDDINGS ".position_embeddings.weight",
     .ignored = ignored,
     .renames = renames,
-    .complete = complete,
+    .complete = tg_model_complete_equal_heads,
     .declare = declare,
     .build = build,
     .constants = constants,

@@ -148,6 +148,24 @@ tg_status tg_model_config_complete(tg_model_config *config)
     return TG_OK;
 }
 
+tg_status tg_model_complete_equal_heads(tg_model_config *config)
+{
+    const char *model = config->info->name;
+    if (config->kv_heads != 0 && config->kv_heads != config->heads)
+        return tg_fail(TG_EINVAL, "%s has no grouped queries: kv_heads must be heads (%zu), not %zu", model, config->heads,
+                       config->kv_heads);
+    if (config->width % config->heads != 0)
+        return tg_fail(TG_EINVAL, "%s: width %zu is no multiple of heads %zu", model, config->width, config->heads);
+    if (config->head_dim != 0 && config->head_dim != config->width / config->heads)
+        return tg_fail(TG_EINVAL, "%s: head_dim must be width / heads (%zu), not %zu", model, config->width / config->heads,
+                       config->head_dim);
+    config->kv_heads = config->heads;
+    config->head_dim = config->width / config->heads;
+    if (config->hidden == 0)
+        config->hidden = 4 * config->width;
+    return TG_OK;
+}
+
 /* ---- from config.json ---- */
 
 /* The value at "key" or "object.key"; NULL when absent or null. */

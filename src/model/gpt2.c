@@ -52,23 +52,6 @@ static const tg_config_constant constant[] = {
 
 static const char *const ignored[] = {".attn.bias", ".attn.masked_bias", NULL}; /* causal masks of old files */
 
-static tg_status complete(tg_model_config *config)
-{
-    if (config->kv_heads != 0 && config->kv_heads != config->heads)
-        return tg_fail(TG_EINVAL, "gpt2 has no grouped queries: kv_heads must be heads (%zu), not %zu", config->heads,
-                       config->kv_heads);
-    if (config->width % config->heads != 0)
-        return tg_fail(TG_EINVAL, "gpt2: width %zu is no multiple of heads %zu", config->width, config->heads);
-    if (config->head_dim != 0 && config->head_dim != config->width / config->heads)
-        return tg_fail(TG_EINVAL, "gpt2: head_dim must be width / heads (%zu), not %zu", config->width / config->heads,
-                       config->head_dim);
-    config->kv_heads = config->heads;
-    config->head_dim = config->width / config->heads;
-    if (config->hidden == 0)
-        config->hidden = 4 * config->width;
-    return TG_OK;
-}
-
 /* A kernel (in, out) and its bias (out) of block `layer`. */
 static tg_status declare_linear(tg_model *model, size_t layer, const char *part, size_t in, size_t out, tg_init init)
 {
@@ -223,7 +206,7 @@ const tg_model_type tg_model_gpt2 = {
     .head = "lm_head.weight",
     .positions = "transformer.wpe.weight",
     .ignored = ignored,
-    .complete = complete,
+    .complete = tg_model_complete_equal_heads,
     .declare = declare,
     .build = build,
     .constants = constants,

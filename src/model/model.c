@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/text.h"
 
 #define NAME_BYTES 256
 
@@ -34,12 +35,9 @@ const tg_model_info *tg_model_find(const char *name)
 
 /* ---- names ---- */
 
-/* FNV-1a; the names are the families' own. */
 static size_t hash(const char *name)
 {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (; *name != 0; name++)
-        h = (h ^ (unsigned char)*name) * 0x100000001b3u;
+    const uint64_t h = tg_hash_text(TG_HASH_BEGIN, name);
     return (size_t)(h ^ h >> 32);
 }
 

@@ -121,6 +121,10 @@ unsigned tg_weight_shape(uint64_t *shape, const tg_weight *weight);
 /* source[i] (zeroed before) <- the tensor of weight i in Hugging Face's files, for all of them, each checked. */
 tg_status tg_model_match(const tg_stored **source, const tg_model *model, const tg_tensors *tensors);
 
+/* `complete` of families whose heads all have queries, keys and values: width / heads features each; hidden is 4 width unless
+ * said. */
+tg_status tg_model_complete_equal_heads(tg_model_config *config);
+
 /* The family that a configuration's info belongs to. */
 static inline const tg_model_type *tg_model_type_of(const tg_model_info *info)
 {

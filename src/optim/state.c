@@ -107,14 +107,17 @@ const tg_named_tensor *tg_optim_state(const tg_optim *o, size_t index)
     return index < o->states ? &o->state[index] : NULL;
 }
 
-static const tg_state *find_state(const tg_optim *o, const void *data, const tg_entry **entry, size_t *slot)
+/* State `index` where it holds values of weights; else NULL, with the message. */
+static const tg_state *find_state(const tg_optim *o, size_t index, const tg_entry **entry, size_t *slot)
 {
+    const void *data = index < o->states ? o->state[index].data : NULL;
     for (size_t i = 0; i < o->entries; i++)
         for (*slot = 0; *slot < o->rule->info.slot_count; ++*slot)
             if (o->entry[i].state[*slot].data == data && data != NULL) {
                 *entry = &o->entry[i];
                 return &o->entry[i].state[*slot];
             }
+    tg_fail(TG_EINVAL, "state %zu holds no values of weights", index);
     return NULL;
 }
 
@@ -122,9 +125,9 @@ tg_status tg_optim_state_values(const tg_optim *o, size_t index, float *values)
 {
     const tg_entry *e;
     size_t slot;
-    const tg_state *state = index < o->states ? find_state(o, o->state[index].data, &e, &slot) : NULL;
+    const tg_state *state = find_state(o, index, &e, &slot);
     if (state == NULL)
-        return tg_fail(TG_EINVAL, "state %zu holds no values of weights", index);
+        return TG_EINVAL;
     const size_t n = tg_slot_values(e, &o->rule->info.slots[slot]);
     if (state->format == TG_U8)
         o->kernels->decode(values, state->data, state->scale, state->is_signed, n);
@@ -155,9 +158,9 @@ tg_status tg_optim_state_values_at(const tg_optim *o, size_t index, const size_t
 {
     const tg_entry *e;
     size_t slot;
-    const tg_state *state = index < o->states ? find_state(o, o->state[index].data, &e, &slot) : NULL;
+    const tg_state *state = find_state(o, index, &e, &slot);
     if (state == NULL)
-        return tg_fail(TG_EINVAL, "state %zu holds no values of weights", index);
+        return TG_EINVAL;
     const size_t n = tg_slot_values(e, &o->rule->info.slots[slot]);
     for (size_t i = 0; i < count; i++)
         if (at[i] >= n)

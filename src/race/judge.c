@@ -7,8 +7,7 @@
 #include "base/memory.h"
 #include "tiger/engine/race.h"
 
-/* The runs of a point: `seeds` of them, one behind the other. */
-static const tg_race_run *runs_of(const tg_race *race, size_t contender, size_t point)
+const tg_race_run *tg_race_runs_of(const tg_race *race, size_t contender, size_t point)
 {
     size_t before = 0;
     for (size_t c = 0; c < contender; c++)
@@ -19,7 +18,7 @@ static const tg_race_run *runs_of(const tg_race *race, size_t contender, size_t 
 /* The point's mean final loss; NaN unless every seed finished. */
 static double point_loss(const tg_race *race, size_t contender, size_t point)
 {
-    const tg_race_run *run = runs_of(race, contender, point);
+    const tg_race_run *run = tg_race_runs_of(race, contender, point);
     double sum = 0;
     for (size_t s = 0; s < race->config->seeds; s++)
         sum += run[s].final_loss;
@@ -75,15 +74,15 @@ static void find_target(tg_race_row *row, const tg_race_run *run, size_t seeds, 
     }
 }
 
-/* The best lr has no neighbour on one side, among those that were tried with other settings the same or not. */
-static bool at_edge(const tg_contender *c, size_t point)
+/* Which neighbour the best lr lacks, among those that were tried with other settings the same or not. */
+static int edge_of(const tg_contender *c, size_t point)
 {
     bool lower = false, higher = false;
     for (size_t p = 0; p < c->points; p++) {
         lower = lower || c->point[p].lr < c->point[point].lr;
         higher = higher || c->point[p].lr > c->point[point].lr;
     }
-    return (lower || higher) && !(lower && higher);
+    return lower - higher;
 }
 
 static void count_outcomes(tg_race_row *row, const tg_race *race)
@@ -92,7 +91,7 @@ static void count_outcomes(tg_race_row *row, const tg_race *race)
     row->points = points;
     for (size_t p = 0; p < points; p++)
         for (size_t s = 0; s < race->config->seeds; s++)
-            row->diverged += runs_of(race, row->contender, p)[s].outcome == TG_RACE_DIVERGED;
+            row->diverged += tg_race_runs_of(race, row->contender, p)[s].outcome == TG_RACE_DIVERGED;
 }
 
 /* values (seeds): room. */
@@ -104,7 +103,7 @@ static void fill_row(tg_race_row *row, const tg_race *race, double target, doubl
     row->update_seconds = row->state_bytes = row->bytes_per_parameter = NAN;
     if (row->point == SIZE_MAX)
         return;
-    const tg_race_run *run = runs_of(race, row->contender, row->point);
+    const tg_race_run *run = tg_race_runs_of(race, row->contender, row->point);
     double sum = 0;
     for (size_t s = 0; s < seeds; s++) {
         values[s] = run[s].final_loss;
@@ -115,7 +114,7 @@ static void fill_row(tg_race_row *row, const tg_race *race, double target, doubl
     row->update_seconds = sum / (double)seeds;
     row->state_bytes = run[0].state_bytes;
     row->bytes_per_parameter = run[0].bytes_per_parameter;
-    row->at_edge = at_edge(&race->config->contender[row->contender], row->point);
+    row->at_edge = edge_of(&race->config->contender[row->contender], row->point);
 }
 
 /* Rows without a result stand last. */
@@ -136,8 +135,8 @@ static void compare_with_best(tg_race_row *row, const tg_race *race, double *val
     for (size_t r = 0; r < count; r++) {
         row[r].against_best = (tg_paired){{NAN, NAN, NAN}, NAN};
         if (r > 0 && row[r].point != SIZE_MAX && row[0].point != SIZE_MAX) {
-            const tg_race_run *mine = runs_of(race, row[r].contender, row[r].point);
-            const tg_race_run *best = runs_of(race, row[0].contender, row[0].point);
+            const tg_race_run *mine = tg_race_runs_of(race, row[r].contender, row[r].point);
+            const tg_race_run *best = tg_race_runs_of(race, row[0].contender, row[0].point);
             for (size_t s = 0; s < seeds; s++) {
                 values[s] = mine[s].final_loss;
                 values[seeds + s] = best[s].final_loss;

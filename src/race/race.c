@@ -7,15 +7,15 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/number.h"
+#include "base/text.h"
 #include "race/race.h"
 #include "store/directory.h"
 #include "store/metrics.h"
+#include "train/process.h"
 
 /* ---- names ---- */
 
@@ -28,10 +28,7 @@ static char *name_of(const tg_race_config *race, const tg_race_run *run)
     const char *label = c->point[run->point].label;
     char text[1024];
     const int n = snprintf(text, sizeof text, "%s%s%s", c->title, label[0] != '\0' ? "_" : "", label);
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (const char *part[] = {c->title, "_", label, NULL}, **p = part; *p != NULL; p++)
-        for (const char *at = *p; *at != '\0'; at++)
-            hash = (hash ^ (unsigned char)*at) * 0x100000001b3u;
+    const uint64_t hash = tg_hash_text(tg_hash_text(tg_hash_text(TG_HASH_BEGIN, c->title), "_"), label);
     bool changed = n < 0 || n >= MOST_NAME;
     for (char *at = text; *at != '\0'; at++)
         if (*at == ' ')
@@ -135,24 +132,17 @@ typedef struct making {
     tg_status status; /* a line could not be written */
 } making;
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void on_plan(void *ctx, const tg_plan *plan)
 {
     making *m = ctx;
     m->plan = *plan;
-    m->mark = now();
+    m->mark = tg_process_seconds();
 }
 
 static void on_progress(void *ctx, const tg_progress *progress)
 {
     making *m = ctx;
-    const double t = now();
+    const double t = tg_process_seconds();
     m->busy += t - m->mark;
     m->mark = t;
     m->updates = progress->update;
@@ -170,7 +160,7 @@ static void on_evaluated(void *ctx, const tg_evaluated *evaluated)
     if (m->status == TG_OK)
         m->status = status;
     m->last_loss = loss;
-    m->mark = now(); /* what the evaluation took is not the updates' */
+    m->mark = tg_process_seconds(); /* what the evaluation took is not the updates' */
 }
 
 static tg_status write_end(making *m, bool finished)

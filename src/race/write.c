@@ -31,7 +31,7 @@ static json_t *row_object(const tg_race_row *row, const tg_race *race)
     json_object_set_new(object, "optimizer", json_string(c->rule->name));
     json_object_set_new(object, "contender", json_string(c->title));
     json_object_set_new(object, "best", row->point == SIZE_MAX ? json_null() : json_string(c->point[row->point].label));
-    json_object_set_new(object, "at_edge", json_boolean(row->at_edge));
+    json_object_set_new(object, "at_edge", json_boolean(row->at_edge != 0));
     json_object_set_new(object, "diverged", json_integer((json_int_t)row->diverged));
     json_object_set_new(object, "points", json_integer((json_int_t)row->points));
     json_object_set_new(object, "final_loss", interval(row->loss));

@@ -1149,7 +1149,11 @@ class Race(Case):
         self.assertAlmostEqual(best["final_loss"]["mean"], sum(finals) / 2, places=8)
         self.assertIn(f"{best['final_loss']['mean']:.4f} +- ", done.stdout)
         self.assertIn("paired t test", done.stdout)
-        self.assertIn("the true best may lie beyond", done.stdout)
+        self.assertIn("! adamw: its best learning rate is the largest that was tried; the true best may lie beyond", done.stdout)
+        turned = self.tiger("race", "adamw lr=1e-2/1e-3", *self.RUN, "--seeds", "2")  # the same runs
+        self.assertIn("4 are there already", turned.stdout)
+        self.assertIn("! adamw: its best learning rate is the largest that was tried", turned.stdout)
+        self.tiger("race", *self.FIELD, *self.RUN, "--seeds", "2")
         for run in results["runs"]:
             self.assertEqual(run["outcome"], "finished")
             self.assertEqual(run["update"], [8, 16, 24])

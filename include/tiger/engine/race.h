@@ -108,6 +108,8 @@ tg_status tg_race_make(const tg_race *race, size_t index);
 /* Reads what another process made of run `index`. */
 tg_status tg_race_read(tg_race *race, size_t index);
 void tg_race_close(tg_race *race); /* fine on {0} */
+/* The runs of a point, one for each seed. */
+const tg_race_run *tg_race_runs_of(const tg_race *race, size_t contender, size_t point);
 
 /* ---- what it says ---------------------------------------------------------------------------------------------------- */
 
@@ -115,7 +117,7 @@ void tg_race_close(tg_race *race); /* fine on {0} */
 typedef struct tg_race_row {
     size_t contender, point;      /* point == SIZE_MAX: no point has all its seeds */
     size_t diverged, points;      /* runs that did; points tried */
-    bool at_edge;                 /* its lr is the least or the largest that was tried, of several */
+    int at_edge;                  /* of several learning rates its own is the least (-1) or the largest (+1); else 0 */
     tg_interval loss;             /* final, over the seeds */
     double updates_to_target, seconds_to_target; /* of the mean of the seeds' losses; NaN: it stays above */
     double update_seconds, state_bytes, bytes_per_parameter;

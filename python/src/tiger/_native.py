@@ -56,14 +56,13 @@ class _Slot(c.Structure):
     _fields_ = [("name", c.c_char_p), ("when", c.c_char_p), ("shape", c.c_int32), ("codes", c.c_int32)]
 
 
+# What bridge.c tells first of a member of either family.
+_MEMBER = [(text, c.c_char_p) for text in ("name", "title", "source", "equations", "when_to_use")] + [("options", c.c_uint64)]
+
+
 class _Rule(c.Structure):
     _fields_ = [
-        ("name", c.c_char_p),
-        ("title", c.c_char_p),
-        ("source", c.c_char_p),
-        ("equations", c.c_char_p),
-        ("when_to_use", c.c_char_p),
-        ("options", c.c_uint64),
+        *_MEMBER,
         ("slots", c.c_uint64),
         ("folds", c.c_int32),
         ("matrices", c.c_int32),
@@ -83,12 +82,7 @@ class _State(c.Structure):
 
 class _Method(c.Structure):
     _fields_ = [
-        ("name", c.c_char_p),
-        ("title", c.c_char_p),
-        ("source", c.c_char_p),
-        ("equations", c.c_char_p),
-        ("when_to_use", c.c_char_p),
-        ("options", c.c_uint64),
+        *_MEMBER,
         ("needs", c.c_int32),
         ("bounds", c.c_int32),
     ]
