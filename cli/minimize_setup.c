@@ -6,53 +6,9 @@
 
 #include "args.h"
 #include "minimize.h"
+#include "problem.h"
 #include "tiger/minimize.h"
 #include "tiger/optim.h"
-
-/* ---- the problem ------------------------------------------------------------------------------------------------- */
-
-/* The library's line, and under it the text with a caret where it went wrong; a long text is cut around that place. */
-static int bad_expression(const cli_args *args, const char *text, size_t column)
-{
-    const size_t from = column > 60 ? column - 40 : 1;
-    cli_failed(args);
-    if (column == 0)
-        return CLI_USAGE;
-    fprintf(stderr, "    ");
-    for (size_t i = from - 1; text[i] != '\0' && i < from + 79; i++)
-        fputc((unsigned char)text[i] < 0x20 ? ' ' : text[i], stderr);
-    fprintf(stderr, "\n    ");
-    for (size_t i = from; i < column; i++) /* a sign of several bytes is one column wide */
-        if (((unsigned char)text[i - 1] & 0xc0) != 0x80)
-            fputc(' ', stderr);
-    fputs("^\n", stderr);
-    return CLI_USAGE;
-}
-
-static int make_problem(cli_minimization *m)
-{
-    const cli_args *args = m->args;
-    const char *text = cli_text_of(args, "f");
-    size_t column = 0;
-    if (text != NULL && args->positionals > 0)
-        return cli_usage(args, "--f and the problem '%s' at once: take one", args->positional[0]);
-    if (text == NULL && args->positionals == 0)
-        return cli_usage(args, "what to minimize is missing: PROBLEM (see: tiger list problems) or --f EXPRESSION");
-    if (text != NULL)
-        return tg_problem_parse(&m->problem, text, &column) == TG_OK ? CLI_OK : bad_expression(args, text, column);
-    const tg_problem_info *info = tg_problem_find(args->positional[0]);
-    if (info == NULL)
-        return cli_usage(args, "there is no problem '%s' (see: tiger list problems)", args->positional[0]);
-    double option[CLI_OWN_OPTIONS];
-    for (size_t i = 0; i < info->options.count; i++)
-        option[i] = info->options.at[i].value;
-    for (size_t i = 0; i < args->given_count; i++) {
-        const cli_given *given = &args->given[i];
-        if (given->is_option && args->group[given->group].table.at == info->options.at)
-            option[given->index] = given->number;
-    }
-    return tg_problem_create(&m->problem, info->name, option) == TG_OK ? CLI_OK : cli_failed(args);
-}
 
 /* ---- the start --------------------------------------------------------------------------------------------------- */
 
@@ -194,7 +150,7 @@ int cli_minimization_make(cli_minimization *m, const cli_args *args)
 {
     *m = (cli_minimization){.args = args, .starts = (size_t)cli_number_of(args, "random-starts")};
     m->starts = m->starts == 0 ? 1 : m->starts;
-    int status = make_problem(m);
+    int status = cli_problem_make(&m->problem, args, args->positionals > 0 ? args->positional[0] : NULL);
     if (status == CLI_OK)
         status = make_methods(m);
     if (status != CLI_OK)

@@ -7,6 +7,9 @@
 
 /* Flags that several commands have. */
 #define CLI_TEXT_DATA {"data", "FILE", NULL, "the text to train on"}
+#define CLI_TEXT_EVAL_DATA                                                                                             \
+    {"eval-data", "FILE", NULL,                                                                                        \
+     "evaluate on this text, of the same --format, instead of holding out the end of --data"}
 #define CLI_TEXT_MODEL {"model", "NAME", "gpt2", "model to build with fresh weights (see: tiger list models)"}
 #define CLI_TEXT_INIT                                                                                                  \
     {"init", "DIR", NULL, "start from this model directory (Hugging Face layout) instead of fresh weights"}

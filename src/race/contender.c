@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "base/text.h"
-#include "tiger/engine/race.h"
+#include "race/race.h"
 #include "tiger/schedule.h"
 
 #define MOST_WORDS 32    /* options of one contender */
@@ -20,6 +20,8 @@ typedef struct word {
 } word;
 
 typedef struct words {
+    const tg_contender *of;
+    const tg_race_task *task;
     word at[MOST_WORDS];
     size_t count;
 } words;
@@ -46,10 +48,17 @@ static char *value_at(const char *values, size_t index)
     return copy;
 }
 
-/* The table that has the option; NULL when none has. */
-static const tg_option *find_option(const tg_rule_info *rule, const char *name)
+const tg_option_table *tg_contender_options(const tg_contender *c)
 {
-    const tg_option_table *const table[] = {&rule->options, tg_optim_common_options(), tg_train_options()};
+    return c->rule != NULL ? &c->rule->options : &c->minimizer->options;
+}
+
+/* The table that has the option; NULL when none has. */
+static const tg_option *find_option(const words *w, const char *name)
+{
+    const tg_option_table *const common =
+        w->of->rule != NULL ? tg_optim_common_options() : tg_minimizer_common_options();
+    const tg_option_table *const table[] = {tg_contender_options(w->of), common, w->task->options()};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         const size_t found = tg_option_find(table[i], name);
         if (found < table[i]->count)
@@ -58,9 +67,9 @@ static const tg_option *find_option(const tg_rule_info *rule, const char *name)
     return NULL;
 }
 
-static tg_status check_value(const tg_rule_info *rule, const char *name, const char *value)
+static tg_status check_value(const words *w, const char *name, const char *value)
 {
-    const tg_option *option = find_option(rule, name);
+    const tg_option *option = find_option(w, name);
     double number;
     if (option != NULL)
         return tg_option_parse(&number, option, value);
@@ -81,24 +90,28 @@ static void words_fini(words *w)
     w->count = 0;
 }
 
-static tg_status check_word(const words *w, const word *new, const tg_rule_info *rule)
+static tg_status check_word(const words *w, const word *new)
 {
-    if (find_option(rule, new->name) == NULL && strcmp(new->name, "schedule") != 0)
-        return tg_fail(TG_ENOTFOUND, "contender %s: neither it nor a training has an option '%.80s'", rule->name,
+    const char *who = w->of->name;
+    const bool schedule = strcmp(new->name, "schedule") == 0;
+    if (schedule && w->of->rule == NULL)
+        return tg_fail(TG_EINVAL, "contender %s: minimizers choose their own steps: there is no schedule", who);
+    if (find_option(w, new->name) == NULL && !schedule)
+        return tg_fail(TG_ENOTFOUND, "contender %s: neither it nor a %s has an option '%.80s'", who, w->task->name,
                        new->name);
     if (strcmp(new->name, "seed") == 0)
-        return tg_fail(TG_EINVAL, "contender %s: seeds are the race's", rule->name);
+        return tg_fail(TG_EINVAL, "contender %s: seeds are the race's", who);
     for (size_t i = 0; i < w->count; i++)
         if (strcmp(w->at[i].name, new->name) == 0)
-            return tg_fail(TG_EINVAL, "contender %s: option %s is given twice", rule->name, new->name);
+            return tg_fail(TG_EINVAL, "contender %s: option %s is given twice", who, new->name);
     for (size_t i = 0; i < new->count; i++) {
         char *value = value_at(new->values, i);
         if (value == NULL)
             return tg_no_memory("a contender", 0);
-        const tg_status status = check_value(rule, new->name, value);
+        const tg_status status = check_value(w, new->name, value);
         tg_heap_free(value);
         if (status != TG_OK)
-            return tg_fail(status, "contender %s: %s", rule->name, tg_message());
+            return tg_fail(status, "contender %s: %s", who, tg_message());
     }
     return TG_OK;
 }
@@ -111,14 +124,14 @@ static void use_name_of_table(char *name)
             *name = '_';
 }
 
-static tg_status add_word(words *w, const tg_rule_info *rule, const char *text, size_t bytes)
+static tg_status add_word(words *w, const char *text, size_t bytes)
 {
     const char *equals = memchr(text, '=', bytes);
     if (equals == NULL || equals == text || equals + 1 == text + bytes)
-        return tg_fail(TG_EINVAL, "contender %s: '%.*s' is not OPTION=VALUE or OPTION=VALUE/VALUE/...", rule->name,
+        return tg_fail(TG_EINVAL, "contender %s: '%.*s' is not OPTION=VALUE or OPTION=VALUE/VALUE/...", w->of->name,
                        bytes < 80 ? (int)bytes : 80, text);
     if (w->count == MOST_WORDS)
-        return tg_fail(TG_EINVAL, "contender %s: more than %d options", rule->name, MOST_WORDS);
+        return tg_fail(TG_EINVAL, "contender %s: more than %d options", w->of->name, MOST_WORDS);
     const size_t name = (size_t)(equals - text), values = bytes - name - 1;
     word new = {.name = tg_heap_alloc(name + 1, 1), .values = tg_heap_alloc(values + 1, 1)};
     tg_status status = new.name == NULL || new.values == NULL ? tg_no_memory("a contender", bytes) : TG_OK;
@@ -127,7 +140,7 @@ static tg_status add_word(words *w, const tg_rule_info *rule, const char *text, 
         memcpy(new.values, equals + 1, values);
         use_name_of_table(new.name);
         new.count = count_values(new.values);
-        status = check_word(w, &new, rule);
+        status = check_word(w, &new);
     }
     if (status == TG_OK) {
         w->at[w->count++] = new;
@@ -158,12 +171,12 @@ tg_status tg_race_rates(double *rate, size_t count, const tg_rule_info *rule)
     return TG_OK;
 }
 
-static tg_status add_rates(words *w, const tg_rule_info *rule, size_t rates)
+static tg_status add_rates(words *w, size_t rates)
 {
     tg_text text = {0};
     double *rate = tg_heap_alloc(rates, sizeof *rate);
     tg_status status =
-        rate == NULL ? tg_no_memory("learning rates", rates * sizeof *rate) : tg_race_rates(rate, rates, rule);
+        rate == NULL ? tg_no_memory("learning rates", rates * sizeof *rate) : tg_race_rates(rate, rates, w->of->rule);
     tg_text_format(&text, "lr=");
     for (size_t i = 0; i < rates && status == TG_OK; i++) {
         char number[TG_NUMBER_BYTES];
@@ -171,7 +184,7 @@ static tg_status add_rates(words *w, const tg_rule_info *rule, size_t rates)
         tg_text_format(&text, "%s%s", i > 0 ? "/" : "", number);
     }
     if (status == TG_OK)
-        status = text.failed ? tg_no_memory("learning rates", text.used) : add_word(w, rule, text.at, text.used);
+        status = text.failed ? tg_no_memory("learning rates", text.used) : add_word(w, text.at, text.used);
     tg_text_free(&text);
     tg_heap_free(rate);
     return status;
@@ -219,7 +232,7 @@ static tg_status fill_points(tg_contender *c, const words *w)
     size_t points = 1;
     for (size_t i = 0; i < w->count; i++) {
         if (points > MOST_POINTS / w->at[i].count)
-            return tg_fail(TG_EINVAL, "contender %s: more than %d combinations of values", c->rule->name, MOST_POINTS);
+            return tg_fail(TG_EINVAL, "contender %s: more than %d combinations of values", c->name, MOST_POINTS);
         points *= w->at[i].count;
     }
     c->point = tg_heap_alloc(points, sizeof *c->point);
@@ -235,7 +248,7 @@ static tg_status fill_points(tg_contender *c, const words *w)
 static tg_status fill_title(tg_contender *c, const words *w)
 {
     tg_text title = {0};
-    tg_text_append(&title, c->rule->name, strlen(c->rule->name));
+    tg_text_append(&title, c->name, strlen(c->name));
     for (size_t i = 0; i < w->count; i++)
         if (w->at[i].count == 1)
             add_setting(&title, &w->at[i], w->at[i].values);
@@ -262,14 +275,18 @@ void tg_contender_fini(tg_contender *c)
     *c = (tg_contender){0};
 }
 
-static tg_status find_rule(const tg_rule_info **rule, const char *text, size_t bytes)
+static tg_status find_method(tg_contender *c, const tg_race_task *task, const char *text, size_t bytes)
 {
     char name[64];
     snprintf(name, sizeof name, "%.*s", bytes < sizeof name ? (int)bytes : (int)sizeof name - 1, text);
-    *rule = tg_rule_find(name);
-    return *rule != NULL
-               ? TG_OK
-               : tg_fail(TG_ENOTFOUND, "there is no optimizer '%s' (a contender is \"NAME option=value ...\")", name);
+    c->rule = tg_rule_find(name);
+    c->minimizer = c->rule == NULL ? tg_minimizer_find(name) : NULL;
+    if (c->rule == NULL && c->minimizer == NULL)
+        return tg_fail(TG_ENOTFOUND, "there is no optimizer '%s' (a contender is \"NAME option=value ...\")", name);
+    if (c->minimizer != NULL && !task->minimizers)
+        return tg_fail(TG_EINVAL, "%s is a minimizer: it races on problems, not in a training", name);
+    c->name = c->rule != NULL ? c->rule->name : c->minimizer->name;
+    return TG_OK;
 }
 
 static bool has_word(const words *w, const char *name)
@@ -280,20 +297,20 @@ static bool has_word(const words *w, const char *name)
     return false;
 }
 
-tg_status tg_contender_parse(tg_contender *contender, const char *text, size_t rates)
+tg_status tg_contender_parse(tg_contender *contender, const char *text, size_t rates, const tg_race_task *task)
 {
     tg_contender c = {0};
-    words w = {0};
+    words w = {.of = &c, .task = task};
     const char *at = text + strspn(text, " ");
     size_t bytes = strcspn(at, " ");
-    tg_status status = find_rule(&c.rule, at, bytes);
+    tg_status status = find_method(&c, task, at, bytes);
     for (at += bytes, at += strspn(at, " "); status == TG_OK && *at != '\0'; at += bytes, at += strspn(at, " ")) {
         bytes = strcspn(at, " ");
-        status = add_word(&w, c.rule, at, bytes);
+        status = add_word(&w, at, bytes);
     }
-    if (status == TG_OK && !has_word(&w, "lr") && tg_option_find(&c.rule->options, "lr") < c.rule->options.count) {
+    if (status == TG_OK && c.rule != NULL && !has_word(&w, "lr") && find_option(&w, "lr") != NULL) {
         c.rates_from_table = true;
-        status = add_rates(&w, c.rule, rates);
+        status = add_rates(&w, rates);
     }
     if (status == TG_OK)
         status = fill_points(&c, &w);

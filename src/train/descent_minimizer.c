@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "tiger/minimize.h"
 #include "train/descent.h"
+#include "train/process.h"
 
 typedef struct search {
     const tg_descent_config *config;
@@ -16,6 +17,7 @@ typedef struct search {
     size_t n;
     double *x, *g; /* (n): of the point that is to be shown */
     tg_descent_point point;
+    double busy; /* seconds, as in tg_descent_point */
     tg_descent_visit *visit;
     void *ctx;
     bool stopped; /* by the visitor */
@@ -85,6 +87,7 @@ static void take(search *s, const tg_minimum *now)
     s->point.evaluations = now->evaluations;
     s->point.value = tg_problem_evaluate(s->config->problem, s->x, s->g);
     s->point.slope = tg_descent_norm(s->g, s->n);
+    s->point.seconds = s->busy;
 }
 
 static tg_status walk(search *s, tg_minimum *now)
@@ -93,7 +96,9 @@ static tg_status walk(search *s, tg_minimum *now)
     tg_minimizer_minimum(s->minimizer, now);
     take(s, now);
     while (going && !s->stopped) {
+        const double began = tg_process_seconds();
         const tg_status status = tg_minimizer_iterate(s->minimizer, &going);
+        s->busy += tg_process_seconds() - began;
         if (status != TG_OK)
             return status;
         tg_minimizer_minimum(s->minimizer, now);

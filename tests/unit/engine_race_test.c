@@ -88,11 +88,13 @@ static void test_holm(void **state)
 
 /* ---- contenders ---- */
 
+static const tg_race_task *training(void) { return tg_race_task_find("training"); }
+
 static void test_contender(void **state)
 {
     (void)state;
     tg_contender c = {0};
-    assert_int_equal(tg_contender_parse(&c, "  adamw  lr=1e-3/3e-3 beta2=0.99 weight-decay=0.1/0.01/0 ", 5), TG_OK);
+    assert_int_equal(tg_contender_parse(&c, "  adamw  lr=1e-3/3e-3 beta2=0.99 weight-decay=0.1/0.01/0 ", 5, training()), TG_OK);
     assert_string_equal(c.rule->name, "adamw");
     assert_string_equal(c.title, "adamw beta2=0.99");
     assert_int_equal(c.points, 6);
@@ -119,7 +121,7 @@ static void test_contender_takes_rates(void **state)
     near(rate[0], lr->search_least, 0.05 * lr->search_least);
     near(rate[3], lr->search_most, 0.05 * lr->search_most);
     near(log(rate[1] / rate[0]), log(rate[2] / rate[1]), 0.1);
-    assert_int_equal(tg_contender_parse(&c, "lion batch=4/8 schedule=cosine", 4), TG_OK);
+    assert_int_equal(tg_contender_parse(&c, "lion batch=4/8 schedule=cosine", 4, training()), TG_OK);
     assert_int_equal(c.points, 8);
     assert_true(c.rates_from_table);
     assert_string_equal(c.title, "lion schedule=cosine");
@@ -148,7 +150,7 @@ static void test_contender_is_refused(void **state)
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         tg_contender c = {0};
-        const tg_status status = tg_contender_parse(&c, bad[i].text, 3);
+        const tg_status status = tg_contender_parse(&c, bad[i].text, 3, training());
         if (status == TG_OK || strstr(tg_message(), bad[i].word) == NULL || strchr(tg_message(), '\n') != NULL)
             fail_msg("'%s' gives %s: %s", bad[i].text, tg_status_name(status), tg_message());
         assert_null(c.point);
@@ -172,6 +174,8 @@ static tg_race_run made_up(size_t contender, size_t point, uint64_t seed, double
     run.update = update;
     run.seconds = seconds;
     run.loss = loss;
+    run.calls = update;
+    run.distance = seconds;
     run.evaluations = EVALUATIONS;
     run.final_loss = loss[2];
     run.update_seconds = 0.15;
@@ -185,9 +189,9 @@ static void test_verdict(void **state)
     static double slow[SEEDS][3] = {{4, 3.5, 3.1}, {4, 3.6, 3.2}, {4, 3.4, 3.0}};
     static double fast[SEEDS][3] = {{3.5, 3.0, 2.5}, {3.5, 2.9, 2.62}, {3.5, 3.1, 2.43}};
     tg_contender contender[3] = {0};
-    assert_int_equal(tg_contender_parse(&contender[0], "sgd lr=0.1", 3), TG_OK);
-    assert_int_equal(tg_contender_parse(&contender[1], "adamw lr=1e-4/1e-3/1e-2", 3), TG_OK);
-    assert_int_equal(tg_contender_parse(&contender[2], "lion lr=1", 3), TG_OK);
+    assert_int_equal(tg_contender_parse(&contender[0], "sgd lr=0.1", 3, training()), TG_OK);
+    assert_int_equal(tg_contender_parse(&contender[1], "adamw lr=1e-4/1e-3/1e-2", 3, training()), TG_OK);
+    assert_int_equal(tg_contender_parse(&contender[2], "lion lr=1", 3, training()), TG_OK);
     tg_race_run run[5 * SEEDS];
     size_t n = 0;
     for (size_t s = 0; s < SEEDS; s++)
@@ -197,7 +201,7 @@ static void test_verdict(void **state)
             run[n++] = made_up(1, p, s + 1, p == 0 ? slow[s] : p == 2 && s == 1 ? NULL : fast[s]);
     for (size_t s = 0; s < SEEDS; s++)
         run[n++] = made_up(2, 0, s + 1, NULL);
-    const tg_race_config config = {.contender = contender, .contenders = 3, .seeds = SEEDS};
+    const tg_race_config config = {.task = training(), .contender = contender, .contenders = 3, .seeds = SEEDS};
     const tg_race race = {.config = &config, .run = run, .runs = n};
     tg_race_row *row = NULL;
     double target = NAN;
