@@ -2,6 +2,10 @@
  *
  *   f = mean over samples of log(1 + exp(-y a^T x)) + l2/2 |x|^2,    a = (normal numbers, 1),    y = -1 or 1
  *
+ * The Fisher matrix of the likelihood, mean p (1-p) a a^T with p the model's probability of a label, and l2 I of the
+ * penalty: labels do not appear, as the logit is the natural parameter, so it is the Hessian, and natural gradient is
+ * Newton's method.
+ *
  * Labels are drawn with the probabilities that a hidden x gives. The minimum is found when the problem is made, by
  * Newton's method with halved steps, to the rounding of double. */
 #include <stdint.h>
@@ -58,6 +62,18 @@ static double evaluate(const tg_problem *p, const double *x, double *g)
             g[i] -= share * doubt(m) * row[i];
     }
     return sum;
+}
+
+static void fisher(const tg_problem *p, double *product, const double *x, const double *v)
+{
+    for (size_t i = 0; i < p->n; i++)
+        product[i] = p->option[L2] * v[i];
+    for (size_t s = 0; s < samples(p); s++) {
+        const double *row = p->data + s * p->n, d = doubt(margin(row, x, p->n));
+        const double weight = d * (1 - d) / (double)samples(p) * margin(row, v, p->n);
+        for (size_t i = 0; i < p->n; i++)
+            product[i] += weight * row[i];
+    }
 }
 
 /* (samples, n), every row times its label. */
@@ -167,4 +183,5 @@ const tg_problem_kind tg_problem_kind_logistic = {
     .high = {3},
     .prepare = prepare,
     .evaluate = evaluate,
+    .fisher = fisher,
 };

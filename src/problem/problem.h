@@ -28,6 +28,8 @@ typedef struct tg_problem_kind {
     tg_status (*prepare)(tg_problem *problem);
     /* f(x); its gradient into g unless that is NULL. */
     double (*evaluate)(const tg_problem *problem, const double *x, double *g);
+    /* product <- the Fisher matrix at x times v, for likelihoods; NULL: the problem is none. */
+    void (*fisher)(const tg_problem *problem, double *product, const double *x, const double *v);
 } tg_problem_kind;
 
 struct tg_problem {

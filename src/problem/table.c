@@ -107,6 +107,13 @@ double tg_problem_evaluate(const tg_problem *p, const double *x, double *gradien
     return p->kind->evaluate(p, x, gradient);
 }
 
+bool tg_problem_has_fisher(const tg_problem *p) { return p->kind->fisher != NULL; }
+
+void tg_problem_fisher(const tg_problem *p, double *product, const double *x, const double *v)
+{
+    p->kind->fisher(p, product, x, v);
+}
+
 void tg_problem_start(const tg_problem *p, double *x)
 {
     for (size_t i = 0; i < p->n; i++)

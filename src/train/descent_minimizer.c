@@ -29,6 +29,12 @@ static int evaluate(void *ctx, double *value, double *gradient, const double *x)
     return 0;
 }
 
+static int fisher_vector(void *ctx, double *product, const double *x, const double *v)
+{
+    tg_problem_fisher(ctx, product, x, v);
+    return 0;
+}
+
 /* ---- making and releasing ---------------------------------------------------------------------------------------- */
 
 static tg_status set_options(const search *s)
@@ -55,7 +61,14 @@ static tg_status make(search *s)
         memcpy(s->x, c->start, s->n * sizeof *s->x);
     else
         tg_problem_start(c->problem, s->x);
-    const tg_objective objective = {.n = s->n, .ctx = (void *)c->problem, .evaluate = evaluate, .parallel = true};
+    const bool fisher = tg_problem_has_fisher(c->problem);
+    if (!fisher && tg_minimizer_find(c->optimizer)->needs == TG_NEEDS_FISHER)
+        return tg_fail(TG_EINVAL, "%s needs a Fisher matrix, which likelihoods have: the problem logistic", c->optimizer);
+    const tg_objective objective = {.n = s->n,
+                                    .ctx = (void *)c->problem,
+                                    .evaluate = evaluate,
+                                    .parallel = true,
+                                    .fisher_vector = fisher ? fisher_vector : NULL};
     tg_status status = tg_minimizer_create(&s->minimizer, c->optimizer, NULL);
     if (status == TG_OK)
         status = set_options(s);

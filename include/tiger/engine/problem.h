@@ -10,6 +10,7 @@
 #ifndef TIGER_ENGINE_PROBLEM_H
 #define TIGER_ENGINE_PROBLEM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "tiger/option.h"
@@ -58,6 +59,10 @@ void tg_problem_variable_name(char *name, size_t bytes, const tg_problem *proble
 /* f(x); and its gradient, unless `gradient` is NULL. Where f has a kink, one of the one-sided derivatives or 0; outside
  * of its domain NaN. */
 double tg_problem_evaluate(const tg_problem *problem, const double *x, double *gradient);
+
+/* Likelihoods have a Fisher matrix: product (n) <- that at x times v. A penalty's own second derivatives belong to it. */
+bool tg_problem_has_fisher(const tg_problem *problem);
+void tg_problem_fisher(const tg_problem *problem, double *product, const double *x, const double *v);
 
 void tg_problem_start(const tg_problem *problem, double *x);
 /* Where pictures look and random starts lie: low[i] <= x[i] <= high[i]. */

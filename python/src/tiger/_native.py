@@ -341,7 +341,7 @@ def _read_rules() -> Iterator[Rule]:
 
 
 class Method(NamedTuple):
-    """What the library says of a minimizer. needs: "value", "gradient" or "product" (with a Hessian or Fisher matrix)."""
+    """What the library says of a minimizer. needs: "value", "gradient", "product" (with the Hessian: differences will do) or "fisher" (with a Fisher matrix)."""
 
     name: str
     title: str
@@ -364,7 +364,7 @@ def _read_methods(first: int) -> Iterator[Method]:
             raw.equations.decode(),
             raw.when_to_use.decode(),
             _option_table(first + index, raw.options),
-            ("value", "gradient", "product")[raw.needs],
+            ("value", "gradient", "product", "fisher")[raw.needs],
             bool(raw.bounds),
         )
         index += 1
