@@ -9,6 +9,7 @@
 #include "choose.h"
 #include "minimize.h"
 #include "problem.h"
+#include "setup.h"
 
 static const cli_text texts[] = {
     CLI_TEXT_FUNCTION,
@@ -69,6 +70,8 @@ static int arrange_problem(cli_args *args)
     return name == NULL ? CLI_OK : cli_problem_arrange(args, name);
 }
 
+static const cli_text preset_text[] = {CLI_TEXT_PRESET};
+
 static int add_method(cli_args *args, const char *name, size_t number, bool *rules, bool *minimizers)
 {
     const tg_rule_info *rule = NULL;
@@ -83,6 +86,8 @@ static int add_method(cli_args *args, const char *name, size_t number, bool *rul
     snprintf(args->title[number], sizeof args->title[number], "%s %s", rule != NULL ? "Optimizer" : "Minimizer", known);
     cli_add_group(args, &(cli_group){.title = args->title[number],
                                      .prefix = known,
+                                     .text = preset_text,
+                                     .texts = rule != NULL ? 1 : 0,
                                      .table = rule != NULL ? rule->options : minimizer->options});
     *rules = *rules || rule != NULL;
     *minimizers = *minimizers || minimizer != NULL;

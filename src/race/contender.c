@@ -12,6 +12,7 @@
 
 #define MOST_WORDS 32    /* options of one contender */
 #define MOST_POINTS 4096 /* combinations of their values */
+#define MOST_PRESET 32   /* options of a preset */
 
 /* An option as it was given: its values are `count` parts of `values` between slashes. */
 typedef struct word {
@@ -69,6 +70,9 @@ static const tg_option *find_option(const words *w, const char *name)
 
 static tg_status check_value(const words *w, const char *name, const char *value)
 {
+    const tg_preset *preset;
+    if (strcmp(name, "preset") == 0)
+        return tg_preset_find(&preset, w->of->rule, value);
     const tg_option *option = find_option(w, name);
     double number;
     if (option != NULL)
@@ -93,10 +97,10 @@ static void words_fini(words *w)
 static tg_status check_word(const words *w, const word *new)
 {
     const char *who = w->of->name;
-    const bool schedule = strcmp(new->name, "schedule") == 0;
-    if (schedule && w->of->rule == NULL)
-        return tg_fail(TG_EINVAL, "contender %s: minimizers choose their own steps: there is no schedule", who);
-    if (find_option(w, new->name) == NULL && !schedule)
+    const bool of_rules = strcmp(new->name, "schedule") == 0 || strcmp(new->name, "preset") == 0;
+    if (of_rules && w->of->rule == NULL)
+        return tg_fail(TG_EINVAL, "contender %s: a %s is for optimizers, and this is a minimizer", who, new->name);
+    if (find_option(w, new->name) == NULL && !of_rules)
         return tg_fail(TG_ENOTFOUND, "contender %s: neither it nor a %s has an option '%.80s'", who, w->task->name,
                        new->name);
     if (strcmp(new->name, "seed") == 0)
@@ -200,31 +204,82 @@ static void add_setting(tg_text *label, const word *w, const char *value)
     tg_text_append(label, value, strlen(value));
 }
 
+static bool has_word(const words *w, const char *name)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (strcmp(w->at[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static tg_status take_setting(tg_race_point *point, const char *name, const char *value)
+{
+    tg_setting *setting = &point->setting[point->settings++];
+    setting->name = tg_heap_text(name);
+    setting->value = tg_heap_text(value);
+    if (setting->name == NULL || setting->value == NULL)
+        return tg_no_memory("a contender", 0);
+    if (strcmp(name, "lr") == 0)
+        tg_number_read(&point->lr, value, strlen(value));
+    return TG_OK;
+}
+
+/* A preset stands for its options, but for those that have a word of their own. */
+static tg_status take_preset(tg_race_point *point, const words *w, const char *name)
+{
+    const tg_preset *preset;
+    tg_status status = tg_preset_find(&preset, w->of->rule, name);
+    for (size_t i = 0; status == TG_OK && i < preset->settings; i++)
+        if (!has_word(w, preset->setting[i].name))
+            status = take_setting(point, preset->setting[i].name, preset->setting[i].value);
+    return status;
+}
+
+/* Whether the contender says what lr is: by a word, or by a preset. */
+static bool has_rate(const words *w)
+{
+    for (size_t i = 0; i < w->count; i++)
+        for (size_t v = 0; v < w->at[i].count && strcmp(w->at[i].name, "preset") == 0; v++) {
+            char *name = value_at(w->at[i].values, v);
+            const tg_preset *preset = NULL;
+            if (name != NULL && tg_preset_find(&preset, w->of->rule, name) != TG_OK)
+                preset = NULL;
+            tg_heap_free(name);
+            for (size_t s = 0; preset != NULL && s < preset->settings; s++)
+                if (strcmp(preset->setting[s].name, "lr") == 0)
+                    return true;
+        }
+    return has_word(w, "lr");
+}
+
 /* Combination `index`: the last word's values change fastest. */
 static tg_status fill_point(tg_race_point *point, const words *w, size_t index)
 {
     tg_text label = {0};
+    tg_status status = TG_OK;
+    size_t chosen[MOST_WORDS];
     point->lr = NAN;
-    point->setting = tg_heap_alloc(w->count + 1, sizeof *point->setting);
+    point->setting = tg_heap_alloc(w->count + MOST_PRESET, sizeof *point->setting);
     if (point->setting == NULL)
         return tg_no_memory("a contender", w->count * sizeof *point->setting);
-    point->settings = w->count;
-    for (size_t i = w->count; i-- > 0;) {
-        point->setting[i].name = tg_heap_text(w->at[i].name);
-        point->setting[i].value = value_at(w->at[i].values, index % w->at[i].count);
-        index /= w->at[i].count;
-        if (point->setting[i].name == NULL || point->setting[i].value == NULL)
-            return tg_no_memory("a contender", 0);
-        if (strcmp(w->at[i].name, "lr") == 0)
-            tg_number_read(&point->lr, point->setting[i].value, strlen(point->setting[i].value));
+    for (size_t i = w->count; i-- > 0; index /= w->at[i].count)
+        chosen[i] = index % w->at[i].count;
+    for (size_t i = 0; i < w->count && status == TG_OK; i++) {
+        char *value = value_at(w->at[i].values, chosen[i]);
+        if (value == NULL)
+            status = tg_no_memory("a contender", 0);
+        else if (strcmp(w->at[i].name, "preset") == 0)
+            status = take_preset(point, w, value);
+        else
+            status = take_setting(point, w->at[i].name, value);
+        if (value != NULL && w->at[i].count > 1)
+            add_setting(&label, &w->at[i], value);
+        tg_heap_free(value);
     }
-    for (size_t i = 0; i < w->count; i++)
-        if (w->at[i].count > 1)
-            add_setting(&label, &w->at[i], point->setting[i].value);
     tg_text_append(&label, "", 1);
-    point->label = label.failed ? NULL : tg_heap_text(label.at);
+    point->label = label.failed || status != TG_OK ? NULL : tg_heap_text(label.at);
     tg_text_free(&label);
-    return point->label == NULL ? tg_no_memory("a contender", 0) : TG_OK;
+    return status == TG_OK && point->label == NULL ? tg_no_memory("a contender", 0) : status;
 }
 
 static tg_status fill_points(tg_contender *c, const words *w)
@@ -289,14 +344,6 @@ static tg_status find_method(tg_contender *c, const tg_race_task *task, const ch
     return TG_OK;
 }
 
-static bool has_word(const words *w, const char *name)
-{
-    for (size_t i = 0; i < w->count; i++)
-        if (strcmp(w->at[i].name, name) == 0)
-            return true;
-    return false;
-}
-
 tg_status tg_contender_parse(tg_contender *contender, const char *text, size_t rates, const tg_race_task *task)
 {
     tg_contender c = {0};
@@ -308,7 +355,7 @@ tg_status tg_contender_parse(tg_contender *contender, const char *text, size_t r
         bytes = strcspn(at, " ");
         status = add_word(&w, at, bytes);
     }
-    if (status == TG_OK && c.rule != NULL && !has_word(&w, "lr") && find_option(&w, "lr") != NULL) {
+    if (status == TG_OK && c.rule != NULL && !has_rate(&w) && find_option(&w, "lr") != NULL) {
         c.rates_from_table = true;
         status = add_rates(&w, rates);
     }
