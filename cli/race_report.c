@@ -211,8 +211,29 @@ static int draw(const cli_args *args, const tg_race *race, const tg_plot *plot, 
     return status;
 }
 
+/* What losses are drawn over. */
+typedef struct axis {
+    const char *label, *file;
+    bool log;
+    double (*at)(const tg_race *race, const tg_race_run *run, size_t i); /* of the runs of a point */
+} axis;
+
+static double update_at(const tg_race *race, const tg_race_run *run, size_t i) { return (void)race, run[0].update[i]; }
+
+static double calls_at(const tg_race *race, const tg_race_run *run, size_t i)
+{
+    double sum = 0;
+    for (size_t s = 0; s < race->config->seeds; s++)
+        sum += run[s].calls[i];
+    return sum / (double)race->config->seeds;
+}
+
+static const axis over_updates = {"update", "curves.png", false, update_at};
+static const axis over_calls = {"evaluations of f, mean (log scale)", "evaluations.png", true, calls_at};
+
 /* One curve's arrays, one behind the other in `room` (4 * count). */
-static tg_curve mean_curve(const tg_race *race, const tg_race_row *row, double *room, size_t count, double *values)
+static tg_curve mean_curve(const axis *over, const tg_race *race, const tg_race_row *row, double *room, size_t count,
+                           double *values)
 {
     const tg_race_measure measure = tg_race_measure_of(race->config);
     const tg_race_run *run = tg_race_runs_of(race, row->contender, row->point);
@@ -221,7 +242,7 @@ static tg_curve mean_curve(const tg_race *race, const tg_race_row *row, double *
         for (size_t s = 0; s < race->config->seeds; s++)
             values[s] = tg_race_judged(&measure, run[s].loss[i]);
         const tg_interval v = tg_mean_interval(values, race->config->seeds);
-        x[i] = run[0].update[i];
+        x[i] = over->at(race, run, i);
         y[i] = tg_race_shown(&measure, v.mean);
         low[i] = tg_race_shown(&measure, v.low);
         high[i] = tg_race_shown(&measure, v.high);
@@ -244,7 +265,7 @@ static size_t shared_evaluations(const tg_race *race, const tg_race_row *row)
     return least;
 }
 
-static int draw_curves(const cli_args *args, const tg_race *race, const tg_race_row *row)
+static int draw_curves(const axis *over, const cli_args *args, const tg_race *race, const tg_race_row *row)
 {
     const tg_race_measure measure = tg_race_measure_of(race->config);
     const size_t contenders = race->config->contenders;
@@ -260,18 +281,19 @@ static int draw_curves(const cli_args *args, const tg_race *race, const tg_race_
         double *at = room + race->config->seeds;
         for (size_t r = 0; r < contenders && row[r].point != SIZE_MAX; r++) {
             const size_t count = shared_evaluations(race, &row[r]);
-            curve[curves++] = mean_curve(race, &row[r], at, count, room);
+            curve[curves++] = mean_curve(over, race, &row[r], at, count, room);
             at += 4 * count;
         }
         char label[128];
         snprintf(label, sizeof label, "%s, %smean and 95 %% interval", measure.words,
                  measure.logarithmic ? "geometric " : "");
-        const tg_plot plot = {.x_label = "update",
+        const tg_plot plot = {.x_label = over->label,
+                              .x_log = over->log,
                               .y_label = label,
                               .y_log = measure.logarithmic,
                               .curve = curve,
                               .curves = curves};
-        status = draw(args, race, &plot, "curves.png");
+        status = draw(args, race, &plot, over->file);
     }
     free(curve);
     free(room);
@@ -353,6 +375,9 @@ static int draw_rates(const cli_args *args, const tg_race *race)
 
 int cli_race_draw(const cli_args *args, const tg_race *race, const tg_race_row *row)
 {
-    const int status = row[0].point == SIZE_MAX ? CLI_OK : draw_curves(args, race, row);
+    const bool any = row[0].point != SIZE_MAX;
+    int status = any ? draw_curves(&over_updates, args, race, row) : CLI_OK;
+    if (status == CLI_OK && any && isfinite(tg_race_runs_of(race, row[0].contender, row[0].point)[0].calls[0]))
+        status = draw_curves(&over_calls, args, race, row);
     return status != CLI_OK ? status : draw_rates(args, race);
 }
