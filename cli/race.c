@@ -1,12 +1,15 @@
 /* race.c -- tiger race: optimizers by settings by seeds on one task, in processes side by side. */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "args.h"
@@ -82,6 +85,7 @@ typedef struct racing {
     tg_race_measure measure;
     int lock;
     int failed; /* exit status of a run that could not be made */
+    atomic_flag *said; /* shared with the children: one has said why it could not be made, which is enough */
 } racing;
 
 /* NaN where none is named. */
@@ -151,6 +155,7 @@ static int lock_out(racing *r)
 
 static void racing_fini(racing *r)
 {
+    munmap(r->said, sizeof *r->said);
     if (r->lock >= 0)
         close(r->lock);
     tg_race_close(&r->race);
@@ -183,7 +188,8 @@ static int work(void *ctx, size_t index)
     signal(SIGTERM, SIG_DFL);
     if (tg_race_make(&r->race, index) == TG_OK)
         return CLI_OK;
-    fprintf(stderr, "tiger race: %s: %s\n", r->race.run[index].name, tg_message());
+    if (!atomic_flag_test_and_set(r->said))
+        fprintf(stderr, "tiger race: %s: %s\n", r->race.run[index].name, tg_message());
     return CLI_FAILED;
 }
 
@@ -280,6 +286,9 @@ static int report(racing *r)
 static int run(const cli_args *args)
 {
     racing r = {.args = args, .task = task_of(args), .lock = -1};
+    r.said = mmap(NULL, sizeof *r.said, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (r.said == MAP_FAILED)
+        return cli_usage(args, "no memory for %zu contenders", args->positionals), CLI_FAILED;
     int status = open_race(&r);
     if (status == CLI_OK)
         status = lock_out(&r);

@@ -101,12 +101,13 @@ typedef struct column {
     const char *head, *under;
     int width; /* at least; below 0: to the left */
     cell *print;
+    bool known; /* for problems whose least value is known, which are those compared by logarithms */
 } column;
 
 static const column columns[CLI_RACE_COLUMNS] = {
     [CLI_RACE_CONTENDER] = {"contender", "", -22, contender},
     [CLI_RACE_LOSS] = {NULL, "mean +- 95 %", -18, loss},
-    [CLI_RACE_DISTANCE] = {"distance", "", 9, distance},
+    [CLI_RACE_DISTANCE] = {"distance", "", 9, distance, true},
     [CLI_RACE_BEST] = {"best of its grid", "", -18, best},
     [CLI_RACE_UPDATES] = {"updates", "to target", 9, updates},
     [CLI_RACE_CALLS] = {"evaluations", "to target", 11, calls},
@@ -132,6 +133,7 @@ static void print_cell(char text[CELL], const column *c, const tg_race *race, co
 static void print_table(const cli_race_task *task, const tg_race *race, const tg_race_row *row)
 {
     const size_t lines = race->config->contenders + 2;
+    const bool known = tg_race_measure_of(race->config).logarithmic;
     int width[CLI_RACE_COLUMNS];
     char text[CELL];
     for (size_t c = 0; c < task->columns; c++) {
@@ -144,6 +146,8 @@ static void print_table(const cli_race_task *task, const tg_race *race, const tg
     for (size_t i = 0; i < lines; i++) {
         for (size_t c = 0; c < task->columns; c++) {
             const column *shown = &columns[task->column[c]];
+            if (shown->known && !known)
+                continue;
             print_cell(text, shown, race, row, i);
             printf("%s%*s", c > 0 ? " " : "", shown->width < 0 ? -width[c] : width[c], text);
         }
@@ -155,7 +159,7 @@ static void print_differences(const tg_race *race, const tg_race_row *row)
 {
     const tg_race_measure measure = tg_race_measure_of(race->config);
     const size_t count = race->config->contenders;
-    if (count < 2 || row[0].point == SIZE_MAX)
+    if (count < 2 || isnan(row[1].against_best.difference.mean)) /* rows without a result stand last */
         return;
     printf("\nAgainst %s, by seeds (paired t test%s, Holm's correction for %zu test%s):\n",
            race->config->contender[row[0].contender].title, measure.logarithmic ? " of logarithms" : "", count - 1,
