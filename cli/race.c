@@ -307,7 +307,7 @@ const cli_command cli_race = {
     .details =
         "A contender is an optimizer with options, each with a value or several: \"adamw lr=1e-3/3e-3 beta2=0.99\". "
         "Every combination is run with every seed. Options are the optimizer's, those all optimizers have, those of a "
-        "training or a problem, and schedule. An optimizer without lr gets --rates values of its search range.\n"
+        "training or a problem, schedule, and preset. An optimizer without lr gets --rates values of its search range.\n"
         "The race is on a training of --data, or on a textbook problem or a function written down; minimizers (lbfgs, "
         "cmaes, ...) race on problems only. tiger help race --problem NAME shows the flags of a problem.\n"
         "Seeds are shared: the same first weights and batches, or the same random start, for all contenders, so their "

@@ -117,7 +117,7 @@ static json_t *data_object(const tg_train_config *c)
     if (c->eval_data != NULL)
         json_object_set_new(object, "eval_data", json_string(c->eval_data));
     if (c->eval_data != NULL && stat(c->eval_data, &about) == 0)
-        json_object_set_new(object, "eval_bytes", json_integer((json_int_t)about.st_size));
+        json_object_set_new(object, "eval_data_bytes", json_integer((json_int_t)about.st_size));
     json_object_set_new(object, "tokenizer", json_string(c->tokenizer != NULL ? c->tokenizer : "char"));
     return object;
 }
