@@ -15,7 +15,7 @@
 #include <sys/prctl.h>
 #endif
 
-#define SHORTEST 200000L /* nanoseconds between looks: at first, for children that take no longer, */
+#define SHORTEST 200000L  /* nanoseconds between looks: at first, for children that take no longer, */
 #define LONGEST 50000000L /* and while nothing ends */
 
 typedef struct child {

@@ -108,8 +108,8 @@ static void make_title(cli_method *method)
                                  method->setting[i].value);
 }
 
-/* The preset of the method whose group is `g`: what was given with a prefix is for it alone; without, for every optimizer
- * that has it. NULL: none. The last counts. */
+/* The preset of the method whose group is `g`: what was given with a prefix is for it alone; without, for every
+ * optimizer that has it. NULL: none. The last counts. */
 static const tg_preset *preset_of(const cli_minimization *m, size_t g)
 {
     const cli_args *args = m->args;

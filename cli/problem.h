@@ -6,7 +6,9 @@
 #include "tiger/engine/problem.h"
 
 #define CLI_TEXT_FUNCTION                                                                                              \
-    {"f", "EXPRESSION", NULL, "the function, instead of a problem: \"100*(y-x^2)^2 + (1-x)^2\""}
+    {                                                                                                                  \
+        "f", "EXPRESSION", NULL, "the function, instead of a problem: \"100*(y-x^2)^2 + (1-x)^2\""                     \
+    }
 
 /* Adds the options of the problem `name`; CLI_OK, or prints and gives the exit status. */
 int cli_problem_arrange(cli_args *args, const char *name);

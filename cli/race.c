@@ -30,7 +30,8 @@ static const cli_text texts[] = {
     {"problem", "NAME", NULL, "race on this problem (see: tiger list problems) instead of a training"},
     CLI_TEXT_FUNCTION,
     {"out", "DIR", NULL, "where the results go, a file for each run; a race that was stopped goes on from there"},
-    {"target", "LOSS", NULL, "loss to reach, of a problem f - f* where f* is known; left out: what the first contender comes to"},
+    {"target", "LOSS", NULL,
+     "loss to reach, of a problem f - f* where f* is known; left out: what the first contender comes to"},
 };
 
 static const tg_option options[] = {
@@ -84,7 +85,7 @@ typedef struct racing {
     double started, target;
     tg_race_measure measure;
     int lock;
-    int failed; /* exit status of a run that could not be made */
+    int failed;        /* exit status of a run that could not be made */
     atomic_flag *said; /* shared with the children: one has said why it could not be made, which is enough */
 } racing;
 
@@ -96,8 +97,9 @@ static int read_target(racing *r)
         .name = "target", .kind = TG_REAL, .least = positive ? 0 : -INFINITY, .above = positive, .most = INFINITY};
     const char *text = cli_text_of(r->args, "target");
     r->target = NAN;
-    return text == NULL || tg_option_parse(&r->target, &number, text) == TG_OK ? CLI_OK
-                                                                               : cli_usage(r->args, "--%s", tg_message());
+    return text == NULL || tg_option_parse(&r->target, &number, text) == TG_OK
+               ? CLI_OK
+               : cli_usage(r->args, "--%s", tg_message());
 }
 
 static size_t jobs_for(const cli_args *args)
@@ -307,7 +309,8 @@ const cli_command cli_race = {
     .details =
         "A contender is an optimizer with options, each with a value or several: \"adamw lr=1e-3/3e-3 beta2=0.99\". "
         "Every combination is run with every seed. Options are the optimizer's, those all optimizers have, those of a "
-        "training or a problem, schedule, and preset. An optimizer without lr gets --rates values of its search range.\n"
+        "training or a problem, schedule, and preset. An optimizer without lr gets --rates values of its search "
+        "range.\n"
         "The race is on a training of --data, or on a textbook problem or a function written down; minimizers (lbfgs, "
         "cmaes, ...) race on problems only. tiger help race --problem NAME shows the flags of a problem.\n"
         "Seeds are shared: the same first weights and batches, or the same random start, for all contenders, so their "

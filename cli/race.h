@@ -29,9 +29,9 @@ typedef struct cli_race_ground {
 
 /* A task: one const descriptor, one file, named in race.c. */
 typedef struct cli_race_task {
-    const char *name;                    /* tg_race_task_find's */
+    const char *name;                     /* tg_race_task_find's */
     bool (*wanted)(const cli_args *args); /* the command line names it */
-    int (*arrange)(cli_args *args);      /* adds its flags; args->option from `options` on is free for it */
+    int (*arrange)(cli_args *args);       /* adds its flags; args->option is free for it */
     /* Fills *ground, and in *config what is the task's. Close in any case. */
     int (*open)(cli_race_ground *ground, tg_race_config *config, const cli_args *args);
     void (*close)(cli_race_ground *ground);

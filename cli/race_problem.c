@@ -1,4 +1,5 @@
-/* race_problem.c -- tiger race --problem NAME or --f EXPRESSION: contenders on a textbook problem, from random starts. */
+/* race_problem.c -- tiger race --problem NAME or --f EXPRESSION: contenders on a textbook problem, from random starts.
+ */
 #include <math.h>
 
 #include "args.h"
@@ -31,8 +32,9 @@ static const tg_option options[] = {
      .value = 1,
      .least = 0,
      .most = 0x1p53 - 1000,
-     .help = "the first seed: of the random start, uniform in the problem's box (5 around 0 for --f), and of methods that "
-             "draw"},
+     .help =
+         "the first seed: of the random start, uniform in the problem's box (5 around 0 for --f), and of methods that "
+         "draw"},
     {.name = "eval_every",
      .kind = TG_INTEGER,
      .value = 0,

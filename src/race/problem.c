@@ -202,10 +202,8 @@ static tg_status make(tg_metrics *metrics, const tg_race_config *race, const tg_
     setup made;
     tg_descent_result result = {0};
     tg_status status = setup_init(&made, race, run);
-    making m = {.metrics = metrics,
-                .problem = race->descent->problem,
-                .every = interval(race),
-                .updates = made.config.updates};
+    making m = {
+        .metrics = metrics, .problem = race->descent->problem, .every = interval(race), .updates = made.config.updates};
     if (status == TG_OK)
         status = tg_descend(&result, made.end, &made.config, see, &m);
     if (status == TG_OK)
@@ -216,13 +214,12 @@ static tg_status make(tg_metrics *metrics, const tg_race_config *race, const tg_
     if (status == TG_OK)
         status = m.status;
     if (status == TG_OK)
-        status = tg_race_write_end(
-            metrics, &(tg_race_end){.updates = result.updates > 0 ? result.updates : 1,
-                                    .finished = finished,
-                                    .busy = m.point.seconds,
-                                    .state_bytes = NAN,
-                                    .bytes_per_parameter = NAN,
-                                    .parameters = (double)tg_problem_variables(m.problem)});
+        status = tg_race_write_end(metrics, &(tg_race_end){.updates = result.updates > 0 ? result.updates : 1,
+                                                           .finished = finished,
+                                                           .busy = m.point.seconds,
+                                                           .state_bytes = NAN,
+                                                           .bytes_per_parameter = NAN,
+                                                           .parameters = (double)tg_problem_variables(m.problem)});
     setup_fini(&made);
     return status;
 }

@@ -1,7 +1,7 @@
 /* race/race.c -- the list of runs, and making one of them.
  *
- * A run writes what it was made with, then its evaluations, then how it ended: a directory without the last line is that
- * of a run that was cut short, and it is made again from its beginning. */
+ * A run writes what it was made with, then its evaluations, then how it ended: a directory without the last line is
+ * that of a run that was cut short, and it is made again from its beginning. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>

@@ -29,8 +29,8 @@ struct tg_race_task {
 /* The last line of a run's file. */
 typedef struct tg_race_end {
     uint64_t updates;
-    bool finished; /* rather than diverged */
-    double busy;   /* seconds of all updates */
+    bool finished;                                       /* rather than diverged */
+    double busy;                                         /* seconds of all updates */
     double state_bytes, bytes_per_parameter, parameters; /* NaN: not asked */
 } tg_race_end;
 tg_status tg_race_write_end(tg_metrics *metrics, const tg_race_end *end);

@@ -128,9 +128,9 @@ static tg_status settings(json_t **object, const tg_race_config *race, const tg_
     const tg_status status = setup_init(&made, race, run);
     const tg_train_config *c = &made.config;
     if (status == TG_OK)
-        *object = json_pack("{s:o*, s:o*, s:o*, s:o*}", "data", data_object(c), "model", model_object(c), "optimizer",
-                            tg_race_method_object(c->optimizer, c->setting, c->settings), "training",
-                            training_object(c));
+        *object =
+            json_pack("{s:o*, s:o*, s:o*, s:o*}", "data", data_object(c), "model", model_object(c), "optimizer",
+                      tg_race_method_object(c->optimizer, c->setting, c->settings), "training", training_object(c));
     setup_fini(&made);
     return status;
 }

@@ -1,5 +1,5 @@
-/* race/write.c -- a race as JSON: {"task", "measure", "target", "rows": [...], "runs": [...]}. Where the measure is compared
- * by its logarithm, means and bounds stand as it stands itself, and differences as factors. */
+/* race/write.c -- a race as JSON: {"task", "measure", "target", "rows": [...], "runs": [...]}. Where the measure is
+ * compared by its logarithm, means and bounds stand as it stands itself, and differences as factors. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,8 +87,9 @@ tg_status tg_race_write(const tg_race *race, const tg_race_row *row, double targ
         if (status == TG_OK)
             json_array_append_new(runs, run);
     }
-    json_t *object = json_pack("{s:s, s:s, s:b, s:o, s:o*, s:o*}", "task", race->config->task->name, "measure", measure.key,
-                               "logarithmic", measure.logarithmic, "target", number(target), "rows", rows, "runs", runs);
+    json_t *object =
+        json_pack("{s:s, s:s, s:b, s:o, s:o*, s:o*}", "task", race->config->task->name, "measure", measure.key,
+                  "logarithmic", measure.logarithmic, "target", number(target), "rows", rows, "runs", runs);
     char *text = object == NULL || status != TG_OK ? NULL : json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     if (status == TG_OK)
         status = text == NULL ? tg_no_memory("a race's results", 0) : tg_file_write_whole(path, text, strlen(text));

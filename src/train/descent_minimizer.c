@@ -63,7 +63,8 @@ static tg_status make(search *s)
         tg_problem_start(c->problem, s->x);
     const bool fisher = tg_problem_has_fisher(c->problem);
     if (!fisher && tg_minimizer_find(c->optimizer)->needs == TG_NEEDS_FISHER)
-        return tg_fail(TG_EINVAL, "%s needs a Fisher matrix, which likelihoods have: the problem logistic", c->optimizer);
+        return tg_fail(TG_EINVAL, "%s needs a Fisher matrix, which likelihoods have: the problem logistic",
+                       c->optimizer);
     const tg_objective objective = {.n = s->n,
                                     .ctx = (void *)c->problem,
                                     .evaluate = evaluate,

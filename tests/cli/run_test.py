@@ -1342,6 +1342,10 @@ class Presets(Case):
         self.assertTrue(weights[0])
         self.assertEqual(weights[0][-1].read_bytes(), weights[1][-1].read_bytes())
 
+    def test_a_range_test_looks_for_lr_whatever_the_preset_says(self):
+        done = self.tiger("lr-range", "--data", "text.txt", *TINY, "--preset", "reference", "--updates", 12)
+        self.assertIn("suggested (steepest descent)", done.stdout)
+
     def test_usage(self):
         for arguments, words in (
             (["train", "--data", "text.txt", "--out", "a", "--preset", "languish"], "(there are: reference, language, vision)"),

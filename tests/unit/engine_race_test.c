@@ -94,7 +94,8 @@ static void test_contender(void **state)
 {
     (void)state;
     tg_contender c = {0};
-    assert_int_equal(tg_contender_parse(&c, "  adamw  lr=1e-3/3e-3 beta2=0.99 weight-decay=0.1/0.01/0 ", 5, training()), TG_OK);
+    assert_int_equal(tg_contender_parse(&c, "  adamw  lr=1e-3/3e-3 beta2=0.99 weight-decay=0.1/0.01/0 ", 5, training()),
+                     TG_OK);
     assert_string_equal(c.rule->name, "adamw");
     assert_string_equal(c.title, "adamw beta2=0.99");
     assert_int_equal(c.points, 6);
@@ -145,7 +146,8 @@ static void test_contender_takes_presets(void **state)
 {
     (void)state;
     tg_contender c = {0};
-    assert_int_equal(tg_contender_parse(&c, "tiger preset=reference/vision beta=0.93 rounding=weyl", 3, training()), TG_OK);
+    assert_int_equal(tg_contender_parse(&c, "tiger preset=reference/vision beta=0.93 rounding=weyl", 3, training()),
+                     TG_OK);
     assert_int_equal(c.points, 2);
     assert_false(c.rates_from_table); /* the reference has one */
     assert_string_equal(c.title, "tiger beta=0.93 rounding=weyl");
@@ -291,7 +293,8 @@ static void test_verdict(void **state)
 static void test_verdict_of_logarithms(void **state)
 {
     (void)state;
-    static double slow[2][3] = {{1.7, 0.2, 4e-3}, {1.9, 0.3, 9e-3}}, fast[2][3] = {{1.7, 1e-4, 2e-8}, {1.9, 4e-4, 8e-8}};
+    static double slow[2][3] = {{1.7, 0.2, 4e-3}, {1.9, 0.3, 9e-3}},
+                  fast[2][3] = {{1.7, 1e-4, 2e-8}, {1.9, 4e-4, 8e-8}};
     tg_problem *problem = NULL;
     tg_contender contender[2] = {0};
     const tg_race_task *task = tg_race_task_find("problem");

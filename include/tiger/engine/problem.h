@@ -60,7 +60,8 @@ void tg_problem_variable_name(char *name, size_t bytes, const tg_problem *proble
  * of its domain NaN. */
 double tg_problem_evaluate(const tg_problem *problem, const double *x, double *gradient);
 
-/* Likelihoods have a Fisher matrix: product (n) <- that at x times v. A penalty's own second derivatives belong to it. */
+/* Likelihoods have a Fisher matrix: product (n) <- that at x times v. A penalty's own second derivatives belong to it.
+ */
 bool tg_problem_has_fisher(const tg_problem *problem);
 void tg_problem_fisher(const tg_problem *problem, double *product, const double *x, const double *v);
 
