@@ -115,6 +115,8 @@ static json_t *problem_object(const tg_problem *problem)
         json_object_set_new(object, "expression", json_string(tg_problem_text(problem)));
     else
         json_object_set_new(object, "problem", json_string(info->name));
+    if (tg_problem_data_name(problem) != NULL)
+        json_object_set_new(object, "data", json_string(tg_problem_data_name(problem)));
     for (size_t i = 0; info != NULL && i < info->options.count; i++)
         json_object_set_new(object, info->options.at[i].name,
                             tg_race_option_value(&info->options.at[i], tg_problem_option(problem, i)));
