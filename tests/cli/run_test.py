@@ -1343,8 +1343,9 @@ class Presets(Case):
         self.assertEqual(weights[0][-1].read_bytes(), weights[1][-1].read_bytes())
 
     def test_a_range_test_looks_for_lr_whatever_the_preset_says(self):
-        done = self.tiger("lr-range", "--data", "text.txt", *TINY, "--preset", "reference", "--updates", 12)
-        self.assertIn("suggested (steepest descent)", done.stdout)
+        done = self.tiger("lr-range", "--data", "text.txt", *TINY, "--preset", "reference", "--updates", 40,
+                          "--from", "1e-3", "--to", 5)
+        self.assertRegex(done.stdout, r"\n +1\.000e-03 ")
 
     def test_usage(self):
         for arguments, words in (
