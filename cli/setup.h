@@ -21,8 +21,8 @@
 /* Of the group of an optimizer. */
 #define CLI_TEXT_PRESET                                                                                                \
     {"preset", "NAME", NULL,                                                                                           \
-     "options of this optimizer that were published together; what is given beside it wins (see: tiger list optimizers " \
-     "NAME)"}
+     "options of this optimizer that were published together; what is given beside it wins (see: tiger list "          \
+     "optimizers NAME)"}
 #define CLI_OPTION_VOCAB                                                                                               \
     {.name = "vocab", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1 << 24,                                     \
      .help = "pad the vocabulary to this size; 0: as the tokenizer has it"}
