@@ -105,15 +105,15 @@ typedef struct column {
 } column;
 
 static const column columns[CLI_RACE_COLUMNS] = {
-    [CLI_RACE_CONTENDER] = {"contender", "", -22, contender},
-    [CLI_RACE_LOSS] = {NULL, "mean +- 95 %", -18, loss},
+    [CLI_RACE_CONTENDER] = {"contender", "", -22, contender, false},
+    [CLI_RACE_LOSS] = {NULL, "mean +- 95 %", -18, loss, false},
     [CLI_RACE_DISTANCE] = {"distance", "", 9, distance, true},
-    [CLI_RACE_BEST] = {"best of its grid", "", -18, best},
-    [CLI_RACE_UPDATES] = {"updates", "to target", 9, updates},
-    [CLI_RACE_CALLS] = {"evaluations", "to target", 11, calls},
-    [CLI_RACE_SECONDS] = {"seconds", "to target", 9, seconds},
-    [CLI_RACE_STATE] = {"state", "", 10, state},
-    [CLI_RACE_TIME] = {"ms", "an update", 8, milliseconds},
+    [CLI_RACE_BEST] = {"best of its grid", "", -18, best, false},
+    [CLI_RACE_UPDATES] = {"updates", "to target", 9, updates, false},
+    [CLI_RACE_CALLS] = {"evaluations", "to target", 11, calls, false},
+    [CLI_RACE_SECONDS] = {"seconds", "to target", 9, seconds, false},
+    [CLI_RACE_STATE] = {"state", "", 10, state, false},
+    [CLI_RACE_TIME] = {"ms", "an update", 8, milliseconds, false},
 };
 
 #define CELL 160
