@@ -237,6 +237,33 @@ static void try_cholesky(tg_format format, size_t n)
     free(a), free(l);
 }
 
+/* A = L Q: the rows of Q orthonormal, L lower triangular with a diagonal that is not negative. */
+static void try_orthonormal(tg_format format, size_t n)
+{
+    const double tolerance = (format == TG_F32 ? 1e-5 : 1e-13) * (double)n;
+    void *a = symmetric(format, n, 0), *q = symmetric(format, n, 0);
+    for (size_t i = 0; i + 1 < n; i++) /* some order in what is above the diagonal */
+        for (size_t j = i + 1; j < n; j++) {
+            put(format, a, i * n + j, number(13, i * n + j));
+            put(format, q, i * n + j, number(13, i * n + j));
+        }
+    void *scratch = tg_alloc(NULL, tg_dense_orthonormal_bytes(format, n), 1);
+    assert_int_equal(tg_dense_orthonormal(format, n, q, scratch), TG_OK);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            double product = 0, l = 0;
+            for (size_t m = 0; m < n; m++) {
+                product += get(format, q, i * n + m) * get(format, q, j * n + m);
+                l += get(format, a, i * n + m) * get(format, q, j * n + m);
+            }
+            assert_true(fabs(product - (i == j)) < tolerance);
+            assert_true(j <= i || fabs(l) < tolerance);
+            assert_true(i != j || l > 0);
+        }
+    tg_free(NULL, scratch, tg_dense_orthonormal_bytes(format, n), 1);
+    free(a), free(q);
+}
+
 static void test_factors(void **state)
 {
     (void)state;
@@ -247,6 +274,7 @@ static void test_factors(void **state)
         for (int f = 0; f < 2; f++) {
             try_eigen(f ? TG_F64 : TG_F32, sizes[s]);
             try_cholesky(f ? TG_F64 : TG_F32, sizes[s]);
+            try_orthonormal(f ? TG_F64 : TG_F32, sizes[s]);
         }
 }
 
@@ -265,6 +293,12 @@ static void test_refusals(void **state)
         put(format, a, 2 * N + 1, NAN);
         assert_int_equal(tg_dense_eigen(format, N, a, w, scratch), TG_EINVAL);
         assert_int_equal(tg_dense_cholesky(format, N, a), TG_EINVAL);
+        void *room = tg_alloc(NULL, tg_dense_orthonormal_bytes(format, N), 1), *same = malloc(N * N * sizeof(double));
+        memcpy(same, a, N * N * tg_format_bytes(format));
+        assert_int_equal(tg_dense_orthonormal(format, N, a, room), TG_EINVAL);
+        assert_memory_equal(same, a, N * N * tg_format_bytes(format));
+        tg_free(NULL, room, tg_dense_orthonormal_bytes(format, N), 1);
+        free(same);
         put(format, a, 2 * N + 1, INFINITY);
         assert_int_equal(tg_dense_cholesky(format, N, a), TG_EINVAL);
         free(a);
