@@ -1,9 +1,10 @@
 /* dense/dense.h -- dense linear algebra: products, symmetric eigenproblems, orthonormal bases, Cholesky factors.
  *
  * A product is cut into fixed tiles of C, each computed by one thread: by oneDNN where the build has it (TIGER_DNNL),
- * else by a plain blocked loop of our own. Eigenproblems and factors are LAPACK's (TIGER_LAPACK), one thread
- * each. So the bits do not depend on the number of threads; of the libraries, they depend on the library and the CPU.
- * Nothing here aborts: a library's refusal is a status. */
+ * bf16 as it is where the CPU is faster at that (dense/arithmetic.h); else by a plain blocked loop of our own.
+ * Eigenproblems and factors are LAPACK's (TIGER_LAPACK), one thread each. So the bits do not depend on the number of
+ * threads; of the libraries, they depend on the library and the CPU. Nothing here aborts: a library's refusal is a
+ * status. */
 #ifndef TG_DENSE_DENSE_H
 #define TG_DENSE_DENSE_H
 
