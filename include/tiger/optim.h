@@ -76,8 +76,8 @@ typedef enum tg_slot_shape {
     TG_SLOT_ROW,    /* (rows), fp32 */
     TG_SLOT_COLUMN, /* (cols), fp32 */
     TG_SLOT_SCALAR, /* one double for the tensor */
-    TG_SLOT_LEFT,   /* (rows, rows), or (rows, 1) where a rule keeps a diagonal, fp32 */
-    TG_SLOT_RIGHT   /* (cols, cols), or (cols, 1), fp32 */
+    TG_SLOT_LEFT,   /* (rows, rows), or (rows, 1) where a rule keeps a diagonal, or none, fp32 */
+    TG_SLOT_RIGHT   /* (cols, cols), or (cols, 1), or none, fp32 */
 } tg_slot_shape;
 
 /* Tensors that have a slot: a matrix has more than one row and more than one column. Of a rule that works whole matrices:
@@ -223,7 +223,7 @@ tg_status tg_optim_probe(tg_optim *optim, double length);
 typedef enum tg_event_kind {
     TG_EVENT_BAD_GRADIENT, /* NaN or Inf: the tensor was guarded; value = its bad micro-steps in a row */
     TG_EVENT_FROZEN_SHARE, /* rounding=nearest: share of weights the first update could not move */
-    TG_EVENT_STALE_ROOT,   /* a factor had no root, the last good one stays; value = how often, for this tensor */
+    TG_EVENT_STALE_ROOT,   /* a factor had no root or basis, the last good one stays; value = how often, for this tensor */
 } tg_event_kind;
 
 typedef struct tg_event {

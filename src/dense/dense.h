@@ -1,9 +1,10 @@
-/* dense/dense.h -- dense linear algebra: products, symmetric eigenproblems, Cholesky factors.
+/* dense/dense.h -- dense linear algebra: products, symmetric eigenproblems, orthonormal bases, Cholesky factors.
  *
  * A product is cut into fixed tiles of C, each computed by one thread: by oneDNN where the build has it (TIGER_DNNL),
- * else by a plain blocked loop of our own. Eigenproblems and Cholesky factors are LAPACK's (TIGER_LAPACK), one thread
- * each. So the bits do not depend on the number of threads; of the libraries, they depend on the library and the CPU.
- * Nothing here aborts: a library's refusal is a status. */
+ * bf16 as it is where the CPU is faster at that (dense/arithmetic.h); else by a plain blocked loop of our own.
+ * Eigenproblems and factors are LAPACK's (TIGER_LAPACK), one thread each. So the bits do not depend on the number of
+ * threads; of the libraries, they depend on the library and the CPU. Nothing here aborts: a library's refusal is a
+ * status. */
 #ifndef TG_DENSE_DENSE_H
 #define TG_DENSE_DENSE_H
 
@@ -42,6 +43,14 @@ size_t tg_dense_eigen_bytes(tg_format format, size_t n);
  * lower triangle is read. `format`: TG_F32 or TG_F64, of a and w. TG_EINVAL when A is not finite, TG_EDIVERGED when the
  * iteration did not converge; `a` and `w` are spoilt then. */
 tg_status tg_dense_eigen(tg_format format, size_t n, void *a, void *w, void *scratch);
+
+/* Bytes of scratch for tg_dense_orthonormal; aligned to a cache line. */
+size_t tg_dense_orthonormal_bytes(tg_format format, size_t n);
+
+/* A (n,n) = R^T Q, in place: the rows of `a` become orthonormal, row i among the first i rows' combinations (A^T = Q^T R is
+ * A^T's QR factorisation, by Householder's reflections). R's diagonal is not negative, so that Q is the only one where A has
+ * full rank. TG_EINVAL when A is not finite, and `a` is as it was. */
+tg_status tg_dense_orthonormal(tg_format format, size_t n, void *a, void *scratch);
 
 /* Symmetric positive definite A (n,n) = L L^T, in place: L in the lower triangle, zeros above. TG_EINVAL when A is not
  * finite or not positive definite; `a` is spoilt then. */

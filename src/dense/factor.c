@@ -1,4 +1,4 @@
-/* dense/factor.c -- symmetric eigenproblems (divide and conquer) and Cholesky factors, by LAPACKE. */
+/* dense/factor.c -- symmetric eigenproblems (divide and conquer), QR and Cholesky factors, by LAPACKE. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -24,6 +24,14 @@ tg_status tg_dense_eigen(tg_format format, size_t n, void *a, void *w, void *scr
 {
     (void)format, (void)n, (void)a, (void)w, (void)scratch;
     return tg_dense_need_lapack("an eigenproblem");
+}
+
+size_t tg_dense_orthonormal_bytes(tg_format format, size_t n) { return (void)format, (void)n, 0; }
+
+tg_status tg_dense_orthonormal(tg_format format, size_t n, void *a, void *scratch)
+{
+    (void)format, (void)n, (void)a, (void)scratch;
+    return tg_dense_need_lapack("a QR factor");
 }
 
 tg_status tg_dense_cholesky(tg_format format, size_t n, void *a)
@@ -80,6 +88,70 @@ tg_status tg_dense_eigen(tg_format format, size_t n, void *a, void *w, void *scr
     }
     return info == 0 ? TG_OK
                      : tg_fail(TG_EDIVERGED, "an eigenproblem of %zu values did not converge (%d)", n, (int)info);
+}
+
+/* LAPACK's work for panels of 64 columns, and the reflections' factors; then which of R's diagonal is negative. */
+static size_t panel_work(size_t n) { return 64 * n; }
+
+size_t tg_dense_orthonormal_bytes(tg_format format, size_t n)
+{
+    return tg_round_up((panel_work(n) + n) * tg_format_bytes(format), TG_CACHE_LINE) + n * sizeof(bool);
+}
+
+static bool is_negative(tg_format format, const void *a, size_t i)
+{
+    return format == TG_F32 ? ((const float *)a)[i] < 0 : ((const double *)a)[i] < 0;
+}
+
+/* LAPACK counts columns first: its column i is our row i. */
+static lapack_int reflections(tg_format format, lapack_int n, void *a, void *tau, void *work)
+{
+    const lapack_int reals = (lapack_int)panel_work((size_t)n);
+    return format == TG_F32 ? LAPACKE_sgeqrf_work(LAPACK_COL_MAJOR, n, n, a, n, tau, work, reals)
+                            : LAPACKE_dgeqrf_work(LAPACK_COL_MAJOR, n, n, a, n, tau, work, reals);
+}
+
+static lapack_int directions(tg_format format, lapack_int n, void *a, const void *tau, void *work)
+{
+    const lapack_int reals = (lapack_int)panel_work((size_t)n);
+    return format == TG_F32 ? LAPACKE_sorgqr_work(LAPACK_COL_MAJOR, n, n, n, a, n, tau, work, reals)
+                            : LAPACKE_dorgqr_work(LAPACK_COL_MAJOR, n, n, n, a, n, tau, work, reals);
+}
+
+static void negate(tg_format format, void *a, size_t first, size_t n)
+{
+    for (size_t i = first; i < first + n; i++)
+        if (format == TG_F32)
+            ((float *)a)[i] = -((float *)a)[i];
+        else
+            ((double *)a)[i] = -((double *)a)[i];
+}
+
+tg_status tg_dense_orthonormal(tg_format format, size_t n, void *a, void *scratch)
+{
+    char *tau = (char *)scratch + panel_work(n) * tg_format_bytes(format);
+    bool *negative =
+        (bool *)((char *)scratch + tg_round_up((panel_work(n) + n) * tg_format_bytes(format), TG_CACHE_LINE));
+    lapack_int info = 0;
+    if (panel_work(n) > 0x7fffffff)
+        return tg_fail(TG_EUNSUPPORTED, "a QR factor of %zu rows is too large for LAPACK's 32-bit sizes", n);
+    if (!all_finite(format, a, n))
+        return tg_fail(TG_EINVAL, "a matrix of %zu rows to be made orthonormal holds NaN or Inf", n);
+#pragma omp parallel num_threads(1)
+    {
+        omp_set_num_threads(1);
+        if (n > 0 && (info = reflections(format, (lapack_int)n, a, tau, scratch)) == 0) {
+            for (size_t i = 0; i < n; i++)
+                negative[i] = is_negative(format, a, i * n + i);
+            info = directions(format, (lapack_int)n, a, tau, scratch);
+        }
+    }
+    if (info != 0)
+        return tg_fail(TG_EINVAL, "LAPACK refused a QR factor of %zu rows (%d)", n, (int)info);
+    for (size_t i = 0; i < n; i++)
+        if (negative[i])
+            negate(format, a, i * n, n);
+    return TG_OK;
 }
 
 static void clear_above(tg_format format, size_t n, void *a)

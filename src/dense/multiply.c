@@ -5,7 +5,9 @@
 #include "base/fail.h"
 #include "base/kernels.h"
 #include "base/memory.h"
+#include "dense/arithmetic.h"
 #include "dense/dense.h"
+#include "dense/native.h"
 #include "dense/plain.h"
 
 #ifdef TIGER_HAVE_DNNL
@@ -96,6 +98,24 @@ static bool tile_bf16(const tg_dense_product *p, const tile *t, const uint16_t *
     return good;
 }
 
+/* As tile_bf16, by the library alone. */
+static bool tile_native(const tg_dense_product *p, tg_native *native, const tile *t, const uint16_t *a,
+                        const uint16_t *b, const uint16_t *d, uint16_t *c)
+{
+    _Alignas(TG_CACHE_LINE) float sums[TG_TILE * TG_TILE], row[TG_TILE];
+    const size_t first = t->row * p->ldc + t->col;
+    if (tg_native_tile(native, sums, t->m, t->n, a + start_a(p, t, 0), b + start_b(p, t, 0)) != TG_OK)
+        return false;
+    for (size_t i = 0; i < t->m; i++) {
+        if (p->beta != 0)
+            widen(row, d + first + i * p->ldc, 1, t->n, p->ldc);
+        if (p->beta != 0 || p->alpha != 1)
+            TG_ISA_PICK(tg_plain)->combine(sums + i * t->n, row, t->n, p->alpha, p->beta);
+        tg_kernels_get()->narrow(c + first + i * p->ldc, sums + i * t->n, TG_BF16, t->n);
+    }
+    return true;
+}
+
 /* The tile across the diagonal. */
 static void mirror(const tg_dense_product *p, const tile *t, void *c)
 {
@@ -112,14 +132,17 @@ static void mirror(const tg_dense_product *p, const tile *t, void *c)
                         narrow[j * ld + i] = narrow[i * ld + j];
 }
 
-static bool multiply_tile(const tg_dense_product *p, size_t index, size_t across, const void *a, const void *b,
-                          const void *d, void *c)
+/* `native` NULL: in fp32. */
+static bool multiply_tile(const tg_dense_product *p, tg_native *native, size_t index, size_t across, const void *a,
+                          const void *b, const void *d, void *c)
 {
     const size_t row = index / across * TG_TILE, col = index % across * TG_TILE;
     const tile t = {row, col, p->m - row < TG_TILE ? p->m - row : TG_TILE, p->n - col < TG_TILE ? p->n - col : TG_TILE};
     if (p->symmetric && col > row)
         return true;
-    const bool good = p->format == TG_F32 ? tile_f32(p, &t, a, b, d, c) : tile_bf16(p, &t, a, b, d, c);
+    const bool good = p->format == TG_F32 ? tile_f32(p, &t, a, b, d, c)
+                      : native == NULL    ? tile_bf16(p, &t, a, b, d, c)
+                                          : tile_native(p, native, &t, a, b, d, c);
     if (p->symmetric && col < row)
         mirror(p, &t, c);
     return good;
@@ -129,15 +152,25 @@ tg_status tg_dense_multiply(const tg_dense_product *p, const void *a, const void
                             int threads)
 {
     const size_t across = (p->n + TG_TILE - 1) / TG_TILE, tiles = (p->m + TG_TILE - 1) / TG_TILE * across;
+    tg_arithmetic arithmetic = TG_WIDEN;
     int refused = 0;
     if (tiles == 0)
         return TG_OK;
+    if (p->format == TG_BF16) {
+        const tg_status status = tg_arithmetic_choose(&arithmetic, tg_native_possible(), tg_native_faster());
+        if (status != TG_OK)
+            return status;
+    }
 #pragma omp parallel num_threads(threads) reduction(| : refused)
     {
         omp_set_num_threads(1); /* in this thread's task alone: the library would share out a tile among many */
+        tg_native *native = NULL;
+        if (arithmetic == TG_NATIVE && p->k > 0)
+            refused |= tg_native_open(&native, p) != TG_OK;
 #pragma omp for schedule(dynamic)
         for (size_t index = 0; index < tiles; index++)
-            refused |= !multiply_tile(p, index, across, a, b, d, c);
+            refused |= refused || !multiply_tile(p, native, index, across, a, b, d, c);
+        tg_native_close(native);
     }
     return refused ? tg_fail(TG_ENOMEM, "%s refused a product of (%zu, %zu) and (%zu, %zu)", tg_dense_multiplier(),
                              p->m, p->k, p->k, p->n)

@@ -69,4 +69,14 @@ static void multiply(bool transpose_a, bool transpose_b, size_t m, size_t n, siz
     }
 }
 
-const tg_plain TG_PER_ISA(tg_plain) = {.multiply = multiply};
+static void combine(float *restrict sums, const float *restrict d, size_t n, float alpha, float beta)
+{
+    if (beta == 0)
+        for (size_t i = 0; i < n; i++)
+            sums[i] *= alpha;
+    else
+        for (size_t i = 0; i < n; i++)
+            sums[i] = beta * d[i] + alpha * sums[i];
+}
+
+const tg_plain TG_PER_ISA(tg_plain) = {.multiply = multiply, .combine = combine};

@@ -4,19 +4,15 @@
  * so that it is part of the plan. */
 #include "graph/product.h"
 
-#include <dnnl.h>
 #include <omp.h>
-#include <stdlib.h>
 #include <string.h>
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "dense/onednn.h"
 
 /* The library's objects that carry pointers: a thread that runs a product needs its own. */
-enum { A, B, C, BIAS, SCRATCH, HANDLES };
+enum { A = TG_ONEDNN_A, B = TG_ONEDNN_B, C = TG_ONEDNN_C, BIAS = TG_ONEDNN_BIAS, SCRATCH, HANDLES };
 typedef dnnl_memory_t handles[HANDLES];
 
 typedef struct native {
@@ -71,56 +67,12 @@ size_t tg_product_library_bytes(const tg_product *p)
     return shared + threads * (own + ((size_t)72 << 10));
 }
 
-/* ---- which arithmetic ------------------------------------------------------------------------------------------- */
-
-#if defined(__x86_64__)
-/* oneDNN's instruction sets are bit sets; a later one has the bits of those it builds on. */
-static bool library_has(dnnl_cpu_isa_t isa)
-{
-    return ((unsigned)dnnl_get_effective_cpu_isa() & (unsigned)isa) == (unsigned)isa;
-}
-
-static bool by_intel(void)
-{
-    unsigned most, b = 0, c = 0, d = 0;
-    return __get_cpuid(0, &most, &b, &c, &d) != 0 && b == signature_INTEL_ebx && c == signature_INTEL_ecx &&
-           d == signature_INTEL_edx;
-}
-
-static bool native_possible(void) { return library_has(dnnl_cpu_isa_avx512_core_bf16); }
-static bool native_faster(void)
-{
-    return library_has(dnnl_cpu_isa_avx512_core_amx) || (native_possible() && !by_intel());
-}
-#else
-static bool native_possible(void) { return false; }
-static bool native_faster(void) { return false; }
-#endif
-
-static tg_status choose(tg_arithmetic *arithmetic)
-{
-    const char *wish = getenv("TIGER_PRODUCTS");
-    if (wish == NULL || *wish == '\0') {
-        *arithmetic = native_faster() ? TG_NATIVE : TG_WIDEN;
-        return TG_OK;
-    }
-    if (strcmp(wish, "widen") == 0) {
-        *arithmetic = TG_WIDEN;
-        return TG_OK;
-    }
-    if (strcmp(wish, "native") != 0)
-        return tg_fail(TG_EINVAL, "TIGER_PRODUCTS must be native or widen, not '%s'", wish);
-    if (!native_possible())
-        return tg_fail(TG_EUNSUPPORTED,
-                       "TIGER_PRODUCTS=native, but oneDNN has no bf16 products for this CPU; use widen");
-    *arithmetic = TG_NATIVE;
-    return TG_OK;
-}
+/* ---- native products -------------------------------------------------------------------------------------------- */
 
 tg_status tg_products_create(tg_products **out)
 {
     tg_arithmetic arithmetic = TG_WIDEN;
-    tg_status status = choose(&arithmetic);
+    tg_status status = tg_arithmetic_choose(&arithmetic, tg_onednn_has_bf16(), tg_onednn_prefers_bf16());
     if (status != TG_OK)
         return status;
     tg_products *products = tg_heap_alloc(1, sizeof *products);
@@ -144,8 +96,6 @@ tg_status tg_products_create(tg_products **out)
 }
 
 tg_arithmetic tg_products_arithmetic(const tg_products *products) { return products->arithmetic; }
-
-/* ---- native products -------------------------------------------------------------------------------------------- */
 
 static void native_fini(native *n)
 {
@@ -213,18 +163,12 @@ static dnnl_status_t make_attributes(dnnl_primitive_attr_t *attr, bool add)
     return status;
 }
 
-/* A (rows, cols) operand stored with `ld` values from row to row, or from column to column when transposed. */
-typedef struct operand {
-    size_t rows, cols, ld;
-    bool transposed;
-    dnnl_data_type_t type;
-} operand;
-
 /* Whether this one of the library's implementations is wanted. The first it offers is "brgemm", which copies panels of
  * B for every block of rows of A: where B is too large for a core's cache its older "gemm" is faster, most of all for
  * transposed A (measured on oneDNN 2.6: by 5 to 15 %). */
-static bool wanted(const_dnnl_primitive_desc_t pd, const tg_product *p)
+static bool wanted(const_dnnl_primitive_desc_t pd, const void *product)
 {
+    const tg_product *p = product;
     if (p->alone || p->to != TG_F32 || p->bias || tg_product_fuses(p->k, p->n))
         return true;
     const char *name = NULL;
@@ -232,99 +176,18 @@ static bool wanted(const_dnnl_primitive_desc_t pd, const tg_product *p)
            strncmp(name, "gemm", 4) == 0;
 }
 
-#if DNNL_VERSION_MAJOR >= 3
-typedef dnnl_memory_desc_t description;
-static dnnl_status_t describe(description *d, const operand *o)
-{
-    const dnnl_dims_t dims = {(dnnl_dim_t)o->rows, (dnnl_dim_t)o->cols};
-    const dnnl_dims_t strides = {o->transposed ? 1 : (dnnl_dim_t)o->ld, o->transposed ? (dnnl_dim_t)o->ld : 1};
-    return dnnl_memory_desc_create_with_strides(d, 2, dims, o->type, strides);
-}
-static void forget(description d) { dnnl_memory_desc_destroy(d); }
-static dnnl_status_t first(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, description *d, const tg_product *p,
-                           dnnl_primitive_attr_t attr)
-{
-    return dnnl_matmul_primitive_desc_create(pd, engine, d[A], d[B], p->bias ? d[BIAS] : NULL, d[C], attr);
-}
-/* The wanted implementation, or the first. */
-static dnnl_status_t compile(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, description *d, const tg_product *p,
-                             dnnl_primitive_attr_t attr)
-{
-    dnnl_status_t status = first(pd, engine, d, p, attr), more = status;
-    while (more == dnnl_success && !wanted(*pd, p))
-        more = dnnl_primitive_desc_next_impl(*pd);
-    if (status != dnnl_success || more == dnnl_success)
-        return status;
-    dnnl_primitive_desc_destroy(*pd);
-    *pd = NULL;
-    return first(pd, engine, d, p, attr);
-}
-static dnnl_status_t make_memory(dnnl_memory_t *memory, const description *d, dnnl_engine_t engine)
-{
-    return dnnl_memory_create(memory, *d, engine, DNNL_MEMORY_NONE);
-}
-typedef const_dnnl_memory_desc_t scratch_description;
-static scratch_description scratch_of(dnnl_primitive_desc_t pd)
-{
-    return dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-}
-#else
-typedef dnnl_memory_desc_t description;
-static dnnl_status_t describe(description *d, const operand *o)
-{
-    const dnnl_dims_t dims = {(dnnl_dim_t)o->rows, (dnnl_dim_t)o->cols};
-    const dnnl_dims_t strides = {o->transposed ? 1 : (dnnl_dim_t)o->ld, o->transposed ? (dnnl_dim_t)o->ld : 1};
-    return dnnl_memory_desc_init_by_strides(d, 2, dims, o->type, strides);
-}
-static void forget(description d) { (void)d; }
-/* The wanted implementation, or the first. */
-static dnnl_status_t compile(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, description *d, const tg_product *p,
-                             dnnl_primitive_attr_t attr)
-{
-    dnnl_matmul_desc_t matmul;
-    dnnl_primitive_desc_iterator_t offers = NULL;
-    dnnl_status_t status = dnnl_matmul_desc_init(&matmul, &d[A], &d[B], p->bias ? &d[BIAS] : NULL, &d[C]);
-    if (status == dnnl_success)
-        status = dnnl_primitive_desc_iterator_create(&offers, &matmul, attr, engine, NULL);
-    if (status != dnnl_success)
-        return status;
-    dnnl_primitive_desc_t offer = *pd = dnnl_primitive_desc_iterator_fetch(offers);
-    while (offer != NULL && !wanted(offer, p)) {
-        if (offer != *pd)
-            dnnl_primitive_desc_destroy(offer);
-        offer = dnnl_primitive_desc_iterator_next(offers) == dnnl_success ? dnnl_primitive_desc_iterator_fetch(offers)
-                                                                          : NULL;
-    }
-    if (offer != NULL && offer != *pd) {
-        dnnl_primitive_desc_destroy(*pd);
-        *pd = offer;
-    }
-    dnnl_primitive_desc_iterator_destroy(offers);
-    return *pd != NULL ? dnnl_success : dnnl_unimplemented;
-}
-static dnnl_status_t make_memory(dnnl_memory_t *memory, const description *d, dnnl_engine_t engine)
-{
-    return dnnl_memory_create(memory, d, engine, DNNL_MEMORY_NONE);
-}
-typedef const dnnl_memory_desc_t *scratch_description;
-static scratch_description scratch_of(dnnl_primitive_desc_t pd)
-{
-    return dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-}
-#endif
-
 /* Every thread's handles; their pointers are set before each run. */
-static dnnl_status_t make_handles(native *n, const description *d, dnnl_primitive_desc_t pd, dnnl_engine_t engine)
+static dnnl_status_t make_handles(native *n, const tg_onednn_description *d, dnnl_primitive_desc_t pd, dnnl_engine_t engine)
 {
     dnnl_status_t status = dnnl_success;
     n->of_thread = tg_heap_alloc(n->threads, sizeof *n->of_thread);
     if (n->of_thread == NULL)
         return dnnl_out_of_memory;
-    scratch_description scratch = scratch_of(pd);
+    tg_onednn_scratch scratch = tg_onednn_scratch_of(pd);
     n->scratch_bytes = scratch == NULL ? 0 : dnnl_memory_desc_get_size(scratch);
     for (size_t t = 0; t < n->threads && status == dnnl_success; t++) {
         for (int i = A; i <= (n->shape.bias ? BIAS : C) && status == dnnl_success; i++)
-            status = make_memory(&n->of_thread[t][i], &d[i], engine);
+            status = tg_onednn_memory(&n->of_thread[t][i], &d[i], engine);
         if (status == dnnl_success && n->scratch_bytes > 0)
             status = dnnl_memory_create(&n->of_thread[t][SCRATCH], scratch, engine, DNNL_MEMORY_NONE);
     }
@@ -333,11 +196,11 @@ static dnnl_status_t make_handles(native *n, const description *d, dnnl_primitiv
 
 static dnnl_status_t native_init(native *n, const tg_product *p, dnnl_engine_t engine, size_t threads)
 {
-    const operand operands[BIAS + 1] = {[A] = {p->m, p->k, p->lda, p->transpose_a, dnnl_bf16},
+    const tg_onednn_operand operands[BIAS + 1] = {[A] = {p->m, p->k, p->lda, p->transpose_a, dnnl_bf16},
                                         [B] = {p->k, p->n, p->ldb, p->transpose_b, dnnl_bf16},
                                         [C] = {p->m, p->n, p->ldc, false, p->to == TG_F32 ? dnnl_f32 : dnnl_bf16},
                                         [BIAS] = {1, p->n, p->n, false, dnnl_f32}};
-    description d[BIAS + 1];
+    tg_onednn_description d[BIAS + 1];
     memset(d, 0, sizeof d);
     int described = 0;
     dnnl_primitive_attr_t attr = NULL;
@@ -345,12 +208,12 @@ static dnnl_status_t native_init(native *n, const tg_product *p, dnnl_engine_t e
     dnnl_status_t status = dnnl_success;
     *n = (native){.shape = *p, .threads = threads};
     while (described <= BIAS && status == dnnl_success)
-        if ((status = describe(&d[described], &operands[described])) == dnnl_success)
+        if ((status = tg_onednn_describe(&d[described], &operands[described])) == dnnl_success)
             described++;
     if (status == dnnl_success)
         status = make_attributes(&attr, p->add);
     if (status == dnnl_success)
-        status = compile(&pd, engine, d, p, attr);
+        status = tg_onednn_compile(&pd, engine, d, p->bias, attr, wanted, p);
     if (status == dnnl_success)
         status = dnnl_primitive_create(&n->primitive, pd);
     if (status == dnnl_success)
@@ -358,7 +221,7 @@ static dnnl_status_t native_init(native *n, const tg_product *p, dnnl_engine_t e
     dnnl_primitive_desc_destroy(pd);
     dnnl_primitive_attr_destroy(attr);
     for (int i = 0; i < described; i++)
-        forget(d[i]);
+        tg_onednn_forget(d[i]);
     return status;
 }
 

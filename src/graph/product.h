@@ -1,19 +1,16 @@
 /* graph/product.h -- matrix products, by oneDNN, and which arithmetic they use on this machine.
  *
- * fp32 operands: dnnl_sgemm. bf16 operands: where the CPU multiplies bf16 faster than fp32 (AMX; AVX512_BF16 by other
- * makers than Intel, whose VDPBF16PS runs at half the rate) the library's bf16 primitive, "native"; elsewhere
- * callers widen panels into scratch and multiply in fp32, "widen". The environment variable TIGER_PRODUCTS=native|widen
- * forces one. Sums are fp32 in both. */
+ * fp32 operands: dnnl_sgemm. bf16 operands: the library's bf16 primitive where dense/arithmetic.h says "native"; elsewhere
+ * callers widen panels into scratch and multiply in fp32. Sums are fp32 in both. */
 #ifndef TG_GRAPH_PRODUCT_H
 #define TG_GRAPH_PRODUCT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "dense/arithmetic.h"
 #include "tiger/format.h"
 #include "tiger/status.h"
-
-typedef enum tg_arithmetic { TG_WIDEN, TG_NATIVE } tg_arithmetic;
 
 /* A product C (m,n) = A (m,k) B (k,n), row-major. A transposed operand is stored as (k,m) or (n,k). */
 typedef struct tg_product {

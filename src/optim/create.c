@@ -41,7 +41,7 @@ const tg_rule_info *tg_rule_find(const char *name)
 static tg_status no_such_rule(const char *name)
 {
     char known[512] = "";
-    if (strcmp(name, "shampoo") == 0) /* left out of this build */
+    if (strcmp(name, "shampoo") == 0 || strcmp(name, "soap") == 0) /* left out of this build */
         return tg_dense_need_lapack(name);
     for (size_t i = 0; rules()[i] != NULL; i++) {
         const size_t used = strlen(known);

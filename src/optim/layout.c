@@ -46,6 +46,8 @@ static bool has_slot(const tg_optim *o, const tg_entry *e, const tg_slot *slot)
                           [TG_SLOT_WHOLE] = e->whole, [TG_SLOT_REST] = !e->whole};
     if (!owned[slot->owner])
         return false;
+    if (tg_slot_is_square(slot) && (slot->shape == TG_SLOT_LEFT ? e->left : e->right) == 0)
+        return false;
     if (e->whole && o->rule->keeps != NULL && !o->rule->keeps(o->group[e->param.group].value, (size_t)(slot - o->rule->info.slots)))
         return false;
     return slot->when == NULL || o->group[e->param.group].value[tg_option_find(options, slot->when)] != 0;
@@ -122,8 +124,8 @@ static void lay_entry(const tg_optim *o, tg_entry *e, size_t *first_block, size_
     e->lazy = o->rule->lazy_rows != NULL && o->rule->lazy_rows(value, e->param.role);
     e->row_rms = o->rule->row_rms != NULL && o->rule->row_rms(value, e->param.role);
     e->whole = o->rule->whole != NULL && e->param.rows > 1 && e->param.cols > 1 && o->rule->whole(value, &e->param);
-    e->left = e->whole && o->rule->width != NULL ? o->rule->width(value, e->param.rows) : 0;
-    e->right = e->whole && o->rule->width != NULL ? o->rule->width(value, e->param.cols) : 0;
+    e->left = e->whole && o->rule->width != NULL ? o->rule->width(value, e->param.rows, e->param.cols, false) : 0;
+    e->right = e->whole && o->rule->width != NULL ? o->rule->width(value, e->param.rows, e->param.cols, true) : 0;
     e->looks = o->rule->look != NULL && (o->rule->matrix == NULL || e->whole);
     e->lines = has_lines(o, e);
     e->by_rows = e->lazy || e->row_rms || e->lines;

@@ -2,14 +2,79 @@
 #include "base/fail.h"
 #include "optim/optim.h"
 
+/* One walk: what tg_matrix_walk was told. */
+typedef struct walk {
+    float *array;
+    void (*step)(const tg_block *b, const float *k);
+    bool moves;
+} walk;
+
+/* Sees what fp16 states would have to hold, on copies of all that `step` may write. */
+static void try_block(const tg_optim *o, const tg_entry *e, const walk *how, const tg_place *at, const float *k,
+                      tg_workspace *w, tg_block *b)
+{
+    b->d = memcpy(w->d, b->d, at->n * sizeof *b->d);
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        if (b->slot[s] != NULL && b->slot[s] != w->slot[s])
+            b->slot[s] = memcpy(w->slot[s], b->slot[s], at->n * sizeof *b->slot[s]);
+    how->step(b, k);
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        if (e->state[s].range != NULL)
+            tg_range_see(e->state[s].range, o->kernels->max_abs(b->slot[s], at->n));
+}
+
+static void walk_blocks(const tg_optim *o, size_t entry, const walk *how, bool trial)
+{
+    const tg_entry *e = &o->entry[entry];
+    const float *k = o->pass[entry].k;
+#pragma omp parallel num_threads(tg_optim_threads(o)) if (e->n > TG_SERIAL_VALUES)
+    {
+        tg_workspace w;
+#pragma omp for schedule(static)
+        for (size_t index = 0; index < e->blocks; index++) {
+            const tg_place at = tg_block_place(e, index);
+            tg_block b = {.n = at.n, .d = how->array + at.first};
+            tg_block_states(o, e, &w, &at, &b);
+            if (trial) {
+                try_block(o, e, how, &at, k, &w, &b);
+                continue;
+            }
+            how->step(&b, k);
+            if (how->moves)
+                tg_block_store_states(o, entry, &b, &at, 0);
+        }
+    }
+}
+
+void tg_matrix_walk(const tg_matrix *m, float *array, void (*step)(const tg_block *b, const float *k), bool moves)
+{
+    tg_optim *o = m->optim;
+    const walk how = {array, step, moves};
+    bool ranged = false;
+    for (size_t s = 0; moves && s < o->rule->info.slot_count; s++)
+        if (o->entry[m->entry].state[s].range != NULL) {
+            o->entry[m->entry].state[s].range->next = 0;
+            ranged = true;
+        }
+    if (ranged) {
+        walk_blocks(o, m->entry, &how, true);
+        tg_range_fit(o, m->entry);
+    }
+    walk_blocks(o, m->entry, &how, false);
+    for (size_t s = 0; moves && s < TG_MAX_SLOTS; s++) /* the next walk rounds with draws of its own */
+        o->pass[m->entry].slot_key[s] = tg_key_beside(o->pass[m->entry].slot_key[s], 1);
+}
+
 bool tg_matrix_work(tg_optim *o, size_t entry, const tg_view *view)
 {
     const tg_entry *e = &o->entry[entry];
     tg_matrix m = {.rows = e->param.rows,
-                         .cols = e->param.cols,
-                         .d = o->direction,
-                         .scratch = o->matrix_scratch,
-                         .threads = tg_optim_threads(o)};
+                   .cols = e->param.cols,
+                   .d = o->direction,
+                   .scratch = o->matrix_scratch,
+                   .threads = tg_optim_threads(o),
+                   .optim = o,
+                   .entry = entry};
     for (size_t s = 0; s < o->rule->info.slot_count; s++)
         if (tg_slot_is_square(&o->rule->info.slots[s]))
             m.slot[s] = e->state[s].data;
@@ -18,5 +83,7 @@ bool tg_matrix_work(tg_optim *o, size_t entry, const tg_view *view)
         o->matrix_status = tg_fail(status, "%s was not updated: %s", e->param.name, tg_message());
     if (m.failures > 0)
         tg_optim_tell(o, TG_EVENT_STALE_ROOT, e->param.name, m.failures);
+    if (m.still)
+        o->pass[entry].keep = 1;
     return status == TG_OK;
 }

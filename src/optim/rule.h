@@ -71,7 +71,14 @@ typedef struct tg_matrix {
     float *slot[TG_MAX_SLOTS]; /* left and right slots; NULL for others */
     int threads;
     double failures; /* written: not 0 tells that a root stayed the old one */
+    bool still;      /* written: the weights stay as they are at this update, decay included */
+    struct tg_optim *optim; /* whose tensor `entry` it is: for tg_matrix_walk */
+    size_t entry;
 } tg_matrix;
+
+/* In `matrix`: one more walk over the tensor's blocks, in parallel. `step` gets the full slots, and as b->d the block's part
+ * of `array` (rows, cols); b->x and b->g are NULL. What it makes of the slots is stored where it `moves` them. */
+void tg_matrix_walk(const tg_matrix *m, float *array, void (*step)(const tg_block *b, const float *k), bool moves);
 
 typedef enum tg_decay {
     TG_DECAY_COUPLED,   /* the driver adds weight_decay * x to g before the block */
@@ -106,14 +113,16 @@ typedef struct tg_rule {
     /* The step's scalars k[TG_MAX_SCALARS], computed in double. With `look`, called before it and again after it. */
     void (*prepare)(float *k, const tg_view *view);
     /* A first walk over all blocks, for rules that need a sum over the whole tensor; NULL: one walk is enough. Where
-     * `look_moves` is set it moves the full slots, and `block` only reads them; otherwise it writes nothing. */
+     * `look_moves` is set it, or walks of `matrix`, moves the full slots, and `block` only reads them; otherwise it writes
+     * nothing. */
     double (*look)(const tg_block *b, const float *k);
     bool look_moves;
     /* Rules of whole matrices: whether this tensor is one (the others are blocks alone: an embedded rule); bytes of scratch
      * for it; and what happens between `look`, which moves the slots and writes the direction, and `block`, which applies
      * it. When it fails, the weights stay as they are. Results may not depend on the number of threads. NULL: no such rule. */
     bool (*whole)(const double *option, const tg_param *param);
-    size_t (*width)(const double *option, size_t side); /* columns of left and right slots: `side` or 1 */
+    /* Columns of left or right slots: as many as the side has rows, 1, or 0 for none. */
+    size_t (*width)(const double *option, size_t rows, size_t cols, bool right);
     bool (*keeps)(const double *option, size_t slot);   /* which slots whole matrices have; NULL: all of theirs */
     size_t (*matrix_bytes)(const double *option, size_t rows, size_t cols);
     tg_status (*matrix)(tg_matrix *m, const tg_view *view);

@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "dense/dense.h"
 
-tg_status tg_side_gather(const tg_matrix *m, const tg_side *s, float keep)
+tg_status tg_side_gather(const tg_matrix *m, const tg_side *s, float keep, float take)
 {
     if (s->full) {
         const tg_dense_product p = {.m = s->n,
@@ -18,7 +18,7 @@ tg_status tg_side_gather(const tg_matrix *m, const tg_side *s, float keep)
                                     .lda = m->cols,
                                     .ldb = m->cols,
                                     .ldc = s->n,
-                                    .alpha = 1,
+                                    .alpha = take,
                                     .beta = keep,
                                     .format = TG_F32};
         return tg_dense_multiply(&p, m->d, m->d, s->factor, s->factor, m->threads);
@@ -27,7 +27,7 @@ tg_status tg_side_gather(const tg_matrix *m, const tg_side *s, float keep)
         s->factor[i] *= keep;
     for (size_t r = 0; r < m->rows; r++)
         for (size_t c = 0; c < m->cols; c++)
-            s->factor[s->right ? c : r] += m->d[r * m->cols + c] * m->d[r * m->cols + c];
+            s->factor[s->right ? c : r] += take * (m->d[r * m->cols + c] * m->d[r * m->cols + c]);
     return TG_OK;
 }
 

@@ -303,6 +303,30 @@ def shampoo_cases():
     yield case("big", {**more, "max_dim": 300}, [(65, 1031), (271, 37)])
 
 
+def soap_cases():
+    """A single gradient has as many eigenvectors as the shorter side is long; the others of the longer side's factor are any
+    that LAPACK finds. So only one side of oblong matrices is turned here; optim_soap_test.c looks at both."""
+    square = [(1, 1), (1, 7), (1, 31), (2, 2), (3, 3), (7, 7), (8, 8), (9, 9), (12, 12), (1, 65537)]
+    oblong = [(2, 4), (3, 11), (11, 3), (7, 9), (8, 8), (5, 13), (13, 5), (15, 40)]
+    more = {"lr": 0.0031, "interval": 7, "eps": 1e-3}
+    yield case("square", {**more, "weight_decay": 0.21}, square)
+    yield case("no_decay", {**more, "weight_decay": 0.0}, square[:-1])
+    yield case("betas", {**more, "beta1": 0.8, "beta2": 0.99, "adamw_beta1": 0.7, "adamw_beta2": 0.95, "adamw_eps": 1e-3,
+                         "adamw_lr": 0.37}, square[:-1])
+    yield case("shampoo_beta", {**more, "shampoo_beta": 0.83, "eps": 1e-2}, square[:-1])
+    yield case("often", {**more, "interval": 1, "eps": 1e-2}, square[:-1])
+    yield case("one_sided", {**more, "one_sided": 1}, oblong)
+    yield case("left", {**more, "max_dim": 10}, [(2, 13), (7, 33), (8, 40)])
+    yield case("right", {**more, "max_dim": 10}, [(13, 2), (33, 7), (40, 8)])
+    yield case("neither", {**more, "max_dim": 2}, [(3, 5), (33, 7), (40, 8)])
+    yield case("coupled", {**more, "decay": "coupled", "weight_decay": 0.13}, square[:-1])
+    yield case("maximize", {**more, "maximize": 1}, square[:-1])
+    yield case("anneal", more, square[:-1], anneal=1)
+    yield case("gaps", more, square[:-1], gaps=1)
+    yield case("micro_steps", more, [(1, 7), (3, 3), (8, 8)], micro=3)
+    yield case("roles", {**more, "one_sided": 1}, FEW, roles=ROLES)
+
+
 def tigermuon_cases():
     base = {"lr": 0.0091, "weight_decay": 0.37, "ns_format": "fp32"}
     yield case("matrix", base)
@@ -348,6 +372,7 @@ CASES = {
     "muon": muon_cases,
     "tigermuon": tigermuon_cases,
     "shampoo": shampoo_cases,
+    "soap": soap_cases,
 }
 
 

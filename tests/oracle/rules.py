@@ -405,10 +405,56 @@ def shampoo(w, g, lr, o):
     w.x = x - lr * u
 
 
+def eigenvectors(a):
+    """Columns, of large eigenvalues first, each with its largest component positive."""
+    q = np.linalg.eigh(a)[1][:, ::-1]
+    return q * np.sign(q[np.argmax(np.abs(q), axis=0), np.arange(len(q))])
+
+
+def renewed(a, q):
+    """A step of orthogonal iteration on directions sorted by what `a` is along them, and their old numbers."""
+    order = np.argsort(-np.einsum("ij,ik,kj->j", q, a, q), kind="stable")
+    q, r = np.linalg.qr(a @ q[:, order])
+    return q * np.where(np.diag(r) < 0, -1.0, 1.0), order
+
+
+def soap(w, g, lr, o):
+    """Vyas et al. 2024, Alg. 3: w.s holds the factors, the transposed bases, failures, and adam's states in the bases."""
+    if w.role != "matrix" or min(w.x.shape) == 1:
+        return adamw_of_the_rest(w, g, lr, o)
+    b1, b2, eps = o.get("beta1", 0.95), o.get("beta2", 0.95), o.get("eps", 1e-8)
+    keep = b2 if o.get("shampoo_beta", -1) < 0 else o["shampoo_beta"]
+    full = [n <= o.get("max_dim", 2048) for n in g.shape]
+    if o.get("one_sided", 0):
+        full[0 if g.shape[0] > g.shape[1] else 1] = False
+    x, g = with_decay(w.x, g, lr, {"weight_decay": 0.01, **o}, coupled=False)
+    grams = [g @ g.T, g.T @ g]
+    sides = [side for side in (0, 1) if full[side]]
+    if w.t == 1:
+        w.factor = [(1 - keep) * a for a in grams]
+        w.q = [eigenvectors(w.factor[side]) if full[side] else np.eye(len(a)) for side, a in enumerate(grams)]
+        w.m, w.v = np.zeros_like(g), np.zeros_like(g)
+    else:
+        left, right = w.q
+        turned = left.T @ g @ right
+        w.m = b1 * w.m + (1 - b1) * turned
+        w.v = b2 * w.v + (1 - b2) * turned**2
+        n = w.m / (1 - b1**(w.t - 1)) / (np.sqrt(w.v / (1 - b2**(w.t - 1))) + eps)
+        w.x = x - lr * left @ n @ right.T
+        w.factor = [keep * old + (1 - keep) * a for old, a in zip(w.factor, grams)]
+        if (w.t - 1) % o.get("interval", 10) == 0:
+            plain = left @ w.m @ right.T
+            for side in sides:
+                w.q[side], order = renewed(w.factor[side], w.q[side])
+                w.v = np.take(w.v, order, axis=side)
+            w.m = w.q[0].T @ plain @ w.q[1]
+    w.s = [w.factor[side] for side in sides] + [w.q[side].T for side in sides] + [np.zeros(1), w.m, w.v]
+
+
 RULES = {"sgd": sgd, "adagrad": adagrad, "rmsprop": rmsprop, "adadelta": adadelta, "adam": adam, "adamw": adamw,
          "amsgrad": amsgrad, "adamax": adamax, "nadam": nadam, "radam": radam, "asgd": asgd, "rprop": rprop,
          "signsgd": signsgd, "signum": signum, "lion": lion, "tiger": tiger, "lars": lars, "lamb": lamb,
-         "adafactor": adafactor, "amos": amos, "sophia": sophia, "muon": muon, "tigermuon": tiger, "shampoo": shampoo}
+         "adafactor": adafactor, "amos": amos, "sophia": sophia, "muon": muon, "tigermuon": tiger, "shampoo": shampoo, "soap": soap}
 # States of a rule: a number, or from its options.
 SLOTS = {
     "sgd": lambda o: 1 if o.get("momentum") else 0,
@@ -433,6 +479,7 @@ SLOTS = {
     "amos": lambda o: 3 if o.get("momentum") else 2,
     "sophia": 2,
     "shampoo": 2,  # many of other shapes for matrices
+    "soap": 2,  # likewise
     "tigermuon": 1,
     "muon": 1,  # two of the tensors that get adamw
 }

@@ -12,6 +12,7 @@
 #include "base/kernels.h"
 #include "base/memory.h"
 #include "dense/dense.h"
+#include "dense/native.h"
 #include "dense/plain.h"
 
 #define TOLERANCE_F32 1e-6  /* of a sum relative to the sum of its terms' magnitudes */
@@ -121,6 +122,46 @@ static void test_products(void **state)
                                                .alpha = factors[f][0],
                                                .beta = factors[f][1]},
                             how == 3);
+}
+
+/* bf16 as it is, where the CPU can, and widened: the same numbers but for the order of sums. */
+static void test_arithmetics(void **state)
+{
+    (void)state;
+    static const char *const wish[] = {"widen", "native"};
+    static const size_t sizes[][3] = {{1, 1, 1}, {17, 300, 130}, {259, 33, 97}, {263, 519, 611}, {6, 5, 0}, {512, 256, 64}};
+    for (int w = 0; w < 2; w++) {
+        setenv("TIGER_PRODUCTS", wish[w], 1);
+        for (size_t s = 0; s < sizeof sizes / sizeof *sizes && (w == 0 || tg_native_possible()); s++)
+            for (unsigned how = 0; how < 12; how++)
+                try_product((tg_dense_product){.m = sizes[s][0],
+                                               .n = sizes[s][1],
+                                               .k = sizes[s][2],
+                                               .transpose_a = how & 1,
+                                               .transpose_b = how >> 1 & 1,
+                                               .format = TG_BF16,
+                                               .alpha = how < 4 ? 1 : -1.37f,
+                                               .beta = how < 8 ? 0 : 0.413f},
+                            how % 2 == 1);
+    }
+    unsetenv("TIGER_PRODUCTS");
+}
+
+static void test_wishes(void **state)
+{
+    (void)state;
+    uint16_t a[6] = {0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0, 0x40c0}, c[4] = {7, 7, 7, 7};
+    const tg_dense_product p = {
+        .m = 2, .n = 2, .k = 3, .transpose_b = true, .lda = 3, .ldb = 3, .ldc = 2, .alpha = 1, .format = TG_BF16};
+    setenv("TIGER_PRODUCTS", "fast", 1);
+    assert_int_equal(tg_dense_multiply(&p, a, a, NULL, c, 1), TG_EINVAL);
+    assert_non_null(strstr(tg_message(), "TIGER_PRODUCTS must be native or widen, not 'fast'"));
+    setenv("TIGER_PRODUCTS", "native", 1);
+    assert_int_equal(tg_dense_multiply(&p, a, a, NULL, tg_native_possible() ? (uint16_t[4]){0} : c, 1),
+                     tg_native_possible() ? TG_OK : TG_EUNSUPPORTED);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(c[i], 7);
+    unsetenv("TIGER_PRODUCTS");
 }
 
 /* A A^T: half of the tiles, the same numbers, and symmetric to the bit outside of the diagonal's tiles. */
@@ -237,6 +278,33 @@ static void try_cholesky(tg_format format, size_t n)
     free(a), free(l);
 }
 
+/* A = L Q: the rows of Q orthonormal, L lower triangular with a diagonal that is not negative. */
+static void try_orthonormal(tg_format format, size_t n)
+{
+    const double tolerance = (format == TG_F32 ? 1e-5 : 1e-13) * (double)n;
+    void *a = symmetric(format, n, 0), *q = symmetric(format, n, 0);
+    for (size_t i = 0; i + 1 < n; i++) /* some order in what is above the diagonal */
+        for (size_t j = i + 1; j < n; j++) {
+            put(format, a, i * n + j, number(13, i * n + j));
+            put(format, q, i * n + j, number(13, i * n + j));
+        }
+    void *scratch = tg_alloc(NULL, tg_dense_orthonormal_bytes(format, n), 1);
+    assert_int_equal(tg_dense_orthonormal(format, n, q, scratch), TG_OK);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            double product = 0, l = 0;
+            for (size_t m = 0; m < n; m++) {
+                product += get(format, q, i * n + m) * get(format, q, j * n + m);
+                l += get(format, a, i * n + m) * get(format, q, j * n + m);
+            }
+            assert_true(fabs(product - (i == j)) < tolerance);
+            assert_true(j <= i || fabs(l) < tolerance);
+            assert_true(i != j || l > 0);
+        }
+    tg_free(NULL, scratch, tg_dense_orthonormal_bytes(format, n), 1);
+    free(a), free(q);
+}
+
 static void test_factors(void **state)
 {
     (void)state;
@@ -247,6 +315,7 @@ static void test_factors(void **state)
         for (int f = 0; f < 2; f++) {
             try_eigen(f ? TG_F64 : TG_F32, sizes[s]);
             try_cholesky(f ? TG_F64 : TG_F32, sizes[s]);
+            try_orthonormal(f ? TG_F64 : TG_F32, sizes[s]);
         }
 }
 
@@ -265,6 +334,12 @@ static void test_refusals(void **state)
         put(format, a, 2 * N + 1, NAN);
         assert_int_equal(tg_dense_eigen(format, N, a, w, scratch), TG_EINVAL);
         assert_int_equal(tg_dense_cholesky(format, N, a), TG_EINVAL);
+        void *room = tg_alloc(NULL, tg_dense_orthonormal_bytes(format, N), 1), *same = malloc(N * N * sizeof(double));
+        memcpy(same, a, N * N * tg_format_bytes(format));
+        assert_int_equal(tg_dense_orthonormal(format, N, a, room), TG_EINVAL);
+        assert_memory_equal(same, a, N * N * tg_format_bytes(format));
+        tg_free(NULL, room, tg_dense_orthonormal_bytes(format, N), 1);
+        free(same);
         put(format, a, 2 * N + 1, INFINITY);
         assert_int_equal(tg_dense_cholesky(format, N, a), TG_EINVAL);
         free(a);
@@ -281,7 +356,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_products), cmocka_unit_test(test_symmetric), cmocka_unit_test(test_plain_bits),
-        cmocka_unit_test(test_factors),  cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_factors),  cmocka_unit_test(test_refusals),  cmocka_unit_test(test_arithmetics),
+        cmocka_unit_test(test_wishes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

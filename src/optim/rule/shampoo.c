@@ -49,7 +49,11 @@ static const tg_slot slots[] = {
 
 static bool whole(const double *option, const tg_param *p) { return (void)option, p->role == TG_MATRIX && !p->many_uses; }
 
-static size_t width(const double *option, size_t side) { return (double)side <= option[MAX_DIM] ? side : 1; }
+static size_t width(const double *option, size_t rows, size_t cols, bool right)
+{
+    const size_t side = right ? cols : rows;
+    return (double)side <= option[MAX_DIM] ? side : 1;
+}
 
 /* Which full slots a whole matrix has: the grafted rule's. */
 static bool keeps(const double *option, size_t slot)
@@ -92,13 +96,17 @@ static double look(const tg_block *b, const float *k)
 static tg_side side_of(const tg_matrix *m, const tg_view *v, bool right)
 {
     const size_t n = right ? m->cols : m->rows;
-    return (tg_side){n, width(v->option, n) == n, right, m->slot[right ? RIGHT : LEFT], m->slot[right ? RIGHT_ROOT : LEFT_ROOT]};
+    return (tg_side){.n = n,
+                     .full = width(v->option, m->rows, m->cols, right) == n,
+                     .right = right,
+                     .factor = m->slot[right ? RIGHT : LEFT],
+                     .root = m->slot[right ? RIGHT_ROOT : LEFT_ROOT]};
 }
 
 static size_t matrix_bytes(const double *option, size_t rows, size_t cols)
 {
-    const size_t left = width(option, rows) == rows ? tg_side_bytes(rows) : 0;
-    const size_t right = width(option, cols) == cols ? tg_side_bytes(cols) : 0, step = rows * cols * sizeof(float);
+    const size_t left = width(option, rows, cols, false) == rows ? tg_side_bytes(rows) : 0;
+    const size_t right = width(option, rows, cols, true) == cols ? tg_side_bytes(cols) : 0, step = rows * cols * sizeof(float);
     return step > left && step > right ? step : left > right ? left : right;
 }
 
@@ -127,7 +135,7 @@ static tg_status matrix(tg_matrix *m, const tg_view *v)
         const tg_side s = side_of(m, v, right);
         if (v->t == 1)
             tg_side_identity(&s);
-        status = tg_side_gather(m, &s, (float)v->option[BETA]);
+        status = tg_side_gather(m, &s, (float)v->option[BETA], 1);
         if (status == TG_OK)
             refresh(m, &s, v);
     }
