@@ -244,7 +244,7 @@ bool tg_optim_layers_due(const tg_optim *optim);
 typedef enum tg_event_kind {
     TG_EVENT_BAD_GRADIENT, /* NaN or Inf: the tensor was guarded; value = its bad micro-steps in a row */
     TG_EVENT_FROZEN_SHARE, /* rounding=nearest: share of weights the first update could not move */
-    TG_EVENT_STALE_ROOT,   /* a factor had no root, the last good one stays; value = how often, for this tensor */
+    TG_EVENT_STALE_ROOT,   /* a factor had no root or inverse, the last good one stays; value = how often, for this tensor */
 } tg_event_kind;
 
 typedef struct tg_event {

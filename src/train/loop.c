@@ -84,7 +84,7 @@ static void on_event(void *ctx, const tg_event *event)
         note(t, "update %llu: the gradient of %s is not finite (%.0f in a row): guarded", (unsigned long long)event->update,
              event->param, event->value);
     else if (event->kind == TG_EVENT_STALE_ROOT)
-        note(t, "update %llu: a factor of %s has no root: the last good one stays (%.0f times so far)",
+        note(t, "update %llu: a factor of %s has no root or inverse: the last good one stays (%.0f times so far)",
              (unsigned long long)event->update, event->param, event->value);
     else if (event->value > 0)
         note(t, "rounding=nearest: the first update could not move %.1f %% of the weights; stochastic, weyl or kahan could",

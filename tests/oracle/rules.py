@@ -413,7 +413,7 @@ def kfac(w, g, lr, o):
     """Martens & Grosse 2015, sections 4.2, 5 and 6.3, without a norm constraint: one layer knows nothing of the others. w.rows:
     second moments of the rows' and the columns' side, a pair for every batch since the last update."""
     if w.role != "matrix" or min(w.x.shape) == 1 or max(w.x.shape) > o.get("max_dim", 4096):
-        return adamw_of_the_rest(w, g, lr, o)
+        return adamw_of_the_rest(w, g, lr, {"adamw_lr": 0.03, **o})
     x, g = with_decay(w.x, g, lr, {"weight_decay": 0.01, **o}, coupled=False)
     rows, cols = g.shape
     if w.t == 1:
@@ -424,9 +424,9 @@ def kfac(w, g, lr, o):
         b = min(1 - 1 / w.s[4][0], o.get("beta", 0.95))
         for side in (0, 1):
             w.s[side] = b * w.s[side] + (1 - b) * batch[side]
-    if (w.t - 1) % o.get("interval", 10) == 0:
+    if (w.t - 1) % o.get("interval", 5) == 0:
         pi = np.sqrt(np.trace(w.s[0]) / rows / (np.trace(w.s[1]) / cols))
-        root = np.sqrt(o.get("damping", 1e-3))
+        root = np.sqrt(o.get("damping", 0.1))
         w.s[2], w.s[3] = inverse_of(w.s[0], pi * root), inverse_of(w.s[1], root / pi)
     w.s[6] = o.get("momentum", 0.9) * w.s[6] + w.s[2] @ g @ w.s[3]
     w.x = x - lr * w.s[6]

@@ -27,21 +27,21 @@ enum { LEFT, RIGHT, LEFT_INVERSE, RIGHT_INVERSE, BATCHES, FAILURES, AVERAGE, SQU
 enum { K_STEP, K_MU, K_NU };
 
 static const tg_option options[] = {
-    TG_OPTION_LR(1e-2, 1e-3, 1),
+    TG_OPTION_LR(0.1, 1e-2, 1),
     TG_OPTION_DECAY(0.01),
     TG_OPTION_BETA("momentum", 0.9, 0, 0.95, "decay of the sum of steps"),
     TG_OPTION_BETA("beta", 0.95, 0.8, 0.99, "decay of the averages of factors, once as many batches were seen"),
-    {.name = "damping", .kind = TG_REAL, .value = 1e-3, .least = 0, .most = INFINITY, .search_least = 1e-5, .search_most = 1,
+    {.name = "damping", .kind = TG_REAL, .value = 0.1, .least = 0, .most = INFINITY, .search_least = 1e-3, .search_most = 10,
      .search_log = 1, .help = "added to the curvature, split between both factors"},
-    {.name = "kl_clip", .kind = TG_REAL, .value = 1e-3, .least = 0, .most = INFINITY, .search_least = 1e-4, .search_most = 1e-1,
+    {.name = "kl_clip", .kind = TG_REAL, .value = 3e-3, .least = 0, .most = INFINITY, .search_least = 1e-4, .search_most = 1e-1,
      .search_log = 1, .help = "longest step of all layers, by the curvature: twice its divergence; 0: off"},
-    {.name = "interval", .kind = TG_INTEGER, .value = 10, .least = 1, .most = 1e9,
+    {.name = "interval", .kind = TG_INTEGER, .value = 5, .least = 1, .most = 1e9,
      .help = "updates from rows to rows, and from inverses to inverses"},
     {.name = "fisher", .kind = TG_CHOICE, .value = 0, .most = 1, .choices = "sampled|empirical",
      .help = "rows of labels drawn from the model's own output, in a pass of their own, or of the data's"},
     {.name = "max_dim", .kind = TG_INTEGER, .value = 4096, .least = 2, .most = 32768,
      .help = "layers with more inputs or outputs get adamw"},
-    TG_OPTIONS_REST,
+    TG_OPTIONS_REST_LR(0.03),
 };
 
 static const tg_slot slots[] = {

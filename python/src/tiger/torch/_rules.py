@@ -688,7 +688,7 @@ class KFAC(Optimizer):
     arXiv:1503.05671); AdamW for all other tensors, whose options begin with adamw_. Given a model in place of parameters
     it takes all of that model's, and the inputs and output gradients of its nn.Linear layers in passes like these:
 
-        optimizer = tiger.torch.KFAC(model, lr=0.03)
+        optimizer = tiger.torch.KFAC(model, lr=0.1)
         if optimizer.due:                                  # at first, and every `interval` updates
             with optimizer.observe(y.numel()):             # the loss is a mean over so many labels
                 logits = model(x)
@@ -707,17 +707,17 @@ class KFAC(Optimizer):
     def __init__(
         self,
         params: ParamsT | torch.nn.Module,
-        lr: float | torch.Tensor = 1e-2,
+        lr: float | torch.Tensor = 0.1,
         weight_decay: float = 0.01,
         momentum: float = 0.9,
         *,
         beta: float = 0.95,
-        damping: float = 1e-3,
-        kl_clip: float = 1e-3,
-        interval: int = 10,
+        damping: float = 0.1,
+        kl_clip: float = 3e-3,
+        interval: int = 5,
         fisher: str = "sampled",
         max_dim: int = 4096,
-        adamw_lr: float = 1,
+        adamw_lr: float = 0.03,
         adamw_betas: tuple[float, float] = (0.9, 0.999),
         adamw_eps: float = 1e-8,
         adamw_weight_decay: float = 0.01,
