@@ -1,8 +1,9 @@
-/* optim/layer.c -- layers: which biases are worked with which matrices, and what goes into a layer and comes back on its way
- * into the second moments of its sides (Martens & Grosse 2015, arXiv:1503.05671, section 5).
+/* optim/layer.c -- layers: which biases are worked with which matrices, and what goes into a layer and comes back on
+ * its way into the second moments of its sides (Martens & Grosse 2015, arXiv:1503.05671, section 5).
  *
- * Inputs have a 1 behind them that stands for a joined bias: the factor's last row and column are sums of inputs. Products
- * are cut into fixed tiles and sums are taken in the order of rows, so the bits do not depend on the number of threads. */
+ * Inputs have a 1 behind them that stands for a joined bias: the factor's last row and column are sums of inputs.
+ * Products are cut into fixed tiles and sums are taken in the order of rows, so the bits do not depend on the number of
+ * threads. */
 #include <math.h>
 #include <string.h>
 
@@ -106,8 +107,17 @@ static tg_status gather(const tg_optim *o, const side *s)
         if (s->format != TG_F32)
             o->kernels->widen(o->layer_rows, from, s->format, rows * s->n);
         const float *x = s->format == TG_F32 ? (const float *)s->x : o->layer_rows;
-        const tg_dense_product p = {.m = s->n, .n = s->n, .k = rows, .transpose_a = true, .symmetric = true, .lda = s->n,
-                                    .ldb = s->n, .ldc = across, .alpha = s->take, .beta = keep, .format = TG_F32};
+        const tg_dense_product p = {.m = s->n,
+                                    .n = s->n,
+                                    .k = rows,
+                                    .transpose_a = true,
+                                    .symmetric = true,
+                                    .lda = s->n,
+                                    .ldb = s->n,
+                                    .ldc = across,
+                                    .alpha = s->take,
+                                    .beta = keep,
+                                    .format = TG_F32};
         status = tg_dense_multiply(&p, x, x, s->factor, s->factor, tg_optim_threads(o));
         if (s->one && status == TG_OK)
             add_ones(o, s, x, rows, keep);
@@ -120,7 +130,8 @@ static bool is_finite(const tg_optim *o, const void *x, tg_format format, size_t
     int bad = 0;
 #pragma omp parallel for num_threads(tg_optim_threads(o)) schedule(static) reduction(| : bad) if (n > TG_SERIAL_VALUES)
     for (size_t at = 0; at < n; at += PIECE)
-        bad |= !o->kernels->all_finite((const char *)x + at * tg_format_bytes(format), format, n - at < PIECE ? n - at : PIECE);
+        bad |= !o->kernels->all_finite((const char *)x + at * tg_format_bytes(format), format,
+                                       n - at < PIECE ? n - at : PIECE);
     return !bad;
 }
 
@@ -179,8 +190,8 @@ tg_status tg_optim_observe_layer(tg_optim *o, size_t param, const tg_layer_rows 
     ++*(double *)e->state[o->rule->batches].data;
     const double keep = o->rule->kept(&view), take = 1 - keep, squares = o->gradient_scale * o->gradient_scale;
     const bool swapped = e->param.layer == TG_LAYER_IN_BY_OUT;
-    const side sides[] = {{rows->inputs, rows->rows, in, rows->format, e->mate != TG_ALONE, e->state[left + !swapped].data,
-                           (float)keep, (float)(take / (double)rows->rows)},
+    const side sides[] = {{rows->inputs, rows->rows, in, rows->format, e->mate != TG_ALONE,
+                           e->state[left + !swapped].data, (float)keep, (float)(take / (double)rows->rows)},
                           {rows->gradients, rows->rows, out, rows->format, false, e->state[left + swapped].data,
                            (float)keep, (float)(take * rows->scale / squares)}};
     status = gather(o, &sides[0]);

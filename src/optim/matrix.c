@@ -1,5 +1,5 @@
-/* optim/matrix.c -- a whole matrix between the rule's `look`, which left its direction in one array, and its blocks; and
- * where a layer's bias lies in that array. */
+/* optim/matrix.c -- a whole matrix between the rule's `look`, which left its direction in one array, and its blocks;
+ * and where a layer's bias lies in that array. */
 #include "base/fail.h"
 #include "optim/optim.h"
 

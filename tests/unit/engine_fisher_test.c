@@ -1,5 +1,6 @@
-/* engine_fisher_test.c -- rows of layers in the loop: what linear layers hand over is what their weights' gradients are made of;
- * the optimizer's factors are its second moments, with drawn labels and with the data's; when, and what it leaves alone. */
+/* engine_fisher_test.c -- rows of layers in the loop: what linear layers hand over is what their weights' gradients are
+ * made of; the optimizer's factors are its second moments, with drawn labels and with the data's; when, and what it
+ * leaves alone. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -152,7 +153,11 @@ static void capture(setup *s, uint64_t update, bool draws)
 {
     tg_session *n = &s->session;
     ok(tg_corpus_batch(n->corpus, n->tokens, n->targets, n->train->batch, n->train->time, 2385, update, 0));
-    tg_run run = {.tokens = n->tokens, .targets = n->targets, .seed = 2385, .update = update, .draws_labels = draws,
+    tg_run run = {.tokens = n->tokens,
+                  .targets = n->targets,
+                  .seed = 2385,
+                  .update = update,
+                  .draws_labels = draws,
                   .sink = {take_tile, take_rows, take_reject, take_complete, s, take_layer, every_layer}};
     ok(tg_graph_run(n->train, &run));
     assert_int_equal(run.targets_counted, 15);
@@ -233,7 +238,8 @@ static void rows_make_the_gradients(void **state)
 /* ---- what the optimizer makes of it ---- */
 
 /* One factor against its rows; the last of `n` is the 1 of a bias where x has n - 1 columns. */
-static void check_factor(const float *factor, const float *x, size_t rows, size_t cols, size_t n, double by, const char *name)
+static void check_factor(const float *factor, const float *x, size_t rows, size_t cols, size_t n, double by,
+                         const char *name)
 {
     for (size_t i = 0; i < n; i++)
         for (size_t j = 0; j < n; j++) {
@@ -258,7 +264,8 @@ static void check_factors(const setup *s)
         const size_t in = in_of(p), out = out_of(p);
         check_factor(state_of(s, p->name, swapped ? "left" : "right"), s->a[w], s->rows[w], in, in + (p->bias != NULL),
                      1 / (double)s->rows[w], p->name);
-        check_factor(state_of(s, p->name, swapped ? "right" : "left"), s->g[w], s->rows[w], out, out, s->scale[w], p->name);
+        check_factor(state_of(s, p->name, swapped ? "right" : "left"), s->g[w], s->rows[w], out, out, s->scale[w],
+                     p->name);
         double batches;
         memcpy(&batches, state_of(s, p->name, "batches"), sizeof batches);
         assert_true(batches == 1);
@@ -327,7 +334,8 @@ static void nothing_without_targets(void **state)
     ok(tg_corpus_batch(n->corpus, n->tokens, n->targets, n->train->batch, n->train->time, 2385, 0, 0));
     for (size_t i = 0; i < n->places; i++)
         n->targets[i] = -1;
-    tg_run run = {.tokens = n->tokens, .targets = n->targets, .sink = {.ctx = &s, .layer = take_layer, .observes = every_layer}};
+    tg_run run = {
+        .tokens = n->tokens, .targets = n->targets, .sink = {.ctx = &s, .layer = take_layer, .observes = every_layer}};
     ok(tg_graph_run(n->train, &run));
     for (size_t w = 0; w < MOST_WEIGHTS; w++)
         assert_null(s.a[w]);
@@ -339,8 +347,10 @@ int main(void)
     if (tg_rule_find("kfac") == NULL)
         return 0;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rows_make_the_gradients), cmocka_unit_test(drawn_labels_give_the_factors),
-        cmocka_unit_test(data_gives_the_factors),  cmocka_unit_test(nothing_without_targets),
+        cmocka_unit_test(rows_make_the_gradients),
+        cmocka_unit_test(drawn_labels_give_the_factors),
+        cmocka_unit_test(data_gives_the_factors),
+        cmocka_unit_test(nothing_without_targets),
     };
     return cmocka_run_group_tests(tests, make_text, remove_text);
 }

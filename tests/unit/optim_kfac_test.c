@@ -1,5 +1,6 @@
-/* optim_kfac_test.c -- layers under kfac: their steps against the equations in double, biases and norm constraint included;
- * against least squares and the whole Fisher matrix, where theory says they are equal; what rows do, and what is refused. */
+/* optim_kfac_test.c -- layers under kfac: their steps against the equations in double, biases and norm constraint
+ * included; against least squares and the whole Fisher matrix, where theory says they are equal; what rows do, and what
+ * is refused. */
 #include <unistd.h>
 
 #include "optim_support.h"
@@ -66,7 +67,9 @@ static void net_create(net *s, const work_option *options, tg_format format)
                             .format = format,
                             .rows = s->n[k] == 0 ? 0 : rows,
                             .cols = cols,
-                            .role = l == NULL ? TG_EMBEDDING : matrix ? TG_MATRIX : TG_BIAS,
+                            .role = l == NULL ? TG_EMBEDDING
+                                    : matrix  ? TG_MATRIX
+                                              : TG_BIAS,
                             .layer = matrix ? l->form : TG_NO_LAYER,
                             .bias = matrix && l->biased ? names[k + 1] : NULL};
         must(tg_optim_add(s->o, &p, NULL));
@@ -98,7 +101,8 @@ static void net_rows(net *s, size_t step)
         fill_rows(a, g, l, step);
         tg_kernels_get()->narrow(half_a, a, wide ? TG_BF16 : s->rows_format, rows * layers[l].in);
         tg_kernels_get()->narrow(half_g, g, wide ? TG_BF16 : s->rows_format, rows * layers[l].out);
-        const tg_layer_rows r = {wide ? (void *)a : half_a, wide ? (void *)g : half_g, s->rows_format, rows, input_terms};
+        const tg_layer_rows r = {wide ? (void *)a : half_a, wide ? (void *)g : half_g, s->rows_format, rows,
+                                 input_terms};
         must(tg_optim_observe_layer(s->o, 2 * l, &r));
     }
 }
@@ -244,8 +248,9 @@ static void net_set(net *s, const setting *c)
     const struct {
         const char *name;
         double value;
-    } options[] = {{"lr", c->lr},           {"weight_decay", c->decay}, {"momentum", c->momentum},         {"beta", c->beta},
-                   {"damping", c->damping}, {"kl_clip", c->kl_clip},    {"interval", (double)c->interval}};
+    } options[] = {
+        {"lr", c->lr},           {"weight_decay", c->decay}, {"momentum", c->momentum},        {"beta", c->beta},
+        {"damping", c->damping}, {"kl_clip", c->kl_clip},    {"interval", (double)c->interval}};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         must(tg_optim_set_number(s->o, TG_ALL_GROUPS, options[i].name, options[i].value));
     must(tg_optim_set(s->o, TG_ALL_GROUPS, "gradients", c->gradients));
@@ -354,7 +359,9 @@ static void single_create(single *s)
         s->w[i] = input_weight(3, i, TG_MATRIX);
     for (size_t i = 0; i < 3; i++)
         s->b[i] = input_weight(4, i, TG_MATRIX);
-    must(tg_optim_add(s->o, &(tg_param){.name = "w", .data = s->w, .rows = 3, .cols = 5, .layer = TG_LAYER_OUT_BY_IN, .bias = "b"}, NULL));
+    must(tg_optim_add(
+        s->o, &(tg_param){.name = "w", .data = s->w, .rows = 3, .cols = 5, .layer = TG_LAYER_OUT_BY_IN, .bias = "b"},
+        NULL));
     must(tg_optim_add(s->o, &(tg_param){.name = "b", .data = s->b, .rows = 1, .cols = 3, .role = TG_BIAS}, NULL));
     must(tg_optim_start(s->o));
 }
@@ -379,8 +386,8 @@ static double residual(const single *s, const float *a, const float *y, size_t n
     return sqrt(norm);
 }
 
-/* A linear model with Gaussian noise has G = I and A (x) I for its Fisher matrix, which is the Hessian: the natural gradient is
- * Newton's step, and one step solves least squares. Two, and the second must not move it. */
+/* A linear model with Gaussian noise has G = I and A (x) I for its Fisher matrix, which is the Hessian: the natural
+ * gradient is Newton's step, and one step solves least squares. Two, and the second must not move it. */
 static void test_least_squares(void **state)
 {
     (void)state;
@@ -405,8 +412,8 @@ static void test_least_squares(void **state)
     tg_optim_destroy(s.o);
 }
 
-/* Where every input meets every output gradient, the Fisher matrix is A (x) G to the last element: the step is that of the
- * whole 18 x 18 matrix. */
+/* Where every input meets every output gradient, the Fisher matrix is A (x) G to the last element: the step is that of
+ * the whole 18 x 18 matrix. */
 static void test_whole_fisher(void **state)
 {
     (void)state;
@@ -422,7 +429,8 @@ static void test_whole_fisher(void **state)
             g[t * 3 + o] = input_unit(18, t % G * 3 + o) * 0.0711f;
         for (size_t p = 0; p < 18; p++)
             for (size_t q = 0; q < 18; q++) {
-                const double ap = p % 6 < 5 ? (double)a[t * 5 + p % 6] : 1, aq = q % 6 < 5 ? (double)a[t * 5 + q % 6] : 1;
+                const double ap = p % 6 < 5 ? (double)a[t * 5 + p % 6] : 1,
+                             aq = q % 6 < 5 ? (double)a[t * 5 + q % 6] : 1;
                 fisher[p * 18 + q] += ap * aq * (double)g[t * 3 + p / 6] * (double)g[t * 3 + q / 6] * N;
             }
     }
@@ -446,8 +454,9 @@ static void test_whole_fisher(void **state)
 
 /* ---- the same bits ---- */
 
-static const work_option busy[] = {{"lr", "0.0237"},     {"weight_decay", "0.21"}, {"kl_clip", "0.0031"}, {"interval", "3"},
-                                   {"damping", "0.071"}, {"seed", "7"},            {NULL, NULL}};
+static const work_option busy[] = {{"lr", "0.0237"},  {"weight_decay", "0.21"}, {"kl_clip", "0.0031"},
+                                   {"interval", "3"}, {"damping", "0.071"},     {"seed", "7"},
+                                   {NULL, NULL}};
 
 static uint64_t run(tg_format format, tg_format rows, const char *threads, const char *place, int way)
 {
@@ -630,8 +639,8 @@ static void test_due(void **state)
 
 /* ---- a bias and its matrix ---- */
 
-/* A bias goes with its matrix: without a gradient it stays, and the matrix's step is as if that were 0; when the matrix stays, or
- * is bad, it stays too. */
+/* A bias goes with its matrix: without a gradient it stays, and the matrix's step is as if that were 0; when the matrix
+ * stays, or is bad, it stays too. */
 static void test_apart(void **state)
 {
     (void)state;
@@ -676,9 +685,9 @@ static void test_states(void **state)
     static const struct {
         const char *name;
         size_t rows, cols;
-    } expected[] = {{"w0/left", 5, 5},   {"w0/right", 14, 14},        {"w0/left_inverse", 5, 5}, {"w1/left", 18, 18},
-                    {"w1/right", 6, 6},  {"w1/right_inverse", 6, 6},  {"w2/left", 4, 4},         {"w2/right", 9, 9},
-                    {"w0/exp_avg", 5, 13}, {"b0/exp_avg", 1, 5},      {"e/exp_avg_sq", 7, 3}};
+    } expected[] = {{"w0/left", 5, 5},     {"w0/right", 14, 14},       {"w0/left_inverse", 5, 5}, {"w1/left", 18, 18},
+                    {"w1/right", 6, 6},    {"w1/right_inverse", 6, 6}, {"w2/left", 4, 4},         {"w2/right", 9, 9},
+                    {"w0/exp_avg", 5, 13}, {"b0/exp_avg", 1, 5},       {"e/exp_avg_sq", 7, 3}};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         const tg_named_tensor *t = state_of(&s, expected[i].name);
         assert_non_null(t);
@@ -857,12 +866,15 @@ int main(void)
 {
     const struct CMUnitTest without[] = {cmocka_unit_test(test_no_lapack)};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equations), cmocka_unit_test(test_least_squares), cmocka_unit_test(test_whole_fisher),
-        cmocka_unit_test(test_bits),      cmocka_unit_test(test_resume),        cmocka_unit_test(test_half_rows),
-        cmocka_unit_test(test_bad_rows),  cmocka_unit_test(test_scaled_rows),   cmocka_unit_test(test_due),
-        cmocka_unit_test(test_apart),     cmocka_unit_test(test_states),        cmocka_unit_test(test_stale),
-        cmocka_unit_test(test_refused),   cmocka_unit_test(test_first_inverse), cmocka_unit_test(test_wrong_layers),
-        cmocka_unit_test(test_who_is_a_layer),
+        cmocka_unit_test(test_equations),    cmocka_unit_test(test_least_squares),
+        cmocka_unit_test(test_whole_fisher), cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_resume),       cmocka_unit_test(test_half_rows),
+        cmocka_unit_test(test_bad_rows),     cmocka_unit_test(test_scaled_rows),
+        cmocka_unit_test(test_due),          cmocka_unit_test(test_apart),
+        cmocka_unit_test(test_states),       cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_first_inverse),
+        cmocka_unit_test(test_wrong_layers), cmocka_unit_test(test_who_is_a_layer),
     };
-    return tg_rule_find("kfac") == NULL ? cmocka_run_group_tests(without, NULL, NULL) : cmocka_run_group_tests(tests, NULL, NULL);
+    return tg_rule_find("kfac") == NULL ? cmocka_run_group_tests(without, NULL, NULL)
+                                        : cmocka_run_group_tests(tests, NULL, NULL);
 }
