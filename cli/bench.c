@@ -19,6 +19,7 @@
 
 #define TILE_BYTES ((size_t)4 << 20) /* of a folded gradient's tile */
 #define MOST_ROUNDS 101
+#define LAYER_ROWS ((size_t)64) /* that rules of layers get, once */
 
 enum { PARAMETERS, TENSOR, ROUNDS, WEIGHTS, OWN_OPTIONS };
 
@@ -124,6 +125,20 @@ static tg_status set_options(const job *j, tg_optim *o)
     return status;
 }
 
+/* The weights stand for what goes into a layer, the gradients for what comes back. */
+static tg_status give_rows(const job *j, bench *b)
+{
+    const size_t most = tensor_rows(j) < tensor_cols(j) ? tensor_rows(j) : tensor_cols(j);
+    tg_status status = TG_OK;
+    for (size_t i = 0; i < b->tensors && status == TG_OK; i++) {
+        const size_t at = i * j->tensor * tg_format_bytes(j->format);
+        const tg_layer_rows rows = {b->weights + at, b->gradients + at, j->format, most < LAYER_ROWS ? most : LAYER_ROWS,
+                                    LAYER_ROWS};
+        status = tg_optim_observe_layer(b->o, i, &rows);
+    }
+    return status;
+}
+
 static tg_status make_optimizer(const job *j, bench *b)
 {
     const size_t value = tg_format_bytes(j->format);
@@ -134,12 +149,15 @@ static tg_status make_optimizer(const job *j, bench *b)
         char name[32];
         snprintf(name, sizeof name, "%zu", i);
         const tg_param param = {.name = name, .data = b->weights + i * j->tensor * value, .format = j->format,
-                                .rows = tensor_rows(j), .cols = tensor_cols(j)};
+                                .rows = tensor_rows(j), .cols = tensor_cols(j),
+                                .layer = j->rule->layers ? TG_LAYER_OUT_BY_IN : TG_NO_LAYER};
         status = tg_optim_add(b->o, &param, NULL);
         if (b->gradients != NULL)
             b->grads[i] = (tg_grad){.data = b->gradients + i * j->tensor * value, .format = j->format};
     }
-    return status == TG_OK ? tg_optim_start(b->o) : status;
+    if (status == TG_OK)
+        status = tg_optim_start(b->o);
+    return status == TG_OK && j->rule->layers ? give_rows(j, b) : status;
 }
 
 /* Gradients read, weights and states read and written. Folded: the momentum, and the tile, which caches hold, not. */

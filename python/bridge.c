@@ -65,7 +65,7 @@ tg_status tb_slot_at(tb_slot *out, uint64_t rule, uint64_t index);
 tg_status tb_preset_at(const char **out, uint64_t rule, uint64_t index, uint64_t setting);
 tg_status tb_option_test(uint64_t rule, uint64_t index, double value);
 tg_status tb_add(tg_optim *o, const char *name, void *data, int32_t format, uint64_t rows, uint64_t cols, int32_t role,
-                 int32_t group, uint64_t fan_in, int32_t frozen);
+                 int32_t group, uint64_t fan_in, int32_t frozen, int32_t layer, const char *bias);
 tg_status tb_state_at(tb_state *out, const tg_optim *o, uint64_t index);
 tg_status tb_check(const tg_optim *o);
 uint64_t tb_allocator_bytes(void);
@@ -73,6 +73,8 @@ uint64_t tb_step_bytes(const tg_optim *o);
 tg_status tb_step(tg_optim *o, void *room, const uint64_t *data, const int32_t *format, float scale);
 tg_status tb_observe(tg_optim *o, void *room, const uint64_t *data, const int32_t *format, int32_t squares,
                      double scale);
+tg_status tb_observe_layer(tg_optim *o, uint64_t param, const void *inputs, const void *gradients, int32_t format,
+                           uint64_t rows, double scale);
 void tb_listen(tg_optim *o, tb_listener *listener);
 
 /* Tables by number: the rules', the one of options that every rule has, the minimizers', the one that they all have. */
@@ -138,7 +140,7 @@ tg_status tb_option_test(uint64_t rule, uint64_t index, double value)
 }
 
 tg_status tb_add(tg_optim *o, const char *name, void *data, int32_t format, uint64_t rows, uint64_t cols, int32_t role,
-                 int32_t group, uint64_t fan_in, int32_t frozen)
+                 int32_t group, uint64_t fan_in, int32_t frozen, int32_t layer, const char *bias)
 {
     const tg_param param = {
         .name = name,
@@ -150,6 +152,8 @@ tg_status tb_add(tg_optim *o, const char *name, void *data, int32_t format, uint
         .group = group,
         .fan_in = fan_in,
         .frozen = frozen != 0,
+        .layer = (tg_layer_form)layer,
+        .bias = bias,
     };
     return tg_optim_add(o, &param, NULL);
 }
@@ -198,6 +202,13 @@ tg_status tb_observe(tg_optim *o, void *room, const uint64_t *data, const int32_
 {
     return tg_optim_observe(o, fill(room, o, data, format, 1), squares != 0 ? TG_ESTIMATE_SQUARES : TG_ESTIMATE_PLAIN,
                             scale);
+}
+
+tg_status tb_observe_layer(tg_optim *o, uint64_t param, const void *inputs, const void *gradients, int32_t format,
+                           uint64_t rows, double scale)
+{
+    const tg_layer_rows layer = {inputs, gradients, (tg_format)format, rows, scale};
+    return tg_optim_observe_layer(o, param, &layer);
 }
 
 static void forward(void *ctx, const tg_event *event)

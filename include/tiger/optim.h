@@ -53,6 +53,14 @@ typedef enum tg_role {
 
 const char *tg_role_name(tg_role role); /* "matrix", ... */
 
+/* How a linear layer holds its matrix. */
+typedef enum tg_layer_form {
+    TG_NO_LAYER,         /* none, or one that will hand nothing to tg_optim_observe_layer */
+    TG_LAYER_OUT_BY_IN,  /* (out, in): y = x W^T + b */
+    TG_LAYER_IN_BY_OUT,  /* (in, out): y = x W + b */
+    TG_LAYER_FORM_COUNT
+} tg_layer_form;
+
 /* A tensor to train. Shape (rows, cols), row-major and contiguous; a vector is one row, a scalar rows = cols = 1; a
  * kernel of more dimensions has its first as rows. */
 typedef struct tg_param {
@@ -67,6 +75,9 @@ typedef struct tg_param {
     bool frozen;       /* never changed, needs no state */
     bool many_uses;    /* its gradient is completed only at the end of backward (a tied embedding) */
     bool mapped;       /* data is memory of an allocator with `mapped` set: what has been worked on is let go of */
+    tg_layer_form layer; /* of a matrix: rules that work layers (kfac) get that layer's rows by tg_optim_observe_layer */
+    const char *bias;  /* with `layer`: the name of the vector that the layer adds; such rules work both as one. NULL:
+                          none. Copied */
 } tg_param;
 
 /* ---- the family ---------------------------------------------------------------------------------------------- */
@@ -116,6 +127,7 @@ typedef struct tg_rule_info {
     bool folds;                        /* gradients can be folded into slots[0] (with some options) */
     bool matrices;                     /* works whole matrices; the shape of a tensor matters */
     bool observes;                     /* wants estimates of the Hessian's diagonal: tg_optim_observe */
+    bool layers;                       /* wants what goes into layers and comes back: tg_optim_observe_layer */
 } tg_rule_info;
 
 size_t tg_rule_count(void);
@@ -218,12 +230,37 @@ tg_status tg_optim_observe(tg_optim *optim, const tg_grad *grads, tg_estimate es
  * then -2 times a length make central differences. The caller keeps what the weights were, and puts it back. */
 tg_status tg_optim_probe(tg_optim *optim, double length);
 
+/* What a linear layer saw of a batch. A row is a place: a sample, or one of the steps in time of one. */
+typedef struct tg_layer_rows {
+    const void *inputs;    /* (rows, in): what went into the layer, without the 1 that stands for its bias */
+    const void *gradients; /* (rows, out): the loss's gradient at its output, times the scale of gradients that is set */
+    tg_format format;      /* of both: fp32, bf16 or fp16 */
+    size_t rows;
+    double scale;          /* terms of the mean that the loss is: gradients of one term are `scale` times as large */
+} tg_layer_rows;
+
+/* Takes a batch into the averages of a layer's second moments, which rules that work layers (kfac) divide by:
+ *
+ *     A <- b A + (1-b) mean of a a^T        G <- b G + (1-b) scale (sum of g g^T)
+ *
+ * at any time between tg_optim_start and an update that uses them; whole arrays are read, and no copy of them is kept. For
+ * the Fisher matrix the loss is that of labels drawn from the model's own output, with those of the data it is the empirical
+ * one. Layers shared over time count every step as a sample of its own, as if all gradients came from different samples
+ * (the "expand" setting of Eschenhagen et al. 2023, arXiv:2311.00636). Rows with NaN or Inf are left out, all of them. For
+ * a tensor that tg_optim_observes_layer denies, nothing is done. */
+tg_status tg_optim_observe_layer(tg_optim *optim, size_t param, const tg_layer_rows *rows);
+/* Whether this tensor is worked as a layer: a rule that does, tg_param.layer, and the rule's limits. */
+bool tg_optim_observes_layer(const tg_optim *optim, size_t param);
+/* Whether rows are due before the next update: every `interval` updates, and as long as a layer has had none. */
+bool tg_optim_layers_due(const tg_optim *optim);
+
 /* ---- looking inside --------------------------------------------------------------------------------------------- */
 
 typedef enum tg_event_kind {
     TG_EVENT_BAD_GRADIENT, /* NaN or Inf: the tensor was guarded; value = its bad micro-steps in a row */
     TG_EVENT_FROZEN_SHARE, /* rounding=nearest: share of weights the first update could not move */
-    TG_EVENT_STALE_ROOT,   /* a factor had no root or basis, the last good one stays; value = how often, for this tensor */
+    TG_EVENT_STALE_ROOT,   /* a factor had no root, basis or inverse: the last good one stays; value = how often, for this
+                            * tensor */
 } tg_event_kind;
 
 typedef struct tg_event {

@@ -1,4 +1,4 @@
-/* dense/dense.h -- dense linear algebra: products, symmetric eigenproblems, orthonormal bases, Cholesky factors.
+/* dense/dense.h -- dense linear algebra: products, symmetric eigenproblems, orthonormal bases, Cholesky factors, inverses.
  *
  * A product is cut into fixed tiles of C, each computed by one thread: by oneDNN where the build has it (TIGER_DNNL),
  * bf16 as it is where the CPU is faster at that (dense/arithmetic.h); else by a plain blocked loop of our own.
@@ -55,5 +55,9 @@ tg_status tg_dense_orthonormal(tg_format format, size_t n, void *a, void *scratc
 /* Symmetric positive definite A (n,n) = L L^T, in place: L in the lower triangle, zeros above. TG_EINVAL when A is not
  * finite or not positive definite; `a` is spoilt then. */
 tg_status tg_dense_cholesky(tg_format format, size_t n, void *a);
+
+/* Symmetric positive definite A (n,n) becomes its inverse, in place; only the lower triangle is read. Fails as
+ * tg_dense_cholesky does. */
+tg_status tg_dense_inverse(tg_format format, size_t n, void *a);
 
 #endif

@@ -1,4 +1,4 @@
-/* dense/factor.c -- symmetric eigenproblems (divide and conquer), QR and Cholesky factors, by LAPACKE. */
+/* dense/factor.c -- symmetric eigenproblems (divide and conquer), QR and Cholesky factors, inverses, by LAPACKE. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -38,6 +38,12 @@ tg_status tg_dense_cholesky(tg_format format, size_t n, void *a)
 {
     (void)format, (void)n, (void)a;
     return tg_dense_need_lapack("a Cholesky factor");
+}
+
+tg_status tg_dense_inverse(tg_format format, size_t n, void *a)
+{
+    (void)format, (void)n, (void)a;
+    return tg_dense_need_lapack("an inverse");
 }
 
 #else
@@ -178,6 +184,35 @@ tg_status tg_dense_cholesky(tg_format format, size_t n, void *a)
     if (info != 0)
         return tg_fail(TG_EINVAL, "a matrix of %zu rows is not positive definite (at row %d)", n, (int)info);
     clear_above(format, n, a);
+    return TG_OK;
+}
+
+static void mirror(tg_format format, size_t n, void *a)
+{
+    for (size_t row = 0; row < n; row++)
+        for (size_t col = 0; col < row; col++)
+            if (format == TG_F32)
+                ((float *)a)[col * n + row] = ((const float *)a)[row * n + col];
+            else
+                ((double *)a)[col * n + row] = ((const double *)a)[row * n + col];
+}
+
+tg_status tg_dense_inverse(tg_format format, size_t n, void *a)
+{
+    const tg_status status = tg_dense_cholesky(format, n, a);
+    lapack_int info = 0;
+    if (status != TG_OK)
+        return status;
+#pragma omp parallel num_threads(1)
+    {
+        omp_set_num_threads(1);
+        if (n > 0)
+            info = format == TG_F32 ? LAPACKE_spotri_work(LAPACK_COL_MAJOR, 'U', (lapack_int)n, a, (lapack_int)n)
+                                    : LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'U', (lapack_int)n, a, (lapack_int)n);
+    }
+    if (info != 0)
+        return tg_fail(TG_EINVAL, "a matrix of %zu rows has no inverse (at row %d)", n, (int)info);
+    mirror(format, n, a);
     return TG_OK;
 }
 #endif

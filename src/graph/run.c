@@ -9,7 +9,25 @@
 bool tg_call_trains(const tg_call *call, int slot)
 {
     const tg_param *p = tg_op_weight(call->graph, call->op, slot);
-    return p != NULL && !p->frozen && p->rows * p->cols > 0;
+    return p != NULL && !p->frozen && p->rows * p->cols > 0 && call->run->sink.tile != NULL;
+}
+
+bool tg_call_observes(const tg_call *call, int slot)
+{
+    const tg_sink *sink = &call->run->sink;
+    return sink->layer != NULL && call->op->weight[slot] != TG_NONE &&
+           sink->observes(sink->ctx, (size_t)call->op->weight[slot]);
+}
+
+tg_status tg_call_layer(const tg_call *call, int slot, const void *inputs, const void *gradients, tg_format format,
+                        size_t rows)
+{
+    const tg_sink *sink = &call->run->sink;
+    const size_t terms = call->run->targets_counted; /* the loss is their mean, and was made before */
+    const tg_layer_rows layer = {inputs, gradients, format, rows, (double)terms};
+    return terms > 0 && tg_call_observes(call, slot)
+               ? sink->layer(sink->ctx, (size_t)call->op->weight[slot], &layer)
+               : TG_OK;
 }
 
 tg_status tg_call_tile(const tg_call *call, int slot, size_t row, size_t rows, const float *tile)
@@ -112,7 +130,7 @@ tg_status tg_graph_run(tg_graph *graph, struct tg_run *run)
         if (status != TG_OK || graph->mode != TG_TRAIN || !op->layer->is_loss)
             continue;
         if (!isfinite(run->loss))
-            return run->sink.reject(run->sink.ctx, TG_ALL_PARAMS);
+            return run->sink.tile == NULL ? TG_OK : run->sink.reject(run->sink.ctx, TG_ALL_PARAMS);
         if (run->spared)
             return TG_OK;
     }

@@ -4,15 +4,20 @@
 
 #include "base/random.h"
 #include "graph/graph.h"
+#include "tiger/optim.h"
 
 /* Where weight gradients go: the optimizer in training, arrays in tests and `tiger check`. The functions have the
- * meaning of tg_optim_accumulate, _accumulate_rows, _reject, _complete; `weight` is an index into the model's weights. */
+ * meaning of tg_optim_accumulate, _accumulate_rows, _reject, _complete; `weight` is an index into the model's weights.
+ * `tile` NULL: no weight's gradient is wanted, and none is made. */
 typedef struct tg_sink {
     tg_status (*tile)(void *ctx, size_t weight, size_t row, size_t rows, const float *tile);
     tg_status (*rows)(void *ctx, size_t weight, const uint32_t *index, size_t rows, const float *tile);
     tg_status (*reject)(void *ctx, size_t weight); /* TG_ALL_PARAMS: every weight */
     tg_status (*complete)(void *ctx, size_t weight);
     void *ctx;
+    /* tg_optim_observe_layer, of the linear layers whose weights `observes` names; NULL: nobody wants their rows. */
+    tg_status (*layer)(void *ctx, size_t weight, const tg_layer_rows *rows);
+    bool (*observes)(void *ctx, size_t weight);
 } tg_sink;
 
 struct tg_call;
@@ -73,5 +78,10 @@ tg_status tg_call_tile(const tg_call *call, int slot, size_t row, size_t rows, c
 tg_status tg_call_rows(const tg_call *call, int slot, const uint32_t *index, size_t rows, const float *tile);
 tg_status tg_call_reject(const tg_call *call, int slot);
 tg_status tg_call_complete(const tg_call *call, int slot);
+/* Whether the sink wants the rows of the linear layer whose matrix is op->weight[slot]; and these rows to it, which are
+ * `inputs` (M,in) and the gradient of the output (M,out), in one format. */
+bool tg_call_observes(const tg_call *call, int slot);
+tg_status tg_call_layer(const tg_call *call, int slot, const void *inputs, const void *gradients, tg_format format,
+                        size_t rows);
 
 #endif

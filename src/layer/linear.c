@@ -5,7 +5,8 @@
  * x (M,in), y (M,out), W (out,in), or (in,out) with in_by_out (then y = x W + b), b (out) or absent. Tokens come in
  * chunks and outputs in panels where operands must be converted, so that scratch stays bounded; a tile of dW is summed
  * over all tokens before the sink gets it. Before the first of several tiles dy and x are checked: a bad value is never
- * added. (A single tile is checked by the sink; a bad dy or x always shows in it.) */
+ * added. (A single tile is checked by the sink; a bad dy or x always shows in it.) A sink that wants the layer's rows gets x
+ * and dy as they lie here. */
 #include "base/kernels.h"
 #include "layer/finish.h"
 #include "layer/layer.h"
@@ -334,14 +335,14 @@ static bool load_sources(const tg_call *call, sources *s, bool several)
 {
     const tg_tensor *x = call->in_shape[0], *y = call->out_shape[0];
     const tg_format format = call->graph->format;
-    const bool trains = tg_call_trains(call, W);
+    const bool trains = tg_call_trains(call, W), observes = tg_call_observes(call, W);
     s->x = call->in[0];
     s->dy = call->dout[0];
     if (s->wide_dy == NULL)
         return !trains || !several ||
                (tg_all_finite(s->dy, format, y->rows * y->cols) && tg_all_finite(s->x, format, x->rows * x->cols));
     bool good = tg_convert_checked(s->wide_dy, s->format, s->dy, format, y->rows * y->cols);
-    if (trains)
+    if (trains || observes)
         good = tg_convert_checked(s->wide_x, s->format, s->x, format, x->rows * x->cols) && good;
     s->dy = s->wide_dy;
     s->x = s->wide_x;
@@ -361,6 +362,8 @@ static tg_status backward(const tg_call *call)
         const map p = backward_map(&for_dx, call->graph, call->op, &from, &o);
         status = map_walk(&for_dx, &p, &o);
     }
+    if (status == TG_OK)
+        status = tg_call_layer(call, W, from.x, from.dy, from.format, q.m);
     if (status == TG_OK)
         status = give_bias(call, &q);
     return status == TG_OK ? give_weight(call, &for_dw, &q, &from, good) : status;

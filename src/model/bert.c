@@ -95,7 +95,8 @@ static tg_status declare_pair(tg_model *model, const char *part, size_t in, size
     if (status != TG_OK)
         return status;
     snprintf(name, sizeof name, "%s.bias", part);
-    return tg_model_declare(model, &index, name, 1, out == 0 ? in : out, TG_BIAS, TG_INIT_ZERO, true);
+    return out != 0 ? tg_model_declare_bias(model, index, TG_LAYER_OUT_BY_IN, name, out)
+                    : tg_model_declare(model, &index, name, 1, in, TG_BIAS, TG_INIT_ZERO, true);
 }
 
 static tg_status declare_block(tg_model *model, size_t layer)

@@ -63,7 +63,7 @@ static tg_status declare_linear(tg_model *model, size_t layer, const char *part,
         return status;
     model->weight[index].param.fan_in = in;
     snprintf(name, sizeof name, "transformer.h.%zu.%s.bias", layer, part);
-    return tg_model_declare(model, &index, name, 1, out, TG_BIAS, TG_INIT_ZERO, true);
+    return tg_model_declare_bias(model, index, TG_LAYER_IN_BY_OUT, name, out);
 }
 
 /* `part` names the norm: "transformer.ln_f". */

@@ -90,10 +90,13 @@ static tg_status declare_matrix(tg_model *model, size_t layer, const char *part,
     int index;
     snprintf(name, sizeof name, "model.layers.%zu.%s.weight", layer, part);
     const tg_status status = tg_model_declare(model, &index, name, out, in, TG_MATRIX, init, false);
-    if (status != TG_OK || !biased)
+    if (status != TG_OK)
         return status;
+    model->weight[index].param.layer = TG_LAYER_OUT_BY_IN;
+    if (!biased)
+        return TG_OK;
     snprintf(name, sizeof name, "model.layers.%zu.%s.bias", layer, part);
-    return tg_model_declare(model, &index, name, 1, out, TG_BIAS, TG_INIT_ZERO, true);
+    return tg_model_declare_bias(model, index, TG_LAYER_OUT_BY_IN, name, out);
 }
 
 static tg_status declare_norm(tg_model *model, size_t layer, const char *part)

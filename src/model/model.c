@@ -97,6 +97,17 @@ tg_status tg_model_declare(tg_model *m, int *index, const char *name, size_t row
     return TG_OK;
 }
 
+tg_status tg_model_declare_bias(tg_model *m, int matrix, tg_layer_form form, const char *name, size_t out)
+{
+    int bias;
+    const tg_status status = tg_model_declare(m, &bias, name, 1, out, TG_BIAS, TG_INIT_ZERO, true);
+    if (status != TG_OK)
+        return status;
+    m->weight[matrix].param.layer = form;
+    m->weight[matrix].param.bias = m->weight[bias].param.name;
+    return TG_OK;
+}
+
 int tg_model_index(const tg_model *m, const char *format, ...)
 {
     char name[NAME_BYTES];

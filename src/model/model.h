@@ -53,7 +53,7 @@ typedef struct tg_model_type {
     /* Completes and checks the family's own fields. Before and after, each is checked against its option's range. */
     tg_status (*complete)(tg_model_config *config);
     /* Declares the weights (tg_model_declare), in file order, and sets what else their `param` tells the optimizer
-     * (fan_in, many_uses). No memory of the weights exists yet. */
+     * (fan_in, many_uses, layer). No memory of the weights exists yet. */
     tg_status (*declare)(tg_model *model);
     /* Appends the operations to a graph. */
     tg_status (*build)(tg_model *model, tg_graph *graph);
@@ -109,6 +109,8 @@ struct tg_model {
 /* Adds a weight; its index through *index. Vectors have rows = 1 (`vector` true). */
 tg_status tg_model_declare(tg_model *model, int *index, const char *name, size_t rows, size_t cols, tg_role role,
                            tg_init init, bool vector);
+/* Adds the bias (1, out) of a linear layer, whose matrix was declared before. */
+tg_status tg_model_declare_bias(tg_model *model, int matrix, tg_layer_form form, const char *name, size_t out);
 /* The index of a declared weight, TG_NONE when there is none; names as in printf. */
 int tg_model_index(const tg_model *model, const char *format, ...) TG_PRINTF(2, 3);
 

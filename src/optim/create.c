@@ -41,7 +41,7 @@ const tg_rule_info *tg_rule_find(const char *name)
 static tg_status no_such_rule(const char *name)
 {
     char known[512] = "";
-    if (strcmp(name, "shampoo") == 0 || strcmp(name, "soap") == 0) /* left out of this build */
+    if (strcmp(name, "shampoo") == 0 || strcmp(name, "soap") == 0 || strcmp(name, "kfac") == 0) /* left out of this build */
         return tg_dense_need_lapack(name);
     for (size_t i = 0; rules()[i] != NULL; i++) {
         const size_t used = strlen(known);
@@ -86,7 +86,7 @@ void tg_optim_destroy(tg_optim *o)
     if (o == NULL)
         return;
     for (size_t i = 0; i < o->entries; i++)
-        tg_heap_free((char *)o->entry[i].param.name);
+        tg_heap_free((char *)o->entry[i].param.name), tg_heap_free((char *)o->entry[i].param.bias);
     tg_free(o->allocator, o->memory, o->memory_bytes, 1);
     tg_heap_free(o->state);
     tg_heap_free(o->state_names);
@@ -112,6 +112,10 @@ static tg_status check_param(const tg_optim *o, const tg_param *p)
         return tg_fail(TG_EINVAL, "%s is not aligned to its format's %zu bytes", p->name, tg_format_bytes(p->format));
     if ((unsigned)p->role >= TG_ROLE_COUNT)
         return tg_fail(TG_EINVAL, "%s: there is no role number %d", p->name, (int)p->role);
+    if ((unsigned)p->layer >= TG_LAYER_FORM_COUNT)
+        return tg_fail(TG_EINVAL, "%s: there is no form of a layer number %d", p->name, (int)p->layer);
+    if (p->bias != NULL && p->layer == TG_NO_LAYER)
+        return tg_fail(TG_EINVAL, "%s has a bias and no layer that adds it: set tg_param.layer too", p->name);
     if (p->group < 0 || (size_t)p->group >= o->groups)
         return tg_fail(TG_EINVAL, "%s: there is no parameter group %d (there are %zu)", p->name, p->group, o->groups);
     return TG_OK;
@@ -140,8 +144,11 @@ tg_status tg_optim_add(tg_optim *o, const tg_param *param, size_t *index)
     tg_entry *e = &o->entry[o->entries];
     *e = (tg_entry){.param = *param};
     e->param.name = tg_heap_text(param->name);
-    if (e->param.name == NULL)
+    e->param.bias = param->bias == NULL ? NULL : tg_heap_text(param->bias);
+    if (e->param.name == NULL || (param->bias != NULL && e->param.bias == NULL)) {
+        tg_heap_free((char *)e->param.name), tg_heap_free((char *)e->param.bias);
         return tg_no_memory("a parameter's name", strlen(param->name) + 1);
+    }
     if (e->param.fan_in == 0)
         e->param.fan_in = param->cols == 0 ? 1 : param->cols;
     if (index != NULL)
@@ -176,6 +183,8 @@ tg_status tg_optim_start(tg_optim *o)
     tg_status status = tg_optim_check_options(o);
     if (status == TG_OK)
         status = check_names(o);
+    if (status == TG_OK)
+        status = tg_layers_check(o);
     if (status == TG_OK)
         status = tg_optim_layout(o);
     if (status != TG_OK)

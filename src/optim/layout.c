@@ -44,7 +44,7 @@ static bool has_slot(const tg_optim *o, const tg_entry *e, const tg_slot *slot)
     const bool matrix = e->param.rows > 1 && e->param.cols > 1;
     const bool owned[] = {[TG_SLOT_ALL] = true, [TG_SLOT_MATRICES] = matrix, [TG_SLOT_VECTORS] = !matrix,
                           [TG_SLOT_WHOLE] = e->whole, [TG_SLOT_REST] = !e->whole};
-    if (!owned[slot->owner])
+    if (!owned[slot->owner] || (e->joined && slot->shape != TG_SLOT_FULL))
         return false;
     if (tg_slot_is_square(slot) && (slot->shape == TG_SLOT_LEFT ? e->left : e->right) == 0)
         return false;
@@ -70,8 +70,8 @@ size_t tg_slot_values(const tg_entry *e, const tg_slot *slot)
     case TG_SLOT_ROW: return e->param.rows;
     case TG_SLOT_COLUMN: return e->param.cols;
     case TG_SLOT_SCALAR: return 1;
-    case TG_SLOT_LEFT: return e->param.rows * e->left;
-    case TG_SLOT_RIGHT: return e->param.cols * e->right;
+    case TG_SLOT_LEFT: return e->tall * e->left;
+    case TG_SLOT_RIGHT: return e->wide * e->right;
     default: return e->n;
     }
 }
@@ -117,18 +117,28 @@ static void lay_bookkeeping(const tg_optim *o, tg_entry *e, cursor *c, tg_optim_
         e->gradient = take(c, &bytes->gradients, e->n, tg_format_bytes(o->gradient_format));
 }
 
-static void lay_entry(const tg_optim *o, tg_entry *e, size_t *first_block, size_t *first_piece)
+/* What is known of a tensor before its states have a place. */
+static void shape_entry(const tg_optim *o, tg_entry *e)
 {
     const double *value = o->group[e->param.group].value;
     e->n = e->param.rows * e->param.cols;
+    e->whole = o->rule->whole != NULL && e->param.rows > 1 && e->param.cols > 1 && o->rule->whole(value, &e->param);
+    e->joined = false;
+    e->mate = TG_ALONE;
+    e->tall = e->param.rows;
+    e->wide = e->param.cols;
+}
+
+static void lay_entry(const tg_optim *o, tg_entry *e, size_t *first_block, size_t *first_piece)
+{
+    const double *value = o->group[e->param.group].value;
     e->lazy = o->rule->lazy_rows != NULL && o->rule->lazy_rows(value, e->param.role);
     e->row_rms = o->rule->row_rms != NULL && o->rule->row_rms(value, e->param.role);
-    e->whole = o->rule->whole != NULL && e->param.rows > 1 && e->param.cols > 1 && o->rule->whole(value, &e->param);
-    e->left = e->whole && o->rule->width != NULL ? o->rule->width(value, e->param.rows, e->param.cols, false) : 0;
-    e->right = e->whole && o->rule->width != NULL ? o->rule->width(value, e->param.rows, e->param.cols, true) : 0;
+    e->left = e->whole && o->rule->width != NULL ? o->rule->width(value, e->tall, e->wide, false) : 0;
+    e->right = e->whole && o->rule->width != NULL ? o->rule->width(value, e->tall, e->wide, true) : 0;
     e->looks = o->rule->look != NULL && (o->rule->matrix == NULL || e->whole);
     e->lines = has_lines(o, e);
-    e->by_rows = e->lazy || e->row_rms || e->lines;
+    e->by_rows = e->lazy || e->row_rms || e->lines || e->wide != e->param.cols;
     e->row_blocks = (e->param.cols + TG_BLOCK - 1) / TG_BLOCK;
     e->blocks = e->by_rows ? e->param.rows * e->row_blocks : (e->n + TG_BLOCK - 1) / TG_BLOCK;
     e->pieces = (e->n + TG_PIECE - 1) / TG_PIECE;
@@ -138,20 +148,27 @@ static void lay_entry(const tg_optim *o, tg_entry *e, size_t *first_block, size_
     *first_block += e->blocks;
 }
 
-/* What whole matrices share: each is worked alone. */
+/* What whole matrices share: each is worked alone. The steps of layers are weighed together, and all wait for that. */
 static void lay_matrices(tg_optim *o, cursor *c, tg_optim_bytes *bytes)
 {
-    size_t values = 0, scratch = 0;
+    size_t values = 0, scratch = 0, side = 0;
     for (size_t i = 0; i < o->entries; i++) {
-        const tg_entry *e = &o->entry[i];
-        if (!e->whole || e->param.frozen)
+        tg_entry *e = &o->entry[i];
+        if (!tg_entry_is_matrix(e) || e->param.frozen)
             continue;
-        const size_t wanted = o->rule->matrix_bytes(o->group[e->param.group].value, e->param.rows, e->param.cols);
-        values = e->n > values ? e->n : values;
+        const size_t wanted = o->rule->matrix_bytes(o->group[e->param.group].value, e->tall, e->wide);
+        const size_t n = tg_round_up(e->tall * e->wide, TG_CACHE_LINE / sizeof *o->direction), all = values + n;
+        e->first_direction = o->rule->kept == NULL ? 0 : values;
+        values = o->rule->kept != NULL ? all : n > values ? n : values;
         scratch = wanted > scratch ? wanted : scratch;
+        side = e->tall > side ? e->tall : side;
+        side = e->wide > side ? e->wide : side;
     }
     o->direction = take(c, &bytes->bookkeeping, values, sizeof *o->direction);
     o->matrix_scratch = take(c, &bytes->bookkeeping, scratch, 1);
+    o->layer_rows = NULL;
+    if (o->rule->kept != NULL)
+        o->layer_rows = take(c, &bytes->bookkeeping, side * TG_LAYER_ROWS, sizeof *o->layer_rows);
 }
 
 /* Sets every address from `base` on; returns the size. */
@@ -163,6 +180,10 @@ static size_t lay(tg_optim *o, char *base, tg_optim_bytes *bytes, bool *overflow
     o->tensor_updates = take(&c, &bytes->bookkeeping, o->entries, sizeof *o->tensor_updates);
     o->tensor_bad = take(&c, &bytes->bookkeeping, o->entries, sizeof *o->tensor_bad);
     o->pass = take(&c, &bytes->bookkeeping, o->entries, sizeof *o->pass);
+    for (size_t i = 0; i < o->entries; i++)
+        shape_entry(o, &o->entry[i]);
+    for (size_t i = 0; i < o->entries; i++)
+        tg_layers_join(o, i);
     for (size_t i = 0; i < o->entries; i++) {
         tg_entry *e = &o->entry[i];
         lay_entry(o, e, &block, &piece);

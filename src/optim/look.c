@@ -65,8 +65,10 @@ static double look_at_block(const tg_optim *o, size_t entry, size_t index, tg_wo
     tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at)};
     tg_block_states(o, e, w, &at, &b);
     b.g = p->gradient == NULL ? NULL : tg_block_gradient(o, p, w, b.x, &at);
-    b.d = e->whole ? o->direction + at.first : NULL;
+    b.d = e->whole ? tg_direction_of(o, e, &at, w, false) : NULL;
     const double sum = o->rule->look(&b, p->k);
+    if (e->whole)
+        tg_direction_keep(o, e, &at, w);
     if (o->rule->look_moves)
         tg_block_store_states(o, entry, &b, &at, b.g == NULL ? 1 : 0);
     return sum;
@@ -78,7 +80,8 @@ void tg_look(tg_optim *o, size_t entry, tg_view *view)
     if (e->lines && o->rule->factors != NULL)
         move_lines(o, e, &o->pass[entry], view);
     o->rule->prepare(o->pass[entry].k, view);
-    tg_range_choose(o, entry);
+    if (o->rule->kept == NULL || !e->whole) /* those of layers: tg_pass_agree, when the steps are known */
+        tg_range_choose(o, entry);
     if (!e->looks)
         return;
 #pragma omp parallel num_threads(tg_optim_threads(o)) if (e->n > TG_SERIAL_VALUES)
@@ -90,6 +93,6 @@ void tg_look(tg_optim *o, size_t entry, tg_view *view)
     }
     view->look = tg_tree_sum(e->block_sums, e->blocks);
     o->rule->prepare(o->pass[entry].k, view);
-    if (e->whole)
+    if (tg_entry_is_matrix(e))
         o->pass[entry].active = tg_matrix_work(o, entry, view);
 }

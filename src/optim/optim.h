@@ -22,6 +22,8 @@ typedef enum tg_guard { TG_GUARD_AUTO, TG_GUARD_SHRINK, TG_GUARD_SKIP, TG_GUARD_
 enum { TG_STREAM_WEIGHT = 1, TG_STREAM_FOLD, TG_STREAM_NOISE, TG_STREAM_GRADIENT, TG_STREAM_PROBE, TG_STREAM_SLOT = 16 };
 
 #define TG_PIECE ((size_t)1 << 16)
+#define TG_ALONE SIZE_MAX
+#define TG_LAYER_ROWS ((size_t)256) /* of a layer's 16-bit inputs and gradients, widened at a time */
 #define TG_SERIAL_VALUES ((size_t)1 << 14) /* fewer are not worth waking threads for */
 
 /* fp16 states are stored times a power of two, so that they neither underflow nor overflow. */
@@ -52,8 +54,13 @@ typedef struct tg_entry {
     size_t n;                   /* rows * cols */
     bool by_rows, lazy, row_rms; /* blocks end with rows; rows without a gradient are left alone; RMS per row */
     bool lines;                 /* has states per row or column */
-    bool whole;                 /* a matrix that the rule works as one */
+    bool whole;                 /* a matrix that the rule works as one, or a bias worked with it */
+    bool joined;                /* that bias */
+    size_t mate;                /* entry index of a matrix's joined bias, and of that bias's matrix; TG_ALONE */
+    size_t tall, wide;          /* rows and columns of a whole matrix with its bias */
     size_t left, right;         /* columns of left and right slots */
+    size_t first_direction;     /* in the array of directions: 0 where all whole matrices share it in turn */
+    double measure;             /* what the rule's `matrix` measured at this update */
     bool looks;                 /* the rule's `look` walks over it first */
     size_t row_blocks;          /* blocks of one row, when by_rows */
     size_t first_block, blocks; /* in the flat list of all tensors' blocks */
@@ -135,8 +142,9 @@ struct tg_optim {
     uint32_t *tensor_bad;        /* (entries) */
     void *release_buffer;        /* shared by the tensors that are completed one by one */
     size_t release_owner;        /* entry index, or entries: free */
-    float *direction;            /* of the whole matrix under way; the largest has room */
+    float *direction;            /* of the whole matrix under way, the largest has room; of all, with a rule of layers */
     void *matrix_scratch;
+    float *layer_rows;           /* (TG_LAYER_ROWS, the most inputs or outputs); NULL: no rule of layers */
     tg_status matrix_status;     /* the first failure of this update; its message is the thread's */
     tg_named_tensor *state;      /* views for save, load and introspection */
     char *state_names;
@@ -191,6 +199,13 @@ void tg_look(tg_optim *o, size_t entry, tg_view *view);
 
 /* matrix.c: a whole matrix between `look` and its blocks. False, and told in matrix_status, when that failed. */
 bool tg_matrix_work(tg_optim *o, size_t entry, const tg_view *view);
+/* A block's part of the direction, for a bias that is a column in w->d, filled if `filled`; and w->d back to its column. */
+float *tg_direction_of(const tg_optim *o, const tg_entry *e, const tg_place *at, tg_workspace *w, bool filled);
+void tg_direction_keep(const tg_optim *o, const tg_entry *e, const tg_place *at, const tg_workspace *w);
+
+/* layer.c: which biases are worked with which matrices. */
+tg_status tg_layers_check(const tg_optim *o);
+void tg_layers_join(tg_optim *o, size_t entry); /* once every entry knows whether it is whole */
 
 /* range.c: the powers of two of fp16 states. */
 void tg_range_choose(tg_optim *o, size_t entry);    /* before an update: those that are free */
@@ -206,6 +221,7 @@ tg_view tg_entry_view(const tg_optim *o, const tg_entry *e);
 /* `whole`: the gradient is the caller's array, in which a row of zeros means no gradient where rows are lazy. */
 void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format format, double scale, bool whole);
 void tg_pass_run(tg_optim *o, size_t first_entry, size_t end_entry); /* all active passes among them, then inactive */
+void tg_pass_agree(tg_optim *o, size_t first_entry, size_t end_entry); /* rules of layers: before, once all are prepared */
 void tg_entry_measure(tg_optim *o, tg_entry *e);       /* recomputes block_squares */
 /* Changes the weights from outside any rule: `map` gets fp32 blocks, `first` is the first value's index. */
 void tg_entry_map(tg_optim *o, size_t entry, void (*map)(float *x, size_t n, size_t first, const void *ctx), const void *ctx,
@@ -239,6 +255,9 @@ tg_status tg_optim_guard_micro(tg_optim *o, size_t first, size_t end); /* at the
 tg_status tg_optim_guard_window(tg_optim *o);          /* after the update */
 
 static inline int tg_optim_threads(const tg_optim *o) { return o->threads > 0 ? o->threads : omp_get_max_threads(); }
+
+/* Whether the rule's `matrix` works it: not a bias, which its matrix takes along. */
+static inline bool tg_entry_is_matrix(const tg_entry *e) { return e->whole && !e->joined; }
 
 static inline bool tg_slot_is_square(const tg_slot *s) { return s->shape == TG_SLOT_LEFT || s->shape == TG_SLOT_RIGHT; }
 

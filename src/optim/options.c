@@ -221,6 +221,10 @@ tg_status tg_optim_check_options(const tg_optim *o)
     if (o->place == TG_FOLDED && clips)
         return tg_fail(TG_EINVAL, "clipping needs the whole gradient, and folded gradients are never whole: use "
                                   "gradients=buffered, or no clipping");
+    for (size_t i = 0; o->place == TG_RELEASED && o->rule->kept != NULL && i < o->entries; i++)
+        if (o->entry[i].param.layer != TG_NO_LAYER)
+            return tg_fail(TG_EINVAL, "%s weighs the steps of all layers together: use gradients=buffered instead of released",
+                           o->rule->info.name);
     if (o->place == TG_RELEASED && o->common[TG_COMMON_CLIP_NORM] > 0)
         return tg_fail(TG_EINVAL, "clip_norm needs all gradients at once: use gradients=buffered instead of released");
     return TG_OK;

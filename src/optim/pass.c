@@ -106,6 +106,23 @@ void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format 
             e->row_rms_now[row] = rms_of(e->block_squares + row * e->row_blocks, e->row_blocks, e->param.cols);
 }
 
+void tg_pass_agree(tg_optim *o, size_t first, size_t end)
+{
+    double measured = 0, option[TG_MAX_OPTIONS];
+    if (o->rule->kept == NULL)
+        return;
+    for (size_t i = first; i < end; i++)
+        measured += o->pass[i].active && tg_entry_is_matrix(&o->entry[i]) ? o->entry[i].measure : 0;
+    for (size_t i = first; i < end; i++) {
+        if (!o->pass[i].active || !o->entry[i].whole)
+            continue;
+        tg_view view = rule_view(o, &o->entry[i], &o->pass[i], option);
+        view.measured = measured;
+        o->rule->prepare(o->pass[i].k, &view);
+        tg_range_choose(o, i);
+    }
+}
+
 double tg_entry_rms(const tg_optim *o, const tg_entry *e)
 {
     if (e->block_squares != NULL)
@@ -155,7 +172,7 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, tg_works
     }
     b.x = tg_block_weights(o, e, w, &at);
     tg_block_states(o, e, w, &at, &b);
-    b.d = e->whole ? o->direction + at.first : NULL;
+    b.d = e->whole ? tg_direction_of(o, e, &at, w, true) : NULL;
     b.g = p->gradient == NULL || e->whole ? NULL : tg_block_gradient(o, p, w, b.x, &at);
     if (b.g != NULL && e->lazy)
         catch_up(o, e, p, at.row, &b);

@@ -49,7 +49,7 @@ static void try_block(const tg_optim *o, size_t entry, size_t index, tg_workspac
     tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at), .keep = 1, .scale = 1};
     tg_block_states(o, e, w, &at, &b);
     b.g = tg_block_gradient(o, p, w, b.x, &at);
-    b.d = e->whole ? w->d : NULL;
+    b.d = !e->whole ? NULL : o->rule->look_moves ? w->d : tg_direction_of(o, e, &at, w, true);
     if (b.x != w->x)
         b.x = memcpy(w->x, b.x, at.n * sizeof *b.x);
     for (size_t s = 0; s < o->rule->info.slot_count; s++)

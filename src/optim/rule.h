@@ -15,7 +15,7 @@
 #include "base/random.h"
 #include "tiger/optim.h"
 
-#define TG_MAX_SLOTS 7
+#define TG_MAX_SLOTS 8
 #define TG_MAX_SCALARS 16
 #define TG_MAX_OPTIONS 24
 #define TG_BLOCK 1024 /* x, g and two states in fp32: 16 KiB, half of the first-level cache of common machines */
@@ -53,6 +53,7 @@ typedef struct tg_view {
     size_t rows, cols, fan_in;
     double rms;           /* of the weights before the update: whole tensor or row (traits) */
     double look;          /* sum of what `look` gave for every block; 0 before */
+    double measured;      /* rules of layers: sum of what `matrix` measured of every layer; 0 before */
     double *scalar[TG_MAX_SLOTS]; /* scalar slots, which `prepare` moves on; NULL for other slots */
 } tg_view;
 
@@ -63,7 +64,8 @@ typedef struct tg_factors {
     float *row_k;                            /* (rows, TG_ROW_SCALARS), written: what blocks of a row see */
 } tg_factors;
 
-/* What `matrix` works on: a tensor as a whole. */
+/* What `matrix` works on: a tensor as a whole. A layer's bias is its last column, or its last row where the matrix is (in,
+ * out): `rows` and `cols` then are one more than the tensor's. */
 typedef struct tg_matrix {
     size_t rows, cols;
     float *d;      /* (rows, cols): the direction as `look` wrote it, replaced */
@@ -74,6 +76,7 @@ typedef struct tg_matrix {
     bool still;      /* written: the weights stay as they are at this update, decay included */
     struct tg_optim *optim; /* whose tensor `entry` it is: for tg_matrix_walk */
     size_t entry;
+    double measure;  /* written, by rules of layers */
 } tg_matrix;
 
 /* In `matrix`: one more walk over the tensor's blocks, in parallel. `step` gets the full slots, and as b->d the block's part
@@ -126,6 +129,12 @@ typedef struct tg_rule {
     bool (*keeps)(const double *option, size_t slot);   /* which slots whole matrices have; NULL: all of theirs */
     size_t (*matrix_bytes)(const double *option, size_t rows, size_t cols);
     tg_status (*matrix)(tg_matrix *m, const tg_view *view);
+    /* Rules of layers: the share of the old factors that stays when a batch of rows enters, A <- kept A + (1 - kept) E[a a^T].
+     * Slot `factor` has the rows' factor, the one behind it the columns', slot `batches` counts, this batch too. Such rules
+     * work a layer's bias with its matrix, have an option `interval`, and weigh the steps of all layers together: `prepare`
+     * is called once more when `matrix` has measured all. NULL: no such rule. */
+    double (*kept)(const tg_view *view);
+    size_t factor, batches;
     /* Takes an estimate of the Hessian's diagonal, in place of g, into the states; NULL: the rule has no use for it. */
     void (*observe)(const tg_block *b, const float *k);
     void (*block)(const tg_block *b, const float *k);

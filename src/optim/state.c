@@ -44,7 +44,10 @@ static void list_slot(listing *l, const tg_entry *e, size_t s)
     const tg_slot *slot = &l->o->rule->info.slots[s];
     const size_t cols = slot->shape == TG_SLOT_FULL ? e->param.cols : slot->shape == TG_SLOT_LEFT ? e->left : e->right;
     const bool flat = slot->shape != TG_SLOT_FULL && !tg_slot_is_square(slot);
-    const size_t rows = flat ? tg_slot_values(e, slot) : slot->shape == TG_SLOT_RIGHT ? e->param.cols : e->param.rows;
+    const size_t rows = flat                              ? tg_slot_values(e, slot)
+                        : slot->shape == TG_SLOT_RIGHT ? e->wide
+                        : slot->shape == TG_SLOT_LEFT  ? e->tall
+                                                       : e->param.rows;
     list(l, e->param.name, slot->name, e->state[s].format, e->state[s].data, rows, flat ? 1 : cols, flat ? 1 : 2);
 }
 

@@ -85,12 +85,21 @@ static tg_status finish(tg_optim *o)
     return status != TG_OK ? status : failed;
 }
 
-/* Makes tensor `param` ready for the common walk; a whole matrix walks at once: all share one array of directions. */
+/* Makes tensor `param` ready for the common walk; a whole matrix walks at once where all share one array of directions. */
 static void prepare(tg_optim *o, size_t param, const void *gradient, tg_format format, double scale, bool whole)
 {
     tg_pass_prepare(o, param, gradient, format, scale, whole);
-    if (o->entry[param].whole)
+    if (o->entry[param].whole && o->rule->kept == NULL)
         tg_pass_run(o, param, param + 1);
+}
+
+/* Whether a tensor is made ready in this of two turns: matrices after their biases, which they take along. A joined bias
+ * goes with its matrix or not at all. */
+static bool has_turn(const tg_optim *o, size_t param, int turn)
+{
+    const tg_entry *e = &o->entry[param];
+    const bool late = o->rule->kept != NULL && tg_entry_is_matrix(e);
+    return e->accepted > 0 && late == (turn == 1) && !(e->joined && o->entry[e->mate].accepted == 0);
 }
 
 void tg_optim_update_entry(tg_optim *o, size_t param)
@@ -146,9 +155,11 @@ tg_status tg_optim_end(tg_optim *o)
         if (o->entry[i].accepted > 0)
             tg_tiles_settle(o, &o->entry[i]);
     const double scale = o->place == TG_BUFFERED ? clip_factor(o, buffered_norm(o)) : 1;
-    for (size_t i = 0; i < o->entries; i++)
-        if (o->entry[i].accepted > 0)
-            prepare(o, i, tg_tiles_gradient(o, &o->entry[i]), o->gradient_format, scale, false);
+    for (int turn = 0; turn < 2; turn++)
+        for (size_t i = 0; i < o->entries; i++)
+            if (has_turn(o, i, turn))
+                prepare(o, i, tg_tiles_gradient(o, &o->entry[i]), o->gradient_format, scale, false);
+    tg_pass_agree(o, 0, o->entries);
     tg_pass_run(o, 0, o->entries);
     return finish(o);
 }
@@ -172,11 +183,11 @@ static tg_status check_grads(const tg_optim *o, const tg_grad *grads)
 }
 
 /* Where the group of tensors that begins with `first` ends. What inspection has read of a group is still in the last-level
- * cache when its update reads it again. Clipping by the global norm must have seen all gradients first. */
+ * cache when its update reads it again. Clipping by the global norm, and rules of layers, must have seen all first. */
 static size_t group_end(const tg_optim *o, const tg_grad *grads, size_t first)
 {
     size_t bytes = 0, end = first;
-    if (o->guard == TG_GUARD_OFF || o->common[TG_COMMON_CLIP_NORM] > 0)
+    if (o->guard == TG_GUARD_OFF || o->common[TG_COMMON_CLIP_NORM] > 0 || o->rule->kept != NULL)
         return o->entries;
     do
         bytes += grads[end].data == NULL ? 0 : o->entry[end].n * tg_format_bytes(grads[end].format);
@@ -188,10 +199,12 @@ static tg_status step_group(tg_optim *o, const tg_grad *grads, size_t first, siz
 {
     const double scale = clip_factor(o, tg_inspect(o, grads, first, end));
     const tg_status status = tg_optim_guard_micro(o, first, end);
-    for (size_t i = first; i < end; i++)
-        if (o->entry[i].accepted > 0)
-            prepare(o, i, grads[i].data, grads[i].format,
-                    grads[i].scale > 0 ? scale / (double)grads[i].scale : scale, true);
+    for (int turn = 0; turn < 2; turn++)
+        for (size_t i = first; i < end; i++)
+            if (has_turn(o, i, turn))
+                prepare(o, i, grads[i].data, grads[i].format,
+                        grads[i].scale > 0 ? scale / (double)grads[i].scale : scale, true);
+    tg_pass_agree(o, first, end);
     tg_pass_run(o, first, end);
     return status;
 }

@@ -20,6 +20,7 @@
 #include "train/courses.h"
 #include "train/curvature.h"
 #include "train/evaluate.h"
+#include "train/fisher.h"
 #include "train/peak.h"
 #include "train/process.h"
 #include "train/sample.h"
@@ -83,7 +84,7 @@ static void on_event(void *ctx, const tg_event *event)
         note(t, "update %llu: the gradient of %s is not finite (%.0f in a row): guarded", (unsigned long long)event->update,
              event->param, event->value);
     else if (event->kind == TG_EVENT_STALE_ROOT)
-        note(t, "update %llu: a factor of %s has no root or basis: the last good one stays (%.0f times so far)",
+        note(t, "update %llu: a factor of %s has no root, basis or inverse: the last good one stays (%.0f times so far)",
              (unsigned long long)event->update, event->param, event->value);
     else if (event->value > 0)
         note(t, "rounding=nearest: the first update could not move %.1f %% of the weights; stochastic, weyl or kahan could",
@@ -139,7 +140,7 @@ static tg_status run_micro_step(training *t, uint32_t micro, double *loss)
                   .update = t->at.update,
                   .micro_step = micro,
                   .loss_scale = s->loss_scale.scale,
-                  .sink = s->sink,
+                  .sink = tg_fisher_sink(s, micro),
                   .wants = t->config.option[TG_TRAIN_LOSS_GUARD] > 0 ? wants_gradient : NULL,
                   .wants_ctx = t,
                   .look = micro == 0 && board_due(t) ? tg_board_look : NULL,
@@ -179,6 +180,8 @@ static tg_status make_update(training *t)
     tg_status status = tg_courses_apply(s->schedule, s->optim, s->rule, t->at.update);
     if (status == TG_OK)
         status = tg_curvature_observe(s, t->at.update);
+    if (status == TG_OK)
+        status = tg_fisher_observe(s, t->at.update);
     if (status == TG_OK)
         status = tg_optim_set_gradient_scale(s->optim, s->loss_scale.scale);
     if (status == TG_OK && board_due(t))

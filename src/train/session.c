@@ -217,7 +217,7 @@ tg_status tg_session_graphs(tg_session *s)
         status = tg_model_graph(&s->evaluate, s->model, TG_EVALUATE, activations, batch, time);
     if (status == TG_OK)
         status = tg_graph_plan(s->evaluate, TG_RECOMPUTE_NONE);
-    s->sink = (tg_sink){sink_tile, sink_rows, sink_reject, sink_complete, s->optim};
+    s->sink = (tg_sink){sink_tile, sink_rows, sink_reject, sink_complete, s->optim, NULL, NULL};
     return status;
 }
 

@@ -55,6 +55,19 @@ def gradient(seed, step, shape):
     return g.astype(np.float64).reshape(shape)
 
 
+def layer_moments(seed, step, shape):
+    """Second moments of both sides of a layer at micro-step `step`, the rows' first. Odd seeds are (in, out)."""
+    def rows_of(n, which, size):
+        x = unit(seed + which * (step + 1), count * n) * np.float32(size)
+        return x.astype(np.float64).reshape(count, n)
+
+    count = 7 + step % 3
+    ins, outs = shape if seed % 2 else shape[::-1]
+    a, g = rows_of(ins, 15485863, 1.37), rows_of(outs, 32452843, 0.59)
+    moments = [a.T @ a / count, 11.5 * g.T @ g]
+    return moments if seed % 2 else moments[::-1]
+
+
 def touched(seed, step, rows):
     """The rows of an embedding that micro-step `step` touches: two of three at random, and one more at least."""
     at = np.arange(rows)
@@ -84,6 +97,7 @@ def run_tensor(rule, case, index, shape, role, seed):
                 g = np.clip(g, -o["clip_value"], o["clip_value"])
             micro.append(None if is_bad(case, index, u, j) else (g, rows))
         w.t += 1
+        w.rows = [layer_moments(seed, u * k + j, shape) for j in range(k)] if rule == "kfac" else []
         if rule in ("tiger", "tigermuon"):
             rules.tiger(w, micro, lr, {"period": 2, **o} if rule == "tigermuon" else o)
         else:
@@ -327,6 +341,25 @@ def soap_cases():
     yield case("roles", {**more, "one_sided": 1}, FEW, roles=ROLES)
 
 
+def kfac_cases():
+    for c in element_wise(0.0031, [
+            ("momentum", {"momentum": 0.37}),
+            ("no_momentum", {"momentum": 0.0}),
+            ("beta", {"beta": 0.83, "interval": 1}),
+            ("damping", {"damping": 2.385, "interval": 3}),
+            ("adamw", {"adamw_lr": 0.37, "adamw_beta1": 0.7, "adamw_beta2": 0.95, "adamw_eps": 1e-3,
+                       "adamw_weight_decay": 0.37}),
+            ("max_dim", {"max_dim": 11})]):
+        # Steps that a norm constraint leaves alone, and no longer than float32 can follow.
+        c["options"].update({"kl_clip": 0.0, "damping": c["options"].get("damping", 1.71),
+                             "interval": c["options"].get("interval", 5)})
+        c["sizes"] = [size for size in c["sizes"] if size[1] < 1000]
+        yield c
+    more = {"lr": 0.0031, "kl_clip": 0.0, "damping": 1.71, "interval": 9}
+    yield case("roles", {**more, "weight_decay": 0.21, "adamw_weight_decay": 0.0}, FEW, roles=ROLES)
+    yield case("big", more, [(65, 283), (271, 37)])
+
+
 def tigermuon_cases():
     base = {"lr": 0.0091, "weight_decay": 0.37, "ns_format": "fp32"}
     yield case("matrix", base)
@@ -373,6 +406,7 @@ CASES = {
     "tigermuon": tigermuon_cases,
     "shampoo": shampoo_cases,
     "soap": soap_cases,
+    "kfac": kfac_cases,
 }
 
 

@@ -451,10 +451,38 @@ def soap(w, g, lr, o):
     w.s = [w.factor[side] for side in sides] + [w.q[side].T for side in sides] + [np.zeros(1), w.m, w.v]
 
 
+def inverse_of(a, damping):
+    return np.linalg.inv(a + damping * np.eye(len(a)))
+
+
+def kfac(w, g, lr, o):
+    """Martens & Grosse 2015, sections 4.2, 5 and 6.3, without a norm constraint: one layer knows nothing of the others. w.rows:
+    second moments of the rows' and the columns' side, a pair for every batch since the last update."""
+    if w.role != "matrix" or min(w.x.shape) == 1 or max(w.x.shape) > o.get("max_dim", 4096):
+        return adamw_of_the_rest(w, g, lr, {"adamw_lr": 0.03, **o})
+    x, g = with_decay(w.x, g, lr, {"weight_decay": 0.01, **o}, coupled=False)
+    rows, cols = g.shape
+    if w.t == 1:
+        squares = [np.zeros((rows, rows)), np.zeros((cols, cols))]
+        w.s = squares + [a.copy() for a in squares] + [np.zeros(1), np.zeros(1), np.zeros_like(g)]
+    for batch in w.rows:
+        w.s[4] = w.s[4] + 1
+        b = min(1 - 1 / w.s[4][0], o.get("beta", 0.95))
+        for side in (0, 1):
+            w.s[side] = b * w.s[side] + (1 - b) * batch[side]
+    if (w.t - 1) % o.get("interval", 5) == 0:
+        pi = np.sqrt(np.trace(w.s[0]) / rows / (np.trace(w.s[1]) / cols))
+        root = np.sqrt(o.get("damping", 0.1))
+        w.s[2], w.s[3] = inverse_of(w.s[0], pi * root), inverse_of(w.s[1], root / pi)
+    w.s[6] = o.get("momentum", 0.9) * w.s[6] + w.s[2] @ g @ w.s[3]
+    w.x = x - lr * w.s[6]
+
+
 RULES = {"sgd": sgd, "adagrad": adagrad, "rmsprop": rmsprop, "adadelta": adadelta, "adam": adam, "adamw": adamw,
          "amsgrad": amsgrad, "adamax": adamax, "nadam": nadam, "radam": radam, "asgd": asgd, "rprop": rprop,
          "signsgd": signsgd, "signum": signum, "lion": lion, "tiger": tiger, "lars": lars, "lamb": lamb,
-         "adafactor": adafactor, "amos": amos, "sophia": sophia, "muon": muon, "tigermuon": tiger, "shampoo": shampoo, "soap": soap}
+         "adafactor": adafactor, "amos": amos, "sophia": sophia, "muon": muon, "tigermuon": tiger, "shampoo": shampoo, "soap": soap,
+         "kfac": kfac}
 # States of a rule: a number, or from its options.
 SLOTS = {
     "sgd": lambda o: 1 if o.get("momentum") else 0,
@@ -480,6 +508,7 @@ SLOTS = {
     "sophia": 2,
     "shampoo": 2,  # many of other shapes for matrices
     "soap": 2,  # likewise
+    "kfac": 2,  # likewise
     "tigermuon": 1,
     "muon": 1,  # two of the tensors that get adamw
 }

@@ -305,6 +305,22 @@ static void try_orthonormal(tg_format format, size_t n)
     free(a), free(q);
 }
 
+static void try_inverse(tg_format format, size_t n)
+{
+    const double tolerance = format == TG_F32 ? 1e-5 : 1e-13;
+    void *a = symmetric(format, n, (double)n), *inverse = symmetric(format, n, (double)n);
+    assert_int_equal(tg_dense_inverse(format, n, inverse), TG_OK);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < n; j++) {
+            double sum = 0;
+            for (size_t m = 0; m < n; m++)
+                sum += get(format, a, i >= m ? i * n + m : m * n + i) * get(format, inverse, m * n + j);
+            assert_true(fabs(sum - (i == j)) < tolerance * (double)n);
+            assert_true(get(format, inverse, i * n + j) == get(format, inverse, j * n + i));
+        }
+    free(a), free(inverse);
+}
+
 static void test_factors(void **state)
 {
     (void)state;
@@ -316,6 +332,7 @@ static void test_factors(void **state)
             try_eigen(f ? TG_F64 : TG_F32, sizes[s]);
             try_cholesky(f ? TG_F64 : TG_F32, sizes[s]);
             try_orthonormal(f ? TG_F64 : TG_F32, sizes[s]);
+            try_inverse(f ? TG_F64 : TG_F32, sizes[s]);
         }
 }
 
@@ -340,6 +357,7 @@ static void test_refusals(void **state)
         assert_memory_equal(same, a, N * N * tg_format_bytes(format));
         tg_free(NULL, room, tg_dense_orthonormal_bytes(format, N), 1);
         free(same);
+        assert_int_equal(tg_dense_inverse(format, N, a), TG_EINVAL);
         put(format, a, 2 * N + 1, INFINITY);
         assert_int_equal(tg_dense_cholesky(format, N, a), TG_EINVAL);
         free(a);

@@ -60,6 +60,16 @@ static inline bool input_touches(uint32_t seed, size_t step, size_t row, size_t 
     return input_mix(seed + 104729u * (uint32_t)(step + 1), (uint32_t)row) % 3 != 0 || row == step % rows;
 }
 
+/* What layer rows of micro-step `step` hold: so many, so large, so many terms in the loss's mean. */
+static inline size_t input_rows(size_t step) { return 7 + step % 3; }
+static const double input_terms = 11.5;
+
+static inline float input_row(uint32_t seed, size_t step, size_t index, bool gradient)
+{
+    const uint32_t which = gradient ? 32452843u : 15485863u;
+    return input_unit(seed + which * (uint32_t)(step + 1), index) * (gradient ? 0.59f : 1.37f);
+}
+
 /* ---- a set of tensors ---- */
 
 typedef struct work_tensor {
@@ -71,6 +81,7 @@ typedef struct work_tensor {
     void *data;
     float *g; /* (rows, cols): this micro-step's gradient */
     bool frozen, absent, bad;
+    tg_layer_form layer; /* of matrices, for rules that work layers: work_start says */
 } work_tensor;
 
 /* How gradients reach the optimizer. */
@@ -85,6 +96,7 @@ typedef enum work_way {
 typedef struct work {
     tg_optim *o;
     size_t count;
+    bool layers; /* matrices belong to layers, whose rows come with every micro-step's gradients */
     work_tensor t[WORK_TENSORS];
 } work;
 
@@ -95,7 +107,7 @@ typedef struct work_option {
 /* `options` end with a NULL name. */
 static inline void work_create(work *w, const char *rule, const work_option *options)
 {
-    *w = (work){0};
+    *w = (work){.layers = tg_rule_find(rule)->layers};
     must(tg_optim_create(&w->o, rule, NULL));
     for (; options != NULL && options->name != NULL; options++)
         must(tg_optim_set(w->o, TG_ALL_GROUPS, options->name, options->value));
@@ -119,15 +131,26 @@ static inline work_tensor *work_add(work *w, size_t rows, size_t cols, tg_role r
     return t;
 }
 
-/* After the last work_add. */
+static inline tg_layer_form work_form(const work *w, size_t k)
+{
+    if (!w->layers || w->t[k].role != TG_MATRIX)
+        return TG_NO_LAYER;
+    return w->t[k].seed % 2 != 0 ? TG_LAYER_IN_BY_OUT : TG_LAYER_OUT_BY_IN;
+}
+
+/* After the last work_add. Rules of layers get some matrices (out, in) and some (in, out). */
 static inline void work_start(work *w)
 {
+    double place = 0; /* 3: released, which layers refuse */
+    must(tg_optim_get(w->o, TG_ALL_GROUPS, "gradients", &place));
+    w->layers = w->layers && place != 3;
     for (size_t i = 0; i < w->count; i++) {
-        const work_tensor *t = &w->t[i];
+        work_tensor *t = &w->t[i];
+        t->layer = work_form(w, i);
         size_t index;
         must(tg_optim_add(w->o,
                           &(tg_param){.name = t->name, .data = t->data, .format = t->format, .rows = t->rows,
-                                      .cols = t->cols, .role = t->role, .frozen = t->frozen},
+                                      .cols = t->cols, .role = t->role, .frozen = t->frozen, .layer = t->layer},
                           &index));
         assert_int_equal(index, i);
     }
@@ -144,9 +167,29 @@ static inline void work_destroy(work *w)
     *w = (work){0};
 }
 
-/* Gradients of micro-step `step`; an embedding's untouched rows are zero. */
+/* Rows of layer k at micro-step `step`. */
+static inline void work_rows(work *w, size_t k, size_t step)
+{
+    const work_tensor *t = &w->t[k];
+    const size_t rows = input_rows(step), in = t->layer == TG_LAYER_IN_BY_OUT ? t->rows : t->cols;
+    const size_t out = t->layer == TG_LAYER_IN_BY_OUT ? t->cols : t->rows;
+    float *a = calloc(rows * in + 1, sizeof *a), *g = calloc(rows * out + 1, sizeof *g);
+    assert_true(a != NULL && g != NULL);
+    for (size_t i = 0; i < rows * in; i++)
+        a[i] = input_row(t->seed, step, i, false);
+    for (size_t i = 0; i < rows * out; i++)
+        g[i] = input_row(t->seed, step, i, true);
+    must(tg_optim_observe_layer(
+        w->o, k, &(tg_layer_rows){.inputs = a, .gradients = g, .format = TG_F32, .rows = rows, .scale = input_terms}));
+    free(a), free(g);
+}
+
+/* Gradients of micro-step `step`; an embedding's untouched rows are zero. The rows of layers are handed over. */
 static inline void work_fill(work *w, size_t step)
 {
+    for (size_t k = 0; w->layers && k < w->count; k++)
+        if (w->t[k].layer != TG_NO_LAYER && !w->t[k].absent)
+            work_rows(w, k, step);
     for (size_t k = 0; k < w->count; k++) {
         work_tensor *t = &w->t[k];
         for (size_t i = 0; i < t->n; i++)
@@ -340,7 +383,7 @@ static inline void for_each_variant_of(const char *rule, variant_check check)
 {
     /* What must be set for all of a rule's states to be in use. */
     static const work_option in_use[] = {
-        {"momentum", "0.83"}, {"t0", "1"}, {"lr_decay", "0.013"}, {"initial_accumulator_value", "0.37"}};
+        {"momentum", "0.83"}, {"kl_clip", "0"} /* tensors apart */, {"t0", "1"}, {"lr_decay", "0.013"}, {"initial_accumulator_value", "0.37"}};
     static const char *const common[] = {"decay", "maximize"};
     const tg_rule_info *info = tg_rule_find(rule);
     work_option base[8] = {{"weight_decay", "0.113"}, {"lr", base_lr(rule)}}, options[WORK_OPTIONS] = {0};

@@ -181,12 +181,18 @@ _add = _declare(
     c.c_int32,
     c.c_uint64,
     c.c_int32,
+    c.c_int32,
+    _TEXT,
 )
 _check = _declare("tb_check", _INT, _POINTER)
 _start = _declare("tg_optim_start", _INT, _POINTER)
 _step_bytes = _declare("tb_step_bytes", c.c_uint64, _POINTER)
 _step = _declare("tb_step", _INT, _POINTER, _POINTER, _POINTER, _POINTER, c.c_float)
 _observe = _declare("tb_observe", _INT, _POINTER, _POINTER, _POINTER, _POINTER, c.c_int32, c.c_double)
+_observe_layer = _declare(
+    "tb_observe_layer", _INT, _POINTER, c.c_uint64, _POINTER, _POINTER, c.c_int32, c.c_uint64, c.c_double
+)
+_layers_due = _declare("tg_optim_layers_due", c.c_bool, _POINTER)
 _set_gradient_scale = _declare("tg_optim_set_gradient_scale", _INT, _POINTER, c.c_double)
 _state_values = _declare("tg_optim_state_values", _INT, _POINTER, _SIZE, _POINTER)
 _begin = _declare("tg_optim_begin", _INT, _POINTER, c.c_uint32)
@@ -482,8 +488,12 @@ class Optimizer:
         group: int,
         fan_in: int = 0,
         frozen: bool = False,
+        layer: int = 0,
+        bias: str | None = None,
     ) -> int:
-        self._call(_add(self._o, name.encode(), address, format, rows, cols, role, group, fan_in, frozen))
+        """layer: a tg_layer_form; bias: the name of the vector that this layer adds."""
+        text = None if bias is None else bias.encode()
+        self._call(_add(self._o, name.encode(), address, format, rows, cols, role, group, fan_in, frozen, layer, text))
         self.count += 1
         return self.count - 1
 
@@ -503,6 +513,14 @@ class Optimizer:
         """An estimate of the Hessian's diagonal: `scale` times the squares of these gradients, or these arrays."""
         data = array("Q", addresses)
         self._call(_observe(self._o, self._room, data.buffer_info()[0], formats.buffer_info()[0], squares, scale))
+
+    def observe_layer(self, param: int, inputs: int, gradients: int, format: int, rows: int, scale: float) -> None:
+        """A layer's rows: inputs and gradients at its output, of the mean of `scale` terms."""
+        self._call(_observe_layer(self._o, param, inputs, gradients, format, rows, scale))
+
+    @property
+    def layers_due(self) -> bool:
+        return bool(_layers_due(self._o))
 
     def set_gradient_scale(self, scale: float) -> None:
         self._call(_set_gradient_scale(self._o, scale))

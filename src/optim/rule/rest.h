@@ -7,8 +7,9 @@
 
 /* In this order, one behind the other, among the rule's options. */
 enum { REST_LR, REST_BETA1, REST_BETA2, REST_EPS, REST_DECAY };
-#define TG_OPTIONS_REST                                                                                                \
-    {.name = "adamw_lr", .kind = TG_REAL, .value = 1, .least = 0, .most = INFINITY, .search_least = 1e-2,              \
+#define TG_OPTIONS_REST TG_OPTIONS_REST_LR(1)
+#define TG_OPTIONS_REST_LR(share)                                                                                      \
+    {.name = "adamw_lr", .kind = TG_REAL, .value = share, .least = 0, .most = INFINITY, .search_least = 1e-2,              \
      .search_most = 1, .search_log = 1, .help = "learning rate of the other tensors, as a factor of lr"},              \
         TG_OPTION_BETA("adamw_beta1", 0.9, 0.8, 0.95, "of the other tensors: decay of the average of gradients"),      \
         TG_OPTION_BETA("adamw_beta2", 0.999, 0.9, 0.9999, "of the other tensors: decay of the average of squares"),    \

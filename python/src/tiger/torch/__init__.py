@@ -35,6 +35,7 @@ from ._rules import (
     Muon,
     TigerMuon,
     Shampoo,
+    KFAC,
     Tiger,
     optimizer,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "Muon",
     "TigerMuon",
     "Shampoo",
+    "KFAC",
     "Tiger",
     "offload",
     "optimizer",

@@ -33,6 +33,7 @@ from ._tensors import (
     true_states,
     write_state,
 )
+from ._layers import Layer
 from ._run import Run
 from .roles import Roles, propose
 
@@ -90,6 +91,7 @@ class Optimizer(torch.optim.Optimizer):
 
     rule: ClassVar[str]
     tuples: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # "betas": ("beta1", "beta2")
+    _layers: Mapping[int, Layer] = {}  # by id of the matrix: those whose rows come
 
     _step_supports_amp_scaling = True  # GradScaler then brings grad_scale and found_inf
 
@@ -300,7 +302,7 @@ class Optimizer(torch.optim.Optimizer):
             run.groups.append(number)
             run.sent.append(self._snapshot(group))
             for p in group["params"]:
-                self._add(run, at, p, names[id(p)], masters.get(id(p)))
+                self._add(run, at, p, names, masters.get(id(p)))
         if len(runs) > 1 and self._common_numbers["clip_norm"] > 0:
             raise ValueError(
                 "clip_norm is over all gradients, which groups that differ in maximize or decay do not share"
@@ -336,7 +338,17 @@ class Optimizer(torch.optim.Optimizer):
         runs of values."""
         return self._rule.matrices or any(slot.shape in ("row", "column") or slot.coded for slot in self._rule.slots)
 
-    def _add(self, run: Run, group: int, p: torch.Tensor, name: str, old: Place | None) -> None:
+    def _bias_in(self, run: Run, bias: torch.Tensor, names: Mapping[int, str]) -> str | None:
+        """A layer's bias by name, if it is in the same C optimizer."""
+        for group in self.param_groups:
+            if tuple(self._numbers(group)[name] for name in SHARED) == run.shared and any(
+                p is bias for p in group["params"]
+            ):
+                return names[id(bias)]
+        return None
+
+    def _add(self, run: Run, group: int, p: torch.Tensor, names: Mapping[int, str], old: Place | None) -> None:
+        name = names[id(p)]
         check(p, name, self._offload)
         role = self._roles[id(p)]
         order = None if self._offload else dense_order(p)
@@ -351,6 +363,8 @@ class Optimizer(torch.optim.Optimizer):
         memory = (master if master is not None else p.detach()).permute(order)
         place = Place(p, memory, order, master, _is_frozen(p))
         rows, cols = shape_for_c(memory)
+        layer = self._layers.get(id(p))
+        bias = None if layer is None or layer.bias is None else self._bias_in(run, layer.bias, names)
         fan_in = 0 if p.dim() < 2 or p.numel() == 0 else p.numel() // p.shape[0]
         run.engine.add(
             name,
@@ -362,6 +376,8 @@ class Optimizer(torch.optim.Optimizer):
             group,
             fan_in,
             place.frozen,
+            0 if layer is None else layer.form,
+            bias,
         )
         run.append(place, name)
 

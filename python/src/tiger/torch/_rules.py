@@ -7,13 +7,19 @@ capturable and differentiable must be False. **common: see Common.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .._native import RULES
+from ._layers import find as find_layers
+from ._layers import hook as hook_layer
+from ._layers import rows_of
 from ._optimizer import Common, Optimizer, ParamsT
+from ._tensors import FORMATS
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -677,6 +683,94 @@ class Shampoo(Optimizer):
         super().__init__(params, locals(), common)
 
 
+class KFAC(Optimizer):
+    """The natural gradient of linear layers, by Kronecker factors of their curvature (Martens & Grosse 2015,
+    arXiv:1503.05671); AdamW for all other tensors, whose options begin with adamw_. Given a model in place of parameters
+    it takes all of that model's, and the inputs and output gradients of its nn.Linear layers in passes like these:
+
+        optimizer = tiger.torch.KFAC(model, lr=0.1)
+        if optimizer.due:                                  # at first, and every `interval` updates
+            with optimizer.observe(y.numel()):             # the loss is a mean over so many labels
+                logits = model(x)
+                drawn = torch.distributions.Categorical(logits=logits).sample()
+                cross_entropy(logits, drawn).backward()
+            optimizer.zero_grad()
+
+    With labels of the data instead (`fisher` is what `tiger train` does) the update's own backward pass serves. Layers shared
+    over time count every step as a sample. Needs a library built with LAPACK, which the wheels are not. State of a layer:
+    left and left_inverse, right and right_inverse, as wide as the matrix's sides, one more on the side of the inputs where
+    there is a bias; batches, failures; exp_avg, shaped as the parameter, the momentum."""
+
+    rule = "kfac"
+    tuples = {"adamw_betas": ("adamw_beta1", "adamw_beta2")}
+
+    def __init__(
+        self,
+        params: ParamsT | torch.nn.Module,
+        lr: float | torch.Tensor = 0.1,
+        weight_decay: float = 0.01,
+        momentum: float = 0.9,
+        *,
+        beta: float = 0.95,
+        damping: float = 0.1,
+        kl_clip: float = 3e-3,
+        interval: int = 5,
+        fisher: str = "sampled",
+        max_dim: int = 4096,
+        adamw_lr: float = 0.03,
+        adamw_betas: tuple[float, float] = (0.9, 0.999),
+        adamw_eps: float = 1e-8,
+        adamw_weight_decay: float = 0.01,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
+        options = locals()
+        model = params if isinstance(params, torch.nn.Module) else None
+        super().__init__(model.named_parameters() if model is not None else params, options, common)
+        self._terms: float | None = None
+        if model is not None:
+            self.watch(model)
+
+    def watch(self, model: torch.nn.Module) -> None:
+        """Has the linear layers of `model` hand over their rows; for an optimizer of parameters, or a copy of one."""
+        if self._updates > 0 and self._runs is not None:
+            raise RuntimeError("watch a model before the first update")
+        me = weakref.ref(self)
+
+        def taker() -> Any:
+            optimizer = me()
+            return None if optimizer is None or optimizer._terms is None else optimizer._take_rows
+
+        mine = {id(p) for group in self.param_groups for p in group["params"]}
+        layers = [layer for layer in find_layers(model) if id(layer.weight) in mine]
+        self._layers = {id(layer.weight): layer for layer in layers}
+        self._hooks += [hook_layer(layer, taker) for layer in layers]
+        self._runs = None
+
+    @property
+    def due(self) -> bool:
+        """Whether rows should come before the next update."""
+        return any([run.engine.layers_due for run in self._ready()])
+
+    @contextmanager
+    def observe(self, scale: float) -> Iterator[None]:
+        """Forward and backward passes in here hand over the rows of layers. The loss is a mean over `scale` terms."""
+        self._ready()
+        self._terms = float(scale)
+        try:
+            yield
+        finally:
+            self._terms = None
+
+    def _take_rows(self, weight: torch.Tensor, inputs: torch.Tensor, gradients: torch.Tensor) -> None:
+        dtype = inputs.dtype if inputs.dtype == gradients.dtype and inputs.dtype in FORMATS else torch.float32
+        a, g = rows_of(inputs, dtype), rows_of(gradients, dtype)
+        with self._lock:
+            if self._terms is not None and id(weight) in self._where:
+                run, at = self._where[id(weight)]
+                run.engine.observe_layer(at, a.data_ptr(), g.data_ptr(), FORMATS[dtype], len(a), self._terms)
+
+
 class AdamW8bit(Optimizer):
     """AdamW with states of 8 bits, a scale for every 256 values (codes after Dettmers et al. 2022, arXiv:2110.02861).
     State: exp_avg, exp_avg_sq as codes, shaped as the parameter, and their scales; values() decodes."""
@@ -745,6 +839,7 @@ CLASSES: dict[str, type[Optimizer]] = {
         Muon,
         TigerMuon,
         Shampoo,
+        KFAC,
         AdamW8bit,
         Lion8bit,
     )
