@@ -291,10 +291,8 @@ tg_status tg_contender_parse(tg_contender *contender, const char *text, size_t r
         bytes = strcspn(at, " ");
         status = add_word(&w, c.rule, at, bytes);
     }
-    if (status == TG_OK && !has_word(&w, "lr") && tg_option_find(&c.rule->options, "lr") < c.rule->options.count) {
-        c.rates_from_table = true;
+    if (status == TG_OK && !has_word(&w, "lr") && tg_option_find(&c.rule->options, "lr") < c.rule->options.count)
         status = add_rates(&w, c.rule, rates);
-    }
     if (status == TG_OK)
         status = fill_points(&c, &w);
     if (status == TG_OK)

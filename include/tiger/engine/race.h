@@ -55,11 +55,10 @@ typedef struct tg_contender {
     char *title;             /* the name, and the options that have one value: "adamw beta2=0.99" */
     tg_race_point *point;    /* every combination of the values */
     size_t points;
-    bool rates_from_table;   /* no lr was named: its values are those of tg_race_rates */
 } tg_contender;
 
-/* Options may be the optimizer's, those every optimizer has, the training's, and "schedule". Without lr it takes `rates` values of
- * the option table's search range. TG_EINVAL naming the word that is wrong. */
+/* Options may be the optimizer's, those every optimizer has, the training's, and "schedule". Without lr it takes `rates` values,
+ * those of tg_race_rates. TG_EINVAL naming the word that is wrong. */
 tg_status tg_contender_parse(tg_contender *contender, const char *text, size_t rates);
 void tg_contender_fini(tg_contender *contender); /* fine on {0} */
 
