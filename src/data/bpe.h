@@ -55,6 +55,13 @@ tg_status tg_bpe_whole_reserve(tg_bpe *bpe, size_t count);
 void tg_bpe_whole_put(tg_bpe *bpe, uint32_t id);
 uint32_t tg_bpe_whole_find(const tg_bpe *bpe, const char *word, size_t bytes); /* TG_NO_TOKEN: there is none */
 
+/* Writes token `id`, unless out is NULL; its bytes, 0 for a number without token. */
+typedef size_t tg_token_writer(char *out, const void *context, uint32_t id);
+
+/* Makes bytes and start for bpe->vocab tokens; `name` of the file and the tokenizer's kind are for messages. */
+tg_status tg_bpe_tokens_fill(tg_bpe *bpe, tg_token_writer *write, const void *context, const char *name,
+                             const char *kind);
+
 uint64_t tg_bpe_hash(const char *word, size_t bytes);
 
 /* ---- reading (bpe_json.c) ---- */

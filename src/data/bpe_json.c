@@ -12,6 +12,7 @@
 #include "base/utf8.h"
 #include "data/bpe.h"
 
+#define KIND "a BPE tokenizer"
 #define MOST_ADDED 65536
 #define MOST_HOLES 65536 /* numbers without token that a vocabulary may have, beside as many as tokens */
 
@@ -38,7 +39,7 @@ static tg_status unsupported(const reader *r, const char *where, const char *wha
     return tg_fail(TG_EUNSUPPORTED, "'%s': %s '%.60s' is not supported in a byte-level BPE", r->name, where, what);
 }
 
-static tg_status no_memory(size_t bytes) { return tg_no_memory("a BPE tokenizer", bytes); }
+static tg_status no_memory(size_t bytes) { return tg_no_memory(KIND, bytes); }
 
 /* ---- what must not be there ---- */
 
@@ -266,8 +267,9 @@ static tg_status read_added_tokens(reader *r)
 /* ---- tokens by id ---- */
 
 /* Added tokens are text as it stands, the others are names of bytes. */
-static size_t token_bytes(char *out, const reader *r, uint32_t id)
+static size_t write_token(char *out, const void *context, uint32_t id)
 {
+    const reader *const r = context;
     const char *const key = r->key[id];
     if (key == NULL)
         return 0;
@@ -281,24 +283,14 @@ static size_t token_bytes(char *out, const reader *r, uint32_t id)
 static tg_status fill_tokens(const reader *r)
 {
     tg_bpe *const bpe = r->bpe;
-    size_t all = 0;
-    for (uint32_t id = 0; id < bpe->vocab; id++)
-        all += token_bytes(NULL, r, id);
-    if (all > UINT32_MAX)
-        return tg_fail(TG_EUNSUPPORTED, "'%s': the tokens have %zu bytes, more than 32 bits count", r->name, all);
-    bpe->bytes = tg_heap_alloc(all + 1, 1);
-    bpe->start = tg_heap_alloc(bpe->vocab + 1, sizeof *bpe->start);
-    if (bpe->bytes == NULL || bpe->start == NULL)
-        return no_memory(all);
-    for (uint32_t id = 0; id < bpe->vocab; id++)
-        bpe->start[id + 1] = bpe->start[id] + (uint32_t)token_bytes(bpe->bytes + bpe->start[id], r, id);
+    const tg_status status = tg_bpe_tokens_fill(bpe, write_token, r, r->name, KIND);
     for (uint32_t byte = 0; byte < TG_BYTES; byte++) {
         char key[TG_UTF8_BYTES + 1] = "";
         tg_utf8_encode(key, tg_byte_name(byte));
         const json_t *const id = json_object_get(r->vocab, key);
         bpe->of_byte[byte] = id == NULL ? TG_NO_TOKEN : (uint32_t)json_integer_value(id);
     }
-    return TG_OK;
+    return status;
 }
 
 static bool names_bytes(const char *name)

@@ -2,6 +2,7 @@
  * three quarters full. */
 #include <string.h>
 
+#include "base/fail.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "data/bpe.h"
@@ -91,3 +92,22 @@ void tg_bpe_whole_put(tg_bpe *bpe, uint32_t id)
 }
 
 uint32_t tg_bpe_whole_find(const tg_bpe *bpe, const char *word, size_t bytes) { return *whole_slot(bpe, word, bytes); }
+
+/* ---- tokens by id ---- */
+
+tg_status tg_bpe_tokens_fill(tg_bpe *bpe, tg_token_writer *write, const void *context, const char *name,
+                             const char *kind)
+{
+    size_t all = 0;
+    for (uint32_t id = 0; id < bpe->vocab; id++)
+        all += write(NULL, context, id);
+    if (all > UINT32_MAX)
+        return tg_fail(TG_EUNSUPPORTED, "'%s': the tokens have %zu bytes, more than 32 bits count", name, all);
+    bpe->bytes = tg_heap_alloc(all + 1, 1);
+    bpe->start = tg_heap_alloc(bpe->vocab + 1, sizeof *bpe->start);
+    if (bpe->bytes == NULL || bpe->start == NULL)
+        return tg_no_memory(kind, all);
+    for (uint32_t id = 0; id < bpe->vocab; id++)
+        bpe->start[id + 1] = bpe->start[id] + (uint32_t)write(bpe->bytes + bpe->start[id], context, id);
+    return TG_OK;
+}

@@ -12,6 +12,7 @@
 #include "data/tokenizer.h"
 #include "data/wordpiece.h"
 
+#define KIND "a WordPiece tokenizer"
 #define MOST_ADDED 65536
 #define MOST_HOLES 65536
 
@@ -192,9 +193,10 @@ static bool goes_on(const reader *r, const char *key)
     return strncmp(key, r->prefix, prefix) == 0 && key[prefix] != '\0';
 }
 
-/* As the text has it; `out` may be NULL. */
-static size_t store(char *out, const reader *r, size_t id)
+/* As the text has it. */
+static size_t write_token(char *out, const void *context, uint32_t id)
 {
+    const reader *const r = context;
     const char *key = r->key[id];
     if (key == NULL)
         return 0;
@@ -218,22 +220,14 @@ static bool is_piece(const reader *r, size_t id)
 static tg_status fill_tokens(const reader *r)
 {
     tg_bpe *const t = &r->w->table;
-    size_t all = 0;
-    for (size_t id = 0; id < t->vocab; id++)
-        all += store(NULL, r, id);
-    if (all > UINT32_MAX)
-        return tg_fail(TG_EUNSUPPORTED, "'%s': the tokens have %zu bytes, more than 32 bits count", r->name, all);
-    t->bytes = tg_heap_alloc(all + 1, 1);
-    t->start = tg_heap_alloc(t->vocab + 1, sizeof *t->start);
-    if (t->bytes == NULL || t->start == NULL)
-        return tg_no_memory("a WordPiece tokenizer", all);
-    tg_status status = tg_bpe_whole_reserve(t, json_object_size(r->vocab));
-    for (size_t id = 0; status == TG_OK && id < t->vocab; id++) {
-        const size_t bytes = store(t->bytes + t->start[id], r, id);
-        t->start[id + 1] = t->start[id] + (uint32_t)bytes;
+    tg_status status = tg_bpe_tokens_fill(t, write_token, r, r->name, KIND);
+    if (status == TG_OK)
+        status = tg_bpe_whole_reserve(t, json_object_size(r->vocab));
+    for (uint32_t id = 0; status == TG_OK && id < t->vocab; id++) {
+        const size_t bytes = t->start[id + 1] - t->start[id];
         r->w->longest = bytes > r->w->longest ? bytes : r->w->longest;
         if (is_piece(r, id))
-            tg_bpe_whole_put(t, (uint32_t)id);
+            tg_bpe_whole_put(t, id);
     }
     return status;
 }
@@ -252,7 +246,7 @@ static tg_status read_parts(reader *r)
     r->key = tg_heap_alloc(r->w->table.vocab, sizeof *r->key);
     r->added = tg_heap_alloc(r->w->table.vocab, sizeof *r->added);
     if (r->key == NULL || r->added == NULL)
-        return tg_no_memory("a WordPiece tokenizer", r->w->table.vocab * sizeof *r->key);
+        return tg_no_memory(KIND, r->w->table.vocab * sizeof *r->key);
     status = read_keys(r);
     return status == TG_OK ? fill_tokens(r) : status;
 }
@@ -261,7 +255,7 @@ tg_status tg_wordpiece_read(tg_tokenizer *tokenizer, const json_t *document, con
 {
     tg_wordpiece *const w = tokenizer->own = tg_heap_alloc(1, sizeof *w);
     if (w == NULL)
-        return tg_no_memory("a WordPiece tokenizer", sizeof *w);
+        return tg_no_memory(KIND, sizeof *w);
     reader r = {.w = w,
                 .document = document,
                 .name = name,

@@ -12,14 +12,14 @@ static dual chain(double value, double slope, dual a) { return (dual){value, a.d
 
 static double part(double slope, double d) { return d == 0 ? 0 : slope * d; }
 
-dual dual_add(dual a, dual b) { return (dual){a.v + b.v, a.d + b.d}; }
-dual dual_subtract(dual a, dual b) { return (dual){a.v - b.v, a.d - b.d}; }
-dual dual_multiply(dual a, dual b) { return (dual){a.v * b.v, part(b.v, a.d) + part(a.v, b.d)}; }
-dual dual_divide(dual a, dual b) { return (dual){a.v / b.v, part(1 / b.v, a.d) - part(a.v / b.v / b.v, b.d)}; }
-dual dual_negative(dual a, dual b) { return (void)b, (dual){-a.v, -a.d}; }
+dual tg_dual_add(dual a, dual b) { return (dual){a.v + b.v, a.d + b.d}; }
+dual tg_dual_subtract(dual a, dual b) { return (dual){a.v - b.v, a.d - b.d}; }
+dual tg_dual_multiply(dual a, dual b) { return (dual){a.v * b.v, part(b.v, a.d) + part(a.v, b.d)}; }
+dual tg_dual_divide(dual a, dual b) { return (dual){a.v / b.v, part(1 / b.v, a.d) - part(a.v / b.v / b.v, b.d)}; }
+dual tg_dual_negative(dual a, dual b) { return (void)b, (dual){-a.v, -a.d}; }
 
 /* d a^b = b a^(b-1) da + a^b log(a) db; the latter is 0 at a = 0 < b, its limit. */
-dual dual_power(dual a, dual b)
+dual tg_dual_power(dual a, dual b)
 {
     const double value = pow(a.v, b.v);
     const double by_base = part(b.v == 0 ? 0 : b.v * pow(a.v, b.v - 1), a.d);
@@ -60,13 +60,13 @@ static dual d_atan2(dual a, dual b)
     return (dual){atan2(a.v, b.v), part(b.v / squares, a.d) - part(a.v / squares, b.d)};
 }
 
-const dual_function dual_functions[] = {
+const tg_dual_function tg_dual_functions[] = {
     {"sin", 1, d_sin},     {"cos", 1, d_cos},     {"tan", 1, d_tan},     {"asin", 1, d_asin},   {"acos", 1, d_acos},
     {"atan", 1, d_atan},   {"sinh", 1, d_sinh},   {"cosh", 1, d_cosh},   {"tanh", 1, d_tanh},   {"exp", 1, d_exp},
     {"log", 1, d_log},     {"log2", 1, d_log2},   {"log10", 1, d_log10}, {"sqrt", 1, d_sqrt},   {"cbrt", 1, d_cbrt},
-    {"abs", 1, d_abs},     {"sign", 1, d_sign},   {"pow", 2, dual_power}, {"min", 2, d_min},    {"max", 2, d_max},
+    {"abs", 1, d_abs},     {"sign", 1, d_sign},   {"min", 2, d_min},     {"max", 2, d_max},     {"pow", 2, tg_dual_power},
     {"hypot", 2, d_hypot}, {"atan2", 2, d_atan2}, {NULL, 0, NULL},
 };
 
-const char dual_function_names[] = "sin cos tan asin acos atan sinh cosh tanh exp log log2 log10 sqrt cbrt abs sign "
-                                   "pow(a,b) min(a,b) max(a,b) hypot(a,b) atan2(y,x)";
+const char tg_dual_function_names[] = "sin cos tan asin acos atan sinh cosh tanh exp log log2 log10 sqrt cbrt abs sign "
+                                      "pow(a,b) min(a,b) max(a,b) hypot(a,b) atan2(y,x)";

@@ -9,20 +9,20 @@ typedef struct dual {
 } dual;
 
 /* A function of one or two arguments (b is then 0). */
-typedef struct dual_function {
+typedef struct tg_dual_function {
     const char *name;
     size_t arguments;
     dual (*apply)(dual a, dual b);
-} dual_function;
+} tg_dual_function;
 
-extern const dual_function dual_functions[]; /* ends with a name NULL */
-extern const char dual_function_names[];     /* "sin cos ..." */
+extern const tg_dual_function tg_dual_functions[]; /* ends with a name NULL */
+extern const char tg_dual_function_names[];        /* "sin cos ..." */
 
-dual dual_add(dual a, dual b);
-dual dual_subtract(dual a, dual b);
-dual dual_multiply(dual a, dual b);
-dual dual_divide(dual a, dual b);
-dual dual_power(dual a, dual b);
-dual dual_negative(dual a, dual b);
+dual tg_dual_add(dual a, dual b);
+dual tg_dual_subtract(dual a, dual b);
+dual tg_dual_multiply(dual a, dual b);
+dual tg_dual_divide(dual a, dual b);
+dual tg_dual_power(dual a, dual b);
+dual tg_dual_negative(dual a, dual b);
 
 #endif

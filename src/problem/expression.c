@@ -131,9 +131,9 @@ static tg_status read_number(reader *r)
     return append(r, (code){.kind = CODE_NUMBER, .number = value});
 }
 
-static const dual_function *find_function(const char *name)
+static const tg_dual_function *find_function(const char *name)
 {
-    const dual_function *f = dual_functions;
+    const tg_dual_function *f = tg_dual_functions;
     while (f->name != NULL && strcmp(f->name, name) != 0)
         f++;
     return f->name != NULL ? f : NULL;
@@ -143,7 +143,7 @@ static tg_status unknown_function(const reader *r, const char *place, const char
 {
     const char *nearest = NULL;
     size_t least = NAME_BYTES;
-    for (const dual_function *f = dual_functions; f->name != NULL; f++) {
+    for (const tg_dual_function *f = tg_dual_functions; f->name != NULL; f++) {
         const size_t distance = tg_name_distance(f->name, name);
         if (distance < least) {
             least = distance;
@@ -152,13 +152,13 @@ static tg_status unknown_function(const reader *r, const char *place, const char
     }
     if (nearest != NULL && tg_name_near(name, least))
         return fail_at(r, place, "there is no function '%s' (did you mean %s?)", name, nearest);
-    return fail_at(r, place, "there is no function '%s' (there are: %s)", name, dual_function_names);
+    return fail_at(r, place, "there is no function '%s' (there are: %s)", name, tg_dual_function_names);
 }
 
 /* Behind the name and its parenthesis. */
 static tg_status read_call(reader *r, const char *place, const char *name)
 {
-    const dual_function *f = find_function(name);
+    const tg_dual_function *f = find_function(name);
     size_t arguments = 0;
     if (f == NULL)
         return unknown_function(r, place, name);
@@ -240,7 +240,7 @@ static tg_status read_signed(reader *r)
     if (take(r, "-")) {
         status = read_signed(r);
         if (status == TG_OK)
-            status = append_apply(r, CODE_UNARY, dual_negative);
+            status = append_apply(r, CODE_UNARY, tg_dual_negative);
     } else if (take(r, "+")) {
         status = read_signed(r);
     } else {
@@ -248,40 +248,38 @@ static tg_status read_signed(reader *r)
         if (status == TG_OK && (take(r, "^") || take(r, "**"))) {
             status = read_signed(r);
             if (status == TG_OK)
-                status = append_apply(r, CODE_BINARY, dual_power);
+                status = append_apply(r, CODE_BINARY, tg_dual_power);
         }
     }
     r->depth--;
     return status;
 }
 
-static tg_status read_product(reader *r)
+typedef dual (*operation)(dual a, dual b);
+
+/* NULL where none of this precedence stands. */
+static operation take_product(reader *r)
 {
-    tg_status status = read_signed(r);
-    while (status == TG_OK) {
-        const bool times = take_product_sign(r);
-        if (!times && !take(r, "/"))
-            break;
-        status = read_signed(r);
+    return take_product_sign(r) ? tg_dual_multiply : take(r, "/") ? tg_dual_divide : NULL;
+}
+
+static operation take_sum(reader *r) { return take(r, "+") ? tg_dual_add : take(r, "-") ? tg_dual_subtract : NULL; }
+
+/* Operands with operators of one precedence between them, worked from the left. */
+static tg_status read_chain(reader *r, tg_status (*operand)(reader *r), operation (*take_operator)(reader *r))
+{
+    operation apply = NULL;
+    tg_status status = operand(r);
+    while (status == TG_OK && (apply = take_operator(r)) != NULL) {
+        status = operand(r);
         if (status == TG_OK)
-            status = append_apply(r, CODE_BINARY, times ? dual_multiply : dual_divide);
+            status = append_apply(r, CODE_BINARY, apply);
     }
     return status;
 }
 
-static tg_status read_sum(reader *r)
-{
-    tg_status status = read_product(r);
-    while (status == TG_OK) {
-        const bool plus = take(r, "+");
-        if (!plus && !take(r, "-"))
-            break;
-        status = read_product(r);
-        if (status == TG_OK)
-            status = append_apply(r, CODE_BINARY, plus ? dual_add : dual_subtract);
-    }
-    return status;
-}
+static tg_status read_product(reader *r) { return read_chain(r, read_signed, take_product); }
+static tg_status read_sum(reader *r) { return read_chain(r, read_product, take_sum); }
 
 static tg_status read_all(reader *r)
 {
@@ -300,7 +298,7 @@ static tg_status read_all(reader *r)
 
 /* ---- an expression ----------------------------------------------------------------------------------------------- */
 
-tg_status expression_parse(expression **out, const char *text, size_t *column)
+tg_status tg_expression_parse(expression **out, const char *text, size_t *column)
 {
     *column = 0;
     const size_t bytes = strlen(text);
@@ -315,11 +313,11 @@ tg_status expression_parse(expression **out, const char *text, size_t *column)
     if (status == TG_OK)
         *out = e;
     else
-        expression_destroy(e);
+        tg_expression_destroy(e);
     return status;
 }
 
-void expression_destroy(expression *e)
+void tg_expression_destroy(expression *e)
 {
     if (e == NULL)
         return;
@@ -327,11 +325,11 @@ void expression_destroy(expression *e)
     tg_heap_free(e);
 }
 
-const char *expression_text(const expression *e) { return e->text; }
+const char *tg_expression_text(const expression *e) { return e->text; }
 
-size_t expression_variables(const expression *e) { return e->variables; }
+size_t tg_expression_variables(const expression *e) { return e->variables; }
 
-const char *expression_variable(const expression *e, size_t index)
+const char *tg_expression_variable(const expression *e, size_t index)
 {
     return index < e->variables ? e->variable[index] : "";
 }
@@ -357,7 +355,7 @@ static dual walk(const expression *e, const double *x, size_t after)
     return stack[0];
 }
 
-double expression_evaluate(const expression *e, const double *x, double *g)
+double tg_expression_evaluate(const expression *e, const double *x, double *g)
 {
     dual f = walk(e, x, 0);
     const double value = f.v;

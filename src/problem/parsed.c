@@ -7,7 +7,7 @@
 
 static double evaluate(const tg_problem *p, const double *x, double *g)
 {
-    return expression_evaluate(p->expression, x, g);
+    return tg_expression_evaluate(p->expression, x, g);
 }
 
 static const tg_problem_kind parsed = {
@@ -29,15 +29,15 @@ tg_status tg_problem_parse(tg_problem **out, const char *text, size_t *column)
     *column = 0;
     if (p == NULL)
         return tg_no_memory("a problem", sizeof *p);
-    const tg_status status = expression_parse(&p->expression, text, column);
+    const tg_status status = tg_expression_parse(&p->expression, text, column);
     if (status != TG_OK) {
         tg_problem_destroy(p);
         return status;
     }
     p->kind = &parsed;
-    p->n = expression_variables(p->expression);
+    p->n = tg_expression_variables(p->expression);
     *out = p;
     return TG_OK;
 }
 
-const char *tg_expression_functions(void) { return dual_function_names; }
+const char *tg_expression_functions(void) { return tg_dual_function_names; }

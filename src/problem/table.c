@@ -120,13 +120,13 @@ void tg_problem_destroy(tg_problem *p)
         tg_heap_free(p->variable[i]);
     tg_heap_free(p->variable);
     tg_heap_free(p->name);
-    expression_destroy(p->expression);
+    tg_expression_destroy(p->expression);
     tg_heap_free(p);
 }
 
 const char *tg_problem_text(const tg_problem *p)
 {
-    return p->expression != NULL ? expression_text(p->expression) : NULL;
+    return p->expression != NULL ? tg_expression_text(p->expression) : NULL;
 }
 
 const char *tg_problem_data_name(const tg_problem *p) { return p->name; }
@@ -146,7 +146,7 @@ double tg_problem_option(const tg_problem *p, size_t index)
 void tg_problem_variable_name(char *name, size_t bytes, const tg_problem *p, size_t index)
 {
     if (p->expression != NULL)
-        snprintf(name, bytes, "%s", expression_variable(p->expression, index));
+        snprintf(name, bytes, "%s", tg_expression_variable(p->expression, index));
     else if (p->variable != NULL)
         snprintf(name, bytes, "%s", p->variable[index]);
     else if (p->n <= 2)

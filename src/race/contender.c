@@ -355,10 +355,8 @@ tg_status tg_contender_parse(tg_contender *contender, const char *text, size_t r
         bytes = strcspn(at, " ");
         status = add_word(&w, at, bytes);
     }
-    if (status == TG_OK && c.rule != NULL && !has_rate(&w) && find_option(&w, "lr") != NULL) {
-        c.rates_from_table = true;
+    if (status == TG_OK && c.rule != NULL && !has_rate(&w) && find_option(&w, "lr") != NULL)
         status = add_rates(&w, rates);
-    }
     if (status == TG_OK)
         status = fill_points(&c, &w);
     if (status == TG_OK)

@@ -106,7 +106,6 @@ static void test_contender(void **state)
     assert_int_equal(c.point[5].settings, 3);
     assert_string_equal(c.point[5].setting[1].name, "beta2");
     assert_string_equal(c.point[5].setting[1].value, "0.99");
-    assert_false(c.rates_from_table);
     tg_contender_fini(&c);
     tg_contender_fini(&c);
 }
@@ -124,7 +123,7 @@ static void test_contender_takes_rates(void **state)
     near(log(rate[1] / rate[0]), log(rate[2] / rate[1]), 0.1);
     assert_int_equal(tg_contender_parse(&c, "lion batch=4/8 schedule=cosine", 4, training()), TG_OK);
     assert_int_equal(c.points, 8);
-    assert_true(c.rates_from_table);
+    near(c.point[0].lr, rate[0], 0);
     assert_string_equal(c.title, "lion schedule=cosine");
     near(c.point[7].lr, rate[3], 0);
     tg_contender_fini(&c);

@@ -13,6 +13,7 @@ typedef struct setting {
     tg_isa isa;
     work_way way;
     size_t micro;
+    bool long_sides; /* factors of every side, however long: seconds */
 } setting;
 
 static uint64_t run(const setting *s)
@@ -20,6 +21,8 @@ static uint64_t run(const setting *s)
     work w;
     tg_isa_force(s->isa);
     work_create(&w, s->rule, s->options);
+    if (rule_has(s->rule, "max_dim") && !s->long_sides)
+        must(tg_optim_set(w.o, TG_ALL_GROUPS, "max_dim", "129")); /* the bag has longer ones and shorter ones */
     work_add_bag(&w, s->format);
     work_start(&w);
     for (size_t u = 0; u < 3; u++)
@@ -128,7 +131,7 @@ static void check_released(const char *rule, work_option *options, size_t count)
         return;
     for (size_t f = 0; f < 3; f++)
         for (size_t g = 0; g < 3; g++) {
-            setting s = {rule, options, formats[f], tg_isa_chosen(), WORK_PANELS, 1};
+            setting s = {rule, options, formats[f], tg_isa_chosen(), WORK_PANELS, 1, false};
             options[count] = (work_option){"gradient_format", gradient_formats[g]};
             options[count + 1] = (work_option){"gradients", "buffered"};
             const uint64_t want = run(&s);
@@ -187,12 +190,24 @@ static void test_ways(void **state) { (void)state, for_each_variant(check_ways);
 static void test_tiles(void **state) { (void)state, for_each_variant(check_tiles); }
 static void test_released(void **state) { (void)state, for_each_variant(check_released); }
 
+static void test_long_sides(void **state)
+{
+    (void)state;
+    for (size_t r = 0; r < tg_rule_count(); r++) {
+        work_option options[WORK_OPTIONS] = {{"weight_decay", "0.113"}, {"lr", "0.0071"}};
+        setting s = {.rule = tg_rule_at(r)->name, .options = options, .isa = tg_isa_chosen(), .way = WORK_ARRAYS, .micro = 1};
+        s.long_sides = true;
+        if (rule_wanted(s.rule) && rule_has(s.rule, "max_dim"))
+            check_threads(s, options, 2);
+    }
+}
+
 /* Two optimizers that differ in the seed alone differ; so do two tensors with the same values, and two updates. */
 static void test_seed(void **state)
 {
     (void)state;
     work_option options[] = {{"seed", "1"}, {"lr", "0.01"}, {NULL, NULL}};
-    setting s = {"adamw", options, TG_BF16, tg_isa_chosen(), WORK_ARRAYS, 1};
+    setting s = {"adamw", options, TG_BF16, tg_isa_chosen(), WORK_ARRAYS, 1, false};
     const uint64_t one = run(&s);
     assert_true(run(&s) == one);
     options[0].value = "2";
@@ -202,6 +217,7 @@ static void test_seed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_arrays), cmocka_unit_test(test_ways), cmocka_unit_test(test_tiles),
-                                       cmocka_unit_test(test_released), cmocka_unit_test(test_seed)};
+                                       cmocka_unit_test(test_released), cmocka_unit_test(test_long_sides),
+                                       cmocka_unit_test(test_seed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -274,13 +274,14 @@ static void test_state_streams(void **state)
 }
 
 /* Adam without memory: m is g, v is g^2. That v goes up with probability 1/2 and m with 1/4 agree half of the time. */
-static void test_slot_streams(void **state)
+static void check_slot_streams(const char *rounding)
 {
-    (void)state;
     static streams s;
     work w;
     s.count = 0;
-    work_create(&w, "adam", (work_option[]){{"beta1", "0"}, {"beta2", "0"}, {"state_format", "bf16"}, {NULL, NULL}});
+    const work_option options[] = {
+        {"beta1", "0"}, {"beta2", "0"}, {"state_format", "bf16"}, {"rounding", rounding}, {NULL, NULL}};
+    work_create(&w, "adam", options);
     work_add(&w, 64, 64, TG_MATRIX, 1, TG_F32);
     work_start(&w);
     for (size_t i = 0; i < STREAM_N; i++)
@@ -292,6 +293,13 @@ static void test_slot_streams(void **state)
             s.up[s.count][i] = work_value(work_state(&w, 0, name[s.count])->data, TG_BF16, i) > 1;
     check_streams(&s, "states of one tensor");
     work_destroy(&w);
+}
+
+static void test_slot_streams(void **state)
+{
+    (void)state;
+    check_slot_streams("stochastic");
+    check_slot_streams("weyl");
 }
 
 /* sgd without state: weights at 1, steps of half a last place. */

@@ -113,6 +113,8 @@ static void test_tiger_bytes(void **state)
     assert_true(b.kahan >= 2 * n && b.kahan < 2 * n + 64 * SHAPES);
     b = bytes_of("tiger", NULL, TG_F32, &n);
     assert_true(b.states >= 4 * n && b.states < 4 * n + 64 * SHAPES);
+    b = bytes_of("tigermuon", NULL, TG_BF16, &n); /* what it does not work whole folds too */
+    assert_int_equal(b.gradients, 0);
     b = bytes_of("adamw", NULL, TG_BF16, &n); /* second moments keep their range */
     assert_true(b.states >= 6 * n && b.states < 6 * n + 128 * SHAPES);
     b = bytes_of("adamw", (work_option[]){{"state_format", "bf16"}, {NULL, NULL}}, TG_BF16, &n);

@@ -74,7 +74,6 @@ typedef struct tg_contender {
     char *title;             /* the name, and the options that have one value: "adamw beta2=0.99" */
     tg_race_point *point;    /* every combination of the values */
     size_t points;
-    bool rates_from_table;   /* no lr was named: its values are those of tg_race_rates */
 } tg_contender;
 
 /* Options may be the optimizer's, those every optimizer has, the task's, and "schedule". An optimizer without lr takes
