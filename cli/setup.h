@@ -14,7 +14,7 @@
     {"tokenizer", "byte|char|PATH", NULL,                                                                              \
      "what a token is: a byte, a Unicode character, or what a tokenizer.json or a directory with one says (default " \
      "char, or what --init has)"}
-#define CLI_TEXT_OPTIMIZER {"optimizer", "NAME", "tiger", "the optimizer (see: tiger list optimizers)"}
+#define CLI_TEXT_OPTIMIZER {"optimizer", "NAME", "tiger", "the optimizer, or a minimizer (see: tiger list optimizers)"}
 #define CLI_OPTION_VOCAB                                                                                               \
     {.name = "vocab", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1 << 24,                                     \
      .help = "pad the vocabulary to this size; 0: as the tokenizer has it"}
@@ -31,7 +31,7 @@ int cli_setup_choose_model(const tg_model_info **model, const cli_args *args);
 int cli_setup(tg_train_config *config, const cli_args *args);
 void cli_setup_fini(tg_train_config *config);
 
-/* The group of a model's options. A name that some optimizer has too means the optimizer, whichever is chosen; the
+/* The group of a model's options. A name that some optimizer or minimizer has too means that, whichever is chosen; the
  * model's is then --model-NAME. */
 void cli_setup_model_group(cli_args *args, const char *title, const tg_option_table *table);
 
