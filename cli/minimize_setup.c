@@ -6,7 +6,8 @@
 
 #include "args.h"
 #include "minimize.h"
-#include "tiger/engine/method.h"
+#include "tiger/minimize.h"
+#include "tiger/optim.h"
 
 /* ---- the problem ------------------------------------------------------------------------------------------------- */
 
@@ -107,24 +108,30 @@ static int make_start(cli_minimization *m)
 
 /* ---- the methods ------------------------------------------------------------------------------------------------- */
 
-/* The method that a group is of; options is NULL when it is of none. */
-static tg_method method_of(const cli_group *group)
+/* The tables of an optimizer or a minimizer: its own options, and those of all of its kind. */
+typedef struct tables {
+    const tg_option_table *own, *common;
+} tables;
+
+/* Those of the method that a group is of; own is NULL when it is of none. */
+static tables tables_of(const cli_group *group)
 {
-    tg_method method;
-    tg_method_find(&method, group->prefix);
-    return method;
+    const tg_rule_info *rule = group->prefix != NULL ? tg_rule_find(group->prefix) : NULL;
+    const tg_minimizer_info *minimizer = group->prefix != NULL ? tg_minimizer_find(group->prefix) : NULL;
+    if (rule != NULL)
+        return (tables){&rule->options, tg_optim_common_options()};
+    return minimizer != NULL ? (tables){&minimizer->options, tg_minimizer_common_options()} : (tables){NULL, NULL};
 }
 
 static bool is_of_methods(const cli_group *group)
 {
-    return method_of(group).options != NULL || group->table.at == tg_optim_common_options()->at ||
+    return tables_of(group).own != NULL || group->table.at == tg_optim_common_options()->at ||
            group->table.at == tg_minimizer_common_options()->at;
 }
 
-static bool has(const tg_method *of, const char *name)
+static bool has(const tables *of, const char *name)
 {
-    return tg_option_find(of->options, name) < of->options->count ||
-           tg_option_find(of->common, name) < of->common->count;
+    return tg_option_find(of->own, name) < of->own->count || tg_option_find(of->common, name) < of->common->count;
 }
 
 /* The last value of an option counts. */
@@ -149,10 +156,10 @@ static void make_title(cli_method *method)
 static int make_method(cli_minimization *m, size_t g)
 {
     const cli_args *args = m->args;
-    const tg_method of = method_of(&args->group[g]);
+    const tables of = tables_of(&args->group[g]);
     cli_method *method = &m->method[m->methods++];
     method->name = args->group[g].prefix;
-    method->in_double = of.minimizer != NULL;
+    method->in_double = tg_rule_find(method->name) == NULL;
     method->setting = calloc(args->given_count + 2, sizeof *method->setting);
     if (method->setting == NULL) {
         cli_usage(args, "no memory for the settings");
@@ -178,7 +185,7 @@ static int make_methods(cli_minimization *m)
 {
     int status = CLI_OK;
     for (size_t g = 0; g < m->args->groups && status == CLI_OK; g++)
-        if (method_of(&m->args->group[g]).options != NULL)
+        if (tables_of(&m->args->group[g]).own != NULL)
             status = make_method(m, g);
     return status;
 }

@@ -16,6 +16,8 @@
 #include "train/mover.h"
 #include "train/process.h"
 
+#define MOST_CMAES 500 /* seconds a decomposition; the work grows with the cube */
+
 struct tg_whole {
     tg_minimizer *minimizer;
     tg_objective objective;
@@ -220,10 +222,15 @@ static tg_status set_options(tg_minimizer *m, const tg_train_config *c)
     return status;
 }
 
-/* Matrices of n x n numbers are soon beyond any machine: said before anything is written. */
+/* Matrices of n x n numbers are soon beyond any machine, and their eigenvectors beyond any patience: said before
+ * anything is written. */
 static tg_status check_room(const tg_whole *w, const char *name)
 {
     const size_t available = tg_process_available_bytes();
+    if (strcmp(name, "cmaes") == 0 && w->n > MOST_CMAES)
+        return tg_fail(TG_EUNSUPPORTED, "cmaes finds the eigenvectors of an n x n matrix every few generations, and the "
+                                        "model has n = %zu weights: %d at most; genetic and anneal take more, lbfgs any",
+                       w->n, MOST_CMAES);
     if (available == 0 || w->bytes <= available)
         return TG_OK;
     return tg_fail(TG_ENOMEM, "%s keeps %.3g GiB for %zu weights, and this machine has %.3g GiB available: lbfgs with a "
@@ -248,7 +255,7 @@ static tg_status open(tg_session *s, bool outline)
         status = set_options(w->minimizer, s->config);
     if (status == TG_OK)
         status = tg_minimizer_measure(w->minimizer, &w->objective, &w->bytes);
-    return status == TG_OK && !outline ? check_room(w, s->method.name) : status;
+    return status == TG_OK && !outline ? check_room(w, s->method.name) : status; /* a plan may be of what cannot run */
 }
 
 static void measure(const tg_session *s, tg_optim_bytes *bytes) { *bytes = (tg_optim_bytes){.states = s->whole->bytes}; }
