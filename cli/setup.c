@@ -30,7 +30,7 @@ static const tg_option run_options[] = {
 };
 
 static const cli_text training_texts[] = {
-    CLI_TEXT_OPTIMIZER,
+    {"optimizer", "NAME", "tiger", "the optimizer, or a minimizer such as lbfgs (see: tiger list optimizers)"},
     {"state-file", "FILE", NULL, "keep the optimizer's states in this new file, mapped: for states larger than memory"},
     {"weight-file", "FILE", NULL, "keep the weights in this new file, mapped: for weights larger than memory"},
     {"schedule", "TEXT", "warmup:100 > cosine:min=0.1", 

@@ -14,7 +14,7 @@
     {"tokenizer", "byte|char|PATH", NULL,                                                                              \
      "what a token is: a byte, a Unicode character, or what a tokenizer.json or a directory with one says (default " \
      "char, or what --init has)"}
-#define CLI_TEXT_OPTIMIZER {"optimizer", "NAME", "tiger", "the optimizer, or a minimizer (see: tiger list optimizers)"}
+#define CLI_TEXT_OPTIMIZER {"optimizer", "NAME", "tiger", "the optimizer (see: tiger list optimizers)"}
 #define CLI_OPTION_VOCAB                                                                                               \
     {.name = "vocab", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1 << 24,                                     \
      .help = "pad the vocabulary to this size; 0: as the tokenizer has it"}
