@@ -218,7 +218,7 @@ class GoingOn(Case):
         names = re.findall(r"^  (\w+) ", self.tiger("list", "optimizers").stdout, re.MULTILINE)
         minimizers = re.findall(r"^  (\w+) ", self.tiger("list", "minimizers").stdout, re.MULTILINE)
         self.assertLess(set(minimizers), set(names))
-        names = [name for name in names if name not in minimizers] # of those: class Minimizing
+        names = [name for name in names if name not in minimizers] # of those: class WholeModel
         self.assertGreater(len(names), 20)
         for name in names:
             for precision in ("fp32", "bf16"):
@@ -267,7 +267,7 @@ class GoingOn(Case):
             self.assertFalse((self.at / "run").exists())
 
 
-class Minimizing(GoingOn):
+class WholeModel(GoingOn):
     """Minimizers move the weights: whole losses, several times an update."""
     FLAGS = [f for f in GoingOn.FLAGS if f not in ("--schedule", "constant")]
     test_every_optimizer = test_sophia_with_every_estimate = test_fp16 = None
