@@ -146,7 +146,8 @@ static tg_status check_counts(const tg_minimizer *m, const head *h, const char *
     const bool whole = h->count[COUNTS] < TG_STOP_COUNT && h->count[COUNTS + 1] < TG_LINE_COUNT;
     const bool fits =
         m->kind->sound != NULL ? m->kind->sound(m, &run) : m->kind->ask == NULL || run.candidates == m->run->candidates;
-    return whole && fits ? TG_OK : tg_fail(TG_EFORMAT, "%s: its counts are of no search of %s", path, m->kind->info.name);
+    return whole && fits ? TG_OK
+                         : tg_fail(TG_EFORMAT, "%s: its counts are of no search of %s", path, m->kind->info.name);
 }
 
 tg_status tg_minimizer_load(tg_minimizer *m, const char *path)

@@ -1,11 +1,12 @@
 /* train/mover_minimizer.c -- weights moved by a minimizer: all that are trained are one point of n numbers in fp32, the
  * function is the model's mean loss over fixed sequences, and an update is one iteration.
  *
- * closure says which sequences: `fresh` ones for each update, drawn as a rule's would be, the same for all evaluations of
- * that update (so that the change of a gradient is one of the point, not of the batch: Schraudolph, Yu & Guenter 2007,
- * AISTATS); `fixed`: those of the first update throughout; `all`: the whole training text, window by window. Dropout has
- * the same key for the same sequences, and so is a part of the function. Products with the Hessian are the minimizer's own
- * central differences of gradients. The point is put into the weights for an evaluation, and the best one at the end. */
+ * closure says which sequences: `fresh` ones for each update, drawn as a rule's would be, the same for all evaluations
+ * of that update (so that the change of a gradient is one of the point, not of the batch: Schraudolph, Yu & Guenter
+ * 2007, AISTATS); `fixed`: those of the first update throughout; `all`: the whole training text, window by window.
+ * Dropout has the same key for the same sequences, and so is a part of the function. Products with the Hessian are the
+ * minimizer's own central differences of gradients. The point is put into the weights for an evaluation, and the best
+ * one at the end. */
 #include <math.h>
 #include <string.h>
 
@@ -22,15 +23,15 @@ struct tg_whole {
     tg_minimizer *minimizer;
     tg_objective objective;
     size_t n, bytes;
-    int closure;           /* one of TG_CLOSURE_..., never AUTO */
-    size_t micro_steps;    /* of an evaluation */
-    double counted;        /* targets of the whole text, with `all` */
-    uint32_t *lengths;     /* (B), with `all` */
-    tg_session *session;   /* while the minimizer is at work, */
-    tg_move *step;         /* with what it does */
-    float *gradient;       /* (n), of the evaluation under way; NULL: its value alone is wanted */
-    bool broken;           /* the evaluation met NaN or Inf */
-    tg_status status;      /* of an evaluation that failed */
+    int closure;         /* one of TG_CLOSURE_..., never AUTO */
+    size_t micro_steps;  /* of an evaluation */
+    double counted;      /* targets of the whole text, with `all` */
+    uint32_t *lengths;   /* (B), with `all` */
+    tg_session *session; /* while the minimizer is at work, */
+    tg_move *step;       /* with what it does */
+    float *gradient;     /* (n), of the evaluation under way; NULL: its value alone is wanted */
+    bool broken;         /* the evaluation met NaN or Inf */
+    tg_status status;    /* of an evaluation that failed */
 };
 
 static size_t values_of(const tg_param *p) { return p->frozen ? 0 : p->rows * p->cols; }
@@ -196,21 +197,27 @@ static tg_status check(const tg_session *s)
     const tg_train_config *c = s->config;
     const char *name = s->method.name;
     if (c->option[TG_TRAIN_PRECISION] != TG_PRECISION_FP32)
-        return tg_fail(TG_EINVAL, "%s compares losses that differ little, which 16 bits hide: take precision fp32", name);
+        return tg_fail(TG_EINVAL, "%s compares losses that differ little, which 16 bits hide: take precision fp32",
+                       name);
     if (strcmp(c->schedule, "constant") != 0)
         return tg_fail(TG_EINVAL, "%s finds the length of each step itself: there is nothing for a schedule to drive",
                        name);
     if (c->option[TG_TRAIN_LOSS_GUARD] > 0)
-        return tg_fail(TG_EINVAL, "loss_guard leaves batches out, and %s needs the same ones in every evaluation", name);
+        return tg_fail(TG_EINVAL, "loss_guard leaves batches out, and %s needs the same ones in every evaluation",
+                       name);
     if (c->state_file != NULL || c->weight_file != NULL)
-        return tg_fail(TG_EINVAL, "%s goes over all of its memory many times an update: files for states or weights are "
-                                  "for optimizers that go tensor by tensor", name);
+        return tg_fail(TG_EINVAL,
+                       "%s goes over all of its memory many times an update: files for states or weights are "
+                       "for optimizers that go tensor by tensor",
+                       name);
     if (strcmp(name, "natgrad") == 0)
         return tg_fail(TG_EUNSUPPORTED, "natgrad needs products with the Fisher matrix, which models do not give: take "
                                         "newton_cg or lbfgs");
     if (s->method.minimizer->needs == TG_NEEDS_VALUE && closure_of(s) == TG_CLOSURE_FRESH)
-        return tg_fail(TG_EINVAL, "%s remembers losses, which those of other sequences cannot be held against: take "
-                                  "closure fixed or all", name);
+        return tg_fail(TG_EINVAL,
+                       "%s remembers losses, which those of other sequences cannot be held against: take "
+                       "closure fixed or all",
+                       name);
     return TG_OK;
 }
 
@@ -228,13 +235,15 @@ static tg_status check_room(const tg_whole *w, const char *name)
 {
     const size_t available = tg_process_available_bytes();
     if (strcmp(name, "cmaes") == 0 && w->n > MOST_CMAES)
-        return tg_fail(TG_EUNSUPPORTED, "cmaes finds the eigenvectors of an n x n matrix every few generations, and the "
-                                        "model has n = %zu weights: %d at most; genetic and anneal take more, lbfgs any",
+        return tg_fail(TG_EUNSUPPORTED,
+                       "cmaes finds the eigenvectors of an n x n matrix every few generations, and the "
+                       "model has n = %zu weights: %d at most; genetic and anneal take more, lbfgs any",
                        w->n, MOST_CMAES);
     if (available == 0 || w->bytes <= available)
         return TG_OK;
-    return tg_fail(TG_ENOMEM, "%s keeps %.3g GiB for %zu weights, and this machine has %.3g GiB available: lbfgs with a "
-                              "small history_size keeps least, or an optimizer such as tiger",
+    return tg_fail(TG_ENOMEM,
+                   "%s keeps %.3g GiB for %zu weights, and this machine has %.3g GiB available: lbfgs with a "
+                   "small history_size keeps least, or an optimizer such as tiger",
                    name, (double)w->bytes / (1 << 30), w->n, (double)available / (1 << 30));
 }
 
@@ -258,7 +267,10 @@ static tg_status open(tg_session *s, bool outline)
     return status == TG_OK && !outline ? check_room(w, s->method.name) : status; /* a plan may be of what cannot run */
 }
 
-static void measure(const tg_session *s, tg_optim_bytes *bytes) { *bytes = (tg_optim_bytes){.states = s->whole->bytes}; }
+static void measure(const tg_session *s, tg_optim_bytes *bytes)
+{
+    *bytes = (tg_optim_bytes){.states = s->whole->bytes};
+}
 
 static bool splits(const tg_session *s)
 {
@@ -288,8 +300,8 @@ static tg_status count_text(tg_session *s)
     tg_status status = TG_OK;
     w->counted = 0;
     for (size_t micro = 0; status == TG_OK && micro < w->micro_steps; micro++) {
-        status = tg_corpus_window(s->corpus, TG_SPLIT_TRAIN, s->tokens, s->targets, s->train->batch, s->train->time, micro,
-                                  NULL);
+        status = tg_corpus_window(s->corpus, TG_SPLIT_TRAIN, s->tokens, s->targets, s->train->batch, s->train->time,
+                                  micro, NULL);
         w->counted += count_targets(s);
     }
     if (status == TG_OK && w->counted == 0)
@@ -344,7 +356,8 @@ static tg_status update(tg_session *s, tg_move *step)
     tg_minimizer_minimum(w->minimizer, &now);
     put_best(s->model, now.x);
     if (now.stop == TG_STOP_NOT_FINITE)
-        return tg_fail(TG_EDIVERGED, "update %llu: the loss is not finite, where the weights are or wherever a step led",
+        return tg_fail(TG_EDIVERGED,
+                       "update %llu: the loss is not finite, where the weights are or wherever a step led",
                        (unsigned long long)step->update + 1);
     step->loss = now.value;
     step->lr = NAN;
