@@ -30,24 +30,20 @@ static const char *rule_name(size_t index) { return tg_rule_at(index)->name; }
 
 static const char *model_name(size_t index) { return tg_model_at(index)->name; }
 
-/* Rules first, then minimizers. */
 static const char *method_name(size_t index)
 {
-    const size_t rules = tg_rule_count();
-    return index < rules ? tg_rule_at(index)->name : tg_minimizer_at(index - rules)->name;
+    tg_method method;
+    tg_method_at(&method, index);
+    return method.name;
 }
 
-int cli_choose_method(const tg_rule_info **rule, const tg_minimizer_info **minimizer, const cli_args *args,
-                      const char *name)
+int cli_choose_method(tg_method *method, const cli_args *args, const char *name)
 {
-    const size_t rules = tg_rule_count();
     size_t index = 0;
-    const int status = cli_choose(&index, args, "optimizer", name, rules + tg_minimizer_count(), method_name);
-    if (status != CLI_OK)
-        return status;
-    *rule = index < rules ? tg_rule_at(index) : NULL;
-    *minimizer = index < rules ? NULL : tg_minimizer_at(index - rules);
-    return CLI_OK;
+    const int status = cli_choose(&index, args, "optimizer", name, tg_method_count(), method_name);
+    if (status == CLI_OK)
+        tg_method_at(method, index);
+    return status;
 }
 
 int cli_choose_rule(const tg_rule_info **rule, const cli_args *args, const char *name)

@@ -3,18 +3,17 @@
 #define TIGER_CLI_CHOOSE_H
 
 #include "command.h"
+#include "tiger/engine/method.h"
 #include "tiger/engine/model.h"
-#include "tiger/minimize.h"
-#include "tiger/optim.h"
 
 typedef const char *(*cli_name_at)(size_t index);
 
 /* CLI_OK, or prints that there is no such name, with the nearest or all of them. */
 int cli_choose(size_t *index, const cli_args *args, const char *what, const char *name, size_t count, cli_name_at at);
 
-/* A rule, or else a minimizer; the other pointer becomes NULL. */
-int cli_choose_method(const tg_rule_info **rule, const tg_minimizer_info **minimizer, const cli_args *args,
-                      const char *name);
+/* A rule or a minimizer. */
+int cli_choose_method(tg_method *method, const cli_args *args, const char *name);
+/* A rule alone. */
 
 int cli_choose_rule(const tg_rule_info **rule, const cli_args *args, const char *name);
 /* The model directory that the first positional names, or with --best the best one of that run. */

@@ -42,11 +42,7 @@ static void show_head(const char *name, const char *line, const char *equations)
     cli_help_text(stdout, 4, equations);
 }
 
-/* ---- optimizers ---- */
-
-static const char *rule_name(size_t index) { return tg_rule_at(index)->name; }
-
-static const char *rule_line(size_t index) { return tg_rule_at(index)->title; }
+/* ---- rules ---- */
 
 static void show_slot(const tg_slot *slot)
 {
@@ -86,9 +82,8 @@ static void show_presets(const tg_rule_info *rule)
     }
 }
 
-static void show_rule(size_t index)
+static void show_rule(const tg_rule_info *rule)
 {
-    const tg_rule_info *rule = tg_rule_at(index);
     size_t always = 0, sometimes = 0;
     show_head(rule->name, rule->title, rule->equations);
     putchar('\n');
@@ -111,6 +106,55 @@ static void show_rule(size_t index)
     show_options("Options", &rule->options);
     show_presets(rule);
     show_options("Options of every optimizer", tg_optim_common_options());
+}
+
+/* ---- minimizers ---- */
+
+static const char *minimizer_name(size_t index) { return tg_minimizer_at(index)->name; }
+
+static const char *minimizer_line(size_t index) { return tg_minimizer_at(index)->title; }
+
+static void show_minimizer(const tg_minimizer_info *minimizer)
+{
+    static const char *const needs[] = {
+        [TG_NEEDS_VALUE] = "values alone", [TG_NEEDS_GRADIENT] = "gradients",
+        [TG_NEEDS_PRODUCT] = "gradients, and products of the Hessian with vectors (by differences without)"};
+    show_head(minimizer->name, minimizer->title, minimizer->equations);
+    putchar('\n');
+    cli_help_entry(stdout, "source", minimizer->source);
+    if (minimizer->when_to_use != NULL)
+        cli_help_entry(stdout, "for", minimizer->when_to_use);
+    cli_help_entry(stdout, "needs", needs[minimizer->needs]);
+    show_options("Options", &minimizer->options);
+    show_options("Options of every minimizer", tg_minimizer_common_options());
+}
+
+static void show_minimizer_at(size_t index) { show_minimizer(tg_minimizer_at(index)); }
+
+/* ---- optimizers: rules and minimizers ---- */
+
+static const char *method_name(size_t index)
+{
+    tg_method method;
+    tg_method_at(&method, index);
+    return method.name;
+}
+
+static const char *method_line(size_t index)
+{
+    tg_method method;
+    tg_method_at(&method, index);
+    return method.title;
+}
+
+static void show_method(size_t index)
+{
+    tg_method method;
+    tg_method_at(&method, index);
+    if (method.rule != NULL)
+        show_rule(method.rule);
+    else
+        show_minimizer(method.minimizer);
 }
 
 /* ---- schedules ---- */
@@ -160,29 +204,6 @@ static void show_model(size_t index)
     show_options("Options", &model->options);
 }
 
-/* ---- minimizers ---- */
-
-static const char *minimizer_name(size_t index) { return tg_minimizer_at(index)->name; }
-
-static const char *minimizer_line(size_t index) { return tg_minimizer_at(index)->title; }
-
-static void show_minimizer(size_t index)
-{
-    static const char *const needs[] = {
-        [TG_NEEDS_VALUE] = "values alone", [TG_NEEDS_GRADIENT] = "gradients",
-        [TG_NEEDS_PRODUCT] = "gradients, and products of the Hessian with vectors (by differences without)",
-        [TG_NEEDS_FISHER] = "gradients, and products of a Fisher matrix with vectors: a likelihood"};
-    const tg_minimizer_info *minimizer = tg_minimizer_at(index);
-    show_head(minimizer->name, minimizer->title, minimizer->equations);
-    putchar('\n');
-    cli_help_entry(stdout, "source", minimizer->source);
-    if (minimizer->when_to_use != NULL)
-        cli_help_entry(stdout, "for", minimizer->when_to_use);
-    cli_help_entry(stdout, "needs", needs[minimizer->needs]);
-    show_options("Options", &minimizer->options);
-    show_options("Options of every minimizer", tg_minimizer_common_options());
-}
-
 /* ---- problems ---- */
 
 static const char *problem_name(size_t index) { return tg_problem_at(index)->name; }
@@ -199,11 +220,11 @@ static void show_problem(size_t index)
 }
 
 static const family families[] = {
-    {"optimizers", "optimizer", tg_rule_count, rule_name, rule_line, show_rule, cli_markdown_optimizers},
+    {"optimizers", "optimizer", tg_method_count, method_name, method_line, show_method, cli_markdown_optimizers},
     {"schedules", "schedule", tg_schedule_count, schedule_name, schedule_line, show_schedule, NULL},
     {"layers", "layer", tg_layer_count, layer_name, layer_line, show_layer, NULL},
     {"models", "model", tg_model_count, model_name, model_line, show_model, NULL},
-    {"minimizers", "minimizer", tg_minimizer_count, minimizer_name, minimizer_line, show_minimizer, NULL},
+    {"minimizers", "minimizer", tg_minimizer_count, minimizer_name, minimizer_line, show_minimizer_at, NULL},
     {"problems", "problem", tg_problem_count, problem_name, problem_line, show_problem, NULL},
 };
 

@@ -74,23 +74,22 @@ static const cli_text preset_text[] = {CLI_TEXT_PRESET};
 
 static int add_method(cli_args *args, const char *name, size_t number, bool *rules, bool *minimizers)
 {
-    const tg_rule_info *rule = NULL;
-    const tg_minimizer_info *minimizer = NULL;
-    const int status = cli_choose_method(&rule, &minimizer, args, name);
+    tg_method method;
+    const int status = cli_choose_method(&method, args, name);
     if (status != CLI_OK)
         return status;
-    const char *known = rule != NULL ? rule->name : minimizer->name;
     for (size_t g = 0; g < args->groups; g++)
-        if (args->group[g].prefix == known)
-            return cli_usage(args, "%s is named twice", known);
-    snprintf(args->title[number], sizeof args->title[number], "%s %s", rule != NULL ? "Optimizer" : "Minimizer", known);
+        if (args->group[g].prefix == method.name)
+            return cli_usage(args, "%s is named twice", method.name);
+    snprintf(args->title[number], sizeof args->title[number], "%s %s", method.rule != NULL ? "Optimizer" : "Minimizer",
+             method.name);
     cli_add_group(args, &(cli_group){.title = args->title[number],
-                                     .prefix = known,
+                                     .prefix = method.name,
                                      .text = preset_text,
-                                     .texts = rule != NULL ? 1 : 0,
-                                     .table = rule != NULL ? rule->options : minimizer->options});
-    *rules = *rules || rule != NULL;
-    *minimizers = *minimizers || minimizer != NULL;
+                                     .texts = method.rule != NULL ? 1 : 0,
+                                     .table = *method.options});
+    *rules = *rules || method.rule != NULL;
+    *minimizers = *minimizers || method.minimizer != NULL;
     return CLI_OK;
 }
 

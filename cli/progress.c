@@ -37,14 +37,18 @@ static void draw_bar(char *bar, size_t width, double share)
 /* The line behind the bar; with the utilisation or without. How long it is. */
 static size_t write_tail(char *tail, size_t bytes, const tg_progress *p, bool utilisation)
 {
-    char rate[32], memory[32], left[32], share[32] = "";
+    char rate[32], memory[32], left[32], share[32] = "", step[64];
     cli_human_count(rate, sizeof rate, p->tokens_per_second, "");
     cli_human_bytes(memory, sizeof memory, (double)p->memory_bytes);
     cli_human_seconds(left, sizeof left, p->seconds_left);
     if (utilisation && isfinite(p->utilisation))
         snprintf(share, sizeof share, "MFU %.0f %% ", 100 * p->utilisation);
+    if (p->line_search != NULL)
+        snprintf(step, sizeof step, "%llu evals step %.1e", (unsigned long long)p->evaluations, p->step);
+    else
+        snprintf(step, sizeof step, "lr %.1e", p->lr);
     const int n =
-        snprintf(tail, bytes, "loss %.3f lr %.1e %s tok/s %s%s %s left", p->loss, p->lr, rate, share, memory, left);
+        snprintf(tail, bytes, "loss %.3f %s %s tok/s %s%s %s left", p->loss, step, rate, share, memory, left);
     return n > 0 ? (size_t)n : 0;
 }
 

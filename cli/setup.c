@@ -29,7 +29,7 @@ static const tg_option run_options[] = {
 };
 
 static const cli_text training_texts[] = {
-    CLI_TEXT_OPTIMIZER,
+    {"optimizer", "NAME", "tiger", "the optimizer, or a minimizer such as lbfgs (see: tiger list optimizers)"},
     {"state-file", "FILE", NULL, "keep the optimizer's states in this new file, mapped: for states larger than memory"},
     {"weight-file", "FILE", NULL, "keep the weights in this new file, mapped: for weights larger than memory"},
     {"schedule", "TEXT", "warmup:100 > cosine:min=0.1", 
@@ -66,34 +66,37 @@ int cli_setup_arrange(cli_args *args)
 
 int cli_setup_arrange_chosen(cli_args *args)
 {
-    const tg_rule_info *rule = NULL;
+    tg_method method = {0};
     const tg_model_info *model = NULL;
-    int status = cli_choose_rule(&rule, args, cli_peek(args, "optimizer", training_texts[0].initial));
+    int status = cli_choose_method(&method, args, cli_peek(args, "optimizer", training_texts[0].initial));
     if (status == CLI_OK)
         status = cli_setup_choose_model(&model, args);
     if (status != CLI_OK)
         return status;
     snprintf(args->title[0], sizeof args->title[0], "Model %s", model->name);
     cli_setup_model_group(args, args->title[0], &model->options);
-    snprintf(args->title[1], sizeof args->title[1], "Optimizer %s", rule->name);
-    cli_add_group(args, &(cli_group){.title = args->title[1], .text = preset_text, .texts = 1, .table = rule->options});
-    cli_add_group(args, &(cli_group){.title = "Every optimizer", .table = *tg_optim_common_options()});
+    snprintf(args->title[1], sizeof args->title[1], "Optimizer %s", method.name);
+    cli_add_group(args, &(cli_group){.title = args->title[1],
+                                     .text = preset_text,
+                                     .texts = method.rule != NULL ? 1 : 0,
+                                     .table = *method.options});
+    cli_add_group(args, &(cli_group){.title = method.rule != NULL ? "Every optimizer" : "Every minimizer",
+                                     .table = *method.common});
     return CLI_OK;
 }
 
-static bool some_rule_has(const char *name)
+static bool some_method_has(const char *name)
 {
-    for (size_t i = 0; i < tg_rule_count(); i++) {
-        const tg_option_table *options = &tg_rule_at(i)->options;
-        if (tg_option_find(options, name) < options->count)
+    tg_method method;
+    for (size_t i = 0; tg_method_at(&method, i); i++)
+        if (tg_option_find(method.options, name) < method.options->count)
             return true;
-    }
     return false;
 }
 
 void cli_setup_prefixed_group(cli_args *args, const char *title, const char *prefix, const tg_option_table *table)
 {
-    cli_add_group(args, &(cli_group){.title = title, .prefix = prefix, .reserved = some_rule_has, .table = *table});
+    cli_add_group(args, &(cli_group){.title = title, .prefix = prefix, .reserved = some_method_has, .table = *table});
 }
 
 void cli_setup_model_group(cli_args *args, const char *title, const tg_option_table *table)
@@ -140,8 +143,9 @@ static int setup_settings(tg_train_config *config, const cli_args *args)
     const tg_preset *preset = &none;
     if (optimizer == NULL) /* the command has no such flag */
         return CLI_OK;
-    const tg_rule_info *rule = tg_rule_find(optimizer);
-    if (wanted != NULL && tg_preset_find(&preset, rule, wanted) != TG_OK)
+    tg_method method;
+    tg_method_find(&method, optimizer);
+    if (wanted != NULL && tg_preset_find(&preset, method.rule, wanted) != TG_OK)
         return cli_usage(args, "--preset: %s", tg_message());
     tg_setting *setting = calloc(args->given_count + preset->settings + 1, sizeof *setting);
     if (setting == NULL) {
@@ -152,7 +156,7 @@ static int setup_settings(tg_train_config *config, const cli_args *args)
     for (size_t i = 0; i < args->given_count; i++) {
         const cli_given *given = &args->given[i];
         const tg_option *table = args->group[given->group].table.at;
-        if (given->is_option && (table == rule->options.at || table == tg_optim_common_options()->at))
+        if (given->is_option && (table == method.options->at || table == method.common->at))
             setting[config->settings++] = (tg_setting){option_of(args, given)->name, given->text};
     }
     add_preset(config, setting, preset);
@@ -163,6 +167,14 @@ static int setup_settings(tg_train_config *config, const cli_args *args)
 static const char *unless_resumed(const tg_train_config *config, const cli_args *args, const char *name)
 {
     return config->resume && !cli_is_given(args, name) ? NULL : cli_text_of(args, name);
+}
+
+/* A minimizer has no rate for the usual one to drive. */
+static const char *default_schedule(const tg_train_config *config, const cli_args *args)
+{
+    tg_method method;
+    const bool minimizes = tg_method_find(&method, cli_text_of(args, "optimizer")) && method.minimizer != NULL;
+    return minimizes && !cli_is_given(args, "schedule") ? NULL : unless_resumed(config, args, "schedule");
 }
 
 /* "90", "90s", "1.5m", "2h" in seconds; CLI_USAGE for anything else. */
@@ -217,7 +229,7 @@ int cli_setup(tg_train_config *config, const cli_args *args)
     config->tokenizer = cli_text_of(args, "tokenizer");
     config->vocab = (size_t)cli_number_of(args, "vocab");
     config->optimizer = unless_resumed(config, args, "optimizer");
-    config->schedule = unless_resumed(config, args, "schedule");
+    config->schedule = default_schedule(config, args);
     const tg_option_table *table = tg_train_options();
     for (size_t i = 0; i < table->count && i < TG_TRAIN_OPTIONS; i++) {
         const double number = cli_number_of(args, table->at[i].name);

@@ -39,7 +39,7 @@ int cli_setup_choose_model(const tg_model_info **model, const cli_args *args);
 int cli_setup(tg_train_config *config, const cli_args *args);
 void cli_setup_fini(tg_train_config *config);
 
-/* The group of a model's options. A name that some optimizer has too means the optimizer, whichever is chosen; the
+/* The group of a model's options. A name that some optimizer or minimizer has too means that, whichever is chosen; the
  * model's is then --model-NAME. */
 void cli_setup_model_group(cli_args *args, const char *title, const tg_option_table *table);
 

@@ -32,15 +32,20 @@ static void print_utilisation(const tg_train_result *result)
 
 static void print_result(const tg_train_result *result, const tg_train_config *config, const cli_progress *progress)
 {
-    char rate[32], time[32];
+    char rate[32], time[32], evaluations[48] = "";
     cli_human_count(rate, sizeof rate, result->tokens_per_second, "");
     cli_human_seconds(time, sizeof time, result->seconds);
+    if (result->evaluations > result->updates)
+        snprintf(evaluations, sizeof evaluations, ", %llu evaluations", (unsigned long long)result->evaluations);
     if (isfinite(result->validation_loss))
         printf("validation loss %.4f (perplexity %.2f)\n", result->validation_loss, exp(result->validation_loss));
     if (result->best_loss < result->validation_loss)
         printf("best: %.4f, of update %llu\n", result->best_loss, (unsigned long long)result->best_update);
-    printf("%llu updates, training loss %.4f, %s, %s tok/s\n", (unsigned long long)result->updates, result->train_loss,
-           time, rate);
+    if (result->ended != NULL)
+        printf("ended after update %llu: %s\n", (unsigned long long)result->updates, result->ended);
+    if (isfinite(result->train_loss)) /* nothing was left to do otherwise */
+        printf("%llu updates%s, training loss %.4f, %s, %s tok/s\n", (unsigned long long)result->updates, evaluations,
+               result->train_loss, time, rate);
     if (isfinite(result->utilisation))
         print_utilisation(result);
     print_memory(result);

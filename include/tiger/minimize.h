@@ -147,6 +147,10 @@ tg_status tg_minimizer_set(tg_minimizer *minimizer, const char *option, const ch
 tg_status tg_minimizer_set_number(tg_minimizer *minimizer, const char *option, double value);
 tg_status tg_minimizer_get(const tg_minimizer *minimizer, const char *option, double *value);
 
+/* Checks options and function as the start does, and says how much memory it would take. Of the bounds it matters only
+ * whether there are any. */
+tg_status tg_minimizer_measure(const tg_minimizer *minimizer, const tg_objective *objective, size_t *bytes);
+
 /* Checks options and function, allocates, and copies the start x0 (n), moved into the bounds; evaluates nothing yet.
  * The struct is copied, ctx must live on. For ask and tell `evaluate` may be NULL. */
 tg_status tg_minimizer_start(tg_minimizer *minimizer, const tg_objective *objective, const double *x0);
@@ -172,6 +176,12 @@ void tg_minimizer_minimum(const tg_minimizer *minimizer, tg_minimum *now);
  * the same method, options and function, also in another process of this build, the search goes on to the same bits.
  * NULL before the start. */
 void *tg_minimizer_state(tg_minimizer *minimizer, size_t *bytes);
+
+/* The same as a file of named arrays (safetensors), for other builds and processes too: counts and numbers of the search,
+ * "x", "gradient", and what the method keeps. Written whole or not at all. Loading wants a started minimizer of the
+ * same method, options and size; TG_EFORMAT says what does not fit or cannot be, and the minimizer stays as it was. */
+tg_status tg_minimizer_save(const tg_minimizer *minimizer, const char *path);
+tg_status tg_minimizer_load(tg_minimizer *minimizer, const char *path);
 
 #ifdef __cplusplus
 }

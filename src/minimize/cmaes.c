@@ -126,6 +126,13 @@ static void begin(tg_minimizer *m)
     open_run(m, first_lambda(m));
 }
 
+static bool sound(const tg_minimizer *m, const tg_run *run)
+{
+    const uint64_t restarts = run->c[RESTART], lambda = run->c[LAMBDA];
+    return restarts <= (uint64_t)m->option[RESTARTS] && lambda == first_lambda(m) << restarts &&
+           run->candidates == lambda && run->c[PARENTS] == lambda / 2;
+}
+
 static double *ask(tg_minimizer *m)
 {
     const size_t n = m->n;
@@ -305,4 +312,5 @@ const tg_minimizer_kind tg_minimizer_kind_cmaes = {
     .begin = begin,
     .ask = ask,
     .tell = tell,
+    .sound = sound,
 };

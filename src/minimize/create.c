@@ -160,11 +160,10 @@ void tg_lay(tg_minimizer *m, size_t which, size_t rows, size_t cols)
     m->count[which] = m->wrong_size ? 0 : tg_round_up(count, TG_CACHE_LINE / sizeof(double));
 }
 
-static tg_status check(const tg_minimizer *m, const tg_objective *f, const double *x0)
+/* What is wrong with options and function, whatever the start. */
+static tg_status check(const tg_minimizer *m, const tg_objective *f)
 {
     const tg_minimizer_info *info = &m->kind->info;
-    if (m->started)
-        return tg_fail(TG_ESTATE, "the minimizer has already started");
     if (f->n == 0)
         return tg_fail(TG_EINVAL, "the function needs at least one number: n is 0");
     if (f->evaluate != NULL && f->evaluate_f32 != NULL)
@@ -173,13 +172,6 @@ static tg_status check(const tg_minimizer *m, const tg_objective *f, const doubl
         return tg_fail(TG_EINVAL, "%s needs a function to evaluate: evaluate or evaluate_f32", info->name);
     if ((f->lower != NULL || f->upper != NULL) && !info->bounds)
         return tg_fail(TG_EUNSUPPORTED, "%s takes no bounds: use lbfgs, gd, cmaes, genetic or anneal", info->name);
-    for (size_t i = 0; i < f->n; i++) {
-        const double low = f->lower == NULL ? -INFINITY : f->lower[i], high = f->upper == NULL ? INFINITY : f->upper[i];
-        if (!(low <= high) || low == INFINITY || high == -INFINITY)
-            return tg_fail(TG_EINVAL, "bounds of x[%zu] must be a lower and an upper one, not %g and %g", i, low, high);
-        if (!isfinite(x0[i]))
-            return tg_fail(TG_EINVAL, "the start's x[%zu] is not finite", i);
-    }
     tg_minimizer with = *m;
     with.f = *f;
     with.n = f->n;
@@ -187,8 +179,28 @@ static tg_status check(const tg_minimizer *m, const tg_objective *f, const doubl
     return wrong == NULL ? TG_OK : tg_fail(TG_EINVAL, "%s: %s", info->name, wrong);
 }
 
-/* One block: tg_run, the arrays, and behind the state the points in fp32. */
-static tg_status allocate(tg_minimizer *m)
+static tg_status check_start(const tg_objective *f, const double *x0)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        const double low = f->lower == NULL ? -INFINITY : f->lower[i], high = f->upper == NULL ? INFINITY : f->upper[i];
+        if (!(low <= high) || low == INFINITY || high == -INFINITY)
+            return tg_fail(TG_EINVAL, "bounds of x[%zu] must be a lower and an upper one, not %g and %g", i, low, high);
+        if (!isfinite(x0[i]))
+            return tg_fail(TG_EINVAL, "the start's x[%zu] is not finite", i);
+    }
+    return TG_OK;
+}
+
+static void take(tg_minimizer *m, const tg_objective *objective)
+{
+    m->f = *objective;
+    m->n = objective->n;
+    m->bounded = objective->lower != NULL || objective->upper != NULL;
+    m->noise = objective->evaluate_f32 != NULL ? 8 * (double)FLT_EPSILON : 8 * DBL_EPSILON;
+}
+
+/* One block: tg_run, the arrays, and behind the state the points in fp32. Sets how much each takes. */
+static tg_status lay_out(tg_minimizer *m)
 {
     const size_t head = tg_round_up(sizeof(tg_run), TG_CACHE_LINE), n = m->n;
     size_t doubles = 0, singles = 0, bytes = 0;
@@ -206,8 +218,15 @@ static tg_status allocate(tg_minimizer *m)
         fits = fits && tg_add_size(&doubles, doubles, m->count[i]);
     fits = fits && tg_multiply(&bytes, doubles, sizeof(double)) && tg_add_size(&m->state_bytes, head, bytes) &&
            tg_multiply(&bytes, singles, sizeof(float)) && tg_add_size(&m->bytes, m->state_bytes, bytes);
-    if (!fits)
-        return tg_fail(TG_EINVAL, "%s: %zu numbers are too many", m->kind->info.name, n);
+    return fits ? TG_OK : tg_fail(TG_EINVAL, "%s: %zu numbers are too many", m->kind->info.name, n);
+}
+
+static tg_status allocate(tg_minimizer *m)
+{
+    const size_t head = tg_round_up(sizeof(tg_run), TG_CACHE_LINE);
+    const tg_status status = lay_out(m);
+    if (status != TG_OK)
+        return status;
     m->memory = tg_alloc(m->allocator, m->bytes, 1);
     if (m->memory == NULL)
         return tg_no_memory(m->kind->info.name, m->bytes);
@@ -218,19 +237,31 @@ static tg_status allocate(tg_minimizer *m)
         next += m->count[i];
     }
     m->x32 = m->room32 == 0 ? NULL : (float *)next;
-    m->g32 = m->room32 == 0 ? NULL : m->x32 + tg_round_up(n, TG_CACHE_LINE) * m->room32;
+    m->g32 = m->room32 == 0 ? NULL : m->x32 + tg_round_up(m->n, TG_CACHE_LINE) * m->room32;
     return TG_OK;
+}
+
+tg_status tg_minimizer_measure(const tg_minimizer *m, const tg_objective *objective, size_t *bytes)
+{
+    tg_status status = check(m, objective);
+    if (status != TG_OK)
+        return status;
+    tg_minimizer as_if = *m;
+    take(&as_if, objective);
+    status = lay_out(&as_if);
+    if (status == TG_OK)
+        *bytes = as_if.bytes;
+    return status;
 }
 
 tg_status tg_minimizer_start(tg_minimizer *m, const tg_objective *objective, const double *x0)
 {
-    tg_status status = check(m, objective, x0);
+    tg_status status = m->started ? tg_fail(TG_ESTATE, "the minimizer has already started") : check(m, objective);
+    if (status == TG_OK)
+        status = check_start(objective, x0);
     if (status != TG_OK)
         return status;
-    m->f = *objective;
-    m->n = objective->n;
-    m->bounded = objective->lower != NULL || objective->upper != NULL;
-    m->noise = objective->evaluate_f32 != NULL ? 8 * (double)FLT_EPSILON : 8 * DBL_EPSILON;
+    take(m, objective);
     status = allocate(m);
     if (status != TG_OK)
         return status;

@@ -149,4 +149,5 @@ const tg_minimizer_kind tg_minimizer_kind_hybrid = {
     .begin = begin,
     .iterate = iterate,
     .phase = phase,
+    .sound = tg_lbfgs_sound,
 };

@@ -41,6 +41,12 @@ void tg_lbfgs_lay(tg_minimizer *m)
 
 void tg_lbfgs_begin(tg_minimizer *m) { m->run->c[PAIRS] = m->run->c[NEWEST] = 0; }
 
+bool tg_lbfgs_sound(const tg_minimizer *m, const tg_run *run)
+{
+    const uint64_t room = (uint64_t)m->option[LBFGS_HISTORY];
+    return run->c[PAIRS] <= room && run->c[NEWEST] < room;
+}
+
 /* Where the pair `back` steps ago lies. */
 static size_t pair(const tg_minimizer *m, size_t back)
 {
@@ -167,4 +173,5 @@ const tg_minimizer_kind tg_minimizer_kind_lbfgs = {
     .lay = tg_lbfgs_lay,
     .begin = tg_lbfgs_begin,
     .iterate = tg_lbfgs_iterate,
+    .sound = tg_lbfgs_sound,
 };

@@ -30,5 +30,6 @@ const char *tg_lbfgs_check(const tg_minimizer *m);
 void tg_lbfgs_lay(tg_minimizer *m);
 void tg_lbfgs_begin(tg_minimizer *m); /* also: forgets the history */
 void tg_lbfgs_iterate(tg_minimizer *m);
+bool tg_lbfgs_sound(const tg_minimizer *m, const tg_run *run);
 
 #endif

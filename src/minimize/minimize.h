@@ -75,6 +75,9 @@ struct tg_minimizer_kind {
     double *(*ask)(tg_minimizer *m);
     void (*tell)(tg_minimizer *m, const double *points);
     const char *(*phase)(const tg_minimizer *m); /* NULL: the name */
+    /* Whether counts that a file brought can be those of a search: what indexes must stay inside. NULL: all
+     * can. */
+    bool (*sound)(const tg_minimizer *m, const tg_run *run);
 };
 
 #define TG_MINIMIZER(name) extern const tg_minimizer_kind tg_minimizer_kind_##name;

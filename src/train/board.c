@@ -47,12 +47,12 @@ static size_t sample_of(const tg_param *p)
     return p->frozen ? 0 : n < SAMPLE ? n : SAMPLE;
 }
 
-/* The state that is a running mean of gradients, of a rule that has one. */
+/* The state that is a running mean of gradients, of a rule that has one; minimizers have none. */
 static size_t momentum_of(const tg_optim *o, const tg_param *p)
 {
     static const char *const name[] = {"exp_avg", "momentum_buffer"};
     const size_t length = strlen(p->name);
-    for (size_t i = 0; i < tg_optim_state_count(o); i++) {
+    for (size_t i = 0; o != NULL && i < tg_optim_state_count(o); i++) {
         const tg_named_tensor *state = tg_optim_state(o, i);
         if (strncmp(state->name, p->name, length) != 0 || state->name[length] != '/')
             continue;

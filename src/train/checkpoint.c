@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "model/model.h"
+#include "train/mover.h"
 #include "store/directory.h"
 
 static const char states_name[] = "optimizer.safetensors", best_name[] = "best";
@@ -64,7 +65,7 @@ static tg_status write_states(const tg_session *s, const char *directory)
     char *states = NULL;
     tg_status status = in_directory(&states, directory, states_name);
     if (status == TG_OK)
-        status = tg_optim_save(s->optim, states);
+        status = s->mover->save(s, states);
     tg_heap_free(states);
     return status;
 }
@@ -157,14 +158,12 @@ tg_status tg_checkpoint_newest(char **path, tg_saved_run *run, const char *out)
     return status;
 }
 
-tg_status tg_checkpoint_load(tg_session *s, const char *path)
+tg_status tg_checkpoint_load_states(tg_session *s, const char *path)
 {
     char *states = NULL;
     tg_status status = in_directory(&states, path, states_name);
     if (status == TG_OK)
-        status = tg_model_load(s->model, path);
-    if (status == TG_OK)
-        status = tg_optim_load(s->optim, states);
+        status = s->mover->load(s, states);
     tg_heap_free(states);
     return status;
 }

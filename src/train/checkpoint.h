@@ -17,7 +17,7 @@ tg_status tg_checkpoint_save_best(const tg_session *session, const tg_reached *a
 /* The newest checkpoint of `out`: its path (heap text) and settings; *path NULL when there is none. */
 tg_status tg_checkpoint_newest(char **path, tg_saved_run *run, const char *out);
 
-/* Weights and states of a checkpoint into an allocated session that was opened from it. */
-tg_status tg_checkpoint_load(tg_session *session, const char *path);
+/* The states of a checkpoint into a session that was opened from it, allocated and begun with its weights. */
+tg_status tg_checkpoint_load_states(tg_session *session, const char *path);
 
 #endif

@@ -36,7 +36,7 @@ tg_status tg_curvature_check(const tg_session *s)
 
 size_t tg_curvature_bytes(const tg_session *s)
 {
-    return s->rule->observes && wanted(s) == HUTCHINSON ? tg_model_bytes(s->model) : 0;
+    return s->rule != NULL && s->rule->observes && wanted(s) == HUTCHINSON ? tg_model_bytes(s->model) : 0;
 }
 
 tg_status tg_curvature_allocate(tg_session *s)

@@ -5,7 +5,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
-#include "tiger/minimize.h"
+#include "tiger/engine/method.h"
 #include "tiger/schedule.h"
 #include "train/courses.h"
 #include "train/process.h"
@@ -248,15 +248,12 @@ static tg_status descend_by_rule(tg_descent_result *result, double *x, const tg_
 tg_status tg_descend(tg_descent_result *result, double *x, const tg_descent_config *config, tg_descent_visit *visit,
                      void *ctx)
 {
-    const tg_rule_info *rule = tg_rule_find(config->optimizer);
+    tg_method method;
     tg_descent_result r = {0};
-    tg_status status = TG_OK;
-    if (rule != NULL)
-        status = descend_by_rule(&r, x, config, rule, visit, ctx);
-    else if (tg_minimizer_find(config->optimizer) != NULL)
-        status = tg_descend_by_minimizer(&r, x, config, visit, ctx);
-    else
-        status = tg_fail(TG_EINVAL, "there is no optimizer or minimizer '%s'", config->optimizer);
+    if (!tg_method_find(&method, config->optimizer))
+        return tg_fail(TG_EINVAL, "there is no optimizer or minimizer '%s'", config->optimizer);
+    const tg_status status = method.rule != NULL ? descend_by_rule(&r, x, config, method.rule, visit, ctx)
+                                                 : tg_descend_by_minimizer(&r, x, config, visit, ctx);
     if (status != TG_OK)
         return status;
     r.distance = tg_problem_distance(config->problem, x, &r.nearest);

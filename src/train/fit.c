@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "train/mover.h"
 #include "train/process.h"
 
 #define PASS_TOKENS 30.0
@@ -48,7 +49,7 @@ static const char *recompute_name(int recompute)
 static bool may_split(const tg_session *s)
 {
     const tg_train_config *c = s->config;
-    return !c->given[TG_TRAIN_ACCUMULATE] && tg_optim_gradient_place(s->optim) != TG_RELEASED;
+    return !c->given[TG_TRAIN_ACCUMULATE] && s->mover->splits(s);
 }
 
 static void list_parts(fit *f)
@@ -138,6 +139,11 @@ static void list_remedies(char *text, size_t room, const fit *f, const tg_plan *
         append(text, room, "a smaller --batch", 0);
     if (c->given[TG_TRAIN_RECOMPUTE] && c->option[TG_TRAIN_RECOMPUTE] == TG_RECOMPUTE_NONE)
         append(text, room, "--recompute block", 0);
+    if (plan->evaluates) {
+        append(text, room, "--optimizer tiger, which keeps a value a weight", plan->states_bytes - plan->weights_bytes);
+        append(text, room, "a shorter --context", 0);
+        return;
+    }
     if (plan->gradients_bytes > 0 && c->state_file == NULL)
         append(text, room, "--optimizer tiger, which keeps no gradients", plan->gradients_bytes);
     if (c->option[TG_TRAIN_PRECISION] == TG_PRECISION_FP32 || c->option[TG_TRAIN_PRECISION] == TG_PRECISION_MIXED)

@@ -1,6 +1,5 @@
-/* train/loop.c -- the training loop.
+/* train/loop.c -- the training loop: one update after the other by the session's mover, told, evaluated, saved.
  *
- * An update is `accumulate` micro-batches through the graph, whose weight gradients run into the optimizer tile by tile.
  * Everything an update does is a function of weights, states, settings and its number: a resumed run goes on to the same
  * bits. */
 #include <math.h>
@@ -17,10 +16,8 @@
 #include "store/metrics.h"
 #include "train/board.h"
 #include "train/checkpoint.h"
-#include "train/courses.h"
-#include "train/curvature.h"
 #include "train/evaluate.h"
-#include "train/fisher.h"
+#include "train/mover.h"
 #include "train/peak.h"
 #include "train/process.h"
 #include "train/sample.h"
@@ -31,7 +28,7 @@ static atomic_bool stop_wanted;
 void tg_train_stop(void) { atomic_store(&stop_wanted, true); }
 
 #define SAMPLE_TEMPERATURE 0.8 /* as of `tiger sample` */
-#define MOST_COURSES 16 /* that are written to metrics.jsonl; no optimizer has as many numbers */
+#define MOST_COURSES 16 /* that are watched; no optimizer has as many numbers */
 
 typedef struct training {
     tg_session session;
@@ -43,8 +40,12 @@ typedef struct training {
     tg_reached at;
     uint64_t updates, first_update; /* wanted, made when this process began */
     uint64_t saved_update;
-    uint32_t micro;               /* of the update under way, from 0 */
+    tg_move step;                 /* the last update, or the one under way */
+    const char *ended;            /* why there is no update left to make; NULL: there is */
+    bool stuck;                   /* the last update found nothing better */
     double opened, started, loss; /* when the run was opened, and when its first update began */
+    double passes;                /* through the tokens of an update, in this process, and */
+    uint64_t evaluations;         /* how often they were read */
     double update_seconds;        /* spent in updates, without evaluation and the like */
     double peak_flops;            /* NaN: not known */
     tg_status event_status;       /* a metrics line of an event could not be written */
@@ -112,7 +113,7 @@ static bool wants_gradient(void *ctx, double loss)
     note(t, "update %llu: a loss of %.4f, %.1f standard deviations above the mean, was left out",
          (unsigned long long)t->at.update + 1, loss, deviations);
     const tg_metric fields[] = {{.name = "event", .text = "loss_spike"},
-                                {.name = "micro_step", .value = t->micro + 1.0},
+                                {.name = "micro_step", .value = t->step.micro + 1.0},
                                 {.name = "value", .value = loss},
                                 {.name = "deviations", .value = deviations}};
     const tg_status status = append(t, t->at.update + 1, fields, sizeof fields / sizeof *fields);
@@ -130,32 +131,6 @@ static bool board_due(const training *t)
     return t->board != NULL && (update % every == 0 || update == t->updates);
 }
 
-static tg_status run_micro_step(training *t, uint32_t micro, double *loss)
-{
-    tg_session *s = &t->session;
-    const uint64_t seed = (uint64_t)t->config.option[TG_TRAIN_SEED];
-    tg_run run = {.tokens = s->tokens,
-                  .targets = s->targets,
-                  .seed = seed,
-                  .update = t->at.update,
-                  .micro_step = micro,
-                  .loss_scale = s->loss_scale.scale,
-                  .sink = tg_fisher_sink(s, micro),
-                  .wants = t->config.option[TG_TRAIN_LOSS_GUARD] > 0 ? wants_gradient : NULL,
-                  .wants_ctx = t,
-                  .look = micro == 0 && board_due(t) ? tg_board_look : NULL,
-                  .look_ctx = t->board};
-    t->micro = micro;
-    tg_status status =
-        tg_corpus_batch(s->corpus, s->tokens, s->targets, s->train->batch, s->train->time, seed, t->at.update, micro);
-    if (status == TG_OK)
-        status = tg_graph_run(s->train, &run);
-    if (status == TG_OK)
-        status = tg_optim_micro_end(s->optim);
-    *loss += run.loss;
-    return status;
-}
-
 static tg_status move_loss_scale(training *t)
 {
     tg_loss_scale *s = &t->session.loss_scale;
@@ -171,28 +146,34 @@ static tg_status move_loss_scale(training *t)
     return append(t, t->at.update + 1, &field, 1);
 }
 
+/* What a minimizer could not better on one batch is told once, until it can again. */
+static void take_step(training *t)
+{
+    if (t->step.stuck != NULL && !t->stuck)
+        note(t, "update %llu: on these sequences the search ends (%s): on with the next", (unsigned long long)t->at.update + 1,
+             t->step.stuck);
+    t->stuck = t->step.stuck != NULL;
+    t->loss = t->step.loss;
+    t->passes += t->step.passes;
+    t->evaluations += t->step.evaluations;
+    t->at.update++;
+    t->ended = t->session.mover->ended(&t->session);
+}
+
 static tg_status make_update(training *t)
 {
     tg_session *s = &t->session;
-    const uint32_t micro_steps = (uint32_t)t->config.option[TG_TRAIN_ACCUMULATE];
     const double began = tg_process_seconds();
-    double loss = 0;
-    tg_status status = tg_courses_apply(s->schedule, s->optim, s->rule, t->at.update);
+    const bool board = board_due(t);
+    t->step = (tg_move){.update = t->at.update,
+                        .wants = t->config.option[TG_TRAIN_LOSS_GUARD] > 0 ? wants_gradient : NULL,
+                        .wants_ctx = t,
+                        .look = board ? tg_board_look : NULL,
+                        .look_ctx = t->board};
+    tg_status status = board ? tg_board_before(t->board) : TG_OK;
     if (status == TG_OK)
-        status = tg_curvature_observe(s, t->at.update);
-    if (status == TG_OK)
-        status = tg_fisher_observe(s, t->at.update);
-    if (status == TG_OK)
-        status = tg_optim_set_gradient_scale(s->optim, s->loss_scale.scale);
-    if (status == TG_OK && board_due(t))
-        status = tg_board_before(t->board);
-    if (status == TG_OK)
-        status = tg_optim_begin(s->optim, micro_steps);
-    for (uint32_t micro = 0; status == TG_OK && micro < micro_steps; micro++)
-        status = run_micro_step(t, micro, &loss);
-    if (status == TG_OK)
-        status = tg_optim_end(s->optim);
-    if (status == TG_OK && board_due(t))
+        status = s->mover->update(s, &t->step);
+    if (status == TG_OK && board)
         status = tg_board_after(t->board, t->at.update + 1);
     if (status == TG_OK)
         status = move_loss_scale(t);
@@ -201,39 +182,35 @@ static tg_status make_update(training *t)
                          (unsigned long long)t->saved_update);
     if (status != TG_OK)
         return status;
-    t->loss = loss / micro_steps;
     t->update_seconds += tg_process_seconds() - began;
-    t->at.update++;
+    take_step(t);
     return t->event_status;
 }
 
 /* ---- telling, evaluating, saving ---- */
 
+/* Whether the run is at its end: all updates made, or none left to make. */
+static bool is_over(const training *t) { return t->at.update >= t->updates || t->ended != NULL; }
+
 static bool due(const training *t, size_t option)
 {
     const uint64_t every = (uint64_t)t->config.option[option];
-    return t->at.update == t->updates || (every > 0 && t->at.update % every == 0);
+    return is_over(t) || (every > 0 && t->at.update % every == 0);
 }
 
-/* The update's line: what every run has, and the other options that its schedule drives. */
+/* The update's line: what every run has, and what the mover tells of it. */
 static tg_status log_progress(training *t, const tg_progress *p)
 {
     const tg_session *s = &t->session;
-    tg_metric fields[5 + MOST_COURSES] = {{.name = "loss", .value = p->loss},
-                                          {.name = "lr", .value = p->lr},
-                                          {.name = "tokens_per_second", .value = p->tokens_per_second},
-                                          {.name = "memory_bytes", .value = (double)p->memory_bytes}};
-    size_t count = 4;
+    tg_metric fields[4 + TG_MOVE_FIELDS] = {{.name = "loss", .value = p->loss}};
+    size_t count = 1;
+    const tg_status status = s->mover->tell(s, &t->step, fields, &count);
+    if (status != TG_OK)
+        return status;
+    fields[count++] = (tg_metric){.name = "tokens_per_second", .value = p->tokens_per_second};
+    fields[count++] = (tg_metric){.name = "memory_bytes", .value = (double)p->memory_bytes};
     if (isfinite(p->utilisation))
         fields[count++] = (tg_metric){.name = "mfu", .value = p->utilisation};
-    for (size_t i = 0; i < tg_schedule_courses(s->schedule) && count < sizeof fields / sizeof *fields; i++) {
-        tg_metric *field = &fields[count];
-        field->name = tg_schedule_course_option(s->schedule, i);
-        const tg_status status = tg_courses_value(&field->value, s->schedule, s->optim, i, t->at.update - 1);
-        if (status != TG_OK)
-            return status;
-        count += strcmp(field->name, "lr") != 0;
-    }
     return append(t, t->at.update, fields, count);
 }
 
@@ -247,22 +224,21 @@ static double seconds_left(const training *t, double seconds)
 
 static tg_status tell(training *t)
 {
-    double lr;
-    tg_status status = tg_optim_get(t->session.optim, 0, "lr", &lr);
-    if (status != TG_OK)
-        return status;
-    const double flops = (double)(t->at.update - t->first_update) * t->plan.flops_per_update / t->update_seconds;
-    const double seconds = tg_process_seconds() - t->started, made = (double)(t->at.update - t->first_update);
+    const double flops = t->passes * t->plan.flops_per_update / t->update_seconds;
+    const double seconds = tg_process_seconds() - t->started;
     const tg_progress p = {
         .update = t->at.update,
         .updates = t->updates,
         .loss = t->loss,
-        .lr = lr * tg_schedule_factor(t->session.schedule, t->at.update - 1),
-        .tokens_per_second = made * t->plan.tokens_per_update / seconds,
-        .seconds_left = seconds_left(t, seconds),
+        .lr = t->step.lr,
+        .tokens_per_second = (double)t->evaluations * t->plan.tokens_per_update / seconds,
+        .seconds_left = is_over(t) ? 0 : seconds_left(t, seconds),
         .memory_bytes = tg_process_resident_bytes(),
         .flops_per_second = flops,
         .utilisation = flops / t->peak_flops,
+        .evaluations = t->step.evaluations,
+        .step = t->step.length,
+        .line_search = t->step.line,
     };
     if (t->listener.progress != NULL)
         t->listener.progress(t->listener.ctx, &p);
@@ -407,7 +383,7 @@ static tg_status train(training *t)
 {
     tg_status status = TG_OK;
     t->started = tg_process_seconds();
-    while (status == TG_OK && t->at.update < t->updates && !wants_to_stop(t)) {
+    while (status == TG_OK && !is_over(t) && !wants_to_stop(t)) {
         status = make_update(t);
         if (status == TG_OK)
             status = tell(t);
@@ -418,7 +394,7 @@ static tg_status train(training *t)
         if (status == TG_OK && due(t, TG_TRAIN_SAVE_EVERY))
             status = save(t);
     }
-    if (status == TG_OK && t->at.update < t->updates && t->saved_update != t->at.update) /* stopped by the user */
+    if (status == TG_OK && !is_over(t) && t->saved_update != t->at.update) /* stopped by the user */
         status = save(t);
     return status;
 }
@@ -450,10 +426,16 @@ static tg_status open_metrics(training *t)
 static tg_status fill_weights(training *t, const char *checkpoint)
 {
     tg_session *s = &t->session;
-    tg_status status = checkpoint != NULL       ? tg_checkpoint_load(s, checkpoint)
+    tg_status status = checkpoint != NULL       ? tg_model_load(s->model, checkpoint)
                        : t->config.init != NULL ? tg_model_load(s->model, t->config.init)
                                                 : tg_model_initialize(s->model, (uint64_t)t->config.option[TG_TRAIN_SEED]);
-    return status != TG_OK ? status : tg_optim_refresh(s->optim);
+    if (status == TG_OK)
+        status = s->mover->begin(s, on_event, t);
+    if (status == TG_OK && checkpoint != NULL)
+        status = tg_checkpoint_load_states(s, checkpoint);
+    if (status == TG_OK)
+        t->ended = s->mover->ended(s);
+    return status;
 }
 
 static tg_status check_text(const training *t, const tg_saved_run *run)
@@ -563,13 +545,12 @@ static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_
         status = open_metrics(t);
     if (status == TG_OK && t->config.out != NULL && t->config.option[TG_TRAIN_TENSORBOARD] != 0)
         status = tg_board_open(&t->board, &t->session, t->at.update);
-    tg_optim_on_event(t->session.optim, on_event, t);
     return status;
 }
 
 static void report(const training *t, tg_train_result *result)
 {
-    const double seconds = tg_process_seconds() - t->started, made = (double)(t->at.update - t->first_update);
+    const double seconds = tg_process_seconds() - t->started;
     *result = (tg_train_result){
         .updates = t->at.update,
         .train_loss = t->loss,
@@ -577,12 +558,14 @@ static void report(const training *t, tg_train_result *result)
         .best_loss = t->at.best_loss,
         .best_update = t->at.best_update,
         .seconds = seconds,
-        .tokens_per_second = made * t->plan.tokens_per_update / seconds,
+        .tokens_per_second = (double)t->evaluations * t->plan.tokens_per_update / seconds,
         .peak_flops = t->peak_flops,
-        .utilisation = made * t->plan.flops_per_update / t->update_seconds / t->peak_flops,
+        .utilisation = t->passes * t->plan.flops_per_update / t->update_seconds / t->peak_flops,
         .peak_bytes = tg_process_peak_bytes(),
         .planned_bytes = t->plan.peak_bytes,
-        .interrupted = t->at.update < t->updates,
+        .interrupted = !is_over(t),
+        .ended = t->at.update < t->updates ? t->ended : NULL,
+        .evaluations = t->evaluations,
     };
 }
 

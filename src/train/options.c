@@ -49,6 +49,11 @@ static const tg_option options[TG_TRAIN_OPTIONS] = {
                               .help = "share of those that another token stands for instead of the mask"},
     [TG_TRAIN_MASK_KEEP] = {.name = "mask_keep", .kind = TG_REAL, .value = 0.1, .least = 0, .most = 1,
                             .help = "share of those that stay as they are"},
+    [TG_TRAIN_CLOSURE] = {.name = "closure", .kind = TG_CHOICE, .most = TG_CLOSURE_ALL,
+                          .choices = "auto|fresh|fixed|all",
+                          .help = "what a minimizer (lbfgs, cg, ...) evaluates the loss over: batch x accumulate "
+                                  "sequences, fresh ones every update or fixed ones, or all of the text; auto: fresh, "
+                                  "and fixed without gradients"},
 };
 
 static const struct {

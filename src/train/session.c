@@ -9,10 +9,10 @@
 #include "base/memory.h"
 #include "model/model.h"
 #include "train/board.h"
-#include "train/courses.h"
 #include "train/curvature.h"
 #include "train/fit.h"
 #include "train/generate.h"
+#include "train/mover.h"
 #include "train/peak.h"
 #include "train/process.h"
 
@@ -127,77 +127,6 @@ static tg_status open_model(tg_session *s, const char *checkpoint, bool outline)
     return status == TG_ENOMEM ? full(c->weight_file) : status;
 }
 
-/* ---- optimizer ---- */
-
-static tg_status set_options(tg_optim *o, const tg_train_config *c)
-{
-    tg_status status = tg_optim_set_number(o, TG_ALL_GROUPS, "seed", c->option[TG_TRAIN_SEED]);
-    const bool scales = precision_of(c) == TG_PRECISION_FP16; /* overflows belong to loss scaling: weights stay put, */
-    if (status == TG_OK && scales)
-        status = tg_optim_set(o, TG_ALL_GROUPS, "nan_guard", "skip");
-    if (status == TG_OK && scales) /* and it says when they are too many */
-        status = tg_optim_set_number(o, TG_ALL_GROUPS, "nan_budget", 0);
-    for (size_t i = 0; status == TG_OK && i < c->settings; i++)
-        status = tg_optim_set(o, TG_ALL_GROUPS, c->setting[i].name, c->setting[i].value);
-    return status;
-}
-
-/* Biases and norms form a group of their own, which does not decay: as everybody trains transformers. */
-static tg_status add_weights(tg_optim *o, const tg_model *model)
-{
-    int vectors;
-    tg_status status = tg_optim_add_group(o, &vectors);
-    if (status == TG_OK)
-        status = tg_optim_set_number(o, vectors, "weight_decay", 0);
-    for (size_t i = 0; status == TG_OK && i < tg_model_weight_count(model); i++) {
-        tg_param weight = *tg_model_weight(model, i);
-        weight.group = weight.role == TG_BIAS || weight.role == TG_GAIN ? vectors : 0;
-        status = tg_optim_add(o, &weight, NULL);
-    }
-    return status;
-}
-
-static tg_status open_optimizer(tg_session *s, bool outline)
-{
-    const tg_train_config *c = s->config;
-    const bool paged = c->state_file != NULL && !outline;
-    tg_status status = paged ? tg_paged_create(&s->paged, c->state_file) : TG_OK;
-    if (status == TG_OK)
-        status = tg_optim_create(&s->optim, c->optimizer, paged ? &s->paged : NULL);
-    if (status == TG_OK)
-        status = set_options(s->optim, c);
-    if (status == TG_OK)
-        status = add_weights(s->optim, s->model);
-    /* The engine's layers make tiles: where they cannot be folded they need an array. */
-    if (status == TG_OK && tg_optim_gradient_place(s->optim) == TG_ARRAYS)
-        status = tg_optim_set(s->optim, TG_ALL_GROUPS, "gradients", "buffered");
-    s->rule = tg_rule_find(c->optimizer);
-    tg_loss_scale_init(&s->loss_scale, precision_of(c) == TG_PRECISION_FP16);
-    if (status == TG_OK)
-        status = tg_courses_check(s->schedule, s->optim, s->rule, (uint64_t)c->option[TG_TRAIN_UPDATES]);
-    tg_optim_bytes bytes;
-    if (status == TG_OK)
-        status = tg_optim_measure(s->optim, &bytes); /* checks the options against each other */
-    if (status == TG_OK && tg_optim_gradient_place(s->optim) == TG_RELEASED && c->option[TG_TRAIN_ACCUMULATE] > 1)
-        status = tg_fail(TG_EINVAL, "gradients=released updates each tensor at once: it goes with accumulate=1 only");
-    return status == TG_OK ? tg_curvature_check(s) : status;
-}
-
-/* ---- where gradients go: from the graph into the optimizer ---- */
-
-static tg_status sink_tile(void *optim, size_t weight, size_t row, size_t rows, const float *tile)
-{
-    return tg_optim_accumulate(optim, weight, row, rows, tile);
-}
-
-static tg_status sink_rows(void *optim, size_t weight, const uint32_t *index, size_t rows, const float *tile)
-{
-    return tg_optim_accumulate_rows(optim, weight, index, rows, tile);
-}
-
-static tg_status sink_reject(void *optim, size_t weight) { return tg_optim_reject(optim, weight); }
-static tg_status sink_complete(void *optim, size_t weight) { return tg_optim_complete(optim, weight); }
-
 /* ---- graphs ---- */
 
 tg_status tg_session_graphs(tg_session *s)
@@ -217,7 +146,6 @@ tg_status tg_session_graphs(tg_session *s)
         status = tg_model_graph(&s->evaluate, s->model, TG_EVALUATE, activations, batch, time);
     if (status == TG_OK)
         status = tg_graph_plan(s->evaluate, TG_RECOMPUTE_NONE);
-    s->sink = (tg_sink){sink_tile, sink_rows, sink_reject, sink_complete, s->optim, NULL, NULL};
     return status;
 }
 
@@ -226,7 +154,10 @@ static tg_status open_session(tg_session *session, tg_train_config *config, cons
     tg_session s = {.config = config, .process_bytes = tg_process_resident_bytes()};
     if (config->option[TG_TRAIN_THREADS] > 0)
         omp_set_num_threads((int)config->option[TG_TRAIN_THREADS]);
-    tg_status status = tg_schedule_create(&s.schedule, config->schedule, (uint64_t)config->option[TG_TRAIN_UPDATES], NULL);
+    tg_status status = tg_mover_find(&s);
+    if (status == TG_OK)
+        status =
+            tg_schedule_create(&s.schedule, config->schedule, (uint64_t)config->option[TG_TRAIN_UPDATES], NULL);
     const size_t peak = tg_process_peak_bytes();
     if (status == TG_OK)
         status = open_text(&s, checkpoint);
@@ -237,7 +168,7 @@ static tg_status open_session(tg_session *session, tg_train_config *config, cons
     if (status == TG_OK)
         status = mask_text(&s);
     if (status == TG_OK)
-        status = open_optimizer(&s, outline);
+        status = s.mover->open(&s, outline);
     if (status == TG_OK)
         status = config->option[TG_TRAIN_MEMORY] > 0 ? tg_fit(&s) : tg_session_graphs(&s);
     if (status != TG_OK)
@@ -262,7 +193,8 @@ void tg_session_close(tg_session *s)
     const size_t kept = s->kept_weights == NULL ? 0 : tg_curvature_bytes(s);
     tg_graph_destroy(s->evaluate);
     tg_graph_destroy(s->train);
-    tg_optim_destroy(s->optim);
+    if (s->mover != NULL)
+        s->mover->close(s);
     tg_model_destroy(s->model);
     tg_corpus_destroy(s->held_out);
     tg_corpus_destroy(s->corpus);
@@ -278,7 +210,7 @@ void tg_session_close(tg_session *s)
 
 tg_status tg_session_allocate(tg_session *s)
 {
-    tg_status status = tg_optim_start(s->optim);
+    tg_status status = s->mover->allocate(s);
     if (status == TG_ENOMEM && s->config->state_file != NULL)
         return full(s->config->state_file);
     if (status == TG_OK)
@@ -291,7 +223,7 @@ tg_status tg_session_allocate(tg_session *s)
     s->targets = tg_alloc(NULL, s->places, sizeof *s->targets);
     if (s->tokens == NULL || s->targets == NULL)
         return tg_no_memory("a batch", s->places * 8);
-    return tg_curvature_allocate(s);
+    return TG_OK;
 }
 
 /* What a run takes that no array shows: stacks of threads, compiled products, buffers of the C library. */
@@ -327,7 +259,7 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
 {
     const tg_train_config *c = s->config;
     tg_optim_bytes optim = {0};
-    tg_optim_measure(s->optim, &optim); /* was checked when the session was opened */
+    s->mover->measure(s, &optim);
     *plan = (tg_plan){
         .weights_bytes = tg_model_bytes(s->model),
         .states_bytes = optim.states + optim.kahan + optim.bookkeeping,
@@ -364,8 +296,9 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
     const size_t measuring = plan->process_bytes - RUNTIME_BYTES / 2 + plan->data_bytes + tg_peak_bytes(s->train);
     if (c->peak_flops == 0 && plan->peak_bytes < measuring)
         plan->peak_bytes = measuring;
-    plan->flops_per_update = s->train->flops * c->option[TG_TRAIN_ACCUMULATE];
-    plan->tokens_per_update = (double)s->places * c->option[TG_TRAIN_ACCUMULATE];
+    plan->evaluates = s->method.minimizer != NULL;
+    plan->flops_per_update = s->train->flops * (double)s->mover->micro_steps(s);
+    plan->tokens_per_update = (double)s->places * (double)s->mover->micro_steps(s);
     plan->bytes_per_parameter =
         (double)(plan->weights_bytes + plan->states_bytes + plan->gradients_bytes) / (double)plan->parameters;
 }

@@ -4,10 +4,14 @@
 
 #include "graph/graph.h"
 #include "graph/run.h"
+#include "tiger/engine/method.h"
 #include "tiger/engine/train.h"
 #include "tiger/schedule.h"
 #include "train/loss_guard.h"
 #include "train/loss_scale.h"
+
+typedef struct tg_mover tg_mover; /* train/mover.h */
+typedef struct tg_whole tg_whole;
 
 typedef struct tg_session {
     tg_train_config *config;       /* complete: nothing NULL but data, init, out and files; tg_fit chooses in it */
@@ -15,8 +19,11 @@ typedef struct tg_session {
     tg_corpus *corpus;             /* NULL: a plan without text */
     tg_corpus *held_out;           /* of eval_data; NULL: the validation split of `corpus` is */
     tg_model *model;
-    const tg_rule_info *rule;
+    tg_method method;              /* config->optimizer, */
+    const tg_mover *mover;         /* and how such a one moves weights: */
+    const tg_rule_info *rule;      /* a rule, */
     tg_optim *optim;
+    tg_whole *whole;               /* or a minimizer; NULL what is not there */
     tg_schedule *schedule;
     tg_loss_scale loss_scale;
     tg_loss_guard guard;

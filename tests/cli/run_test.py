@@ -216,6 +216,9 @@ class GoingOn(Case):
 
     def test_every_optimizer(self):
         names = re.findall(r"^  (\w+) ", self.tiger("list", "optimizers").stdout, re.MULTILINE)
+        minimizers = re.findall(r"^  (\w+) ", self.tiger("list", "minimizers").stdout, re.MULTILINE)
+        self.assertLess(set(minimizers), set(names))
+        names = [name for name in names if name not in minimizers] # of those: class WholeModel
         self.assertGreater(len(names), 20)
         for name in names:
             for precision in ("fp32", "bf16"):
@@ -262,6 +265,87 @@ class GoingOn(Case):
             self.assertEqual(len(done.stderr.splitlines()), 1)
             self.assertIn(message, done.stderr)
             self.assertFalse((self.at / "run").exists())
+
+
+class WholeModel(GoingOn):
+    """Minimizers move the weights: whole losses, several times an update."""
+    FLAGS = [f for f in GoingOn.FLAGS if f not in ("--schedule", "constant")]
+    test_every_optimizer = test_sophia_with_every_estimate = test_fp16 = None
+    test_state_file = test_state_file_is_refused = None
+    test_what_cannot_be_estimated_is_refused_before_anything_is_written = None
+
+    def lines(self, out):
+        found = [json.loads(line) for line in (self.at / out / "metrics.jsonl").read_text().splitlines()]
+        return [line for line in found if "evaluations" in line]
+
+    def test_going_on_gives_the_same_bits(self):
+        for name, flags in {"gd": [], "cg": ["--accumulate", 2], "lbfgs": ["--dropout", 0.1],
+                            "lbfgs-fixed": ["--closure", "fixed", "--history-size", 2],
+                            "newton_cg": ["--closure", "all", "--batch", 40],
+                            "hybrid": ["--min-steps", 2, "--window", 1, "--switch-grad", 1, "--switch-change", 1],
+                            "genetic": ["--popsize", 6, "--elite", 1], "anneal": ["--chains", 3, "--steps", 2]}.items():
+            with self.subTest(name=name):
+                self.whole_and_resumed(name, "--optimizer", name.split("-")[0], *flags)
+
+    def test_small_ones(self):
+        """Those with matrices of n x n numbers, on a model of few weights."""
+        (self.at / "text.txt").write_text("abba cab bacca " * 60)
+        small = ["--width", 4, "--hidden", 4, "--context", 6]
+        for name, flags in {"newton": ["--updates", 4], "cmaes": ["--popsize", 5]}.items():
+            with self.subTest(name=name):
+                done = self.tiger("train", "--out", name, *self.FLAGS, *small, "--optimizer", name, "--closure", "fixed",
+                                  *flags)
+                self.assertIn("evals step", done.stdout)
+
+    def test_lbfgs_falls_at_every_update_and_below_gd(self):
+        """On fixed sequences, by equal evaluations."""
+        least = {}
+        for name in ("lbfgs", "gd"):
+            self.train(name, "--optimizer", name, "--closure", "fixed", "--updates", 200, "--max-eval", 90, "--log-every", 1,
+                       "--eval-every", 0, "--save-every", 0)
+            losses = [line["loss"] for line in self.lines(name)]
+            self.assertGreater(len(losses), 20)
+            self.assertTrue(all(b <= a for a, b in zip(losses, losses[1:])), losses)
+            self.assertLessEqual(self.lines(name)[-1]["all_evaluations"], 90)
+            least[name] = losses[-1]
+        self.assertLess(least["lbfgs"], 0.8 * least["gd"])
+
+    def test_all_of_the_text_however_it_is_cut(self):
+        """The loss is that of the text: batches of 7 and of 50 make the same steps, up to rounding."""
+        losses = []
+        for batch in (7, 50):
+            self.train(f"all-{batch}", "--optimizer", "lbfgs", "--closure", "all", "--updates", 3, "--log-every", 1,
+                       "--batch", batch, "--eval-every", 0)
+            losses.append([line["loss"] for line in self.lines(f"all-{batch}")])
+        for a, b in zip(*losses):
+            self.assertAlmostEqual(a, b, delta=2e-4)  # sums of fp32 in another order
+        self.assertLess(losses[0][2], losses[0][0])
+
+    def test_an_end_is_told_and_final(self):
+        done = self.train("end", "--optimizer", "gd", "--closure", "fixed", "--target", 2.9, "--updates", 300)
+        reached = int(re.search(r"ended after update (\d+): converged: the value has reached the target", done.stdout)[1])
+        self.assertTrue((self.at / "end" / f"checkpoint-{reached:08}").is_dir())
+        again = self.tiger("train", "--out", "end", "--resume")
+        self.assertIn(f"ended after update {reached}: converged", again.stdout)
+
+    def test_what_does_not_go_with_them_is_refused_before_anything_is_written(self):
+        for words, complaint in {"lbfgs --precision bf16": "take precision fp32", "cg --schedule cosine": "for a schedule",
+                                 "gd --loss-guard 6": "loss_guard leaves", "lbfgs --state-file s": "tensor by tensor",
+                                 "natgrad": "Fisher matrix", "genetic --closure fresh": "closure fixed or all",
+                                 "newton": "2000 numbers", "cmaes": "weights: 500 at most",
+                                 "lion --closure all": "takes each batch once",
+                                 "lbfgs --c1 0.3 --c2 0.2": "c1 must be below c2"}.items():
+            with self.subTest(words=words):
+                done = self.train("refused", "--optimizer", *words.split(), status=1)
+                self.assertIn(complaint, done.stderr)
+                self.assertFalse((self.at / "refused").exists())
+
+    def test_damage_is_refused(self):
+        self.tiger("train", "--out", "hurt", *self.FLAGS, "--optimizer", "lbfgs")
+        states = self.at / "hurt" / "checkpoint-00000006" / "optimizer.safetensors"
+        states.write_bytes(states.read_bytes()[:-8])
+        done = self.tiger("train", "--out", "hurt", "--resume", "--updates", 9, status=1)
+        self.assertIn("optimizer.safetensors", done.stderr)
 
 
 class Memory(Case):

@@ -35,6 +35,8 @@ def check_plans(tiger, folder):
     for name, options in (("tiger", dict()), ("adamw", dict(optimizer="adamw", precision="fp32")),
                           ("block", dict(recompute="block", batch=16)), ("sqrt", dict(recompute="sqrt", batch=16)),
                           ("mixed", dict(precision="mixed", batch=4)),
+                          ("lbfgs", dict(optimizer="lbfgs", precision="fp32", history_size=2, width=384, updates=4,
+                                         closure="fixed")),
                           ("released", dict(optimizer="adamw", gradients="released")),
                           ("state-file", dict(state_file=files["state_file"])), ("both-files", files)):
         planned, peak = planned_and_peak(tiger, folder, "plan-" + name, **options)

@@ -148,7 +148,6 @@ static void test_contender_takes_presets(void **state)
     assert_int_equal(tg_contender_parse(&c, "tiger preset=reference/vision beta=0.93 rounding=weyl", 3, training()),
                      TG_OK);
     assert_int_equal(c.points, 2);
-    assert_false(c.rates_from_table); /* the reference has one */
     assert_string_equal(c.title, "tiger beta=0.93 rounding=weyl");
     assert_string_equal(c.point[1].label, "preset=vision");
     near(c.point[0].lr, 1e-3, 0);

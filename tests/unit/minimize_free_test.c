@@ -8,6 +8,7 @@
 
 #include "minimize/chance.h"
 #include "minimize/eigen.h"
+#include "tiger/safetensors.h"
 
 #define SETTINGS(...) ((const tg_setting[]){__VA_ARGS__, {NULL, NULL}})
 
@@ -241,6 +242,74 @@ static void test_resume(void **state)
             tg_minimizer_destroy(a);
             tg_minimizer_destroy(b);
         }
+}
+
+/* ... and so does one that went through a file; what is of no such search is refused, and changes nothing. */
+static void test_files(void **state)
+{
+    (void)state;
+    static const char path[] = "minimize_free_test.safetensors";
+    quadratic q = {.n = 7};
+    const tg_objective f = any_objective(&q);
+    for (size_t k = 0; k < tg_minimizer_count(); k++) {
+        const char *method = tg_minimizer_at(k)->name, *next = tg_minimizer_at((k + 1) % tg_minimizer_count())->name;
+        for (int at = 0; at < 12; at += 3) {
+            tg_minimizer *a = begin(method, &f, 1, 3), *b = begin(method, &f, 2, 3), *other = begin(next, &f, 1, 3);
+            step(a, at);
+            must(tg_minimizer_save(a, path));
+            must(tg_minimizer_load(b, path));
+            assert_int_equal(tg_minimizer_load(other, path), TG_EFORMAT);
+            step(a, STEPS);
+            step(b, STEPS);
+            same(a, b);
+            tg_minimizer_destroy(a);
+            tg_minimizer_destroy(b);
+            tg_minimizer_destroy(other);
+        }
+    }
+    remove(path);
+}
+
+/* Counts that a history, or a generation, cannot have would index beyond arrays. */
+static void test_impossible_counts(void **state)
+{
+    (void)state;
+    static const char path[] = "minimize_free_test_counts.safetensors";
+    static const struct {
+        const char *method;
+        size_t word; /* of "counts" */
+        uint64_t value;
+    } cases[] = {{"lbfgs", 14, 11}, {"lbfgs", 15, 10}, {"hybrid", 14, 11}, {"gd", 12, TG_STOP_COUNT},
+                 {"gd", 13, TG_LINE_COUNT}, {"cmaes", 11, 1000}, {"cmaes", 16, 1000}, {"cmaes", 19, 40},
+                 {"genetic", 11, 1000}, {"anneal", 11, 1000}};
+    quadratic q = {.n = 7};
+    const tg_objective f = any_objective(&q);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        tg_minimizer *a = begin(cases[c].method, &f, 1, 3), *b = begin(cases[c].method, &f, 1, 3);
+        tg_safetensors *file = NULL;
+        tg_named_tensor tensor[40];
+        uint64_t counts[64];
+        step(a, 5);
+        step(b, 5);
+        must(tg_minimizer_save(a, path));
+        must(tg_safetensors_open(&file, path, NULL));
+        const size_t count = tg_safetensors_count(file);
+        for (size_t i = 0; i < count; i++)
+            tensor[i] = *tg_safetensors_at(file, i);
+        assert_string_equal(tensor[0].name, "counts");
+        memcpy(counts, tensor[0].data, tensor[0].bytes);
+        counts[cases[c].word] = cases[c].value;
+        tensor[0].data = counts;
+        const char *const metadata[] = {"format", "tiger-minimizer-1", "minimizer", cases[c].method};
+        must(tg_safetensors_write(path, tensor, count, metadata, 2));
+        if (tg_minimizer_load(b, path) != TG_EFORMAT)
+            fail_msg("%s: count %zu may be %llu", cases[c].method, cases[c].word, (unsigned long long)cases[c].value);
+        same(a, b);
+        tg_safetensors_destroy(file);
+        tg_minimizer_destroy(a);
+        tg_minimizer_destroy(b);
+    }
+    remove(path);
 }
 
 static int batch(void *ctx, double *values, const double *points, size_t count)
@@ -482,7 +551,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_minima),    cmocka_unit_test(test_log_cooling),  cmocka_unit_test(test_bounds),
         cmocka_unit_test(test_nothing_finite), cmocka_unit_test(test_threads),      cmocka_unit_test(test_long),
-        cmocka_unit_test(test_resume),         cmocka_unit_test(test_ask_and_tell), cmocka_unit_test(test_fp32),
+        cmocka_unit_test(test_resume), cmocka_unit_test(test_files), cmocka_unit_test(test_impossible_counts),
+        cmocka_unit_test(test_ask_and_tell), cmocka_unit_test(test_fp32),
         cmocka_unit_test(test_memory),         cmocka_unit_test(test_tables),       cmocka_unit_test(test_dense),
         cmocka_unit_test(test_rank), cmocka_unit_test(test_mirror),           cmocka_unit_test(test_page),
     };

@@ -24,8 +24,12 @@ enum {
     TG_TRAIN_VALIDATION, TG_TRAIN_SEED, TG_TRAIN_THREADS, TG_TRAIN_EVAL_EVERY, TG_TRAIN_EVAL_BATCHES,
     TG_TRAIN_SAVE_EVERY, TG_TRAIN_KEEP, TG_TRAIN_LOG_EVERY, TG_TRAIN_FORMAT, TG_TRAIN_MEMORY, TG_TRAIN_SAVE,
     TG_TRAIN_LOSS_GUARD, TG_TRAIN_KEEP_BEST, TG_TRAIN_SAMPLE_EVERY, TG_TRAIN_SAMPLE_TOKENS, TG_TRAIN_TENSORBOARD,
-    TG_TRAIN_TENSORBOARD_EVERY, TG_TRAIN_MASK_RATE, TG_TRAIN_MASK_RANDOM, TG_TRAIN_MASK_KEEP, TG_TRAIN_OPTIONS
+    TG_TRAIN_TENSORBOARD_EVERY, TG_TRAIN_MASK_RATE, TG_TRAIN_MASK_RANDOM, TG_TRAIN_MASK_KEEP, TG_TRAIN_CLOSURE,
+    TG_TRAIN_OPTIONS
 };
+/* What a minimizer evaluates the loss over: choices of option closure. */
+enum { TG_CLOSURE_AUTO, TG_CLOSURE_FRESH, TG_CLOSURE_FIXED, TG_CLOSURE_ALL };
+
 const tg_option_table *tg_train_options(void);
 
 typedef enum tg_precision {
@@ -53,7 +57,7 @@ typedef struct tg_train_config {
                               that directory, dropout changed perhaps */
     double option[TG_TRAIN_OPTIONS];
     bool given[TG_TRAIN_OPTIONS]; /* said by the user, rather than a default */
-    const char *optimizer;     /* NULL: "tiger" */
+    const char *optimizer;     /* or minimizer (tiger/engine/method.h); NULL: "tiger" */
     const tg_setting *setting; /* options of the optimizer */
     size_t settings;
     const char *state_file;    /* a new file to keep the optimizer's states in, mapped; NULL: memory */
@@ -86,6 +90,7 @@ typedef struct tg_plan {
     size_t available_bytes;   /* of this machine, for this process, now; 0: not known */
     size_t vocab;
     double flops_per_update, tokens_per_update;
+    bool evaluates; /* by a minimizer: the two are of one evaluation, of which an update makes several */
     size_t parameters;
     double bytes_per_parameter; /* of training state: weights + states + gradients */
 } tg_plan;
@@ -107,6 +112,9 @@ typedef struct tg_progress {
     size_t memory_bytes;       /* resident now */
     double flops_per_second;   /* the model's, over the time of this process's updates; evaluation and the like apart */
     double utilisation;        /* of the peak in products, 0 to 1; NaN: the peak is not known */
+    uint64_t evaluations;      /* of this update: 1, unless a minimizer made it; then lr is NaN, */
+    double step;               /* this the length of its step, */
+    const char *line_search;   /* and how that was found; else NULL */
 } tg_progress;
 
 /* A validation loss, nats a token, and the same by the text that its tokens stand for; NaN where that is none. */
@@ -136,6 +144,8 @@ typedef struct tg_train_result {
     double peak_flops, utilisation;     /* as in tg_progress; NaN: not known */
     size_t peak_bytes, planned_bytes;
     bool interrupted;                   /* stopped by tg_train_stop or by max_seconds, state saved */
+    const char *ended;                  /* why a minimizer ended before all updates, a sentence; else NULL */
+    uint64_t evaluations;               /* of this process: of a rule its updates */
 } tg_train_result;
 
 /* Runs, or resumes, a training. */
