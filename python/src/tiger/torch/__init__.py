@@ -35,6 +35,7 @@ from ._rules import (
     Muon,
     TigerMuon,
     Shampoo,
+    SOAP,
     Tiger,
     optimizer,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "Muon",
     "TigerMuon",
     "Shampoo",
+    "SOAP",
     "Tiger",
     "offload",
     "optimizer",
