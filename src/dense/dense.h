@@ -47,9 +47,9 @@ tg_status tg_dense_eigen(tg_format format, size_t n, void *a, void *w, void *scr
 /* Bytes of scratch for tg_dense_orthonormal; aligned to a cache line. */
 size_t tg_dense_orthonormal_bytes(tg_format format, size_t n);
 
-/* A (n,n) = R^T Q, in place: the rows of `a` become orthonormal, row i among the first i rows' combinations (A^T = Q^T R is
- * A^T's QR factorisation, by Householder's reflections). R's diagonal is not negative, so that Q is the only one where A has
- * full rank. TG_EINVAL when A is not finite, and `a` is as it was. */
+/* A (n,n) = R^T Q, in place: the rows of `a` become orthonormal, row i among the first i rows' combinations (A^T = Q^T
+ * R is A^T's QR factorisation, by Householder's reflections). R's diagonal is not negative, so that Q is the only one
+ * where A has full rank. TG_EINVAL when A is not finite, and `a` is as it was. */
 tg_status tg_dense_orthonormal(tg_format format, size_t n, void *a, void *scratch);
 
 /* Symmetric positive definite A (n,n) = L L^T, in place: L in the lower triangle, zeros above. TG_EINVAL when A is not

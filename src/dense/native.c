@@ -1,5 +1,5 @@
-/* dense/native.c -- see native.h. A product has tiles of four shapes at most: whole ones, and those at its ends. The library
- * keeps what it has compiled before, so that a shape costs milliseconds once and microseconds from then on. */
+/* dense/native.c -- see native.h. A product has tiles of four shapes at most: whole ones, and those at its ends. The
+ * library keeps what it has compiled before, so that a shape costs milliseconds once and microseconds from then on. */
 #include "dense/native.h"
 
 #include "base/fail.h"
@@ -81,7 +81,8 @@ void tg_native_close(tg_native *native)
 
 static bool any_offer(const_dnnl_primitive_desc_t offer, const void *ctx) { return (void)offer, (void)ctx, true; }
 
-static dnnl_status_t make_memories(shape *s, const tg_onednn_description *d, dnnl_primitive_desc_t pd, dnnl_engine_t engine)
+static dnnl_status_t make_memories(shape *s, const tg_onednn_description *d, dnnl_primitive_desc_t pd,
+                                   dnnl_engine_t engine)
 {
     dnnl_status_t status = dnnl_success;
     tg_onednn_scratch scratch = tg_onednn_scratch_of(pd);
@@ -129,8 +130,10 @@ static dnnl_status_t compile(shape *s, const tg_native *native, size_t m, size_t
 static dnnl_status_t execute(const tg_native *native, const shape *s, float *sums, const uint16_t *a, const uint16_t *b)
 {
     void *const data[] = {[TG_ONEDNN_A] = (void *)a, [TG_ONEDNN_B] = (void *)b, [TG_ONEDNN_C] = sums};
-    static const int argument[] = {[TG_ONEDNN_A] = DNNL_ARG_SRC, [TG_ONEDNN_B] = DNNL_ARG_WEIGHTS,
-                                   [TG_ONEDNN_C] = DNNL_ARG_DST, [SCRATCH] = DNNL_ARG_SCRATCHPAD};
+    static const int argument[] = {[TG_ONEDNN_A] = DNNL_ARG_SRC,
+                                   [TG_ONEDNN_B] = DNNL_ARG_WEIGHTS,
+                                   [TG_ONEDNN_C] = DNNL_ARG_DST,
+                                   [SCRATCH] = DNNL_ARG_SCRATCHPAD};
     dnnl_exec_arg_t args[HANDLES];
     dnnl_status_t status = dnnl_success;
     const int count = s->scratch_bytes > 0 ? HANDLES : SCRATCH;
@@ -149,10 +152,9 @@ tg_status tg_native_tile(tg_native *native, float *sums, size_t m, size_t n, con
     dnnl_status_t status = s->primitive == NULL ? compile(s, native, m, n) : dnnl_success;
     if (status == dnnl_success)
         status = execute(native, s, sums, a, b);
-    return status == dnnl_success
-               ? TG_OK
-               : tg_fail(status == dnnl_out_of_memory ? TG_ENOMEM : TG_EUNSUPPORTED,
-                         "oneDNN refused a bf16 product of (%zu, %zu) and (%zu, %zu): status %d", m, native->product->k,
-                         native->product->k, n, (int)status);
+    return status == dnnl_success ? TG_OK
+                                  : tg_fail(status == dnnl_out_of_memory ? TG_ENOMEM : TG_EUNSUPPORTED,
+                                            "oneDNN refused a bf16 product of (%zu, %zu) and (%zu, %zu): status %d", m,
+                                            native->product->k, native->product->k, n, (int)status);
 }
 #endif

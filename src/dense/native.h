@@ -14,7 +14,8 @@ typedef struct tg_native tg_native;
 tg_status tg_native_open(tg_native **out, const tg_dense_product *product);
 void tg_native_close(tg_native *native);
 
-/* sums (m,n) <- A B, from where the tile's panels of A and B begin, over the product's whole k; m and n up to TG_TILE. */
+/* sums (m,n) <- A B, from where the tile's panels of A and B begin, over the product's whole k; m and n up to TG_TILE.
+ */
 tg_status tg_native_tile(tg_native *native, float *sums, size_t m, size_t n, const uint16_t *a, const uint16_t *b);
 
 #endif

@@ -1,5 +1,5 @@
-/* dense/onednn.h -- oneDNN 2.x and 3.x as one, for the files that call it: what it can on this CPU, and products of strided
- * operands. */
+/* dense/onednn.h -- oneDNN 2.x and 3.x as one, for the files that call it: what it can on this CPU, and products of
+ * strided operands. */
 #ifndef TG_DENSE_ONEDNN_H
 #define TG_DENSE_ONEDNN_H
 
@@ -80,7 +80,8 @@ static inline dnnl_status_t tg_onednn_compile(dnnl_primitive_desc_t *pd, dnnl_en
     *pd = NULL;
     return tg_onednn_first(pd, engine, d, bias, attr);
 }
-static inline dnnl_status_t tg_onednn_memory(dnnl_memory_t *memory, const tg_onednn_description *d, dnnl_engine_t engine)
+static inline dnnl_status_t tg_onednn_memory(dnnl_memory_t *memory, const tg_onednn_description *d,
+                                             dnnl_engine_t engine)
 {
     return dnnl_memory_create(memory, *d, engine, DNNL_MEMORY_NONE);
 }
@@ -120,7 +121,8 @@ static inline dnnl_status_t tg_onednn_compile(dnnl_primitive_desc_t *pd, dnnl_en
     dnnl_primitive_desc_iterator_destroy(offers);
     return *pd != NULL ? dnnl_success : dnnl_unimplemented;
 }
-static inline dnnl_status_t tg_onednn_memory(dnnl_memory_t *memory, const tg_onednn_description *d, dnnl_engine_t engine)
+static inline dnnl_status_t tg_onednn_memory(dnnl_memory_t *memory, const tg_onednn_description *d,
+                                             dnnl_engine_t engine)
 {
     return dnnl_memory_create(memory, d, engine, DNNL_MEMORY_NONE);
 }

@@ -1,7 +1,7 @@
 /* graph/product.h -- matrix products, by oneDNN, and which arithmetic they use on this machine.
  *
- * fp32 operands: dnnl_sgemm. bf16 operands: the library's bf16 primitive where dense/arithmetic.h says "native"; elsewhere
- * callers widen panels into scratch and multiply in fp32. Sums are fp32 in both. */
+ * fp32 operands: dnnl_sgemm. bf16 operands: the library's bf16 primitive where dense/arithmetic.h says "native";
+ * elsewhere callers widen panels into scratch and multiply in fp32. Sums are fp32 in both. */
 #ifndef TG_GRAPH_PRODUCT_H
 #define TG_GRAPH_PRODUCT_H
 

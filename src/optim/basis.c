@@ -61,7 +61,8 @@ static int descending(const void *a, const void *b)
 /* `power` (n,n) <- basis factor: row i is the factor times direction i. */
 static tg_status power_step(const tg_side *s, float *power, int threads)
 {
-    const tg_dense_product p = {.m = s->n, .n = s->n, .k = s->n, .lda = s->n, .ldb = s->n, .ldc = s->n, .alpha = 1, .format = TG_F32};
+    const tg_dense_product p = {
+        .m = s->n, .n = s->n, .k = s->n, .lda = s->n, .ldb = s->n, .ldc = s->n, .alpha = 1, .format = TG_F32};
     return tg_dense_multiply(&p, s->basis, s->factor, NULL, power, threads);
 }
 

@@ -10,9 +10,9 @@ size_t tg_basis_bytes(size_t n); /* of scratch that beginning or renewing a full
 /* basis <- eigenvectors of the factor, each with its largest component positive. When that fails: the identity. */
 tg_status tg_basis_begin(const tg_side *s, void *scratch);
 
-/* basis <- QR(factor basis^T), its directions sorted first by the factor's moments along them: (*order)[i], in `scratch`, is
- * the old number of the direction that became the i-th. Where the factor is 0, and when it fails, the basis stays and *order
- * is NULL. */
+/* basis <- QR(factor basis^T), its directions sorted first by the factor's moments along them: (*order)[i], in
+ * `scratch`, is the old number of the direction that became the i-th. Where the factor is 0, and when it fails, the
+ * basis stays and *order is NULL. */
 tg_status tg_basis_renew(const tg_side *s, size_t **order, void *scratch, int threads);
 
 /* x (rows, cols) by the new numbers in place of the old ones. Uses `order` up; `line` has room for a row. */

@@ -18,7 +18,7 @@ MAY_USE = {
     "minimize": ["base", "store"],
     "dense": ["base"],
     "optim": ["base", "dense", "store"],
-    "graph": ["base", "optim", "schedule"],
+    "graph": ["base", "dense", "optim", "schedule"],
     "layer": ["base", "optim", "graph"],
     "model": ["base", "optim", "graph", "layer", "store"],
     "train": ["base", "schedule", "optim", "graph", "layer", "model", "data", "store", "problem", "minimize"],

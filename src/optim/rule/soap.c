@@ -3,18 +3,18 @@
  *   G' = QL^T g QR                    m <- b1 m + (1-b1) G'        v <- b2 v + (1-b2) G'^2        (m, v in the bases)
  *   x <- x - lr QL n QR^T             n = (m / (1-b1^s)) / (sqrt(v / (1-b2^s)) + eps),  s = t - 1
  *   L <- b L + (1-b) g g^T            R <- b R + (1-b) g^T g
- *   every `interval` steps, after the step:  Q <- QR(A Q), the directions q sorted by q^T A q first; v follows the order,
- *   m goes from the old bases to the new ones
+ *   every `interval` steps, after the step:  Q <- QR(A Q), the directions q sorted by q^T A q first; v follows the
+ * order, m goes from the old bases to the new ones
  *
- * after decoupled decay. As in the authors' program, which the paper's lines leave open: the first update only gathers L and
- * R and takes their eigenvectors, so that no gradient is turned by a basis that it made, and moves nothing; steps are
- * counted from the second one; m lies in the bases, which is Alg. 3's average but for rounding and spares two products; and
- * directions are sorted. Its eps is added to the uncorrected root, and it decays after the step: here both are adamw's. A side
- * longer than max_dim, with one_sided the longer one, keeps the identity (sections 5.1 and 7.1). A basis that cannot be had
- * (a factor that is not finite) is not used: the old one stays, first the identity; it is counted in `failures` and told.
- * Matrices that one layer uses; all other tensors get adamw from the first update on. Cost: 5 rows cols (rows + cols)
- * multiplications and additions an update, and some 4 (rows^3 + cols^3) for new bases. State: 2 rows^2 + 2 cols^2 + 2 rows
- * cols values. */
+ * after decoupled decay. As in the authors' program, which the paper's lines leave open: the first update only gathers
+ * L and R and takes their eigenvectors, so that no gradient is turned by a basis that it made, and moves nothing; steps
+ * are counted from the second one; m lies in the bases, which is Alg. 3's average but for rounding and spares two
+ * products; and directions are sorted. Its eps is added to the uncorrected root, and it decays after the step: here
+ * both are adamw's. A side longer than max_dim, with one_sided the longer one, keeps the identity (sections 5.1
+ * and 7.1). A basis that cannot be had (a factor that is not finite) is not used: the old one stays, first the
+ * identity; it is counted in `failures` and told. Matrices that one layer uses; all other tensors get adamw from the
+ * first update on. Cost: 5 rows cols (rows + cols) multiplications and additions an update, and some 4 (rows^3 +
+ * cols^3) for new bases. State: 2 rows^2 + 2 cols^2 + 2 rows cols values. */
 #include <string.h>
 
 #include "base/memory.h"
@@ -31,11 +31,24 @@ static const tg_option options[] = {
     TG_OPTION_BETA("beta1", 0.95, 0.9, 0.98, "decay of the average of gradients"),
     TG_OPTION_BETA("beta2", 0.95, 0.9, 0.999, "decay of the average of squares"),
     TG_OPTION_EPS(1e-8, "added to the root"),
-    {.name = "shampoo_beta", .kind = TG_REAL, .value = -1, .least = -1, .most = 0x1.fffffffffffffp-1,
+    {.name = "shampoo_beta",
+     .kind = TG_REAL,
+     .value = -1,
+     .least = -1,
+     .most = 0x1.fffffffffffffp-1,
      .help = "decay of the factors L and R; below 0: beta2"},
     {.name = "interval", .kind = TG_INTEGER, .value = 10, .least = 1, .most = 1e9, .help = "steps from bases to bases"},
-    {.name = "max_dim", .kind = TG_INTEGER, .value = 2048, .least = 1, .most = 16384, .help = "longer sides are not turned"},
-    {.name = "one_sided", .kind = TG_SWITCH, .value = 0, .least = 0, .most = 1,
+    {.name = "max_dim",
+     .kind = TG_INTEGER,
+     .value = 2048,
+     .least = 1,
+     .most = 16384,
+     .help = "longer sides are not turned"},
+    {.name = "one_sided",
+     .kind = TG_SWITCH,
+     .value = 0,
+     .least = 0,
+     .most = 1,
      .help = "turn the shorter side alone: less memory and time"},
     TG_OPTIONS_REST,
 };
@@ -50,7 +63,10 @@ static const tg_slot slots[] = {
     [SQUARES] = {.name = "exp_avg_sq", .needs_range = true},
 };
 
-static bool whole(const double *option, const tg_param *p) { return (void)option, p->role == TG_MATRIX && !p->many_uses; }
+static bool whole(const double *option, const tg_param *p)
+{
+    return (void)option, p->role == TG_MATRIX && !p->many_uses;
+}
 
 /* Of equal sides the rows are the shorter one. */
 static size_t width(const double *option, size_t rows, size_t cols, bool right)
@@ -92,10 +108,22 @@ static void adam(const tg_block *b, const float *k)
     }
 }
 
-static void get_average(const tg_block *b, const float *k) { (void)k, memcpy(b->d, b->slot[AVERAGE], b->n * sizeof *b->d); }
-static void put_average(const tg_block *b, const float *k) { (void)k, memcpy(b->slot[AVERAGE], b->d, b->n * sizeof *b->d); }
-static void get_squares(const tg_block *b, const float *k) { (void)k, memcpy(b->d, b->slot[SQUARES], b->n * sizeof *b->d); }
-static void put_squares(const tg_block *b, const float *k) { (void)k, memcpy(b->slot[SQUARES], b->d, b->n * sizeof *b->d); }
+static void get_average(const tg_block *b, const float *k)
+{
+    (void)k, memcpy(b->d, b->slot[AVERAGE], b->n * sizeof *b->d);
+}
+static void put_average(const tg_block *b, const float *k)
+{
+    (void)k, memcpy(b->slot[AVERAGE], b->d, b->n * sizeof *b->d);
+}
+static void get_squares(const tg_block *b, const float *k)
+{
+    (void)k, memcpy(b->d, b->slot[SQUARES], b->n * sizeof *b->d);
+}
+static void put_squares(const tg_block *b, const float *k)
+{
+    (void)k, memcpy(b->slot[SQUARES], b->d, b->n * sizeof *b->d);
+}
 
 static void find_sides(tg_side side[2], const tg_matrix *m)
 {
@@ -192,22 +220,23 @@ static void block(const tg_block *b, const float *k)
 }
 
 const tg_rule TG_PER_ISA(tg_rule_soap) = {
-    .info = {.name = "soap",
-             .title = "adamw along the eigenvectors of the gradients' second moments over rows and columns",
-             .source = "Vyas et al. 2024, arXiv:2409.11321, Alg. 3",
-             .equations = "x <- (1 - lr weight_decay) x\n"
-                          "G' = QL^T g QR\n"
-                          "m <- beta1 m + (1 - beta1) G';  v <- beta2 v + (1 - beta2) G'^2\n"
-                          "x <- x - lr QL n QR^T;  n = (m / (1 - beta1^s)) / (sqrt(v / (1 - beta2^s)) + eps),  s = t - 1\n"
-                          "L <- b L + (1 - b) g g^T;  R <- b R + (1 - b) g^T g    b: shampoo_beta\n"
-                          "QL, QR: eigenvectors of L and R at the first update, which moves no matrix; after every\n"
-                          "interval-th step QR(L QL), QR(R QR), directions of large moments first, and m and v follow\n"
-                          "other tensors: adamw with the learning rate lr adamw_lr",
-             .when_to_use = "language models, where updates matter more than their cost: fewer of them than adamw or muon",
-             .options = TG_TABLE(options),
-             .slots = slots,
-             .slot_count = 7,
-             .matrices = true},
+    .info =
+        {.name = "soap",
+         .title = "adamw along the eigenvectors of the gradients' second moments over rows and columns",
+         .source = "Vyas et al. 2024, arXiv:2409.11321, Alg. 3",
+         .equations = "x <- (1 - lr weight_decay) x\n"
+                      "G' = QL^T g QR\n"
+                      "m <- beta1 m + (1 - beta1) G';  v <- beta2 v + (1 - beta2) G'^2\n"
+                      "x <- x - lr QL n QR^T;  n = (m / (1 - beta1^s)) / (sqrt(v / (1 - beta2^s)) + eps),  s = t - 1\n"
+                      "L <- b L + (1 - b) g g^T;  R <- b R + (1 - b) g^T g    b: shampoo_beta\n"
+                      "QL, QR: eigenvectors of L and R at the first update, which moves no matrix; after every\n"
+                      "interval-th step QR(L QL), QR(R QR), directions of large moments first, and m and v follow\n"
+                      "other tensors: adamw with the learning rate lr adamw_lr",
+         .when_to_use = "language models, where updates matter more than their cost: fewer of them than adamw or muon",
+         .options = TG_TABLE(options),
+         .slots = slots,
+         .slot_count = 7,
+         .matrices = true},
     .decay = TG_DECAY_DECOUPLED,
     .lr = LR,
     .weight_decay = DECAY,

@@ -683,6 +683,37 @@ class Shampoo(Optimizer):
         super().__init__(params, locals(), common)
 
 
+class SOAP(Optimizer):
+    """Adam in the eigenbasis of Shampoo's factors (Vyas et al. 2024, arXiv:2409.11321); AdamW for all other tensors, whose
+    options begin with adamw_. The first step moves no matrix: it takes the bases. Needs a library built with LAPACK,
+    which the wheels are not. State: left and left_basis (rows, rows), right and right_basis (columns, columns), of the
+    sides that are turned; failures; exp_avg and exp_avg_sq, shaped as the parameter, in the bases."""
+
+    rule = "soap"
+    tuples = {**BETAS, "adamw_betas": ("adamw_beta1", "adamw_beta2")}
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | torch.Tensor = 3e-3,
+        betas: tuple[float, float] = (0.95, 0.95),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+        *,
+        shampoo_beta: float = -1,
+        interval: int = 10,
+        max_dim: int = 2048,
+        one_sided: bool = False,
+        adamw_lr: float = 1,
+        adamw_betas: tuple[float, float] = (0.9, 0.999),
+        adamw_eps: float = 1e-8,
+        adamw_weight_decay: float = 0.01,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ):
+        super().__init__(params, locals(), common)
+
+
 class KFAC(Optimizer):
     """The natural gradient of linear layers, by Kronecker factors of their curvature (Martens & Grosse 2015,
     arXiv:1503.05671); AdamW for all other tensors, whose options begin with adamw_. Given a model in place of parameters
@@ -839,6 +870,7 @@ CLASSES: dict[str, type[Optimizer]] = {
         Muon,
         TigerMuon,
         Shampoo,
+        SOAP,
         KFAC,
         AdamW8bit,
         Lion8bit,
