@@ -270,7 +270,7 @@ static tg_status test_declare(tg_model *m)
 
 static const tg_option test_options[] = {TG_MODEL_WIDTH(8), TG_MODEL_HIDDEN("")};
 static const tg_model_type test_type = {
-    .info = {.name = "test", .architecture = "Test", .options = {test_options, 2}},
+    .info = {.name = "test", .architecture = "Test", .tasks = TG_CAN(TG_TASK_LANGUAGE), .options = {test_options, 2}},
     .hf_type = "test", .complete = test_complete, .declare = test_declare,
 };
 
