@@ -12,6 +12,7 @@
 
 #include "human.h"
 #include "report.h"
+#include "scores.h"
 #include "system.h"
 
 #define BAR_MOST 30
@@ -44,7 +45,8 @@ static size_t write_tail(char *tail, size_t bytes, const tg_progress *p, bool ut
     if (utilisation && isfinite(p->utilisation))
         snprintf(share, sizeof share, "MFU %.0f %% ", 100 * p->utilisation);
     const int n =
-        snprintf(tail, bytes, "loss %.3f lr %.1e %s tok/s %s%s %s left", p->loss, p->lr, rate, share, memory, left);
+        snprintf(tail, bytes, "loss %.3f lr %.1e %s %s/s %s%s %s left", p->loss, p->lr, rate,
+                           p->rate, share, memory, left);
     return n > 0 ? (size_t)n : 0;
 }
 
@@ -115,9 +117,8 @@ static void on_progress(void *ctx, const tg_progress *p)
 static void on_evaluated(void *ctx, const tg_evaluated *e)
 {
     cli_progress_clear(ctx);
-    printf("update %llu: validation loss %.4f, perplexity %.2f", (unsigned long long)e->update, e->loss, exp(e->loss));
-    if (isfinite(e->bits_per_byte))
-        printf(", %.4f bits per byte", e->bits_per_byte);
+    printf("update %llu: validation loss %.4f", (unsigned long long)e->update, e->of.loss);
+    cli_scores_line(&e->of, ", ");
     puts(e->best ? ", the best so far" : "");
     flush();
 }

@@ -172,8 +172,8 @@ static tg_status no_number(const reading *r, const tg_cell *cell)
     if (cell->bytes == 0)
         return tg_fail(TG_EFORMAT, "'%s' line %zu, column %zu (%.80s): the cell is empty, and a number is needed",
                        r->path, cell->line, cell->column, name);
-    return tg_fail(TG_EFORMAT, "'%s' line %zu, column %zu (%.80s): '%.*s' is no number", r->path, cell->line,
-                   cell->column, name, shown(cell), cell->text);
+    return tg_fail(TG_EFORMAT, "'%s' line %zu, column %zu (%.80s): '%.*s' is no number, and only the target may have words",
+                   r->path, cell->line, cell->column, name, shown(cell), cell->text);
 }
 
 /* A number that a float can hold. */

@@ -19,6 +19,7 @@ tg_status tg_part_complete(tg_model_config *config)
                        model->name);
     if (config->task == TG_TASK_CLASSIFICATION && config->outputs < 2)
         return tg_fail(TG_EINVAL, "%s: outputs are classes, and there must be 2 or more", model->name);
+    config->context = 1; /* a sample is by itself */
     return TG_OK;
 }
 

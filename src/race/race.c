@@ -152,7 +152,7 @@ static void on_progress(void *ctx, const tg_progress *progress)
 static void on_evaluated(void *ctx, const tg_evaluated *evaluated)
 {
     making *m = ctx;
-    const double loss = evaluated->loss;
+    const double loss = evaluated->of.loss;
     const tg_metric fields[] = {{.name = "validation_loss", .value = loss},
                                 {.name = "loss", .value = m->last_loss},
                                 {.name = "seconds", .value = m->busy}};
