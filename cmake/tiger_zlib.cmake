@@ -6,7 +6,7 @@ if(TIGER_ZLIB)
   find_package(ZLIB QUIET)
   if(ZLIB_FOUND)
     set(TIGER_ZLIB_TARGET ZLIB::ZLIB)
-    set_source_files_properties(src/data/packed.c PROPERTIES COMPILE_DEFINITIONS TIGER_HAVE_ZLIB)
+    target_compile_definitions(tiger_flags INTERFACE TIGER_HAVE_ZLIB) # the tests know too
   elseif(NOT TIGER_ZLIB STREQUAL "AUTO")
     message(FATAL_ERROR "zlib is missing: install zlib1g-dev, or configure with -DTIGER_ZLIB=OFF")
   else()
