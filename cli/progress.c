@@ -118,7 +118,7 @@ static void on_evaluated(void *ctx, const tg_evaluated *e)
 {
     cli_progress_clear(ctx);
     printf("update %llu: validation loss %.4f", (unsigned long long)e->update, e->of.loss);
-    cli_scores_line(&e->of, ", ");
+    cli_scores_line(&e->of, ", ", "");
     puts(e->best ? ", the best so far" : "");
     flush();
 }

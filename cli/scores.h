@@ -4,8 +4,9 @@
 
 #include "tiger/engine/train.h"
 
-/* Within a line: ", perplexity 6.56, 2.7134 bits per byte", each behind `between`. */
-void cli_scores_line(const tg_evaluation *evaluation, const char *between);
+/* Within a line: "perplexity 6.56, 2.7134 bits per byte", with `before` in front and `behind` at the end; nothing where
+ * there is none. */
+void cli_scores_line(const tg_evaluation *evaluation, const char *before, const char *behind);
 
 /* A line each: "accuracy       96.50 %". */
 void cli_scores_table(const tg_evaluation *evaluation);

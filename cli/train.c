@@ -38,7 +38,7 @@ static void print_result(const tg_train_result *result, const tg_train_config *c
     cli_human_seconds(time, sizeof time, result->seconds);
     if (isfinite(result->validation_loss)) {
         printf("validation loss %.4f", result->validation_loss);
-        cli_scores_line(&result->validation, ", ");
+        cli_scores_line(&result->validation, " (", ")");
         putchar('\n');
     }
     if (result->best_loss < result->validation_loss)
