@@ -14,8 +14,8 @@
 #define NORMS "none|layer|rms"
 
 static const tg_option options[] = {
-    TG_MODEL_LAYERS(1),
-    TG_MODEL_WIDTH(256),
+    TG_MODEL_SIZE("layers", 1, 1, 4096, "hidden layers"),
+    TG_MODEL_SIZE("width", 256, 1, 1048576, "features of a hidden layer"),
     TG_MODEL_CHOICE("activation", TG_RELU, ACTIVATIONS, TG_ACTIVATION_COUNT - 1, "behind every layer"),
     TG_MODEL_CHOICE("norm", TG_NORM_NONE, NORMS, TG_NORM_COUNT - 1, "of every layer, before its activation"),
     TG_MODEL_DROPOUT,
