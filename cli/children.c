@@ -15,6 +15,9 @@
 #include <sys/prctl.h>
 #endif
 
+#define SHORTEST 200000L  /* nanoseconds between looks: at first, for children that take no longer, */
+#define LONGEST 50000000L /* and while nothing ends */
+
 typedef struct child {
     pid_t pid; /* 0: no child */
     size_t index;
@@ -66,9 +69,10 @@ static void end_all(nursery *n)
     n->ending = true;
 }
 
-/* Children that have ended since the last time. */
-static void collect(nursery *n)
+/* Children that have ended since the last time; how many. */
+static size_t collect(nursery *n)
 {
+    const size_t before = n->alive;
     for (size_t i = 0; i < n->plan->jobs; i++) {
         int state;
         if (n->at[i].pid == 0 || waitpid(n->at[i].pid, &state, WNOHANG) != n->at[i].pid)
@@ -79,6 +83,7 @@ static void collect(nursery *n)
         if (!n->plan->ended(n->plan->ctx, n->at[i].index, status))
             end_all(n);
     }
+    return before - n->alive;
 }
 
 /* Begins what there is room for; true when something was begun, or passed over. */
@@ -103,12 +108,13 @@ bool cli_children_run(const cli_children *plan)
     nursery n = {.plan = plan, .at = calloc(plan->jobs, sizeof *n.at)};
     if (n.at == NULL)
         return false;
+    long pause = SHORTEST;
     while (fill(&n) || n.alive > 0) {
-        collect(&n);
+        pause = collect(&n) > 0 ? SHORTEST : 2 * pause < LONGEST ? 2 * pause : LONGEST;
         if (n.alive > 0 && plan->stopped(plan->ctx))
             end_all(&n);
         if (n.alive > 0)
-            nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
+            nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
     }
     free(n.at);
     return n.next == plan->count && !n.ending;

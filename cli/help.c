@@ -98,7 +98,7 @@ static void print_flag(FILE *to, const cli_args *args, size_t group, bool is_opt
         const cli_text *text = &in->text[index];
         snprintf(left, sizeof left, "--%s%s%s", name, text->placeholder != NULL ? " " : "",
                  text->placeholder != NULL ? text->placeholder : "");
-        if (text->initial != NULL)
+        if (text->initial != NULL && text->initial[0] != '\0')
             snprintf(right, sizeof right, "%s (default %s)", text->help, text->initial);
         else
             snprintf(right, sizeof right, "%s", text->help);

@@ -69,6 +69,23 @@ static void show_slot(const tg_slot *slot)
     cli_help_entry(stdout, slot->name, line);
 }
 
+static void show_presets(const tg_rule_info *rule)
+{
+    if (rule->preset_count > 0)
+        printf("\nPresets (--preset NAME; options given beside it win):\n");
+    for (size_t i = 0; i < rule->preset_count; i++) {
+        const tg_preset *preset = &rule->presets[i];
+        char line[512];
+        size_t used = 0;
+        for (size_t s = 0; s < preset->settings && used < sizeof line; s++)
+            used += (size_t)snprintf(line + used, sizeof line - used, "%s%s=%s", s > 0 ? " " : "",
+                                     preset->setting[s].name, preset->setting[s].value);
+        if (used < sizeof line)
+            snprintf(line + used, sizeof line - used, " (%s)", preset->source);
+        cli_help_entry(stdout, preset->name, line);
+    }
+}
+
 static void show_rule(size_t index)
 {
     const tg_rule_info *rule = tg_rule_at(index);
@@ -92,6 +109,7 @@ static void show_rule(size_t index)
     printf(" bytes a weight%s in fp32%s\n", rule->matrices ? " of a matrix" : "",
            rule->folds ? "; gradients can go into the first state and then need no memory of their own" : "");
     show_options("Options", &rule->options);
+    show_presets(rule);
     show_options("Options of every optimizer", tg_optim_common_options());
 }
 
@@ -153,7 +171,8 @@ static void show_minimizer(size_t index)
 {
     static const char *const needs[] = {
         [TG_NEEDS_VALUE] = "values alone", [TG_NEEDS_GRADIENT] = "gradients",
-        [TG_NEEDS_PRODUCT] = "gradients, and products of the Hessian with vectors (by differences without)"};
+        [TG_NEEDS_PRODUCT] = "gradients, and products of the Hessian with vectors (by differences without)",
+        [TG_NEEDS_FISHER] = "gradients, and products of a Fisher matrix with vectors: a likelihood"};
     const tg_minimizer_info *minimizer = tg_minimizer_at(index);
     show_head(minimizer->name, minimizer->title, minimizer->equations);
     putchar('\n');

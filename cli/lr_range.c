@@ -171,6 +171,17 @@ static int check(const cli_args *args)
     return CLI_OK;
 }
 
+/* A preset may have a learning rate. */
+static void leave_out_rate(tg_train_config *config)
+{
+    tg_setting *setting = (tg_setting *)config->setting;
+    size_t kept = 0;
+    for (size_t i = 0; i < config->settings; i++)
+        if (strcmp(setting[i].name, "lr") != 0)
+            setting[kept++] = setting[i];
+    config->settings = kept;
+}
+
 /* Before the test, so that nobody waits for a result that cannot be written. */
 static int make_directory(bool *made, const char *out)
 {
@@ -195,6 +206,7 @@ static int run(const cli_args *args)
         status = cli_setup(&config, args);
     if (status != CLI_OK)
         goto done;
+    leave_out_rate(&config);
     cli_catch_signals();
     const uint64_t updates = (uint64_t)config.option[TG_TRAIN_UPDATES];
     cli_progress_init(&progress, updates / 10);

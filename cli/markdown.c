@@ -89,6 +89,19 @@ static void slots(const tg_rule_info *rule)
     puts(rule->slot_count == 0 ? " none." : ".");
 }
 
+static void presets(const tg_rule_info *rule)
+{
+    if (rule->preset_count > 0)
+        puts("\n| preset | options | source |\n| --- | --- | --- |");
+    for (size_t i = 0; i < rule->preset_count; i++) {
+        const tg_preset *preset = &rule->presets[i];
+        printf("| `%s` | ", preset->name);
+        for (size_t s = 0; s < preset->settings; s++)
+            printf("%s`%s=%s`", s > 0 ? " " : "", preset->setting[s].name, preset->setting[s].value);
+        printf(" | %s |\n", preset->source);
+    }
+}
+
 static void page(const tg_rule_info *rule)
 {
     printf("\n## %s\n\n*%s*\n\n", rule->name, rule->title);
@@ -101,6 +114,7 @@ static void page(const tg_rule_info *rule)
     slots(rule);
     putchar('\n');
     option_rows(&rule->options);
+    presets(rule);
 }
 
 void cli_markdown_optimizers(void)
@@ -109,7 +123,9 @@ void cli_markdown_optimizers(void)
          "Written by `tiger list optimizers --markdown` from the tables that the rules themselves run on. Bytes of state are for\n"
          "each weight, beside the weight's own; a rule whose gradient folds needs no memory for gradients either. `x` are the\n"
          "weights, `g` the gradient of the mean loss, `t` the tensor's updates from 1. Every option is a flag of `tiger train`\n"
-         "(`--weight-decay`), a keyword in Python and a name for `tg_optim_set`.\n");
+         "(`--weight-decay`), a keyword in Python and a name for `tg_optim_set`. A preset is a set of options that was published\n"
+         "together: `--preset NAME` (in a race `preset=NAME`), `tg_optim_preset`, in Python `Tiger.preset(NAME)`; options given\n"
+         "beside it win.\n");
     overview();
     for (size_t i = 0; i < tg_rule_count(); i++)
         page(tg_rule_at(i));

@@ -8,10 +8,11 @@
 #include "args.h"
 #include "choose.h"
 #include "minimize.h"
+#include "problem.h"
 #include "setup.h"
 
 static const cli_text texts[] = {
-    {"f", "EXPRESSION", NULL, "the function, instead of PROBLEM: \"100*(y-x^2)^2 + (1-x)^2\""},
+    CLI_TEXT_FUNCTION,
     {"optimizer", "NAME[,NAME]", "tiger",
      "the optimizer or minimizer (see: tiger list optimizers, tiger list minimizers); several are compared in a table"},
     {"schedule", "TEXT", "constant",
@@ -61,26 +62,15 @@ static const tg_option options[] = {
 
 /* ---- flags ------------------------------------------------------------------------------------------------------- */
 
-static const char *problem_name(size_t index) { return tg_problem_at(index)->name; }
-
 /* The problem is named first, so that its own options are known: tiger help minimize quadratic has the help before. */
 static int arrange_problem(cli_args *args)
 {
     const int at = args->argc > 0 && strcmp(args->argv[0], "--help") == 0 ? 1 : 0;
     const char *name = args->argc > at && args->argv[at][0] != '-' ? args->argv[at] : NULL;
-    size_t index = 0;
-    if (name == NULL)
-        return CLI_OK;
-    const int status = cli_choose(&index, args, "problem", name, tg_problem_count(), problem_name);
-    if (status != CLI_OK)
-        return status;
-    const tg_problem_info *info = tg_problem_at(index);
-    if (info->options.count > 0) {
-        snprintf(args->title[0], sizeof args->title[0], "Problem %s", info->name);
-        cli_setup_prefixed_group(args, args->title[0], "problem", &info->options);
-    }
-    return CLI_OK;
+    return name == NULL ? CLI_OK : cli_problem_arrange(args, name);
 }
+
+static const cli_text preset_text[] = {CLI_TEXT_PRESET};
 
 static int add_method(cli_args *args, const char *name, size_t number, bool *rules, bool *minimizers)
 {
@@ -96,6 +86,8 @@ static int add_method(cli_args *args, const char *name, size_t number, bool *rul
     snprintf(args->title[number], sizeof args->title[number], "%s %s", rule != NULL ? "Optimizer" : "Minimizer", known);
     cli_add_group(args, &(cli_group){.title = args->title[number],
                                      .prefix = known,
+                                     .text = preset_text,
+                                     .texts = rule != NULL ? 1 : 0,
                                      .table = rule != NULL ? rule->options : minimizer->options});
     *rules = *rules || rule != NULL;
     *minimizers = *minimizers || minimizer != NULL;

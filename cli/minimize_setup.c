@@ -6,53 +6,9 @@
 
 #include "args.h"
 #include "minimize.h"
+#include "problem.h"
 #include "tiger/minimize.h"
 #include "tiger/optim.h"
-
-/* ---- the problem ------------------------------------------------------------------------------------------------- */
-
-/* The library's line, and under it the text with a caret where it went wrong; a long text is cut around that place. */
-static int bad_expression(const cli_args *args, const char *text, size_t column)
-{
-    const size_t from = column > 60 ? column - 40 : 1;
-    cli_failed(args);
-    if (column == 0)
-        return CLI_USAGE;
-    fprintf(stderr, "    ");
-    for (size_t i = from - 1; text[i] != '\0' && i < from + 79; i++)
-        fputc((unsigned char)text[i] < 0x20 ? ' ' : text[i], stderr);
-    fprintf(stderr, "\n    ");
-    for (size_t i = from; i < column; i++) /* a sign of several bytes is one column wide */
-        if (((unsigned char)text[i - 1] & 0xc0) != 0x80)
-            fputc(' ', stderr);
-    fputs("^\n", stderr);
-    return CLI_USAGE;
-}
-
-static int make_problem(cli_minimization *m)
-{
-    const cli_args *args = m->args;
-    const char *text = cli_text_of(args, "f");
-    size_t column = 0;
-    if (text != NULL && args->positionals > 0)
-        return cli_usage(args, "--f and the problem '%s' at once: take one", args->positional[0]);
-    if (text == NULL && args->positionals == 0)
-        return cli_usage(args, "what to minimize is missing: PROBLEM (see: tiger list problems) or --f EXPRESSION");
-    if (text != NULL)
-        return tg_problem_parse(&m->problem, text, &column) == TG_OK ? CLI_OK : bad_expression(args, text, column);
-    const tg_problem_info *info = tg_problem_find(args->positional[0]);
-    if (info == NULL)
-        return cli_usage(args, "there is no problem '%s' (see: tiger list problems)", args->positional[0]);
-    double option[CLI_OWN_OPTIONS];
-    for (size_t i = 0; i < info->options.count; i++)
-        option[i] = info->options.at[i].value;
-    for (size_t i = 0; i < args->given_count; i++) {
-        const cli_given *given = &args->given[i];
-        if (given->is_option && args->group[given->group].table.at == info->options.at)
-            option[given->index] = given->number;
-    }
-    return tg_problem_create(&m->problem, info->name, option) == TG_OK ? CLI_OK : cli_failed(args);
-}
 
 /* ---- the start --------------------------------------------------------------------------------------------------- */
 
@@ -152,6 +108,46 @@ static void make_title(cli_method *method)
                                  method->setting[i].value);
 }
 
+/* The preset of the method whose group is `g`: what was given with a prefix is for it alone; without, for every
+ * optimizer that has it. NULL: none. The last counts. */
+static const tg_preset *preset_of(const cli_minimization *m, size_t g)
+{
+    const cli_args *args = m->args;
+    const tg_rule_info *rule = tg_rule_find(args->group[g].prefix);
+    const tg_preset *preset = NULL, *found;
+    for (int prefixed = 0; prefixed < 2; prefixed++)
+        for (size_t i = 0; i < args->given_count; i++) {
+            const cli_given *given = &args->given[i];
+            if (given->is_option || tables_of(&args->group[given->group]).own == NULL ||
+                given->prefixed != (prefixed == 1) || (prefixed == 1 && given->group != g))
+                continue;
+            if (rule != NULL && tg_preset_find(&found, rule, given->text) == TG_OK)
+                preset = found;
+        }
+    return preset;
+}
+
+/* Whether --preset and --NAME-preset named what is there: each some optimizer's, and that optimizer's. */
+static int check_presets(const cli_minimization *m)
+{
+    const cli_args *args = m->args;
+    for (size_t i = 0; i < args->given_count; i++) {
+        const cli_given *given = &args->given[i];
+        const tg_preset *preset;
+        bool any = false;
+        if (given->is_option || tables_of(&args->group[given->group]).own == NULL)
+            continue;
+        for (size_t g = args->groups; g-- > 0 && !any;) { /* the message is about the first */
+            const tg_rule_info *rule = args->group[g].prefix != NULL ? tg_rule_find(args->group[g].prefix) : NULL;
+            if (rule != NULL && (!given->prefixed || given->group == g))
+                any = tg_preset_find(&preset, rule, given->text) == TG_OK;
+        }
+        if (!any)
+            return cli_usage(args, "--preset: %s", tg_message());
+    }
+    return CLI_OK;
+}
+
 /* What was given without a prefix is for every method that has it; what was given with one, for that alone. */
 static int make_method(cli_minimization *m, size_t g)
 {
@@ -160,11 +156,14 @@ static int make_method(cli_minimization *m, size_t g)
     cli_method *method = &m->method[m->methods++];
     method->name = args->group[g].prefix;
     method->in_double = tg_rule_find(method->name) == NULL;
-    method->setting = calloc(args->given_count + 2, sizeof *method->setting);
+    const tg_preset *preset = preset_of(m, g);
+    method->setting = calloc(args->given_count + 2 + (preset != NULL ? preset->settings : 0), sizeof *method->setting);
     if (method->setting == NULL) {
         cli_usage(args, "no memory for the settings");
         return CLI_FAILED;
     }
+    for (size_t i = 0; preset != NULL && i < preset->settings; i++)
+        add_setting(method, preset->setting[i].name, preset->setting[i].value);
     for (int prefixed = 0; prefixed < 2; prefixed++)
         for (size_t i = 0; i < args->given_count; i++) {
             const cli_given *given = &args->given[i];
@@ -183,7 +182,7 @@ static int make_method(cli_minimization *m, size_t g)
 
 static int make_methods(cli_minimization *m)
 {
-    int status = CLI_OK;
+    int status = check_presets(m);
     for (size_t g = 0; g < m->args->groups && status == CLI_OK; g++)
         if (tables_of(&m->args->group[g]).own != NULL)
             status = make_method(m, g);
@@ -194,7 +193,7 @@ int cli_minimization_make(cli_minimization *m, const cli_args *args)
 {
     *m = (cli_minimization){.args = args, .starts = (size_t)cli_number_of(args, "random-starts")};
     m->starts = m->starts == 0 ? 1 : m->starts;
-    int status = make_problem(m);
+    int status = cli_problem_make(&m->problem, args, args->positionals > 0 ? args->positional[0] : NULL);
     if (status == CLI_OK)
         status = make_methods(m);
     if (status != CLI_OK)

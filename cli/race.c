@@ -1,35 +1,37 @@
-/* race.c -- tiger race: optimizers by learning rates by seeds on one training, in processes side by side. */
+/* race.c -- tiger race: optimizers by settings by seeds on one task, in processes side by side. */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "args.h"
 #include "children.h"
 #include "human.h"
+#include "problem.h"
+#include "race.h"
 #include "race_report.h"
-#include "setup.h"
 #include "system.h"
 #include "tiger/engine/race.h"
 
 #define SEEDS 3
 #define RATES 5
-#define UPDATES 500
-#define EVALUATIONS 20
+
+static const cli_race_task *const tasks[] = {&cli_race_problem, &cli_race_training}; /* the last takes what is left */
 
 static const cli_text texts[] = {
-    CLI_TEXT_DATA,
+    {"problem", "NAME", NULL, "race on this problem (see: tiger list problems) instead of a training"},
+    CLI_TEXT_FUNCTION,
     {"out", "DIR", NULL, "where the results go, a file for each run; a race that was stopped goes on from there"},
-    CLI_TEXT_MODEL,
-    CLI_TEXT_INIT,
-    CLI_TEXT_TOKENIZER,
-    {"target", "LOSS", NULL, "validation loss to reach; left out: what the first contender comes to"},
-    {"schedule", "TEXT", "warmup:100 > cosine:min=0.1", "the course of the learning rate (see: tiger list schedules)"},
+    {"reach", "LOSS", NULL,
+     "loss to reach, of a problem f - f* where f* is known; left out: what the first contender comes to"},
 };
 
 static const tg_option options[] = {
@@ -44,97 +46,69 @@ static const tg_option options[] = {
      .value = RATES,
      .least = 1,
      .most = 100,
-     .help = "learning rates for a contender that names none, over its search range"},
+     .help = "learning rates for an optimizer that names none, over its search range"},
     {.name = "jobs",
      .kind = TG_INTEGER,
      .value = 0,
      .least = 0,
      .most = 4096,
      .help = "runs at a time; 0: as many as there are cores for"},
-    CLI_OPTION_VOCAB,
 };
-#define OWN (sizeof options / sizeof *options)
-_Static_assert(OWN < CLI_OWN_OPTIONS, "room for the training's options");
 
-/* The options of a training that a race has too. */
-static const size_t shared[] = {TG_TRAIN_UPDATES,    TG_TRAIN_BATCH,        TG_TRAIN_ACCUMULATE, TG_TRAIN_PRECISION,
-                                TG_TRAIN_RECOMPUTE,  TG_TRAIN_VALIDATION,   TG_TRAIN_SEED,       TG_TRAIN_THREADS,
-                                TG_TRAIN_EVAL_EVERY, TG_TRAIN_EVAL_BATCHES, TG_TRAIN_FORMAT};
-#define SHARED (sizeof shared / sizeof *shared)
-
-static tg_option *shared_option(cli_args *args, size_t option)
+static const cli_race_task *task_of(const cli_args *args)
 {
-    for (size_t i = 0; i < SHARED; i++)
-        if (shared[i] == option)
-            return &args->option[OWN + i];
-    return NULL;
+    size_t i = 0;
+    while (!tasks[i]->wanted(args))
+        i++;
+    return tasks[i];
 }
 
 static int arrange(cli_args *args)
 {
-    const tg_model_info *model = NULL;
-    memcpy(args->option, options, sizeof options);
-    for (size_t i = 0; i < SHARED; i++)
-        args->option[OWN + i] = tg_train_options()->at[shared[i]];
-    shared_option(args, TG_TRAIN_UPDATES)->value = UPDATES;
-    shared_option(args, TG_TRAIN_THREADS)->value = 1;
-    shared_option(args, TG_TRAIN_EVAL_EVERY)->value = 0;
-    shared_option(args, TG_TRAIN_EVAL_EVERY)->help = "updates between evaluations; 0: a twentieth of the run";
-    shared_option(args, TG_TRAIN_SEED)->help = "the first seed";
-    cli_add_group(
-        args, &(cli_group){
-                  .title = "Race", .text = texts, .texts = sizeof texts / sizeof *texts, .table = {args->option, OWN}});
-    cli_add_group(args, &(cli_group){.title = "Training", .table = {args->option + OWN, SHARED}});
-    const int status = cli_setup_choose_model(&model, args);
-    if (status != CLI_OK)
-        return status;
-    snprintf(args->title[0], sizeof args->title[0], "Model %s", model->name);
-    cli_setup_model_group(args, args->title[0], &model->options);
-    return CLI_OK;
+    cli_add_group(args, &(cli_group){.title = "Race",
+                                     .text = texts,
+                                     .texts = sizeof texts / sizeof *texts,
+                                     .table = {options, sizeof options / sizeof *options}});
+    return task_of(args)->arrange(args);
 }
 
 /* ---- what is raced ---- */
 
 typedef struct racing {
     const cli_args *args;
-    tg_train_config train;
+    const cli_race_task *task;
+    cli_race_ground ground;
     tg_contender contender[CLI_POSITIONALS];
     tg_race_config config;
     tg_race race;
     size_t jobs, done, begun_with; /* runs that have ended; of those, by an earlier race */
     double started, target;
+    tg_race_measure measure;
     int lock;
-    int failed; /* exit status of a run that could not be made */
+    int failed;        /* exit status of a run that could not be made */
+    atomic_flag *said; /* shared with the children: one has said why it could not be made, which is enough */
 } racing;
 
-static int check(const cli_args *args)
-{
-    if (cli_text_of(args, "data") == NULL)
-        return cli_usage(args, "--data FILE is missing: the text to train on");
-    if (cli_text_of(args, "out") == NULL)
-        return cli_usage(args, "--out DIR is missing: where the results go");
-    if (cli_number_of(args, "validation") == 0)
-        return cli_usage(args, "--validation 0 leaves nothing to judge by");
-    return CLI_OK;
-}
-
 /* NaN where none is named. */
-static int read_target(double *target, const cli_args *args)
+static int read_target(racing *r)
 {
-    static const tg_option number = {.name = "target", .kind = TG_REAL, .least = -INFINITY, .most = INFINITY};
-    const char *text = cli_text_of(args, "target");
-    *target = NAN;
-    return text == NULL || tg_option_parse(target, &number, text) == TG_OK ? CLI_OK
-                                                                           : cli_usage(args, "--%s", tg_message());
+    const bool positive = tg_race_measure_of(&r->config).logarithmic;
+    const tg_option number = {
+        .name = "reach", .kind = TG_REAL, .least = positive ? 0 : -INFINITY, .above = positive, .most = INFINITY};
+    const char *text = cli_text_of(r->args, "reach");
+    r->target = NAN;
+    return text == NULL || tg_option_parse(&r->target, &number, text) == TG_OK
+               ? CLI_OK
+               : cli_usage(r->args, "--%s", tg_message());
 }
 
 static size_t jobs_for(const cli_args *args)
 {
-    const double wanted = cli_number_of(args, "jobs"), threads = cli_number_of(args, "threads");
+    const double wanted = cli_number_of(args, "jobs"), threads = cli_number_of(args, "threads"); /* NaN: no such flag */
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     if (wanted > 0)
         return (size_t)wanted;
-    const double fit = threads > 0 ? (double)cores / threads : 1;
+    const double fit = isnan(threads) ? (double)cores : threads > 0 ? (double)cores / threads : 1;
     return fit >= 1 ? (size_t)fit : 1;
 }
 
@@ -142,7 +116,8 @@ static int open_contenders(racing *r)
 {
     const cli_args *args = r->args;
     for (size_t i = 0; i < args->positionals; i++)
-        if (tg_contender_parse(&r->contender[i], args->positional[i], (size_t)cli_number_of(args, "rates")) != TG_OK)
+        if (tg_contender_parse(&r->contender[i], args->positional[i], (size_t)cli_number_of(args, "rates"),
+                               r->config.task) != TG_OK)
             return cli_failed(args);
     return CLI_OK;
 }
@@ -150,20 +125,22 @@ static int open_contenders(racing *r)
 static int open_race(racing *r)
 {
     const cli_args *args = r->args;
-    int status = cli_setup(&r->train, args);
+    r->config = (tg_race_config){.task = tg_race_task_find(r->task->name),
+                                 .contender = r->contender,
+                                 .contenders = args->positionals,
+                                 .seed = (uint64_t)cli_number_of(args, "seed"),
+                                 .seeds = (size_t)cli_number_of(args, "seeds"),
+                                 .out = cli_text_of(args, "out")};
+    if (r->config.out == NULL)
+        return cli_usage(args, "--out DIR is missing: where the results go");
+    int status = r->task->open(&r->ground, &r->config, args);
+    if (status == CLI_OK)
+        status = read_target(r);
     if (status == CLI_OK)
         status = open_contenders(r);
     if (status != CLI_OK)
         return status;
-    double *every = &r->train.option[TG_TRAIN_EVAL_EVERY];
-    if (*every == 0)
-        *every = fmax(1, floor(r->train.option[TG_TRAIN_UPDATES] / EVALUATIONS));
     r->jobs = jobs_for(args);
-    r->config = (tg_race_config){.train = &r->train,
-                                 .contender = r->contender,
-                                 .contenders = args->positionals,
-                                 .seeds = (size_t)cli_number_of(args, "seeds"),
-                                 .out = cli_text_of(args, "out")};
     return tg_race_open(&r->race, &r->config) == TG_OK ? CLI_OK : cli_failed(args);
 }
 
@@ -180,12 +157,13 @@ static int lock_out(racing *r)
 
 static void racing_fini(racing *r)
 {
+    munmap(r->said, sizeof *r->said);
     if (r->lock >= 0)
         close(r->lock);
     tg_race_close(&r->race);
     for (size_t i = 0; i < CLI_POSITIONALS; i++)
         tg_contender_fini(&r->contender[i]);
-    cli_setup_fini(&r->train);
+    r->task->close(&r->ground);
 }
 
 /* ---- running ---- */
@@ -212,7 +190,8 @@ static int work(void *ctx, size_t index)
     signal(SIGTERM, SIG_DFL);
     if (tg_race_make(&r->race, index) == TG_OK)
         return CLI_OK;
-    fprintf(stderr, "tiger race: %s: %s\n", r->race.run[index].name, tg_message());
+    if (!atomic_flag_test_and_set(r->said))
+        fprintf(stderr, "tiger race: %s: %s\n", r->race.run[index].name, tg_message());
     return CLI_FAILED;
 }
 
@@ -224,7 +203,7 @@ static void tell(racing *r, const tg_race_run *run)
     char left[32], result[32] = "diverged";
     cli_human_seconds(left, sizeof left, made == 0 ? NAN : spent / (double)made * (double)(r->race.runs - r->done));
     if (run->outcome == TG_RACE_FINISHED)
-        snprintf(result, sizeof result, "%.4f", run->final_loss);
+        snprintf(result, sizeof result, r->measure.logarithmic ? "%.3e" : "%.4f", run->final_loss);
     printf("%4zu/%zu  %s %s seed %llu: %s, %s left\n", r->done, r->race.runs, c->title, c->point[run->point].label,
            (unsigned long long)run->seed, result, left);
     fflush(stdout);
@@ -261,9 +240,11 @@ static int run_all(racing *r)
         r->done += r->race.run[i].outcome != TG_RACE_OPEN;
     r->begun_with = r->done;
     r->started = cli_seconds();
-    printf("%zu runs of %.0f updates, %zu at a time, %.0f thread%s each", r->race.runs,
-           r->train.option[TG_TRAIN_UPDATES], r->jobs, r->train.option[TG_TRAIN_THREADS],
-           r->train.option[TG_TRAIN_THREADS] == 1 ? "" : "s");
+    r->measure = tg_race_measure_of(&r->config);
+    const double threads = cli_number_of(r->args, "threads");
+    printf("%zu runs of %llu updates, %zu at a time", r->race.runs, (unsigned long long)r->ground.updates, r->jobs);
+    if (!isnan(threads))
+        printf(", %.0f thread%s each", threads, threads == 1 ? "" : "s");
     printf(r->done > 0 ? "; %zu are there already\n" : "\n", r->done);
     catch_signals();
     const cli_children children = {.count = r->race.runs,
@@ -288,7 +269,7 @@ static int report(racing *r)
     char path[4096];
     if (tg_race_judge(&row, &target, &r->race) != TG_OK)
         return cli_failed(r->args);
-    cli_race_print(&r->race, row, target);
+    cli_race_print(r->task, &r->race, row, target);
     snprintf(path, sizeof path, "%s/race.json", r->config.out);
     int status = tg_race_write(&r->race, row, target, path) == TG_OK ? CLI_OK : cli_failed(r->args);
     if (status == CLI_OK) {
@@ -306,12 +287,11 @@ static int report(racing *r)
 
 static int run(const cli_args *args)
 {
-    racing r = {.args = args, .lock = -1};
-    int status = check(args);
-    if (status == CLI_OK)
-        status = read_target(&r.target, args);
-    if (status == CLI_OK)
-        status = open_race(&r);
+    racing r = {.args = args, .task = task_of(args), .lock = -1};
+    r.said = mmap(NULL, sizeof *r.said, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (r.said == MAP_FAILED)
+        return cli_usage(args, "no memory for %zu contenders", args->positionals), CLI_FAILED;
+    int status = open_race(&r);
     if (status == CLI_OK)
         status = lock_out(&r);
     if (status == CLI_OK)
@@ -324,15 +304,18 @@ static int run(const cli_args *args)
 
 const cli_command cli_race = {
     .name = "race",
-    .summary = "races optimizers: settings by seeds on one training, with a table, tests and pictures",
-    .usage = "CONTENDER... --data FILE --out DIR [options]",
+    .summary = "races optimizers: settings by seeds on one training or problem, with a table, tests and pictures",
+    .usage = "CONTENDER... --data FILE|--problem NAME|--f EXPRESSION --out DIR [options]",
     .details =
         "A contender is an optimizer with options, each with a value or several: \"adamw lr=1e-3/3e-3 beta2=0.99\". "
-        "Every "
-        "combination is run with every seed. Options are the optimizer's, those all optimizers have, those of a "
-        "training, and schedule. A contender without lr gets --rates values of its search range.\n"
-        "Seeds are shared: the same first weights and batches for all contenders, so their differences are tested "
-        "in pairs. The same command goes on with a race that was stopped; what has ended is not made again.",
+        "Every combination is run with every seed. Options are the optimizer's, those all optimizers have, those of a "
+        "training or a problem, schedule, and preset. An optimizer without lr gets --rates values of its search "
+        "range.\n"
+        "The race is on a training of --data, or on a textbook problem or a function written down; minimizers (lbfgs, "
+        "cmaes, ...) race on problems only. tiger help race --problem NAME shows the flags of a problem.\n"
+        "Seeds are shared: the same first weights and batches, or the same random start, for all contenders, so their "
+        "differences are tested in pairs. The same command goes on with a race that was stopped; what has ended is not "
+        "made again.",
     .positionals_least = 1,
     .positionals_most = CLI_POSITIONALS,
     .arrange = arrange,

@@ -14,51 +14,189 @@
 
 /* ---- the table ---- */
 
-/* "1.8641 +- 0.0242"; with `sign`, "+0.0242 +- 0.0101". */
-static void print_interval(char *text, size_t bytes, tg_interval v, bool sign)
+/* "1.8641 +- 0.0242"; of logarithms "1.2e-05 (4.1e-06 .. 3.7e-05)"; with `difference`, "+0.0242 +- 0.0101" or
+ * "x 12 (3.9 .. 37)". */
+static void print_interval(char *text, size_t bytes, tg_interval v, const tg_race_measure *measure, bool difference)
 {
+    const double size = fabs(v.mean), half = v.high - v.mean;
+    const bool plain = size == 0 || (size >= 5e-5 && size < 1e5); /* four decimals show it */
     if (isnan(v.mean))
         snprintf(text, bytes, "-");
-    else if (isfinite(v.high))
-        snprintf(text, bytes, sign ? "%+.4f +- %.4f" : "%.4f +- %.4f", v.mean, v.high - v.mean);
-    else
-        snprintf(text, bytes, sign ? "%+.4f" : "%.4f", v.mean);
+    else if (measure->logarithmic) {
+        const int n = snprintf(text, bytes, difference ? "x %.2g" : "%.2e", tg_race_shown(measure, v.mean));
+        if (isfinite(v.high) && n > 0 && (size_t)n < bytes)
+            snprintf(text + n, bytes - (size_t)n, difference ? " (%.2g .. %.2g)" : " (%.1e .. %.1e)",
+                     tg_race_shown(measure, v.low), tg_race_shown(measure, v.high));
+    } else {
+        const int n = snprintf(text, bytes, difference ? plain ? "%+.4f" : "%+.4g" : plain ? "%.4f" : "%.4g", v.mean);
+        if (isfinite(half) && n > 0 && (size_t)n < bytes)
+            snprintf(text + n, bytes - (size_t)n, plain ? " +- %.4f" : " +- %.2g", half);
+    }
 }
 
-static void print_number(char *text, size_t bytes, const char *format, double value)
+/* One row of what a column shows, as text. */
+typedef void cell(char *text, size_t bytes, const tg_race *race, const tg_race_row *row);
+
+static void number(char *text, size_t bytes, const char *format, double value)
 {
     snprintf(text, bytes, isfinite(value) ? format : "-", value);
 }
 
-static void print_row(const tg_race *race, const tg_race_row *row)
+static void contender(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
+{
+    snprintf(text, bytes, "%s", race->config->contender[row->contender].title);
+}
+
+static void loss(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
+{
+    const tg_race_measure measure = tg_race_measure_of(race->config);
+    print_interval(text, bytes, row->loss, &measure, false);
+}
+
+/* "96.31 % +- 0.44": the half of the interval in the mean's own format. */
+static void score(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
+{
+    (void)race;
+    snprintf(text, bytes, "-");
+    if (row->scored == NULL || isnan(row->score.mean))
+        return;
+    const double times = row->scored->times, half = times * (row->score.high - row->score.mean);
+    const int n = snprintf(text, bytes, row->scored->format, times * row->score.mean);
+    if (isfinite(half) && n > 0 && (size_t)n < bytes)
+        snprintf(text + n, bytes - (size_t)n, " +- %.2g", half);
+}
+
+/* What the race scores beside the loss; NULL: nothing. */
+static const tg_score *score_of(const tg_race *race, const tg_race_row *row)
+{
+    const tg_score *found = NULL;
+    for (size_t r = 0; r < race->config->contenders && found == NULL; r++)
+        found = row[r].scored;
+    return found;
+}
+
+static void distance(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
+{
+    (void)race;
+    number(text, bytes, "%.2e", row->distance);
+}
+
+static void best(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
 {
     const tg_contender *c = &race->config->contender[row->contender];
-    char loss[64], updates[64], seconds[64], state[32] = "-", time[32];
-    print_interval(loss, sizeof loss, row->loss, false);
-    print_number(updates, sizeof updates, "%.0f", row->updates_to_target);
-    print_number(seconds, sizeof seconds, "%.1f", row->seconds_to_target);
-    print_number(time, sizeof time, "%.1f", 1e3 * row->update_seconds);
+    snprintf(text, bytes, "%s", row->point == SIZE_MAX ? "none" : c->point[row->point].label);
+}
+
+static void updates(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
+{
+    (void)race;
+    number(text, bytes, "%.0f", row->updates_to_target);
+}
+
+static void calls(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
+{
+    (void)race;
+    number(text, bytes, "%.0f", row->calls_to_target);
+}
+
+static void seconds(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
+{
+    (void)race;
+    number(text, bytes, row->seconds_to_target < 1 ? "%.2g" : "%.1f", row->seconds_to_target);
+}
+
+static void state(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
+{
+    (void)race;
+    snprintf(text, bytes, "-");
     if (isfinite(row->state_bytes))
-        cli_human_bytes(state, sizeof state, row->state_bytes);
-    printf("%-22s %-18s %-18s %9s %9s %10s %8s%s\n", c->title, loss,
-           row->point == SIZE_MAX ? "none" : c->point[row->point].label, updates, seconds, state, time,
-           row->at_edge ? "  !" : "");
+        cli_human_bytes(text, bytes, row->state_bytes);
+}
+
+static void milliseconds(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
+{
+    (void)race;
+    number(text, bytes, "%.1f", 1e3 * row->update_seconds);
+}
+
+typedef struct column {
+    const char *head, *under;
+    int width; /* at least; below 0: to the left */
+    cell *print;
+    bool scored; /* for trainings that have a score beside the loss */
+    bool known; /* for problems whose least value is known, which are those compared by logarithms */
+} column;
+
+static const column columns[CLI_RACE_COLUMNS] = {
+    [CLI_RACE_CONTENDER] = {"contender", "", -22, contender},
+    [CLI_RACE_LOSS] = {NULL, "mean +- 95 %", -18, loss},
+    [CLI_RACE_SCORE] = {NULL, "mean +- 95 %", -18, score, .scored = true},
+    [CLI_RACE_DISTANCE] = {"distance", "", 9, distance, .known = true},
+    [CLI_RACE_BEST] = {"best of its grid", "", -18, best},
+    [CLI_RACE_UPDATES] = {"updates", "to target", 9, updates},
+    [CLI_RACE_CALLS] = {"evaluations", "to target", 11, calls},
+    [CLI_RACE_SECONDS] = {"seconds", "to target", 9, seconds},
+    [CLI_RACE_STATE] = {"state", "", 10, state},
+    [CLI_RACE_TIME] = {"ms", "an update", 8, milliseconds},
+};
+
+#define CELL 160
+
+/* Of a column: its head, its second line, then the rows. */
+static void print_cell(char text[CELL], const column *c, const tg_race *race, const tg_race_row *row, size_t line)
+{
+    const tg_race_measure measure = tg_race_measure_of(race->config);
+    if (line == 0 && c->scored)
+        snprintf(text, CELL, "%s", score_of(race, row) == NULL ? "" : score_of(race, row)->title);
+    else if (line == 0)
+        snprintf(text, CELL, "%s", c->head != NULL ? c->head : measure.words);
+    else if (line == 1)
+        snprintf(text, CELL, "%s", c->head == NULL && measure.logarithmic ? "mean (95 %)" : c->under);
+    else
+        c->print(text, CELL, race, &row[line - 2]);
+}
+
+static void print_table(const cli_race_task *task, const tg_race *race, const tg_race_row *row)
+{
+    const size_t lines = race->config->contenders + 2;
+    const bool known = tg_race_measure_of(race->config).logarithmic;
+    int width[CLI_RACE_COLUMNS];
+    char text[CELL];
+    for (size_t c = 0; c < task->columns; c++) {
+        width[c] = abs(columns[task->column[c]].width);
+        for (size_t i = 0; i < lines; i++) {
+            print_cell(text, &columns[task->column[c]], race, row, i);
+            width[c] = (int)strlen(text) > width[c] ? (int)strlen(text) : width[c];
+        }
+    }
+    for (size_t i = 0; i < lines; i++) {
+        for (size_t c = 0; c < task->columns; c++) {
+            const column *shown = &columns[task->column[c]];
+            if ((shown->known && !known) || (shown->scored && score_of(race, row) == NULL))
+                continue;
+            print_cell(text, shown, race, row, i);
+            printf("%s%*s", c > 0 ? " " : "", shown->width < 0 ? -width[c] : width[c], text);
+        }
+        printf("%s\n", i >= 2 && row[i - 2].at_edge ? "  !" : "");
+    }
 }
 
 static void print_differences(const tg_race *race, const tg_race_row *row)
 {
+    const tg_race_measure measure = tg_race_measure_of(race->config);
     const size_t count = race->config->contenders;
-    if (count < 2 || row[0].point == SIZE_MAX)
+    if (count < 2 || isnan(row[1].against_best.difference.mean)) /* rows without a result stand last */
         return;
-    printf("\nAgainst %s, by seeds (paired t test, Holm's correction for %zu tests):\n",
-           race->config->contender[row[0].contender].title, count - 1);
+    printf("\nAgainst %s, by seeds (paired t test%s, Holm's correction for %zu test%s):\n",
+           race->config->contender[row[0].contender].title, measure.logarithmic ? " of logarithms" : "", count - 1,
+           count == 2 ? "" : "s");
     for (size_t r = 1; r < count; r++) {
         const tg_paired *t = &row[r].against_best;
         const char *title = race->config->contender[row[r].contender].title;
-        char difference[64];
+        char difference[96];
         if (isnan(t->difference.mean))
             continue;
-        print_interval(difference, sizeof difference, t->difference, true);
+        print_interval(difference, sizeof difference, t->difference, &measure, true);
         if (isnan(t->p))
             printf("%-22s %-22s one seed: no test\n", title, difference);
         else
@@ -78,14 +216,17 @@ static void print_remarks(const tg_race *race, const tg_race_row *row)
     }
 }
 
-void cli_race_print(const tg_race *race, const tg_race_row *row, double target)
+void cli_race_print(const cli_race_task *task, const tg_race *race, const tg_race_row *row, double target)
 {
-    printf("\n%-22s %-18s %-18s %9s %9s %10s %8s\n", "contender", "validation loss", "best of its grid", "updates",
-           "seconds", "state", "ms");
-    printf("%-22s %-18s %-18s %9s %9s %10s %8s\n", "", "mean +- 95 %", "", "to target", "to target", "", "an update");
-    for (size_t r = 0; r < race->config->contenders; r++)
-        print_row(race, &row[r]);
-    printf("\ntarget: %.4f; %zu seed%s each\n", target, race->config->seeds, race->config->seeds == 1 ? "" : "s");
+    const tg_race_measure measure = tg_race_measure_of(race->config);
+    const size_t seeds = race->config->seeds;
+    putchar('\n');
+    print_table(task, race, row);
+    if (isfinite(target))
+        printf(measure.logarithmic ? "\ntarget: %.3e; " : "\ntarget: %.4f; ", target);
+    else
+        printf("\nno target: no run of %s has come to one; ", race->config->contender[0].title);
+    printf("%zu seed%s each\n", seeds, seeds == 1 ? "" : "s");
     print_remarks(race, row);
     print_differences(race, row);
 }
@@ -100,19 +241,41 @@ static int draw(const cli_args *args, const tg_race *race, const tg_plot *plot, 
     return status;
 }
 
-/* One curve's arrays, one behind the other in `room` (4 * count). */
-static tg_curve mean_curve(const tg_race *race, const tg_race_row *row, double *room, size_t count, double *values)
+/* What losses are drawn over. */
+typedef struct axis {
+    const char *label, *file;
+    bool log;
+    double (*at)(const tg_race *race, const tg_race_run *run, size_t i); /* of the runs of a point */
+} axis;
+
+static double update_at(const tg_race *race, const tg_race_run *run, size_t i) { return (void)race, run[0].update[i]; }
+
+static double calls_at(const tg_race *race, const tg_race_run *run, size_t i)
 {
+    double sum = 0;
+    for (size_t s = 0; s < race->config->seeds; s++)
+        sum += run[s].calls[i];
+    return sum / (double)race->config->seeds;
+}
+
+static const axis over_updates = {"update", "curves.png", false, update_at};
+static const axis over_calls = {"evaluations of f, mean (log scale)", "evaluations.png", true, calls_at};
+
+/* One curve's arrays, one behind the other in `room` (4 * count). */
+static tg_curve mean_curve(const axis *over, const tg_race *race, const tg_race_row *row, double *room, size_t count,
+                           double *values)
+{
+    const tg_race_measure measure = tg_race_measure_of(race->config);
     const tg_race_run *run = tg_race_runs_of(race, row->contender, row->point);
     double *x = room, *y = room + count, *low = room + 2 * count, *high = room + 3 * count;
     for (size_t i = 0; i < count; i++) {
         for (size_t s = 0; s < race->config->seeds; s++)
-            values[s] = run[s].loss[i];
+            values[s] = tg_race_judged(&measure, run[s].loss[i]);
         const tg_interval v = tg_mean_interval(values, race->config->seeds);
-        x[i] = run[0].update[i];
-        y[i] = v.mean;
-        low[i] = v.low;
-        high[i] = v.high;
+        x[i] = over->at(race, run, i);
+        y[i] = tg_race_shown(&measure, v.mean);
+        low[i] = tg_race_shown(&measure, v.low);
+        high[i] = tg_race_shown(&measure, v.high);
     }
     return (tg_curve){.title = race->config->contender[row->contender].title,
                       .x = x,
@@ -132,8 +295,9 @@ static size_t shared_evaluations(const tg_race *race, const tg_race_row *row)
     return least;
 }
 
-static int draw_curves(const cli_args *args, const tg_race *race, const tg_race_row *row)
+static int draw_curves(const axis *over, const cli_args *args, const tg_race *race, const tg_race_row *row)
 {
+    const tg_race_measure measure = tg_race_measure_of(race->config);
     const size_t contenders = race->config->contenders;
     size_t points = 0, curves = 0;
     for (size_t r = 0; r < contenders && row[r].point != SIZE_MAX; r++)
@@ -147,14 +311,19 @@ static int draw_curves(const cli_args *args, const tg_race *race, const tg_race_
         double *at = room + race->config->seeds;
         for (size_t r = 0; r < contenders && row[r].point != SIZE_MAX; r++) {
             const size_t count = shared_evaluations(race, &row[r]);
-            curve[curves++] = mean_curve(race, &row[r], at, count, room);
+            curve[curves++] = mean_curve(over, race, &row[r], at, count, room);
             at += 4 * count;
         }
-        const tg_plot plot = {.x_label = "update",
-                              .y_label = "validation loss, mean and 95 % interval",
+        char label[128];
+        snprintf(label, sizeof label, "%s, %smean and 95 %% interval", measure.words,
+                 measure.logarithmic ? "geometric " : "");
+        const tg_plot plot = {.x_label = over->label,
+                              .x_log = over->log,
+                              .y_label = label,
+                              .y_log = measure.logarithmic,
                               .curve = curve,
                               .curves = curves};
-        status = draw(args, race, &plot, "curves.png");
+        status = draw(args, race, &plot, over->file);
     }
     free(curve);
     free(room);
@@ -164,13 +333,14 @@ static int draw_curves(const cli_args *args, const tg_race *race, const tg_race_
 /* Of one contender: the best mean final loss at every learning rate, by rates. */
 static size_t rate_curve(const tg_race *race, size_t contender, double *x, double *y, double *values)
 {
+    const tg_race_measure measure = tg_race_measure_of(race->config);
     const tg_contender *c = &race->config->contender[contender];
     size_t count = 0;
     for (size_t p = 0; p < c->points; p++) {
         const tg_race_run *run = tg_race_runs_of(race, contender, p);
         for (size_t s = 0; s < race->config->seeds; s++)
-            values[s] = run[s].final_loss;
-        const double loss = tg_mean_interval(values, race->config->seeds).mean;
+            values[s] = tg_race_judged(&measure, run[s].final_loss);
+        const double loss = tg_race_shown(&measure, tg_mean_interval(values, race->config->seeds).mean);
         if (!isfinite(loss) || !isfinite(c->point[p].lr))
             continue;
         size_t at = 0;
@@ -192,6 +362,7 @@ static size_t rate_curve(const tg_race *race, size_t contender, double *x, doubl
 static int draw_rates(const cli_args *args, const tg_race *race)
 {
     const size_t contenders = race->config->contenders;
+    const tg_race_measure measure = tg_race_measure_of(race->config);
     size_t points = 0, curves = 0;
     bool several = false;
     for (size_t c = 0; c < contenders; c++)
@@ -216,8 +387,11 @@ static int draw_rates(const cli_args *args, const tg_race *race)
                                              .style = TG_CURVE_POINTS};
             at += 2 * most;
         }
+        char label[128];
+        snprintf(label, sizeof label, "%s at the end", measure.words);
         const tg_plot plot = {.x_label = "learning rate (log scale)",
-                              .y_label = "final validation loss",
+                              .y_label = label,
+                              .y_log = measure.logarithmic,
                               .x_log = true,
                               .curve = curve,
                               .curves = curves};
@@ -231,6 +405,9 @@ static int draw_rates(const cli_args *args, const tg_race *race)
 
 int cli_race_draw(const cli_args *args, const tg_race *race, const tg_race_row *row)
 {
-    const int status = row[0].point == SIZE_MAX ? CLI_OK : draw_curves(args, race, row);
+    const bool any = row[0].point != SIZE_MAX;
+    int status = any ? draw_curves(&over_updates, args, race, row) : CLI_OK;
+    if (status == CLI_OK && any && isfinite(tg_race_runs_of(race, row[0].contender, row[0].point)[0].calls[0]))
+        status = draw_curves(&over_calls, args, race, row);
     return status != CLI_OK ? status : draw_rates(args, race);
 }

@@ -2,13 +2,12 @@
 #ifndef TIGER_CLI_RACE_REPORT_H
 #define TIGER_CLI_RACE_REPORT_H
 
-#include "command.h"
-#include "tiger/engine/race.h"
+#include "race.h"
 
-void cli_race_print(const tg_race *race, const tg_race_row *row, double target);
+void cli_race_print(const cli_race_task *task, const tg_race *race, const tg_race_row *row, double target);
 
-/* OUT/curves.png: the best setting of every contender, with the 95 % interval over the seeds. OUT/rates.png: final losses over
- * learning rates. Gives the exit status. */
+/* OUT/curves.png: the best setting of every contender, with the 95 % interval over the seeds. Of problems OUT/evaluations.png:
+ * the same over evaluations of the function. OUT/rates.png: final losses over learning rates. Gives the exit status. */
 int cli_race_draw(const cli_args *args, const tg_race *race, const tg_race_row *row);
 
 #endif

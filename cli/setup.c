@@ -19,9 +19,8 @@ static const cli_text run_texts[] = {
     CLI_TEXT_MODEL,
     CLI_TEXT_INIT,
     CLI_TEXT_TOKENIZER,
-    {"eval-data", "FILE", NULL,
-     "evaluate on this text, of the same --format, or on these samples, instead of holding out a part of --data"},
-    {"eval-labels", "FILE", NULL, "the classes of --eval-data's images"},
+    CLI_TEXT_EVAL_DATA,
+    CLI_TEXT_EVAL_LABELS,
     {"max-time", "TIME", NULL, "save and stop after so long: 90, 90s, 30m, 1.5h; --resume goes on"},
     {"sample-prompt", "TEXT", NULL, "what the samples of --sample-every begin with"},
     {"peak", "GFLOPS", "measure",
@@ -40,6 +39,8 @@ static const cli_text training_texts[] = {
      "the course of the learning rate, and of other options: \"cosine; weight_decay=constant:0.5\" (see: tiger list "
      "schedules)"},
 };
+
+static const cli_text preset_text[] = {CLI_TEXT_PRESET};
 
 int cli_setup_choose_model(const tg_model_info **model, const cli_args *args)
 {
@@ -78,7 +79,7 @@ int cli_setup_arrange_chosen(cli_args *args)
     snprintf(args->title[0], sizeof args->title[0], "Model %s", model->name);
     cli_setup_model_group(args, args->title[0], &model->options);
     snprintf(args->title[1], sizeof args->title[1], "Optimizer %s", rule->name);
-    cli_add_group(args, &(cli_group){.title = args->title[1], .table = rule->options});
+    cli_add_group(args, &(cli_group){.title = args->title[1], .text = preset_text, .texts = 1, .table = rule->options});
     cli_add_group(args, &(cli_group){.title = "Every optimizer", .table = *tg_optim_common_options()});
     return CLI_OK;
 }
@@ -119,13 +120,33 @@ int cli_setup_model(tg_model_config *model, const cli_args *args)
     return CLI_OK;
 }
 
+static bool has_setting(const tg_train_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->settings; i++)
+        if (strcmp(config->setting[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Behind what was given: the preset's options that were not. */
+static void add_preset(tg_train_config *config, tg_setting *setting, const tg_preset *preset)
+{
+    for (size_t i = 0; i < preset->settings; i++)
+        if (!has_setting(config, preset->setting[i].name))
+            setting[config->settings++] = preset->setting[i];
+}
+
 static int setup_settings(tg_train_config *config, const cli_args *args)
 {
-    const char *optimizer = cli_text_of(args, "optimizer");
+    static const tg_preset none = {0};
+    const char *optimizer = cli_text_of(args, "optimizer"), *wanted = cli_text_of(args, "preset");
+    const tg_preset *preset = &none;
     if (optimizer == NULL) /* the command has no such flag */
         return CLI_OK;
     const tg_rule_info *rule = tg_rule_find(optimizer);
-    tg_setting *setting = calloc(args->given_count + 1, sizeof *setting);
+    if (wanted != NULL && tg_preset_find(&preset, rule, wanted) != TG_OK)
+        return cli_usage(args, "--preset: %s", tg_message());
+    tg_setting *setting = calloc(args->given_count + preset->settings + 1, sizeof *setting);
     if (setting == NULL) {
         cli_usage(args, "no memory for the settings");
         return CLI_FAILED;
@@ -137,6 +158,7 @@ static int setup_settings(tg_train_config *config, const cli_args *args)
         if (given->is_option && (table == rule->options.at || table == tg_optim_common_options()->at))
             setting[config->settings++] = (tg_setting){option_of(args, given)->name, given->text};
     }
+    add_preset(config, setting, preset);
     return CLI_OK;
 }
 

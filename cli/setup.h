@@ -10,6 +10,10 @@
     {"data", "FILE", NULL, "the text to train on; for mlp and its like images (IDX) or a table (CSV), perhaps gzipped"}
 #define CLI_TEXT_LABELS {"labels", "FILE", NULL, "the classes of --data's images (IDX)"}
 #define CLI_TEXT_TARGET {"target", "COLUMN", NULL, "the column of --data's table that is to be told: classes or numbers"}
+#define CLI_TEXT_EVAL_DATA                                                                                             \
+    {"eval-data", "FILE", NULL,                                                                                        \
+     "evaluate on this text, of the same --format, or on these samples, instead of holding out a part of --data"}
+#define CLI_TEXT_EVAL_LABELS {"eval-labels", "FILE", NULL, "the classes of --eval-data's images"}
 #define CLI_TEXT_MODEL {"model", "NAME", "gpt2", "model to build with fresh weights (see: tiger list models)"}
 #define CLI_TEXT_INIT                                                                                                  \
     {"init", "DIR", NULL, "start from this model directory (Hugging Face layout) instead of fresh weights"}
@@ -18,6 +22,11 @@
      "what a token is: a byte, a Unicode character, or what a tokenizer.json or a directory with one says (default " \
      "char, or what --init has)"}
 #define CLI_TEXT_OPTIMIZER {"optimizer", "NAME", "tiger", "the optimizer (see: tiger list optimizers)"}
+/* Of the group of an optimizer. */
+#define CLI_TEXT_PRESET                                                                                                \
+    {"preset", "NAME", NULL,                                                                                           \
+     "options of this optimizer that were published together; what is given beside it wins (see: tiger list optimizers " \
+     "NAME)"}
 #define CLI_OPTION_VOCAB                                                                                               \
     {.name = "vocab", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1 << 24,                                     \
      .help = "pad the vocabulary to this size; 0: as the tokenizer has it"}

@@ -21,7 +21,7 @@ typedef struct tb_slot {
 
 typedef struct tb_rule {
     const char *name, *title, *source, *equations, *when_to_use;
-    uint64_t options, slots;
+    uint64_t options, slots, presets;
     int32_t folds, matrices;
 } tb_rule;
 
@@ -62,6 +62,7 @@ void tb_minimizer_minimum(const tg_minimizer *m, tb_minimum *out);
 tg_status tb_rule_at(tb_rule *out, uint64_t index);
 tg_status tb_option_at(tb_option *out, uint64_t rule, uint64_t index);
 tg_status tb_slot_at(tb_slot *out, uint64_t rule, uint64_t index);
+tg_status tb_preset_at(const char **out, uint64_t rule, uint64_t index, uint64_t setting);
 tg_status tb_option_test(uint64_t rule, uint64_t index, double value);
 tg_status tb_add(tg_optim *o, const char *name, void *data, int32_t format, uint64_t rows, uint64_t cols, int32_t role,
                  int32_t group, uint64_t fan_in, int32_t frozen);
@@ -92,7 +93,8 @@ tg_status tb_rule_at(tb_rule *out, uint64_t index)
     if (r == NULL)
         return TG_ENOTFOUND;
     *out = (tb_rule){r->name,        r->title,         r->source,     r->equations,
-                     r->when_to_use, r->options.count, r->slot_count, r->folds, r->matrices};
+                     r->when_to_use, r->options.count, r->slot_count, r->preset_count,
+                     r->folds,       r->matrices};
     return TG_OK;
 }
 
@@ -113,6 +115,20 @@ tg_status tb_slot_at(tb_slot *out, uint64_t rule, uint64_t index)
         return TG_ENOTFOUND;
     *out = (tb_slot){r->slots[index].name, r->slots[index].when, (int32_t)r->slots[index].shape,
                      (int32_t)r->slots[index].codes};
+    return TG_OK;
+}
+
+/* out[4] <- the name and the source of a preset, and of its setting number `setting` the option and the value. */
+tg_status tb_preset_at(const char **out, uint64_t rule, uint64_t index, uint64_t setting)
+{
+    const tg_rule_info *r = tg_rule_at(rule);
+    if (r == NULL || index >= r->preset_count || setting >= r->presets[index].settings)
+        return TG_ENOTFOUND;
+    const tg_preset *preset = &r->presets[index];
+    out[0] = preset->name;
+    out[1] = preset->source;
+    out[2] = preset->setting[setting].name;
+    out[3] = preset->setting[setting].value;
     return TG_OK;
 }
 

@@ -110,14 +110,15 @@ typedef struct tg_objective {
 
 /* ---- the family -------------------------------------------------------------------------------------------------- */
 
-/* What a method needs of the function. */
-typedef enum tg_needs { TG_NEEDS_VALUE, TG_NEEDS_GRADIENT, TG_NEEDS_PRODUCT } tg_needs;
+/* What a method needs of the function. TG_NEEDS_PRODUCT: gradients, and products with the Hessian, which differences of
+ * gradients make where there is no callback; TG_NEEDS_FISHER: gradients, and fisher_vector. */
+typedef enum tg_needs { TG_NEEDS_VALUE, TG_NEEDS_GRADIENT, TG_NEEDS_PRODUCT, TG_NEEDS_FISHER } tg_needs;
 
 typedef struct tg_minimizer_info {
     const char *name, *title, *source; /* "lbfgs", one line, paper and page or algorithm */
     const char *equations;             /* plain text, a line each */
     const char *when_to_use;
-    tg_needs needs;          /* a product is made by differences of gradients where there is no callback */
+    tg_needs needs;
     bool bounds;             /* takes bounds */
     tg_option_table options; /* its own; tg_minimizer_common_options has the rest */
 } tg_minimizer_info;

@@ -97,11 +97,20 @@ typedef struct tg_slot {
     tg_slot_codes codes; /* of full slots */
 } tg_slot;
 
+/* Options of a rule that go together, as somebody published them. What it leaves out keeps its default. */
+typedef struct tg_preset {
+    const char *name, *source;
+    const tg_setting *setting;
+    size_t settings;
+} tg_preset;
+
 typedef struct tg_rule_info {
     const char *name, *title, *source; /* "lion", one line, paper and algorithm number */
     const char *equations;             /* plain text, a line each */
     const char *when_to_use;
     tg_option_table options;           /* the rule's own; tg_optim_common_options has the rest */
+    const tg_preset *presets;
+    size_t preset_count;
     const tg_slot *slots;
     size_t slot_count;
     bool folds;                        /* gradients can be folded into slots[0] (with some options) */
@@ -112,6 +121,9 @@ typedef struct tg_rule_info {
 size_t tg_rule_count(void);
 const tg_rule_info *tg_rule_at(size_t index);       /* NULL past the end */
 const tg_rule_info *tg_rule_find(const char *name); /* NULL when there is none */
+
+/* A rule's preset by name; TG_ENOTFOUND, naming those that there are. */
+tg_status tg_preset_find(const tg_preset **preset, const tg_rule_info *rule, const char *name);
 
 /* Options every rule has: rounding, formats, where gradients go, guard, clipping, seed, threads. */
 const tg_option_table *tg_optim_common_options(void);
@@ -129,6 +141,9 @@ tg_status tg_optim_add_group(tg_optim *optim, int *group);
 tg_status tg_optim_set(tg_optim *optim, int group, const char *option, const char *text);
 tg_status tg_optim_set_number(tg_optim *optim, int group, const char *option, double value);
 tg_status tg_optim_get(const tg_optim *optim, int group, const char *option, double *value);
+
+/* Sets the options of a preset, before tg_optim_start; what is set afterwards wins over it. */
+tg_status tg_optim_preset(tg_optim *optim, int group, const char *name);
 
 /* Multiplies an option of the rule by `factor` from the next update on, in every group: what a schedule gives. */
 tg_status tg_optim_scale(tg_optim *optim, const char *option, double factor);

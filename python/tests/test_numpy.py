@@ -64,6 +64,13 @@ def test_bfloat16_as_uint16_and_missing_gradients():
     assert (still == 0.25).all()
 
 
+def test_a_preset_comes_under_what_is_given():
+    optimizer = tn.optimizer("lion", arrays(), preset="language", beta2=0.97)
+    assert (optimizer.options["beta1"], optimizer.options["beta2"]) == (0.95, 0.97)
+    with pytest.raises(LookupError, match="lion has no preset 'vision' .there are language"):
+        tn.optimizer("lion", arrays(), preset="vision")
+
+
 def test_what_is_refused():
     with pytest.raises(TypeError, match="did you mean weight_decay"):
         tn.optimizer("lion", arrays(), weight_decai=0.1)

@@ -80,6 +80,25 @@ def test_options_by_the_table_s_names():
         tt.optimizer("adamv", [p])
 
 
+def test_presets_come_under_what_is_given():
+    p = torch.nn.Parameter(torch.ones(3))
+    assert tt.AdamW.preset("language") == {"betas": (0.9, 0.95), "weight_decay": 0.1}
+    group = tt.Tiger([p], **tt.Tiger.preset("reference", lr=2.5e-3)).param_groups[0]
+    assert [group[k] for k in ("lr", "rms_floor", "embedding_rms", "embedding_update")] == [2.5e-3, 0, "row", "dense"]
+    assert tt.optimizer("lion", [p], preset="language", beta2=0.97).param_groups[0]["betas"] == (0.95, 0.97)
+    with pytest.raises(LookupError, match="tiger has no preset 'referense' .there are reference, language, vision"):
+        tt.Tiger.preset("referense")
+    with pytest.raises(LookupError, match="sgd has no preset 'vision'$"):
+        tt.SGD.preset("vision")
+
+
+@pytest.mark.parametrize("rule", tt.CLASSES)
+def test_every_preset_makes_an_optimizer(rule):
+    for name, preset in tiger.rules()[rule].presets.items():
+        assert preset.options and preset.source
+        tt.optimizer(rule, [torch.nn.Parameter(torch.ones(3, 2))], preset=name)
+
+
 def test_misspelt_and_illegal_options():
     p = torch.nn.Parameter(torch.ones(3))
     with pytest.raises(TypeError, match="did you mean rounding"):

@@ -96,7 +96,7 @@ const tg_minimizer_kind tg_minimizer_kind_natgrad = {
              .equations = "(F + damping I) d = -g\n"
                           "x <- x + t d, t first lr",
              .when_to_use = "likelihoods and least squares whose Fisher or Gauss-Newton products the caller has",
-             .needs = TG_NEEDS_PRODUCT,
+             .needs = TG_NEEDS_FISHER,
              .options = TG_MINIMIZER_TABLE(options)},
     .check = check,
     .lay = lay,

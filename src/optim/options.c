@@ -121,6 +121,33 @@ tg_status tg_optim_set(tg_optim *o, int group, const char *name, const char *tex
     return status != TG_OK ? status : tg_optim_set_number(o, group, name, value);
 }
 
+tg_status tg_preset_find(const tg_preset **preset, const tg_rule_info *rule, const char *name)
+{
+    char known[256] = "";
+    for (size_t i = 0; i < rule->preset_count; i++) {
+        if (strcmp(rule->presets[i].name, name) == 0)
+            return *preset = &rule->presets[i], TG_OK;
+        if (strlen(known) + strlen(rule->presets[i].name) + 3 < sizeof known)
+            strcat(strcat(known, i == 0 ? "" : ", "), rule->presets[i].name);
+    }
+    return known[0] != '\0'
+               ? tg_fail(TG_ENOTFOUND, "%s has no preset '%.80s' (there are: %s)", rule->name, name, known)
+               : tg_fail(TG_ENOTFOUND, "%s has no presets", rule->name);
+}
+
+tg_status tg_optim_preset(tg_optim *o, int group, const char *name)
+{
+    const tg_preset *preset = NULL;
+    tg_status status = tg_preset_find(&preset, &o->rule->info, name);
+    if (status == TG_OK && o->started)
+        status = tg_fail(TG_ESTATE, "presets are chosen before the optimizer starts");
+    if (status == TG_OK)
+        status = check_group(o, group);
+    for (size_t i = 0; status == TG_OK && i < preset->settings; i++)
+        status = tg_optim_set(o, group, preset->setting[i].name, preset->setting[i].value);
+    return status;
+}
+
 tg_status tg_optim_get(const tg_optim *o, int group, const char *name, double *value)
 {
     const size_t own = tg_option_find(&o->rule->info.options, name), shared = tg_option_find(&common_table, name);

@@ -148,6 +148,10 @@ static inline float tg_sign(float v)
 #define TG_OPTION_BETA(name_, default_, lo, hi, help_)                                                                 \
     {.name = name_, .kind = TG_REAL, .value = default_, .least = 0, .most = 0x1.fffffffffffffp-1, .search_least = lo,  \
      .search_most = hi, .help = help_}
+/* The end of a row of the presets of a rule: TG_SETTINGS({"beta", "0.945"}) */
+#define TG_SETTINGS(...)                                                                                               \
+    (const tg_setting[]){__VA_ARGS__}, sizeof((const tg_setting[]){__VA_ARGS__}) / sizeof(tg_setting)
+#define TG_PRESETS(table) .presets = table, .preset_count = sizeof(table) / sizeof *(table)
 #define TG_TABLE(options) {options, sizeof(options) / sizeof *(options)}
 
 #endif

@@ -1,6 +1,11 @@
-/* problem/logistic.c -- logistic regression on data that are drawn, with an l2 penalty that makes the minimum unique.
+/* problem/logistic.c -- logistic regression on a table, or on data that are drawn, with an l2 penalty that makes the
+ * minimum unique.
  *
  *   f = mean over samples of log(1 + exp(-y a^T x)) + l2/2 |x|^2,    a = (normal numbers, 1),    y = -1 or 1
+ *
+ * The Fisher matrix of the likelihood, mean p (1-p) a a^T with p the model's probability of a label, and l2 I of the
+ * penalty: labels do not appear, as the logit is the natural parameter, so it is the Hessian, and natural gradient is
+ * Newton's method.
  *
  * Labels are drawn with the probabilities that a hidden x gives. The minimum is found when the problem is made, by
  * Newton's method with halved steps, to the rounding of double. */
@@ -58,6 +63,18 @@ static double evaluate(const tg_problem *p, const double *x, double *g)
             g[i] -= share * doubt(m) * row[i];
     }
     return sum;
+}
+
+static void fisher(const tg_problem *p, double *product, const double *x, const double *v)
+{
+    for (size_t i = 0; i < p->n; i++)
+        product[i] = p->option[L2] * v[i];
+    for (size_t s = 0; s < samples(p); s++) {
+        const double *row = p->data + s * p->n, d = doubt(margin(row, x, p->n));
+        const double weight = d * (1 - d) / (double)samples(p) * margin(row, v, p->n);
+        for (size_t i = 0; i < p->n; i++)
+            product[i] += weight * row[i];
+    }
 }
 
 /* (samples, n), every row times its label. */
@@ -141,24 +158,50 @@ static void find_minimum(tg_problem *p, double *scratch)
     }
 }
 
-static tg_status prepare(tg_problem *p)
+/* (samples, n), every row times its label, with a 1 behind the table's numbers. */
+static void copy(const tg_problem *p, const tg_problem_data *data)
 {
-    const size_t n = p->n;
-    double *scratch = tg_heap_alloc(n * n + 2 * n, sizeof *scratch);
-    p->data = tg_heap_alloc(samples(p) * n, sizeof *p->data);
-    p->minimum = tg_heap_alloc(n, sizeof *p->minimum);
+    for (size_t s = 0; s < samples(p); s++)
+        for (size_t i = 0; i < p->n; i++) {
+            const double value = i + 1 < p->n ? data->feature[s * data->features + i] : 1;
+            p->data[s * p->n + i] = data->second[s] ? value : -value;
+        }
+}
+
+/* data: NULL where they are drawn. */
+static tg_status make(tg_problem *p, const tg_problem_data *data)
+{
+    size_t square, values;
+    double *scratch = NULL;
+    if (tg_multiply(&square, p->n, p->n + 2) && tg_multiply(&values, samples(p), p->n)) {
+        scratch = tg_heap_alloc(square, sizeof *scratch);
+        p->data = tg_heap_alloc(values, sizeof *p->data);
+        p->minimum = tg_heap_alloc(p->n, sizeof *p->minimum);
+    }
     const bool room = scratch != NULL && p->data != NULL && p->minimum != NULL;
     if (room) {
-        draw(p);
+        if (data != NULL)
+            copy(p, data);
+        else
+            draw(p);
         find_minimum(p, scratch);
     }
     tg_heap_free(scratch);
-    return room ? TG_OK : tg_no_memory("the data of a logistic regression", samples(p) * n * sizeof *p->data);
+    return room ? TG_OK : tg_no_memory("the data of a logistic regression", samples(p) * p->n * sizeof *p->data);
+}
+
+static tg_status prepare(tg_problem *p) { return make(p, NULL); }
+
+static tg_status take(tg_problem *p, const tg_problem_data *data)
+{
+    p->option[N] = (double)p->n;
+    p->option[SAMPLES] = (double)data->samples;
+    return make(p, data);
 }
 
 const tg_problem_kind tg_problem_kind_logistic = {
     .info = {.name = "logistic",
-             .title = "logistic regression on data that are drawn",
+             .title = "logistic regression, on data that are drawn or a table",
              .source = "the textbooks'",
              .equations = "f = mean log(1 + exp(-y a^T x)) + l2/2 |x|^2;  minimum found by Newton's method",
              .options = TG_PROBLEM_TABLE(options)},
@@ -166,5 +209,7 @@ const tg_problem_kind tg_problem_kind_logistic = {
     .low = {-3},
     .high = {3},
     .prepare = prepare,
+    .take = take,
     .evaluate = evaluate,
+    .fisher = fisher,
 };

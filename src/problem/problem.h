@@ -26,8 +26,13 @@ typedef struct tg_problem_kind {
     double least; /* f there */
     /* For problems that are made from their options: fills data, minimum and least; NULL: nothing to do. */
     tg_status (*prepare)(tg_problem *problem);
+    /* The same from a table; n, and the variables' names but the last, which stands for the constant, are there already.
+     * NULL: the problem takes none. */
+    tg_status (*take)(tg_problem *problem, const tg_problem_data *data);
     /* f(x); its gradient into g unless that is NULL. */
     double (*evaluate)(const tg_problem *problem, const double *x, double *g);
+    /* product <- the Fisher matrix at x times v, for likelihoods; NULL: the problem is none. */
+    void (*fisher)(const tg_problem *problem, double *product, const double *x, const double *v);
 } tg_problem_kind;
 
 struct tg_problem {
@@ -37,6 +42,8 @@ struct tg_problem {
     double least;
     double *data;    /* what `prepare` made, heap */
     double *minimum; /* (n), heap; NULL: the kind's table has them */
+    char *name;      /* of the table, heap; NULL: it is on none */
+    char **variable; /* (n), heap; NULL: they have no names of their own */
     struct expression *expression;
 };
 

@@ -45,19 +45,64 @@ static tg_status fill(tg_problem *p, const double *option)
     }
     p->n = p->kind->n != 0 ? p->kind->n : (size_t)p->option[0];
     p->least = p->kind->least;
-    return p->kind->prepare != NULL ? p->kind->prepare(p) : TG_OK;
+    return TG_OK;
+}
+
+static tg_status take(tg_problem *p, const tg_problem_data *data)
+{
+    p->n = data->features + 1;
+    p->name = tg_heap_text(data->name);
+    p->variable = tg_heap_alloc(p->n, sizeof *p->variable);
+    if (p->name == NULL || p->variable == NULL)
+        return tg_no_memory("the names of a table", p->n * sizeof *p->variable);
+    for (size_t i = 0; i < p->n; i++) {
+        p->variable[i] = tg_heap_text(i < data->features ? data->column[i] : "constant");
+        if (p->variable[i] == NULL)
+            return tg_no_memory("the names of a table", p->n * sizeof *p->variable);
+    }
+    return p->kind->take(p, data);
+}
+
+static tg_status check_data(const tg_problem_kind *kind, const tg_problem_data *data)
+{
+    size_t second = 0;
+    if (kind->take == NULL)
+        return tg_fail(TG_EINVAL, "%s is not made from a table", kind->info.name);
+    for (size_t i = 0; i < data->samples; i++)
+        second += data->second[i];
+    if (second == 0 || second == data->samples)
+        return tg_fail(TG_EINVAL, "%s: all samples are of one class", data->name);
+    for (size_t i = 0; i < data->samples * data->features; i++)
+        if (!isfinite(data->feature[i]))
+            return tg_fail(TG_EINVAL, "%s: sample %zu has a number that is not finite", data->name,
+                           i / data->features + 1);
+    return TG_OK;
 }
 
 tg_status tg_problem_create(tg_problem **out, const char *name, const double *option)
 {
+    return tg_problem_create_on(out, name, option, NULL);
+}
+
+tg_status tg_problem_create_on(tg_problem **out, const char *name, const double *option, const tg_problem_data *data)
+{
     const tg_problem_kind *kind = find_kind(name);
     if (kind == NULL)
         return tg_fail(TG_EINVAL, "there is no problem '%s'", name);
+    if (data != NULL) {
+        const tg_status status = check_data(kind, data);
+        if (status != TG_OK)
+            return status;
+    }
     tg_problem *p = tg_heap_alloc(1, sizeof *p);
     if (p == NULL)
         return tg_no_memory("a problem", sizeof *p);
     p->kind = kind;
-    const tg_status status = fill(p, option);
+    tg_status status = fill(p, option);
+    if (status == TG_OK && data != NULL)
+        status = take(p, data);
+    else if (status == TG_OK && kind->prepare != NULL)
+        status = kind->prepare(p);
     if (status == TG_OK)
         *out = p;
     else
@@ -71,6 +116,10 @@ void tg_problem_destroy(tg_problem *p)
         return;
     tg_heap_free(p->data);
     tg_heap_free(p->minimum);
+    for (size_t i = 0; p->variable != NULL && i < p->n; i++)
+        tg_heap_free(p->variable[i]);
+    tg_heap_free(p->variable);
+    tg_heap_free(p->name);
     expression_destroy(p->expression);
     tg_heap_free(p);
 }
@@ -79,6 +128,8 @@ const char *tg_problem_text(const tg_problem *p)
 {
     return p->expression != NULL ? expression_text(p->expression) : NULL;
 }
+
+const char *tg_problem_data_name(const tg_problem *p) { return p->name; }
 
 const tg_problem_info *tg_problem_get_info(const tg_problem *p)
 {
@@ -96,6 +147,8 @@ void tg_problem_variable_name(char *name, size_t bytes, const tg_problem *p, siz
 {
     if (p->expression != NULL)
         snprintf(name, bytes, "%s", expression_variable(p->expression, index));
+    else if (p->variable != NULL)
+        snprintf(name, bytes, "%s", p->variable[index]);
     else if (p->n <= 2)
         snprintf(name, bytes, "%s", index == 0 ? "x" : "y");
     else
@@ -105,6 +158,13 @@ void tg_problem_variable_name(char *name, size_t bytes, const tg_problem *p, siz
 double tg_problem_evaluate(const tg_problem *p, const double *x, double *gradient)
 {
     return p->kind->evaluate(p, x, gradient);
+}
+
+bool tg_problem_has_fisher(const tg_problem *p) { return p->kind->fisher != NULL; }
+
+void tg_problem_fisher(const tg_problem *p, double *product, const double *x, const double *v)
+{
+    p->kind->fisher(p, product, x, v);
 }
 
 void tg_problem_start(const tg_problem *p, double *x)

@@ -7,11 +7,12 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "base/text.h"
-#include "tiger/engine/race.h"
+#include "race/race.h"
 #include "tiger/schedule.h"
 
 #define MOST_WORDS 32    /* options of one contender */
 #define MOST_POINTS 4096 /* combinations of their values */
+#define MOST_PRESET 32   /* options of a preset */
 
 /* An option as it was given: its values are `count` parts of `values` between slashes. */
 typedef struct word {
@@ -20,6 +21,8 @@ typedef struct word {
 } word;
 
 typedef struct words {
+    const tg_contender *of;
+    const tg_race_task *task;
     word at[MOST_WORDS];
     size_t count;
 } words;
@@ -46,10 +49,17 @@ static char *value_at(const char *values, size_t index)
     return copy;
 }
 
-/* The table that has the option; NULL when none has. */
-static const tg_option *find_option(const tg_rule_info *rule, const char *name)
+const tg_option_table *tg_contender_options(const tg_contender *c)
 {
-    const tg_option_table *const table[] = {&rule->options, tg_optim_common_options(), tg_train_options()};
+    return c->rule != NULL ? &c->rule->options : &c->minimizer->options;
+}
+
+/* The table that has the option; NULL when none has. */
+static const tg_option *find_option(const words *w, const char *name)
+{
+    const tg_option_table *const common =
+        w->of->rule != NULL ? tg_optim_common_options() : tg_minimizer_common_options();
+    const tg_option_table *const table[] = {tg_contender_options(w->of), common, w->task->options()};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         const size_t found = tg_option_find(table[i], name);
         if (found < table[i]->count)
@@ -58,9 +68,12 @@ static const tg_option *find_option(const tg_rule_info *rule, const char *name)
     return NULL;
 }
 
-static tg_status check_value(const tg_rule_info *rule, const char *name, const char *value)
+static tg_status check_value(const words *w, const char *name, const char *value)
 {
-    const tg_option *option = find_option(rule, name);
+    const tg_preset *preset;
+    if (strcmp(name, "preset") == 0)
+        return tg_preset_find(&preset, w->of->rule, value);
+    const tg_option *option = find_option(w, name);
     double number;
     if (option != NULL)
         return tg_option_parse(&number, option, value);
@@ -81,24 +94,28 @@ static void words_fini(words *w)
     w->count = 0;
 }
 
-static tg_status check_word(const words *w, const word *new, const tg_rule_info *rule)
+static tg_status check_word(const words *w, const word *new)
 {
-    if (find_option(rule, new->name) == NULL && strcmp(new->name, "schedule") != 0)
-        return tg_fail(TG_ENOTFOUND, "contender %s: neither it nor a training has an option '%.80s'", rule->name,
+    const char *who = w->of->name;
+    const bool of_rules = strcmp(new->name, "schedule") == 0 || strcmp(new->name, "preset") == 0;
+    if (of_rules && w->of->rule == NULL)
+        return tg_fail(TG_EINVAL, "contender %s: a %s is for optimizers, and this is a minimizer", who, new->name);
+    if (find_option(w, new->name) == NULL && !of_rules)
+        return tg_fail(TG_ENOTFOUND, "contender %s: neither it nor a %s has an option '%.80s'", who, w->task->name,
                        new->name);
     if (strcmp(new->name, "seed") == 0)
-        return tg_fail(TG_EINVAL, "contender %s: seeds are the race's", rule->name);
+        return tg_fail(TG_EINVAL, "contender %s: seeds are the race's", who);
     for (size_t i = 0; i < w->count; i++)
         if (strcmp(w->at[i].name, new->name) == 0)
-            return tg_fail(TG_EINVAL, "contender %s: option %s is given twice", rule->name, new->name);
+            return tg_fail(TG_EINVAL, "contender %s: option %s is given twice", who, new->name);
     for (size_t i = 0; i < new->count; i++) {
         char *value = value_at(new->values, i);
         if (value == NULL)
             return tg_no_memory("a contender", 0);
-        const tg_status status = check_value(rule, new->name, value);
+        const tg_status status = check_value(w, new->name, value);
         tg_heap_free(value);
         if (status != TG_OK)
-            return tg_fail(status, "contender %s: %s", rule->name, tg_message());
+            return tg_fail(status, "contender %s: %s", who, tg_message());
     }
     return TG_OK;
 }
@@ -111,14 +128,14 @@ static void use_name_of_table(char *name)
             *name = '_';
 }
 
-static tg_status add_word(words *w, const tg_rule_info *rule, const char *text, size_t bytes)
+static tg_status add_word(words *w, const char *text, size_t bytes)
 {
     const char *equals = memchr(text, '=', bytes);
     if (equals == NULL || equals == text || equals + 1 == text + bytes)
-        return tg_fail(TG_EINVAL, "contender %s: '%.*s' is not OPTION=VALUE or OPTION=VALUE/VALUE/...", rule->name,
+        return tg_fail(TG_EINVAL, "contender %s: '%.*s' is not OPTION=VALUE or OPTION=VALUE/VALUE/...", w->of->name,
                        bytes < 80 ? (int)bytes : 80, text);
     if (w->count == MOST_WORDS)
-        return tg_fail(TG_EINVAL, "contender %s: more than %d options", rule->name, MOST_WORDS);
+        return tg_fail(TG_EINVAL, "contender %s: more than %d options", w->of->name, MOST_WORDS);
     const size_t name = (size_t)(equals - text), values = bytes - name - 1;
     word new = {.name = tg_heap_alloc(name + 1, 1), .values = tg_heap_alloc(values + 1, 1)};
     tg_status status = new.name == NULL || new.values == NULL ? tg_no_memory("a contender", bytes) : TG_OK;
@@ -127,7 +144,7 @@ static tg_status add_word(words *w, const tg_rule_info *rule, const char *text, 
         memcpy(new.values, equals + 1, values);
         use_name_of_table(new.name);
         new.count = count_values(new.values);
-        status = check_word(w, &new, rule);
+        status = check_word(w, &new);
     }
     if (status == TG_OK) {
         w->at[w->count++] = new;
@@ -158,12 +175,12 @@ tg_status tg_race_rates(double *rate, size_t count, const tg_rule_info *rule)
     return TG_OK;
 }
 
-static tg_status add_rates(words *w, const tg_rule_info *rule, size_t rates)
+static tg_status add_rates(words *w, size_t rates)
 {
     tg_text text = {0};
     double *rate = tg_heap_alloc(rates, sizeof *rate);
     tg_status status =
-        rate == NULL ? tg_no_memory("learning rates", rates * sizeof *rate) : tg_race_rates(rate, rates, rule);
+        rate == NULL ? tg_no_memory("learning rates", rates * sizeof *rate) : tg_race_rates(rate, rates, w->of->rule);
     tg_text_format(&text, "lr=");
     for (size_t i = 0; i < rates && status == TG_OK; i++) {
         char number[TG_NUMBER_BYTES];
@@ -171,7 +188,7 @@ static tg_status add_rates(words *w, const tg_rule_info *rule, size_t rates)
         tg_text_format(&text, "%s%s", i > 0 ? "/" : "", number);
     }
     if (status == TG_OK)
-        status = text.failed ? tg_no_memory("learning rates", text.used) : add_word(w, rule, text.at, text.used);
+        status = text.failed ? tg_no_memory("learning rates", text.used) : add_word(w, text.at, text.used);
     tg_text_free(&text);
     tg_heap_free(rate);
     return status;
@@ -187,31 +204,82 @@ static void add_setting(tg_text *label, const word *w, const char *value)
     tg_text_append(label, value, strlen(value));
 }
 
+static bool has_word(const words *w, const char *name)
+{
+    for (size_t i = 0; i < w->count; i++)
+        if (strcmp(w->at[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static tg_status take_setting(tg_race_point *point, const char *name, const char *value)
+{
+    tg_setting *setting = &point->setting[point->settings++];
+    setting->name = tg_heap_text(name);
+    setting->value = tg_heap_text(value);
+    if (setting->name == NULL || setting->value == NULL)
+        return tg_no_memory("a contender", 0);
+    if (strcmp(name, "lr") == 0)
+        tg_number_read(&point->lr, value, strlen(value));
+    return TG_OK;
+}
+
+/* A preset stands for its options, but for those that have a word of their own. */
+static tg_status take_preset(tg_race_point *point, const words *w, const char *name)
+{
+    const tg_preset *preset;
+    tg_status status = tg_preset_find(&preset, w->of->rule, name);
+    for (size_t i = 0; status == TG_OK && i < preset->settings; i++)
+        if (!has_word(w, preset->setting[i].name))
+            status = take_setting(point, preset->setting[i].name, preset->setting[i].value);
+    return status;
+}
+
+/* Whether the contender says what lr is: by a word, or by a preset. */
+static bool has_rate(const words *w)
+{
+    for (size_t i = 0; i < w->count; i++)
+        for (size_t v = 0; v < w->at[i].count && strcmp(w->at[i].name, "preset") == 0; v++) {
+            char *name = value_at(w->at[i].values, v);
+            const tg_preset *preset = NULL;
+            if (name != NULL && tg_preset_find(&preset, w->of->rule, name) != TG_OK)
+                preset = NULL;
+            tg_heap_free(name);
+            for (size_t s = 0; preset != NULL && s < preset->settings; s++)
+                if (strcmp(preset->setting[s].name, "lr") == 0)
+                    return true;
+        }
+    return has_word(w, "lr");
+}
+
 /* Combination `index`: the last word's values change fastest. */
 static tg_status fill_point(tg_race_point *point, const words *w, size_t index)
 {
     tg_text label = {0};
+    tg_status status = TG_OK;
+    size_t chosen[MOST_WORDS];
     point->lr = NAN;
-    point->setting = tg_heap_alloc(w->count + 1, sizeof *point->setting);
+    point->setting = tg_heap_alloc(w->count + MOST_PRESET, sizeof *point->setting);
     if (point->setting == NULL)
         return tg_no_memory("a contender", w->count * sizeof *point->setting);
-    point->settings = w->count;
-    for (size_t i = w->count; i-- > 0;) {
-        point->setting[i].name = tg_heap_text(w->at[i].name);
-        point->setting[i].value = value_at(w->at[i].values, index % w->at[i].count);
-        index /= w->at[i].count;
-        if (point->setting[i].name == NULL || point->setting[i].value == NULL)
-            return tg_no_memory("a contender", 0);
-        if (strcmp(w->at[i].name, "lr") == 0)
-            tg_number_read(&point->lr, point->setting[i].value, strlen(point->setting[i].value));
+    for (size_t i = w->count; i-- > 0; index /= w->at[i].count)
+        chosen[i] = index % w->at[i].count;
+    for (size_t i = 0; i < w->count && status == TG_OK; i++) {
+        char *value = value_at(w->at[i].values, chosen[i]);
+        if (value == NULL)
+            status = tg_no_memory("a contender", 0);
+        else if (strcmp(w->at[i].name, "preset") == 0)
+            status = take_preset(point, w, value);
+        else
+            status = take_setting(point, w->at[i].name, value);
+        if (value != NULL && w->at[i].count > 1)
+            add_setting(&label, &w->at[i], value);
+        tg_heap_free(value);
     }
-    for (size_t i = 0; i < w->count; i++)
-        if (w->at[i].count > 1)
-            add_setting(&label, &w->at[i], point->setting[i].value);
     tg_text_append(&label, "", 1);
-    point->label = label.failed ? NULL : tg_heap_text(label.at);
+    point->label = label.failed || status != TG_OK ? NULL : tg_heap_text(label.at);
     tg_text_free(&label);
-    return point->label == NULL ? tg_no_memory("a contender", 0) : TG_OK;
+    return status == TG_OK && point->label == NULL ? tg_no_memory("a contender", 0) : status;
 }
 
 static tg_status fill_points(tg_contender *c, const words *w)
@@ -219,7 +287,7 @@ static tg_status fill_points(tg_contender *c, const words *w)
     size_t points = 1;
     for (size_t i = 0; i < w->count; i++) {
         if (points > MOST_POINTS / w->at[i].count)
-            return tg_fail(TG_EINVAL, "contender %s: more than %d combinations of values", c->rule->name, MOST_POINTS);
+            return tg_fail(TG_EINVAL, "contender %s: more than %d combinations of values", c->name, MOST_POINTS);
         points *= w->at[i].count;
     }
     c->point = tg_heap_alloc(points, sizeof *c->point);
@@ -235,7 +303,7 @@ static tg_status fill_points(tg_contender *c, const words *w)
 static tg_status fill_title(tg_contender *c, const words *w)
 {
     tg_text title = {0};
-    tg_text_append(&title, c->rule->name, strlen(c->rule->name));
+    tg_text_append(&title, c->name, strlen(c->name));
     for (size_t i = 0; i < w->count; i++)
         if (w->at[i].count == 1)
             add_setting(&title, &w->at[i], w->at[i].values);
@@ -262,38 +330,34 @@ void tg_contender_fini(tg_contender *c)
     *c = (tg_contender){0};
 }
 
-static tg_status find_rule(const tg_rule_info **rule, const char *text, size_t bytes)
+static tg_status find_method(tg_contender *c, const tg_race_task *task, const char *text, size_t bytes)
 {
     char name[64];
     snprintf(name, sizeof name, "%.*s", bytes < sizeof name ? (int)bytes : (int)sizeof name - 1, text);
-    *rule = tg_rule_find(name);
-    return *rule != NULL
-               ? TG_OK
-               : tg_fail(TG_ENOTFOUND, "there is no optimizer '%s' (a contender is \"NAME option=value ...\")", name);
+    c->rule = tg_rule_find(name);
+    c->minimizer = c->rule == NULL ? tg_minimizer_find(name) : NULL;
+    if (c->rule == NULL && c->minimizer == NULL)
+        return tg_fail(TG_ENOTFOUND, "there is no optimizer '%s' (a contender is \"NAME option=value ...\")", name);
+    if (c->minimizer != NULL && !task->minimizers)
+        return tg_fail(TG_EINVAL, "%s is a minimizer: it races on problems, not in a training", name);
+    c->name = c->rule != NULL ? c->rule->name : c->minimizer->name;
+    return TG_OK;
 }
 
-static bool has_word(const words *w, const char *name)
-{
-    for (size_t i = 0; i < w->count; i++)
-        if (strcmp(w->at[i].name, name) == 0)
-            return true;
-    return false;
-}
-
-tg_status tg_contender_parse(tg_contender *contender, const char *text, size_t rates)
+tg_status tg_contender_parse(tg_contender *contender, const char *text, size_t rates, const tg_race_task *task)
 {
     tg_contender c = {0};
-    words w = {0};
+    words w = {.of = &c, .task = task};
     const char *at = text + strspn(text, " ");
     size_t bytes = strcspn(at, " ");
-    tg_status status = find_rule(&c.rule, at, bytes);
+    tg_status status = find_method(&c, task, at, bytes);
     for (at += bytes, at += strspn(at, " "); status == TG_OK && *at != '\0'; at += bytes, at += strspn(at, " ")) {
         bytes = strcspn(at, " ");
-        status = add_word(&w, c.rule, at, bytes);
+        status = add_word(&w, at, bytes);
     }
-    if (status == TG_OK && !has_word(&w, "lr") && tg_option_find(&c.rule->options, "lr") < c.rule->options.count) {
+    if (status == TG_OK && c.rule != NULL && !has_rate(&w) && find_option(&w, "lr") != NULL) {
         c.rates_from_table = true;
-        status = add_rates(&w, c.rule, rates);
+        status = add_rates(&w, rates);
     }
     if (status == TG_OK)
         status = fill_points(&c, &w);

@@ -5,7 +5,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
-#include "tiger/engine/race.h"
+#include "race/race.h"
 
 const tg_race_run *tg_race_runs_of(const tg_race *race, size_t contender, size_t point)
 {
@@ -15,13 +15,14 @@ const tg_race_run *tg_race_runs_of(const tg_race *race, size_t contender, size_t
     return &race->run[(before + point) * race->config->seeds];
 }
 
-/* The point's mean final loss; NaN unless every seed finished. */
+/* The point's mean final loss, as judged; NaN unless every seed finished. */
 static double point_loss(const tg_race *race, size_t contender, size_t point)
 {
+    const tg_race_measure measure = tg_race_measure_of(race->config);
     const tg_race_run *run = tg_race_runs_of(race, contender, point);
     double sum = 0;
     for (size_t s = 0; s < race->config->seeds; s++)
-        sum += run[s].final_loss;
+        sum += tg_race_judged(&measure, run[s].final_loss);
     return sum / (double)race->config->seeds;
 }
 
@@ -39,38 +40,41 @@ static size_t best_point(const tg_race *race, size_t contender)
     return best;
 }
 
-/* Means over the seeds at evaluation `i`. */
-static double mean_at(const tg_race_run *run, size_t seeds, size_t i, double *update, double *seconds)
+/* Means over the seeds at an evaluation. */
+typedef struct moment {
+    double loss, update, seconds, calls;
+} moment;
+
+static moment moment_at(const tg_race_run *run, const tg_race *race, size_t i)
 {
-    double loss = 0, spent = 0;
-    for (size_t s = 0; s < seeds; s++) {
-        loss += run[s].loss[i];
-        spent += run[s].seconds[i];
+    const tg_race_measure measure = tg_race_measure_of(race->config);
+    const double share = 1 / (double)race->config->seeds;
+    moment m = {.update = run[0].update[i]};
+    for (size_t s = 0; s < race->config->seeds; s++) {
+        m.loss += share * tg_race_judged(&measure, run[s].loss[i]);
+        m.seconds += share * run[s].seconds[i];
+        m.calls += share * run[s].calls[i];
     }
-    *update = run[0].update[i];
-    *seconds = spent / (double)seeds;
-    return loss / (double)seeds;
+    return m;
 }
 
 /* Where the mean loss first comes down to the target, on a straight line between two evaluations. */
-static void find_target(tg_race_row *row, const tg_race_run *run, size_t seeds, double target)
+static void find_target(tg_race_row *row, const tg_race *race, const tg_race_run *run, double target)
 {
-    double loss = NAN, update = 0, seconds = 0;
+    moment before = {.loss = NAN};
     size_t count = run[0].evaluations;
-    for (size_t s = 1; s < seeds; s++)
+    for (size_t s = 1; s < race->config->seeds; s++)
         count = run[s].evaluations < count ? run[s].evaluations : count;
     for (size_t i = 0; i < count; i++) {
-        double u, t;
-        const double now = mean_at(run, seeds, i, &u, &t);
-        if (now <= target) {
-            const double share = loss > now ? (loss - target) / (loss - now) : 1;
-            row->updates_to_target = update + share * (u - update);
-            row->seconds_to_target = seconds + share * (t - seconds);
+        const moment now = moment_at(run, race, i);
+        if (now.loss <= target) {
+            const double share = before.loss > now.loss ? (before.loss - target) / (before.loss - now.loss) : 1;
+            row->updates_to_target = before.update + share * (now.update - before.update);
+            row->seconds_to_target = before.seconds + share * (now.seconds - before.seconds);
+            row->calls_to_target = before.calls + share * (now.calls - before.calls);
             return;
         }
-        loss = now;
-        update = u;
-        seconds = t;
+        before = now;
     }
 }
 
@@ -98,19 +102,27 @@ static void count_outcomes(tg_race_row *row, const tg_race *race)
 static void fill_row(tg_race_row *row, const tg_race *race, double target, double *values)
 {
     const size_t seeds = race->config->seeds;
+    const tg_race_measure measure = tg_race_measure_of(race->config);
     row->loss = (tg_interval){NAN, NAN, NAN};
-    row->updates_to_target = row->seconds_to_target = NAN;
+    row->updates_to_target = row->seconds_to_target = row->calls_to_target = row->distance = NAN;
     row->update_seconds = row->state_bytes = row->bytes_per_parameter = NAN;
+    row->score = row->loss;
     if (row->point == SIZE_MAX)
         return;
     const tg_race_run *run = tg_race_runs_of(race, row->contender, row->point);
-    double sum = 0;
+    double sum = 0, distance = 0;
     for (size_t s = 0; s < seeds; s++) {
-        values[s] = run[s].final_loss;
+        values[s] = tg_race_judged(&measure, run[s].final_loss);
         sum += run[s].update_seconds;
+        distance += run[s].distance[run[s].evaluations - 1];
     }
+    row->distance = distance / (double)seeds;
     row->loss = tg_mean_interval(values, seeds);
-    find_target(row, run, seeds, target);
+    row->scored = run[0].scored;
+    for (size_t s = 0; s < seeds; s++)
+        values[s] = run[s].score[run[s].evaluations - 1];
+    row->score = tg_mean_interval(values, seeds);
+    find_target(row, race, run, target);
     row->update_seconds = sum / (double)seeds;
     row->state_bytes = run[0].state_bytes;
     row->bytes_per_parameter = run[0].bytes_per_parameter;
@@ -132,14 +144,15 @@ static int compare_rows(const void *a, const void *b)
 static void compare_with_best(tg_race_row *row, const tg_race *race, double *values, double *p)
 {
     const size_t seeds = race->config->seeds, count = race->config->contenders;
+    const tg_race_measure measure = tg_race_measure_of(race->config);
     for (size_t r = 0; r < count; r++) {
         row[r].against_best = (tg_paired){{NAN, NAN, NAN}, NAN};
         if (r > 0 && row[r].point != SIZE_MAX && row[0].point != SIZE_MAX) {
             const tg_race_run *mine = tg_race_runs_of(race, row[r].contender, row[r].point);
             const tg_race_run *best = tg_race_runs_of(race, row[0].contender, row[0].point);
             for (size_t s = 0; s < seeds; s++) {
-                values[s] = mine[s].final_loss;
-                values[seeds + s] = best[s].final_loss;
+                values[s] = tg_race_judged(&measure, mine[s].final_loss);
+                values[seeds + s] = tg_race_judged(&measure, best[s].final_loss);
             }
             row[r].against_best = tg_paired_test(values, values + seeds, seeds);
         }
@@ -153,6 +166,7 @@ static void compare_with_best(tg_race_row *row, const tg_race *race, double *val
 tg_status tg_race_judge(tg_race_row **out, double *target, const tg_race *race)
 {
     const size_t count = race->config->contenders, seeds = race->config->seeds;
+    const tg_race_measure measure = tg_race_measure_of(race->config);
     tg_race_row *row = tg_heap_alloc(count, sizeof *row);
     double *values = tg_heap_alloc(2 * seeds + count, sizeof *values);
     if (row == NULL || values == NULL) {
@@ -163,10 +177,10 @@ tg_status tg_race_judge(tg_race_row **out, double *target, const tg_race *race)
     for (size_t c = 0; c < count; c++)
         row[c] = (tg_race_row){.contender = c, .point = best_point(race, c)};
     if (isnan(*target) && row[0].point != SIZE_MAX)
-        *target = point_loss(race, 0, row[0].point);
+        *target = tg_race_shown(&measure, point_loss(race, 0, row[0].point));
     for (size_t c = 0; c < count; c++) {
         count_outcomes(&row[c], race);
-        fill_row(&row[c], race, *target, values);
+        fill_row(&row[c], race, tg_race_judged(&measure, *target), values);
     }
     qsort(row, count, sizeof *row, compare_rows);
     compare_with_best(row, race, values, values + 2 * seeds);

@@ -1,10 +1,8 @@
 /* race/race.c -- the list of runs, and making one of them.
  *
- * A run is a training that keeps no checkpoint. It writes what it was made with, then its evaluations, then how it
- * ended: a directory without the last line is that of a run that was cut short, and it is made again from its
- * beginning. */
+ * A run writes what it was made with, then its evaluations, then how it ended: a directory without the last line is
+ * that of a run that was cut short, and it is made again from its beginning. */
 #include <ctype.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,8 +12,6 @@
 #include "base/text.h"
 #include "race/race.h"
 #include "store/directory.h"
-#include "store/metrics.h"
-#include "train/process.h"
 
 /* ---- names ---- */
 
@@ -54,6 +50,9 @@ static void run_fini(tg_race_run *run)
     tg_heap_free(run->update);
     tg_heap_free(run->loss);
     tg_heap_free(run->seconds);
+    tg_heap_free(run->calls);
+    tg_heap_free(run->distance);
+    tg_heap_free(run->score);
 }
 
 void tg_race_close(tg_race *race)
@@ -68,15 +67,15 @@ static tg_status check_config(const tg_race_config *config)
 {
     if (config->contenders == 0 || config->seeds == 0)
         return tg_fail(TG_EINVAL, "a race needs contenders and seeds");
-    if (config->train->data == NULL)
-        return tg_fail(TG_EINVAL, "a race needs data to train on");
+    if (config->task == NULL)
+        return tg_fail(TG_EINVAL, "a race needs a task");
     for (size_t a = 0; a < config->contenders; a++)
         for (size_t b = 0; b < a; b++)
             if (strcmp(config->contender[a].title, config->contender[b].title) == 0)
                 return tg_fail(TG_EINVAL,
                                "two contenders are '%s': put their values into one, lr=1e-3/3e-3, or tell them apart",
                                config->contender[a].title);
-    return TG_OK;
+    return config->task->check(config);
 }
 
 static tg_status open_run(tg_race_run *run, const tg_race_config *config)
@@ -108,8 +107,7 @@ tg_status tg_race_open(tg_race *race, const tg_race_config *config)
         for (size_t p = 0; p < config->contender[c].points; p++)
             for (size_t s = 0; s < config->seeds && status == TG_OK; s++) {
                 tg_race_run *run = &r.run[r.runs++];
-                *run = (tg_race_run){
-                    .contender = c, .point = p, .seed = (uint64_t)config->train->option[TG_TRAIN_SEED] + s};
+                *run = (tg_race_run){.contender = c, .point = p, .seed = config->seed + s};
                 status = open_run(run, config);
             }
     if (status == TG_OK)
@@ -123,59 +121,19 @@ tg_status tg_race_read(tg_race *race, size_t index) { return tg_race_read_run(&r
 
 /* ---- one run ---- */
 
-typedef struct making {
-    tg_metrics *metrics;
-    double mark, busy; /* when the updates were last seen to go on; seconds they have taken */
-    double last_loss;
-    tg_plan plan;
-    uint64_t updates;
-    tg_status status; /* a line could not be written */
-} making;
-
-static void on_plan(void *ctx, const tg_plan *plan)
+char *tg_race_path(const tg_race_config *race, const tg_race_run *run, const char *file)
 {
-    making *m = ctx;
-    m->plan = *plan;
-    m->mark = tg_process_seconds();
+    char *runs = tg_file_join(race->out, "runs"), *directory = runs == NULL ? NULL : tg_file_join(runs, run->name),
+         *path = NULL;
+    tg_heap_free(runs);
+    if (directory == NULL || file == NULL)
+        return directory;
+    path = tg_file_join(directory, file);
+    tg_heap_free(directory);
+    return path;
 }
 
-static void on_progress(void *ctx, const tg_progress *progress)
-{
-    making *m = ctx;
-    const double t = tg_process_seconds();
-    m->busy += t - m->mark;
-    m->mark = t;
-    m->updates = progress->update;
-    m->last_loss = progress->loss;
-}
-
-static void on_evaluated(void *ctx, const tg_evaluated *evaluated)
-{
-    making *m = ctx;
-    const double loss = evaluated->of.loss;
-    const tg_metric fields[] = {{.name = "validation_loss", .value = loss},
-                                {.name = "loss", .value = m->last_loss},
-                                {.name = "seconds", .value = m->busy}};
-    const tg_status status = tg_metrics_append(m->metrics, evaluated->update, fields, sizeof fields / sizeof *fields);
-    if (m->status == TG_OK)
-        m->status = status;
-    m->last_loss = loss;
-    m->mark = tg_process_seconds(); /* what the evaluation took is not the updates' */
-}
-
-static tg_status write_end(making *m, bool finished)
-{
-    const tg_metric fields[] = {
-        {.name = "outcome", .text = finished ? "finished" : "diverged"},
-        {.name = "update_seconds", .value = m->busy / (double)m->updates},
-        {.name = "state_bytes", .value = (double)(m->plan.states_bytes + m->plan.gradients_bytes)},
-        {.name = "bytes_per_parameter", .value = m->plan.bytes_per_parameter},
-        {.name = "parameters", .value = (double)m->plan.parameters}};
-    const tg_status status = tg_metrics_append(m->metrics, m->updates, fields, sizeof fields / sizeof *fields);
-    return status == TG_OK ? tg_metrics_sync(m->metrics) : status;
-}
-
-static tg_status begin(making *m, const tg_race *race, const tg_race_run *run)
+static tg_status begin(tg_metrics **metrics, const tg_race *race, const tg_race_run *run)
 {
     char *directory = tg_race_path(race->config, run, NULL), *path = tg_race_path(race->config, run, "metrics.jsonl");
     char *settings = NULL;
@@ -185,9 +143,9 @@ static tg_status begin(making *m, const tg_race *race, const tg_race_run *run)
     if (status == TG_OK)
         status = tg_race_settings(&settings, race->config, run);
     if (status == TG_OK)
-        status = tg_metrics_create(&m->metrics, path);
+        status = tg_metrics_create(metrics, path);
     if (status == TG_OK)
-        status = tg_metrics_append(m->metrics, 0, &(tg_metric){.name = "settings", .json = settings}, 1);
+        status = tg_metrics_append(*metrics, 0, &(tg_metric){.name = "settings", .json = settings}, 1);
     tg_heap_free(settings);
     tg_heap_free(path);
     tg_heap_free(directory);
@@ -196,25 +154,10 @@ static tg_status begin(making *m, const tg_race *race, const tg_race_run *run)
 
 tg_status tg_race_make(const tg_race *race, size_t index)
 {
-    const tg_race_run *run = &race->run[index];
-    making m = {.status = TG_OK};
-    tg_train_result result = {0};
-    tg_race_setup setup = {0};
-    tg_status status = tg_race_setup_init(&setup, race->config, run);
+    tg_metrics *metrics = NULL;
+    tg_status status = begin(&metrics, race, &race->run[index]);
     if (status == TG_OK)
-        status = begin(&m, race, run);
-    if (status == TG_OK) {
-        const tg_train_listener listener = {
-            .plan = on_plan, .progress = on_progress, .evaluated = on_evaluated, .ctx = &m};
-        status = tg_train_run(&result, &setup.config, &listener);
-        const bool diverged =
-            status == TG_EDIVERGED || (status == TG_OK && !result.interrupted && !isfinite(m.last_loss));
-        if (m.status != TG_OK)
-            status = m.status;
-        else if (diverged || (status == TG_OK && !result.interrupted))
-            status = write_end(&m, !diverged);
-    }
-    tg_metrics_destroy(m.metrics);
-    tg_race_setup_fini(&setup);
+        status = race->config->task->make(metrics, race->config, &race->run[index]);
+    tg_metrics_destroy(metrics);
     return status;
 }

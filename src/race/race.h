@@ -1,19 +1,46 @@
-/* race/race.h -- a run's own settings, and its file. */
+/* race/race.h -- what a task is, a run's own settings, and its file. */
 #ifndef TG_RACE_RACE_H
 #define TG_RACE_RACE_H
 
+#include <jansson.h>
+
+#include "store/metrics.h"
 #include "tiger/engine/race.h"
 
-/* What a run is made with: train's settings under the point's. Release with tg_race_setup_fini in any case. */
-typedef struct tg_race_setup {
-    tg_train_config config;
-    tg_setting *setting; /* config.setting; the texts belong to the contender */
-} tg_race_setup;
-tg_status tg_race_setup_init(tg_race_setup *setup, const tg_race_config *race, const tg_race_run *run);
-void tg_race_setup_fini(tg_race_setup *setup);
+/* What the contenders are run on: one const descriptor, one file, one line in tasks.inc. */
+struct tg_race_task {
+    const char *name;
+    bool minimizers; /* the methods of tiger/minimize.h are contenders too */
+    /* What a contender may set beside the options of its method. */
+    const tg_option_table *(*options)(void);
+    tg_race_measure (*measure)(const tg_race_config *race);
+    tg_status (*check)(const tg_race_config *race);
+    /* *object <- all that the run's result follows from: an object of objects. */
+    tg_status (*settings)(json_t **object, const tg_race_config *race, const tg_race_run *run);
+    /* Makes the run and writes its evaluations: "update", the measure's key, "seconds" and, where a run has them,
+     * "evaluations" and "distance"; then, unless it was stopped, its end. That it diverges is no failure. */
+    tg_status (*make)(tg_metrics *metrics, const tg_race_config *race, const tg_race_run *run);
+};
 
-/* *text <- all that a run's result follows from, as a JSON object on one line. Heap. */
+#define TG_RACE_TASK(name) extern const tg_race_task tg_race_task_##name;
+#include "race/tasks.inc"
+#undef TG_RACE_TASK
+
+/* The last line of a run's file. */
+typedef struct tg_race_end {
+    uint64_t updates;
+    bool finished;                                       /* rather than diverged */
+    double busy;                                         /* seconds of all updates */
+    double state_bytes, bytes_per_parameter, parameters; /* NaN: not asked */
+} tg_race_end;
+tg_status tg_race_write_end(tg_metrics *metrics, const tg_race_end *end);
+
+/* *text <- a run's settings on one line. Heap. */
 tg_status tg_race_settings(char **text, const tg_race_config *race, const tg_race_run *run);
+/* An option's value as JSON. */
+json_t *tg_race_option_value(const tg_option *option, double value);
+/* {"optimizer": name, then its settings}. */
+json_t *tg_race_method_object(const char *name, const tg_setting *setting, size_t settings);
 
 /* OUT/runs/NAME, or a file in it. Heap; NULL when there is no memory. */
 char *tg_race_path(const tg_race_config *race, const tg_race_run *run, const char *file);

@@ -1,6 +1,5 @@
 /* race/read.c -- a run's metrics.jsonl: {"settings": {...}} first, then its evaluations, then how it ended. */
 #include <errno.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,12 +9,18 @@
 #include "base/memory.h"
 #include "race/race.h"
 
-static tg_status add_evaluation(tg_race_run *run, double update, double loss, double seconds)
+static double number(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static tg_status add_evaluation(tg_race_run *run, const json_t *line, const char *key)
 {
     if (run->evaluations == run->room) {
         const size_t room = 2 * run->room + 32;
-        double **const array[] = {&run->update, &run->loss, &run->seconds};
-        for (size_t i = 0; i < 3; i++) {
+        double **const array[] = {&run->update, &run->loss, &run->seconds, &run->calls, &run->distance, &run->score};
+        for (size_t i = 0; i < sizeof array / sizeof *array; i++) {
             double *grown = tg_heap_resize(*array[i], run->room, room, sizeof *grown);
             if (grown == NULL)
                 return tg_no_memory("a run's evaluations", room * sizeof *grown);
@@ -23,16 +28,19 @@ static tg_status add_evaluation(tg_race_run *run, double update, double loss, do
         }
         run->room = room;
     }
-    run->update[run->evaluations] = update;
-    run->loss[run->evaluations] = loss;
-    run->seconds[run->evaluations++] = seconds;
+    const size_t at = run->evaluations++;
+    run->update[at] = number(line, "update");
+    run->loss[at] = number(line, key);
+    run->seconds[at] = number(line, "seconds");
+    run->calls[at] = number(line, "evaluations");
+    run->distance[at] = number(line, "distance");
+    run->score[at] = NAN;
+    for (size_t i = 0; i < tg_score_count(); i++)
+        if (tg_score_at(i)->main && json_is_number(json_object_get(line, tg_score_at(i)->name))) {
+            run->scored = tg_score_at(i);
+            run->score[at] = number(line, run->scored->name);
+        }
     return TG_OK;
-}
-
-static double number(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
 static void take_end(tg_race_run *run, const json_t *object, const char *outcome)
@@ -80,7 +88,8 @@ static tg_status check_settings(const json_t *was, const char *settings, const c
     return status;
 }
 
-static tg_status take_line(tg_race_run *run, const json_t *object, const char *settings, const char *path)
+static tg_status take_line(tg_race_run *run, const json_t *object, const char *key, const char *settings,
+                           const char *path)
 {
     const json_t *was = json_object_get(object, "settings");
     const char *outcome = json_string_value(json_object_get(object, "outcome"));
@@ -88,9 +97,8 @@ static tg_status take_line(tg_race_run *run, const json_t *object, const char *s
         return check_settings(was, settings, path);
     if (outcome != NULL)
         take_end(run, object, outcome);
-    else if (json_is_number(json_object_get(object, "validation_loss")))
-        return add_evaluation(run, number(object, "update"), number(object, "validation_loss"),
-                              number(object, "seconds"));
+    else if (json_is_number(json_object_get(object, key)))
+        return add_evaluation(run, object, key);
     return TG_OK;
 }
 
@@ -98,11 +106,12 @@ static void forget(tg_race_run *run)
 {
     run->outcome = TG_RACE_OPEN;
     run->evaluations = 0;
+    run->scored = NULL;
     run->final_loss = run->update_seconds = run->state_bytes = run->bytes_per_parameter = run->parameters = NAN;
 }
 
 /* A last line that is not whole belongs to a run that was killed, or goes on. */
-static tg_status read_lines(tg_race_run *run, FILE *file, const char *settings, const char *path)
+static tg_status read_lines(tg_race_run *run, FILE *file, const char *key, const char *settings, const char *path)
 {
     char *line = NULL;
     size_t room = 0;
@@ -112,7 +121,7 @@ static tg_status read_lines(tg_race_run *run, FILE *file, const char *settings, 
         json_error_t error;
         json_t *object = json_loadb(line, (size_t)bytes, 0, &error);
         status = object == NULL ? tg_fail(TG_EFORMAT, "%s: line %zu: %s", path, n, error.text)
-                                : take_line(run, object, settings, path);
+                                : take_line(run, object, key, settings, path);
         json_decref(object);
     }
     free(line);
@@ -128,7 +137,7 @@ tg_status tg_race_read_run(tg_race_run *run, const tg_race_config *race, const c
     tg_status status = TG_OK;
     FILE *file = fopen(path, "re");
     if (file != NULL) {
-        status = read_lines(run, file, settings, path);
+        status = read_lines(run, file, tg_race_measure_of(race).key, settings, path);
         fclose(file);
     } else if (errno != ENOENT)
         status = tg_fail_errno(errno, "cannot open '%s'", path);

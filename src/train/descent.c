@@ -8,6 +8,7 @@
 #include "tiger/minimize.h"
 #include "tiger/schedule.h"
 #include "train/courses.h"
+#include "train/process.h"
 
 #define FARTHEST 1e12
 #define PROBE 1e-2 /* length of a probe: beyond the steps of fp32 around 1, short for a textbook's curvature */
@@ -23,6 +24,7 @@ typedef struct descent {
     double *kept, *up, *down; /* (n), for probes */
     float *gradient;          /* (n), what the optimizer is given */
     uint64_t evaluations;
+    double busy; /* seconds, as in tg_descent_point */
 } descent;
 
 /* What a result says of an end that has no words of its own. */
@@ -199,12 +201,14 @@ static tg_status walk(descent *d, tg_descent_result *result, tg_descent_visit *v
 {
     for (uint64_t u = 0;; u++) {
         tg_descent_point at = {.update = u, .x = d->x};
+        double began = tg_process_seconds();
         for (size_t i = 0; i < d->n; i++)
             d->x[i] = weight_at(d, i);
         at.value = tg_problem_evaluate(d->config->problem, d->x, d->g);
         at.slope = tg_descent_norm(d->g, d->n);
         at.evaluations = ++d->evaluations;
         at.last = is_end(&result->end, d, &at);
+        at.seconds = d->busy += tg_process_seconds() - began;
         const bool going = visit == NULL || visit(ctx, &at);
         if (!at.last && !going)
             result->end = TG_DESCENT_STOPPED;
@@ -214,7 +218,9 @@ static tg_status walk(descent *d, tg_descent_result *result, tg_descent_visit *v
             result->slope = at.slope;
             return TG_OK;
         }
+        began = tg_process_seconds();
         const tg_status status = step(d, &at);
+        d->busy += tg_process_seconds() - began;
         if (status != TG_OK)
             return status;
     }

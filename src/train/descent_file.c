@@ -120,6 +120,10 @@ tg_status tg_traces_write(const tg_trace *trace, size_t count, const char *path)
 {
     tg_text text = {0};
     bool valid = true;
+    for (size_t t = 0; t < count; t++)
+        if (tg_problem_data_name(trace[t].problem) != NULL)
+            return tg_fail(TG_EUNSUPPORTED, "'%s': paths on a table are not written, as nothing could draw them without it",
+                           path);
     for (size_t t = 0; t < count; t++) {
         valid = append_head(&text, &trace[t]) && valid;
         for (size_t i = 0; i < trace[t].count; i++)

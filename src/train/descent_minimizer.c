@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "tiger/minimize.h"
 #include "train/descent.h"
+#include "train/process.h"
 
 typedef struct search {
     const tg_descent_config *config;
@@ -16,6 +17,7 @@ typedef struct search {
     size_t n;
     double *x, *g; /* (n): of the point that is to be shown */
     tg_descent_point point;
+    double busy; /* seconds, as in tg_descent_point */
     tg_descent_visit *visit;
     void *ctx;
     bool stopped; /* by the visitor */
@@ -24,6 +26,12 @@ typedef struct search {
 static int evaluate(void *ctx, double *value, double *gradient, const double *x)
 {
     *value = tg_problem_evaluate(ctx, x, gradient);
+    return 0;
+}
+
+static int fisher_vector(void *ctx, double *product, const double *x, const double *v)
+{
+    tg_problem_fisher(ctx, product, x, v);
     return 0;
 }
 
@@ -53,7 +61,15 @@ static tg_status make(search *s)
         memcpy(s->x, c->start, s->n * sizeof *s->x);
     else
         tg_problem_start(c->problem, s->x);
-    const tg_objective objective = {.n = s->n, .ctx = (void *)c->problem, .evaluate = evaluate, .parallel = true};
+    const bool fisher = tg_problem_has_fisher(c->problem);
+    if (!fisher && tg_minimizer_find(c->optimizer)->needs == TG_NEEDS_FISHER)
+        return tg_fail(TG_EINVAL, "%s needs a Fisher matrix, which likelihoods have: the problem logistic",
+                       c->optimizer);
+    const tg_objective objective = {.n = s->n,
+                                    .ctx = (void *)c->problem,
+                                    .evaluate = evaluate,
+                                    .parallel = true,
+                                    .fisher_vector = fisher ? fisher_vector : NULL};
     tg_status status = tg_minimizer_create(&s->minimizer, c->optimizer, NULL);
     if (status == TG_OK)
         status = set_options(s);
@@ -85,6 +101,7 @@ static void take(search *s, const tg_minimum *now)
     s->point.evaluations = now->evaluations;
     s->point.value = tg_problem_evaluate(s->config->problem, s->x, s->g);
     s->point.slope = tg_descent_norm(s->g, s->n);
+    s->point.seconds = s->busy;
 }
 
 static tg_status walk(search *s, tg_minimum *now)
@@ -93,7 +110,9 @@ static tg_status walk(search *s, tg_minimum *now)
     tg_minimizer_minimum(s->minimizer, now);
     take(s, now);
     while (going && !s->stopped) {
+        const double began = tg_process_seconds();
         const tg_status status = tg_minimizer_iterate(s->minimizer, &going);
+        s->busy += tg_process_seconds() - began;
         if (status != TG_OK)
             return status;
         tg_minimizer_minimum(s->minimizer, now);

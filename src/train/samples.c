@@ -287,5 +287,5 @@ static tg_status load(tg_loaded *directory, const tg_model_config *config, const
     .hash = hash, .has_held_out = has_held_out, .evaluate = evaluate, .write = write, .load = load,                    \
     .evaluate_file = evaluate_file
 
-const tg_task tg_task_classification = {OF_SAMPLES, .main_score = "accuracy"};
-const tg_task tg_task_regression = {OF_SAMPLES, .main_score = "rmse"};
+const tg_task tg_task_classification = {OF_SAMPLES};
+const tg_task tg_task_regression = {OF_SAMPLES};

@@ -17,8 +17,8 @@ const tg_task *tg_task_of(const tg_model_config *model) { return tasks[model->ta
 
 /* ---- scores ---- */
 
-#define SCORE(field, title_, format_, line_, times_, higher_)                                                          \
-    {.name = #field, .title = title_, .format = format_, .line = line_, .times = times_, .higher = higher_,            \
+#define SCORE(field, title_, format_, line_, times_, main_)                                                            \
+    {.name = #field, .title = title_, .format = format_, .line = line_, .times = times_, .main = main_,                \
      .offset = offsetof(tg_evaluation, field)}
 
 static const tg_score scores[] = {
@@ -26,8 +26,8 @@ static const tg_score scores[] = {
     SCORE(bits_per_byte, "bits per byte", "%.4f", "%.4f bits per byte", 1, false),
     SCORE(bits_per_char, "bits per char", "%.4f", NULL, 1, false),
     SCORE(accuracy, "accuracy", "%.2f %%", "accuracy %.2f %%", 100, true),
-    SCORE(rmse, "RMSE", "%.5g", "RMSE %.4g", 1, false),
-    SCORE(r2, "R2", "%.5f", "R2 %.4f", 1, true),
+    SCORE(rmse, "RMSE", "%.5g", "RMSE %.4g", 1, true),
+    SCORE(r2, "R2", "%.5f", "R2 %.4f", 1, false),
 };
 
 size_t tg_score_count(void) { return sizeof scores / sizeof *scores; }

@@ -12,7 +12,6 @@ typedef struct tg_task {
     const char *per_second; /* the same in metrics.jsonl: "tokens_per_second" */
     const char *items; /* of an update: "tokens" */
     const char *data;  /* what is learned from: "text" */
-    const char *main_score; /* the name of the score that people ask for beside the loss; NULL: the loss says it all */
     /* Settings that mean nothing here are refused, by name. */
     tg_status (*check)(const tg_train_config *config);
     /* Opens the data, and what makes numbers of them: a tokenizer, a schema. `from`: the directory that has it; NULL: as

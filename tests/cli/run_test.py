@@ -1376,12 +1376,155 @@ class Race(Case):
         self.assertIn("tiger race: sgd", failed.stderr)
 
     def test_usage(self):
-        for arguments, words in ((["adamw"], "--data FILE is missing"), (["adamw", "--data", "text.txt"], "--out DIR"),
+        for arguments, words in ((["adamw", "--out", "race"], "--data FILE, a text to train on"),
+                                 (["adamw", "--data", "text.txt"], "--out DIR"),
                                  (["--data", "text.txt"], "CONTENDER")):
             self.assertIn(words, self.tiger("race", *arguments, status=2).stderr)
         self.assertIn("no optimizer 'adamx'", self.tiger("race", "adamx", *self.RUN, status=1).stderr)
-        self.assertIn("--target must be a number", self.tiger("race", "adamw", *self.RUN, "--target", "x", status=2).stderr)
+        self.assertIn("--reach must be a number", self.tiger("race", "adamw", *self.RUN, "--reach", "x", status=2).stderr)
         self.assertIn("two contenders", self.tiger("race", "adamw lr=1/2", "adamw lr=3/4", *self.RUN, status=1).stderr)
+
+
+    def test_eval_data_is_what_is_judged_by(self):
+        held = (self.at / "text.txt").read_text()[:2000][::-1]
+        (self.at / "held.txt").write_text(held)
+        self.tiger("race", "adamw lr=1e-2", *self.RUN, "--seeds", "1", "--eval-data", "held.txt")
+        train = [*self.RUN]
+        train[train.index("race")] = "alone"
+        self.tiger("train", *train, "--optimizer", "adamw", "--lr", "1e-2", "--threads", "1", "--eval-data", "held.txt")
+        alone = [json.loads(line) for line in (self.at / "alone/metrics.jsonl").read_text().splitlines()]
+        losses = [line["validation_loss"] for line in alone if "validation_loss" in line]
+        run = self.results()["runs"][0]
+        self.assertEqual([round(v, 8) for v in losses], [round(v, 8) for v in run["validation_loss"]])
+        self.assertEqual(run["settings"]["data"]["eval_data_bytes"], len(held))
+        again = self.tiger("race", "adamw lr=1e-2", *self.RUN, "--seeds", "1", status=1)
+        self.assertIn("eval_data", again.stderr)
+
+
+class RaceOnProblems(Case):
+    FIELD = ["gd", "adam lr=0.03/0.3", "lbfgs", "cmaes"]
+    RUN = ["--problem", "rosenbrock", "--updates", 120, "--out", "race"]
+
+    def results(self):
+        return json.loads((self.at / "race/race.json").read_text())
+
+    def test_table_and_files(self):
+        done = self.tiger("race", *self.FIELD, *self.RUN, "--seeds", 3)
+        results = self.results()
+        self.assertEqual((results["task"], results["measure"], results["logarithmic"]), ("problem", "above_least", True))
+        self.assertEqual(len(results["runs"]), 15)
+        rows = {row["contender"]: row for row in results["rows"]}
+        self.assertEqual(set(rows), {"gd", "adam", "lbfgs", "cmaes"})
+        self.assertEqual(rows["adam"]["best"], "lr=0.3")
+        ends = [r["above_least"][-1] for r in results["runs"] if r["name"].startswith("adam_lr=0.3_")]
+        self.assertEqual(len(ends), 3)
+        geometric = math.prod(ends) ** (1 / 3)
+        self.assertAlmostEqual(rows["adam"]["final_loss"]["mean"] / geometric, 1, places=6)
+        self.assertIn(f"{geometric:.2e} (", done.stdout)
+        self.assertIn("paired t test of logarithms", done.stdout)
+        self.assertLess(rows["lbfgs"]["evaluations_to_target"], rows["gd"]["evaluations_to_target"])
+        best = results["rows"][0]
+        self.assertAlmostEqual(rows["adam"]["against_best"]["mean"] * best["final_loss"]["mean"] / geometric, 1, places=6)
+        for run in results["runs"]:  # all are looked at after the same updates, whenever they have ended
+            self.assertEqual(run["update"], list(range(121)), run["name"])
+        for picture in ("curves.png", "evaluations.png", "rates.png"):
+            self.assertTrue((self.at / "race" / picture).read_bytes().startswith(b"\x89PNG"))
+        again = self.tiger("race", *self.FIELD, "lion lr=0.01", *self.RUN, "--seeds", 3)
+        self.assertIn("18 runs of 120 updates", again.stdout)
+        self.assertIn("15 are there already", again.stdout)
+
+    def test_a_run_is_the_descent_it_says_it_is(self):
+        self.tiger("race", "adam", "cmaes", *self.RUN, "--rates", 2, "--seeds", 2, "--seed", 5)
+        runs = {run["name"]: run for run in self.results()["runs"]}
+        for name, flags in (("cmaes_seed=6", ["cmaes"]), ("adam_lr=0.01_seed=6", ["adam", "--lr", "0.01"])):
+            self.tiger("minimize", "rosenbrock", "--updates", 120, "--random-starts", 1, "--seed", 6, "--tolerance", 0,
+                       "--optimizer", *flags, "--out", "path.jsonl")
+            path = [json.loads(line) for line in (self.at / "path.jsonl").read_text().splitlines()][1:]
+            run = runs[name]
+            for update in (0, 1, 57, 119):
+                point = min((p for p in path if p["update"] >= update), key=lambda p: p["update"], default=path[-1])
+                self.assertAlmostEqual(run["above_least"][update] / max(point["f"], 2 ** -52), 1, 7, (name, update))
+                self.assertAlmostEqual(run["distance"][update], math.dist(point["x"], [1, 1]), 7, (name, update))
+
+    def test_functions_written_down(self):
+        done = self.tiger("race", "sgd lr=0.05/0.1", "lbfgs", "--f", "(x-3)^2 + 10*(y+1)^2 + 7", "--updates", 90, "--every",
+                          7, "--out", "race", status=2)
+        self.assertIn("--every", done.stderr)
+        self.tiger("race", "sgd lr=0.05/0.08", "lbfgs", "--f", "(x-3)^2 + 10*(y+1)^2 + 7", "--updates", 90, "--eval-every",
+                   7, "--reach", 7.1, "--out", "race")
+        results = self.results()
+        self.assertEqual((results["measure"], results["logarithmic"], results["target"]), ("f", False, 7.1))
+        for row in results["rows"]:
+            self.assertAlmostEqual(row["final_loss"]["mean"], 7, delta=1e-4)
+            self.assertIsNone(row["distance"])
+            self.assertLess(row["updates_to_target"], 90)
+        self.assertEqual(results["runs"][0]["update"], [*range(0, 90, 7), 90])
+
+    def test_divergence_presets_and_natural_gradient(self):
+        done = self.tiger("race", "sgd lr=1e9", "tiger preset=vision lr=0.01", "natgrad", "newton", "--problem", "logistic",
+                          "--updates", 30, "--seeds", 2, "--out", "race")
+        self.assertIn("sgd lr=1e9: 2 of 2 runs diverged", done.stdout)
+        runs = {run["name"]: run for run in self.results()["runs"]}
+        self.assertEqual(runs["tiger_preset=vision_lr=0.01_seed=1"]["settings"]["optimizer"]["beta"], "0.945")
+        for seed in (1, 2):
+            natural, newton = (runs[f"{name}_seed={seed}"]["above_least"] for name in ("natgrad", "newton"))
+            self.assertLess(natural[-1], 1e-11)
+            self.assertLess(newton[-1], 1e-11)
+
+    def test_usage(self):
+        for arguments, status, words in (
+            (["adam", "--problem", "bth"], 2, "did you mean booth?"),
+            (["adam", "--problem", "booth", "--f", "x^2"], 2, "--f and the problem 'booth' at once"),
+            (["adam", "--problem", "booth", "--target", 0], 2, "--target must be a number > 0"),
+            (["adam", "--problem", "booth", "--data", "text.txt"], 2, "--data"),
+            (["adam batch=3", "--problem", "booth"], 1, "neither it nor a problem has an option 'batch'"),
+            (["natgrad", "lbfgs", "--problem", "booth"], 1, "natgrad needs a Fisher matrix"),
+            (["lbfgs weights=bf16", "--problem", "booth"], 1, "lbfgs works in double"),
+            (["lbfgs", "--data", "text.txt"], 1, "lbfgs is a minimizer: it races on problems"),
+            (["lion preset=vision", "--problem", "booth"], 1, "lion has no preset 'vision' (there are: language)"),
+        ):
+            done = self.tiger("race", *arguments, "--out", "race", status=status)
+            self.assertIn(words, done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        column = self.tiger("race", "adam", "--f", "x^2+(", "--out", "race", status=2)
+        self.assertIn("column 6", column.stderr)
+
+
+class Presets(Case):
+    def test_options_given_beside_one_win(self):
+        done = self.tiger("minimize", "booth", "--optimizer", "tiger,adamw,sgd", "--preset", "language", "--updates", 3,
+                          "--adamw-beta2", "0.9", "--tiger-preset", "reference")
+        self.assertRegex(done.stdout, r"\ntiger lr=1e-3 beta=0.965 weight_decay=0.01 bias_ ")
+        self.assertRegex(done.stdout, r"\nadamw beta2=0.9 weight_decay=0.1 ")
+        self.assertRegex(done.stdout, r"\nsgd  ")
+        preset = self.tiger("minimize", "booth", "--optimizer", "lion", "--preset", "language", "--lr", "0.02").stdout
+        options = self.tiger("minimize", "booth", "--optimizer", "lion", "--beta1", "0.95", "--beta2", "0.98", "--lr", "0.02")
+        self.assertEqual(preset.splitlines()[1:], options.stdout.splitlines()[1:])
+
+    def test_training(self):
+        small = [*TINY, "--data", "text.txt", "--updates", 6]
+        self.tiger("train", *small, "--out", "a", "--preset", "reference", "--beta", "0.93")
+        self.tiger("train", *small, "--out", "b", "--lr", "1e-3", "--rms-floor", 0, "--embedding-rms", "row",
+                   "--embedding-update", "dense", "--beta", "0.93", "--bias-lr", "0.5", "--weight-decay", "0.01")
+        weights = [sorted((self.at / run).rglob("model.safetensors")) for run in ("a", "b")]
+        self.assertTrue(weights[0])
+        self.assertEqual(weights[0][-1].read_bytes(), weights[1][-1].read_bytes())
+
+    def test_a_range_test_looks_for_lr_whatever_the_preset_says(self):
+        done = self.tiger("lr-range", "--data", "text.txt", *TINY, "--preset", "reference", "--updates", 40,
+                          "--from", "1e-3", "--to", 5)
+        self.assertRegex(done.stdout, r"\n +1\.000e-03 ")
+
+    def test_usage(self):
+        for arguments, words in (
+            (["train", "--data", "text.txt", "--out", "a", "--preset", "languish"], "(there are: reference, language, vision)"),
+            (["train", "--data", "text.txt", "--out", "a", "--preset", "vision", "--optimizer", "sgd"], "sgd has no presets"),
+            (["minimize", "booth", "--optimizer", "sgd,adamw", "--preset", "vision"], "has no preset"),
+            (["minimize", "booth", "--optimizer", "tiger,adamw", "--adamw-preset", "vision"], "adamw has no preset 'vision'"),
+        ):
+            done = self.tiger(*arguments, status=2)
+            self.assertIn(words, done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
 
 
 class Pipes(Case):

@@ -22,7 +22,7 @@ MAY_USE = {
     "layer": ["base", "optim", "graph"],
     "model": ["base", "optim", "graph", "layer", "store"],
     "train": ["base", "schedule", "optim", "graph", "layer", "model", "data", "store", "problem", "minimize"],
-    "race": ["base", "schedule", "optim", "graph", "store", "data", "train"],
+    "race": ["base", "schedule", "optim", "minimize", "graph", "store", "data", "problem", "train"],
 }
 
 # Descriptors: a driver walks a family that stands above it through these. They declare, they hold no code.

@@ -114,6 +114,45 @@ static void test_every_rule(void **state)
     tg_problem_destroy(p);
 }
 
+static bool record(void *ctx, const tg_descent_point *at)
+{
+    double *path = ctx; /* (updates, n) */
+    for (size_t i = 0; i < 5 && at->update < 8; i++)
+        path[at->update * 5 + i] = at->x[i];
+    return true;
+}
+
+/* For logistic regression the Fisher matrix is the Hessian, so natural gradient without damping is Newton's method: step
+ * by step, against a Hessian of differences of gradients. */
+static void test_natural_gradient_is_newton(void **state)
+{
+    (void)state;
+    tg_problem *p = make("logistic", (const double[]){5, 83, 0.037, 7});
+    const double start[] = {0.385, -0.71, 0.26, 0.55, -0.43};
+    tg_setting damping[] = {{"damping", "0"}};
+    tg_descent_config c = config_of(p, "natgrad", "1", 8);
+    c.setting = damping;
+    c.start = start;
+    double natural[8 * 5] = {0}, newton[8 * 5] = {0}, x[5];
+    tg_descent_result r;
+    ok(tg_descend(&r, x, &c, record, natural));
+    assert_true(r.distance < 1e-8);
+    c.optimizer = "newton";
+    ok(tg_descend(&r, x, &c, record, newton));
+    assert_true(fabs(natural[5] - start[0]) > 0.05); /* the first step went somewhere */
+    for (size_t i = 0; i < 4 * 5; i++)
+        if (!(fabs(natural[i] - newton[i]) < 1e-7))
+            fail_msg("number %zu: %.12g and %.12g", i, natural[i], newton[i]);
+    tg_problem_destroy(p);
+    p = make("rosenbrock", NULL);
+    c.problem = p;
+    c.start = NULL;
+    c.optimizer = "natgrad";
+    assert_int_equal(tg_descend(&r, x, &c, NULL, NULL), TG_EINVAL);
+    assert_non_null(strstr(tg_message(), "Fisher matrix"));
+    tg_problem_destroy(p);
+}
+
 /* Sophia's two probes every ten updates are counted; on a bowl along the axes they give its curvature. */
 static void test_probes(void **state)
 {
@@ -363,6 +402,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_closed_form), cmocka_unit_test(test_ends),           cmocka_unit_test(test_every_rule),
+        cmocka_unit_test(test_natural_gradient_is_newton),
         cmocka_unit_test(test_probes),      cmocka_unit_test(test_half_precision), cmocka_unit_test(test_misuse),
         cmocka_unit_test(test_files),       cmocka_unit_test(test_bad_files),      cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_minimizers), cmocka_unit_test(test_minimizer_tolerance),

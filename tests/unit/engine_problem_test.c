@@ -389,9 +389,46 @@ static void test_no_memory(void **state)
     }
 }
 
+/* Logistic regression on a table: f as its definition has it, the minimum, names, and tables that are refused. */
+static void test_table(void **state)
+{
+    (void)state;
+    enum { SAMPLES = 7 };
+    const double feature[SAMPLES * 2] = {0.31,  -1.7, 1.24, 0.6,  -0.85, 0.92, 2.1,
+                                         -0.33, -1.4, -0.2, 0.07, 1.55,  0.6,  0.4};
+    const bool second[SAMPLES] = {true, false, false, true, false, true, true};
+    const char *const column[] = {"width", "height"};
+    tg_problem_data data = {
+        .name = "table", .samples = SAMPLES, .features = 2, .column = column, .feature = feature, .second = second};
+    const double option[] = {5, 100, 0.0271, 1}, x[] = {0.83, -0.46, 0.19};
+    tg_problem *p = NULL;
+    assert_int_equal(tg_problem_create_on(&p, "logistic", option, &data), TG_OK);
+    assert_int_equal(tg_problem_variables(p), 3);
+    assert_string_equal(tg_problem_data_name(p), "table");
+    assert_true(tg_problem_option(p, 1) == SAMPLES);
+    char name[16];
+    tg_problem_variable_name(name, sizeof name, p, 1);
+    assert_string_equal(name, "height");
+    double f = 0.0271 / 2 * (x[0] * x[0] + x[1] * x[1] + x[2] * x[2]);
+    for (size_t s = 0; s < SAMPLES; s++) {
+        const double score = x[0] * feature[2 * s] + x[1] * feature[2 * s + 1] + x[2];
+        f += log(1 + exp(second[s] ? -score : score)) / SAMPLES;
+    }
+    assert_true(fabs(tg_problem_evaluate(p, x, NULL) - f) < 1e-14);
+    check_problem(p, "a table");
+    tg_problem_destroy(p);
+    p = NULL;
+    assert_int_equal(tg_problem_create_on(&p, "booth", NULL, &data), TG_EINVAL);
+    data.samples = 1;
+    assert_int_equal(tg_problem_create_on(&p, "logistic", NULL, &data), TG_EINVAL);
+    assert_non_null(strstr(tg_message(), "one class"));
+    assert_null(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_table),
         cmocka_unit_test(test_every_problem),
         cmocka_unit_test(test_more_variables),
         cmocka_unit_test(test_spectra),

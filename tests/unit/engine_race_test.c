@@ -88,11 +88,14 @@ static void test_holm(void **state)
 
 /* ---- contenders ---- */
 
+static const tg_race_task *training(void) { return tg_race_task_find("training"); }
+
 static void test_contender(void **state)
 {
     (void)state;
     tg_contender c = {0};
-    assert_int_equal(tg_contender_parse(&c, "  adamw  lr=1e-3/3e-3 beta2=0.99 weight-decay=0.1/0.01/0 ", 5), TG_OK);
+    assert_int_equal(tg_contender_parse(&c, "  adamw  lr=1e-3/3e-3 beta2=0.99 weight-decay=0.1/0.01/0 ", 5, training()),
+                     TG_OK);
     assert_string_equal(c.rule->name, "adamw");
     assert_string_equal(c.title, "adamw beta2=0.99");
     assert_int_equal(c.points, 6);
@@ -119,12 +122,67 @@ static void test_contender_takes_rates(void **state)
     near(rate[0], lr->search_least, 0.05 * lr->search_least);
     near(rate[3], lr->search_most, 0.05 * lr->search_most);
     near(log(rate[1] / rate[0]), log(rate[2] / rate[1]), 0.1);
-    assert_int_equal(tg_contender_parse(&c, "lion batch=4/8 schedule=cosine", 4), TG_OK);
+    assert_int_equal(tg_contender_parse(&c, "lion batch=4/8 schedule=cosine", 4, training()), TG_OK);
     assert_int_equal(c.points, 8);
     assert_true(c.rates_from_table);
     assert_string_equal(c.title, "lion schedule=cosine");
     near(c.point[7].lr, rate[3], 0);
     tg_contender_fini(&c);
+}
+
+static const char *setting_of(const tg_race_point *point, const char *name)
+{
+    const char *value = NULL;
+    for (size_t i = 0; i < point->settings; i++)
+        if (strcmp(point->setting[i].name, name) == 0) {
+            assert_null(value);
+            value = point->setting[i].value;
+        }
+    return value;
+}
+
+/* A preset is a word like others: it may have several values, and what has a word of its own wins over it. */
+static void test_contender_takes_presets(void **state)
+{
+    (void)state;
+    tg_contender c = {0};
+    assert_int_equal(tg_contender_parse(&c, "tiger preset=reference/vision beta=0.93 rounding=weyl", 3, training()),
+                     TG_OK);
+    assert_int_equal(c.points, 2);
+    assert_false(c.rates_from_table); /* the reference has one */
+    assert_string_equal(c.title, "tiger beta=0.93 rounding=weyl");
+    assert_string_equal(c.point[1].label, "preset=vision");
+    near(c.point[0].lr, 1e-3, 0);
+    assert_string_equal(setting_of(&c.point[0], "embedding_rms"), "row");
+    assert_string_equal(setting_of(&c.point[0], "beta"), "0.93");
+    assert_string_equal(setting_of(&c.point[1], "beta"), "0.93");
+    assert_null(setting_of(&c.point[1], "embedding_rms"));
+    assert_null(setting_of(&c.point[1], "preset"));
+    tg_contender_fini(&c);
+    assert_int_equal(tg_contender_parse(&c, "lion preset=language", 3, training()), TG_OK);
+    assert_int_equal(c.points, 3); /* its preset leaves the learning rate open */
+    assert_string_equal(setting_of(&c.point[2], "beta2"), "0.98");
+    tg_contender_fini(&c);
+}
+
+static void test_minimizers_race_on_problems(void **state)
+{
+    (void)state;
+    const tg_race_task *problem = tg_race_task_find("problem");
+    tg_contender c = {0};
+    assert_int_equal(tg_contender_parse(&c, "cmaes sigma=0.3/0.7 tolerance=1e-7", 3, problem), TG_OK);
+    assert_non_null(c.minimizer);
+    assert_null(c.rule);
+    assert_int_equal(c.points, 2);
+    assert_true(isnan(c.point[0].lr));
+    tg_contender_fini(&c);
+    assert_int_equal(tg_contender_parse(&c, "cmaes", 3, training()), TG_EINVAL);
+    assert_non_null(strstr(tg_message(), "minimizer"));
+    assert_int_equal(tg_contender_parse(&c, "lbfgs schedule=cosine", 3, problem), TG_EINVAL);
+    assert_int_equal(tg_contender_parse(&c, "lbfgs preset=language", 3, problem), TG_EINVAL);
+    assert_int_equal(tg_contender_parse(&c, "adam batch=3", 3, problem), TG_ENOTFOUND);
+    assert_non_null(strstr(tg_message(), "'batch'"));
+    assert_null(tg_race_task_find("poblem"));
 }
 
 static void test_contender_is_refused(void **state)
@@ -144,11 +202,12 @@ static void test_contender_is_refused(void **state)
         {"lion momentum=0.9", "'momentum'", TG_ENOTFOUND},
         {"lion lr=1 lr=2", "twice", TG_EINVAL},
         {"lion seed=3", "seeds", TG_EINVAL},
+        {"lion preset=vision", "language", TG_ENOTFOUND},
         {"lion schedule=cosinus", "cosinus", TG_ENOTFOUND},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         tg_contender c = {0};
-        const tg_status status = tg_contender_parse(&c, bad[i].text, 3);
+        const tg_status status = tg_contender_parse(&c, bad[i].text, 3, training());
         if (status == TG_OK || strstr(tg_message(), bad[i].word) == NULL || strchr(tg_message(), '\n') != NULL)
             fail_msg("'%s' gives %s: %s", bad[i].text, tg_status_name(status), tg_message());
         assert_null(c.point);
@@ -172,6 +231,8 @@ static tg_race_run made_up(size_t contender, size_t point, uint64_t seed, double
     run.update = update;
     run.seconds = seconds;
     run.loss = loss;
+    run.calls = update;
+    run.distance = seconds;
     run.evaluations = EVALUATIONS;
     run.final_loss = loss[2];
     run.update_seconds = 0.15;
@@ -185,9 +246,9 @@ static void test_verdict(void **state)
     static double slow[SEEDS][3] = {{4, 3.5, 3.1}, {4, 3.6, 3.2}, {4, 3.4, 3.0}};
     static double fast[SEEDS][3] = {{3.5, 3.0, 2.5}, {3.5, 2.9, 2.62}, {3.5, 3.1, 2.43}};
     tg_contender contender[3] = {0};
-    assert_int_equal(tg_contender_parse(&contender[0], "sgd lr=0.1", 3), TG_OK);
-    assert_int_equal(tg_contender_parse(&contender[1], "adamw lr=1e-4/1e-3/1e-2", 3), TG_OK);
-    assert_int_equal(tg_contender_parse(&contender[2], "lion lr=1", 3), TG_OK);
+    assert_int_equal(tg_contender_parse(&contender[0], "sgd lr=0.1", 3, training()), TG_OK);
+    assert_int_equal(tg_contender_parse(&contender[1], "adamw lr=1e-4/1e-3/1e-2", 3, training()), TG_OK);
+    assert_int_equal(tg_contender_parse(&contender[2], "lion lr=1", 3, training()), TG_OK);
     tg_race_run run[5 * SEEDS];
     size_t n = 0;
     for (size_t s = 0; s < SEEDS; s++)
@@ -197,7 +258,7 @@ static void test_verdict(void **state)
             run[n++] = made_up(1, p, s + 1, p == 0 ? slow[s] : p == 2 && s == 1 ? NULL : fast[s]);
     for (size_t s = 0; s < SEEDS; s++)
         run[n++] = made_up(2, 0, s + 1, NULL);
-    const tg_race_config config = {.contender = contender, .contenders = 3, .seeds = SEEDS};
+    const tg_race_config config = {.task = training(), .contender = contender, .contenders = 3, .seeds = SEEDS};
     const tg_race race = {.config = &config, .run = run, .runs = n};
     tg_race_row *row = NULL;
     double target = NAN;
@@ -228,6 +289,45 @@ static void test_verdict(void **state)
         tg_contender_fini(&contender[i]);
 }
 
+/* Losses over orders of magnitude are compared by their logarithms: means are geometric, differences factors. */
+static void test_verdict_of_logarithms(void **state)
+{
+    (void)state;
+    static double slow[2][3] = {{1.7, 0.2, 4e-3}, {1.9, 0.3, 9e-3}},
+                  fast[2][3] = {{1.7, 1e-4, 2e-8}, {1.9, 4e-4, 8e-8}};
+    tg_problem *problem = NULL;
+    tg_contender contender[2] = {0};
+    const tg_race_task *task = tg_race_task_find("problem");
+    assert_int_equal(tg_problem_create(&problem, "rosenbrock", NULL), TG_OK);
+    assert_int_equal(tg_contender_parse(&contender[0], "sgd lr=0.1", 3, task), TG_OK);
+    assert_int_equal(tg_contender_parse(&contender[1], "lbfgs", 3, task), TG_OK);
+    tg_race_run run[4];
+    for (size_t s = 0; s < 2; s++) {
+        run[s] = made_up(0, 0, s + 1, slow[s]);
+        run[2 + s] = made_up(1, 0, s + 1, fast[s]);
+    }
+    const tg_descent_config descent = {.problem = problem, .updates = 30};
+    const tg_race_config config = {
+        .task = task, .descent = &descent, .contender = contender, .contenders = 2, .seeds = 2};
+    const tg_race race = {.config = &config, .run = run, .runs = 4};
+    const tg_race_measure measure = tg_race_measure_of(&config);
+    tg_race_row *row = NULL;
+    double target = NAN;
+    assert_int_equal(tg_race_judge(&row, &target, &race), TG_OK);
+    assert_true(measure.logarithmic);
+    near(target, 6e-3, 1e-15);
+    assert_int_equal(row[0].contender, 1);
+    near(tg_race_shown(&measure, row[0].loss.mean), 4e-8, 1e-20);
+    near(tg_race_shown(&measure, row[1].against_best.difference.mean), 6e-3 / 4e-8, 1e-6);
+    const double at[] = {log10(sqrt(1.7 * 1.9)), log10(2e-4)}; /* after 10 and 20 updates */
+    near(row[0].updates_to_target, 10 + 10 * (at[0] - log10(6e-3)) / (at[0] - at[1]), 1e-9);
+    near(row[0].distance, 4.5, 1e-12);
+    tg_race_rows_free(row);
+    for (size_t i = 0; i < 2; i++)
+        tg_contender_fini(&contender[i]);
+    tg_problem_destroy(problem);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,8 +337,11 @@ int main(void)
         cmocka_unit_test(test_holm),
         cmocka_unit_test(test_contender),
         cmocka_unit_test(test_contender_takes_rates),
+        cmocka_unit_test(test_contender_takes_presets),
+        cmocka_unit_test(test_minimizers_race_on_problems),
         cmocka_unit_test(test_contender_is_refused),
         cmocka_unit_test(test_verdict),
+        cmocka_unit_test(test_verdict_of_logarithms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

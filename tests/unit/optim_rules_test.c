@@ -243,9 +243,73 @@ static void test_asgd_average(void **state)
     work_destroy(&w);
 }
 
+/* ---- presets ---- */
+
+static double option_of(const tg_optim *o, const char *name)
+{
+    double value = NAN;
+    assert_int_equal(tg_optim_get(o, 0, name, &value), TG_OK);
+    return value;
+}
+
+/* Every preset of every rule can be set and started with, names no option twice, and says where it is from. */
+static void test_every_preset(void **state)
+{
+    (void)state;
+    size_t found = 0;
+    for (size_t r = 0; r < tg_rule_count(); r++)
+        for (size_t p = 0; p < tg_rule_at(r)->preset_count; p++, found++) {
+            const tg_preset *preset = &tg_rule_at(r)->presets[p];
+            float x[6] = {0.4f};
+            tg_optim *o = NULL;
+            assert_true(preset->settings > 0 && strlen(preset->source) > 0);
+            assert_int_equal(tg_optim_create(&o, tg_rule_at(r)->name, NULL), TG_OK);
+            assert_int_equal(tg_optim_preset(o, TG_ALL_GROUPS, preset->name), TG_OK);
+            for (size_t a = 0; a < preset->settings; a++)
+                for (size_t b = 0; b < a; b++)
+                    assert_string_not_equal(preset->setting[a].name, preset->setting[b].name);
+            assert_int_equal(
+                tg_optim_add(o, &(tg_param){.name = "x", .data = x, .format = TG_F32, .rows = 2, .cols = 3}, NULL),
+                TG_OK);
+            assert_int_equal(tg_optim_start(o), TG_OK);
+            tg_optim_destroy(o);
+        }
+    assert_true(found >= 5);
+}
+
+static void test_presets_come_under_what_is_set_afterwards(void **state)
+{
+    (void)state;
+    tg_optim *o = NULL;
+    int group = 0;
+    assert_int_equal(tg_optim_create(&o, "tiger", NULL), TG_OK);
+    assert_int_equal(tg_optim_add_group(o, &group), TG_OK);
+    assert_int_equal(tg_optim_preset(o, 0, "reference"), TG_OK);
+    assert_int_equal(tg_optim_set(o, 0, "beta", "0.917"), TG_OK);
+    assert_true(option_of(o, "rms_floor") == 0 && option_of(o, "embedding_rms") == 1);
+    assert_true(option_of(o, "embedding_update") == 1 && option_of(o, "beta") == 0.917);
+    double other = NAN;
+    assert_int_equal(tg_optim_get(o, group, "rms_floor", &other), TG_OK);
+    assert_true(other == 1e-3);
+    assert_int_equal(tg_optim_preset(o, 2, "vision"), TG_EINVAL);
+    assert_int_equal(tg_optim_preset(o, 0, "referense"), TG_ENOTFOUND);
+    assert_non_null(strstr(tg_message(), "reference, language, vision"));
+    assert_true(option_of(o, "beta") == 0.917);
+    assert_int_equal(tg_optim_start(o), TG_OK);
+    assert_int_equal(tg_optim_preset(o, 0, "vision"), TG_ESTATE);
+    assert_true(option_of(o, "beta") == 0.917);
+    tg_optim_destroy(o);
+    assert_int_equal(tg_optim_create(&o, "sgd", NULL), TG_OK);
+    assert_int_equal(tg_optim_preset(o, 0, "vision"), TG_ENOTFOUND);
+    assert_non_null(strstr(tg_message(), "sgd has no presets"));
+    tg_optim_destroy(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_preset),
+        cmocka_unit_test(test_presets_come_under_what_is_set_afterwards),
         cmocka_unit_test(test_classic_momentum), cmocka_unit_test(test_look_ahead),
         cmocka_unit_test(test_contained),        cmocka_unit_test(test_adagrad_rows),
         cmocka_unit_test(test_rmsprop_constant), cmocka_unit_test(test_asgd_average),

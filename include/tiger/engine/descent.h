@@ -35,6 +35,8 @@ typedef struct tg_descent_point {
     uint64_t update;      /* 0: the start */
     uint64_t evaluations; /* of f and its gradient, so far; of minimizers: of f, with or without its gradient */
     double value, slope;  /* f, and the norm of its gradient */
+    double seconds; /* that the updates so far took, with their evaluations; neither the visitor nor what is evaluated
+                       for it alone */
     const double *x;
     bool last; /* the run ends here */
 } tg_descent_point;

@@ -134,7 +134,7 @@ typedef struct tg_score {
     const char *format;       /* of printf, for the value times `times`: "%.2f %%" */
     const char *line;         /* the same within a line; NULL: not there */
     double times;
-    bool higher;              /* is better */
+    bool main;                /* what people ask for beside the loss: races show it */
     size_t offset;            /* in tg_evaluation, a double */
 } tg_score;
 size_t tg_score_count(void);

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._native import Diverged, Method, Option, Rule, Slot, version as __version__
+from ._native import Diverged, Method, Option, Preset, Rule, Slot, version as __version__
 from ._native import COMMON as _COMMON, METHOD_COMMON as _METHOD_COMMON, METHODS as _METHODS, RULES as _RULES
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ __all__ = [
     "Minimizer",
     "OptimizeResult",
     "Option",
+    "Preset",
     "Rule",
     "Slot",
     "common_options",
@@ -31,7 +32,7 @@ __all__ = [
 
 
 def rules() -> dict[str, Rule]:
-    """Every optimizer of the library, by name: title, source, equations, options, states."""
+    """Every optimizer of the library, by name: title, source, equations, options, states, presets."""
     return dict(_RULES)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes as c
 import importlib.util
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +64,7 @@ class _Rule(c.Structure):
     _fields_ = [
         *_MEMBER,
         ("slots", c.c_uint64),
+        ("presets", c.c_uint64),
         ("folds", c.c_int32),
         ("matrices", c.c_int32),
     ]
@@ -157,6 +158,7 @@ _message = _declare("tg_message", _TEXT)
 _format_parse = _declare("tg_format_parse", _INT, _TEXT)
 _rule_at = _declare("tb_rule_at", _INT, _POINTER, c.c_uint64)
 _option_at = _declare("tb_option_at", _INT, _POINTER, c.c_uint64, c.c_uint64)
+_preset_at = _declare("tb_preset_at", _INT, _POINTER, c.c_uint64, c.c_uint64, c.c_uint64)
 _slot_at = _declare("tb_slot_at", _INT, _POINTER, c.c_uint64, c.c_uint64)
 _option_test = _declare("tb_option_test", _INT, c.c_uint64, c.c_uint64, c.c_double)
 _create = _declare("tg_optim_create", _INT, _POINTER, _TEXT, _POINTER)
@@ -281,6 +283,14 @@ class Slot(NamedTuple):
     coded: bool
 
 
+class Preset(NamedTuple):
+    """Options of a rule that its source published together."""
+
+    name: str
+    source: str
+    options: dict[str, float | int | bool | str]
+
+
 class Rule(NamedTuple):
     """What the library says of an optimizer."""
 
@@ -293,6 +303,14 @@ class Rule(NamedTuple):
     slots: tuple[Slot, ...]
     folds: bool
     matrices: bool
+    presets: dict[str, Preset]
+
+    def preset(self, name: str) -> dict[str, float | int | bool | str]:
+        """The options of a preset; LookupError, naming those that there are."""
+        if name not in self.presets:
+            there = f" (there are {', '.join(self.presets)})" if self.presets else ""
+            raise LookupError(f"{self.name} has no preset '{name}'{there}")
+        return dict(self.presets[name].options)
 
 
 def _option_table(table: int, count: int | None = None) -> dict[str, Option]:
@@ -314,6 +332,27 @@ def _option_table(table: int, count: int | None = None) -> dict[str, Option]:
     return found
 
 
+def _value_of(option: Option, text: str) -> float | int | bool | str:
+    if option.kind == CHOICE:
+        return text
+    if option.kind == SWITCH:
+        return text in ("1", "on", "true", "yes")
+    return int(text) if option.kind == INTEGER else float(text)
+
+
+def _read_presets(rule: int, count: int, options: Mapping[str, Option]) -> dict[str, Preset]:
+    found: dict[str, Preset] = {}
+    texts = (c.c_char_p * 4)()
+    for at in range(count):
+        setting = 0
+        while _preset_at(texts, rule, at, setting) == 0:
+            name, source, option, value = (bytes(text or b"").decode() for text in texts)
+            preset = found.setdefault(name, Preset(name, source, {}))
+            preset.options[option] = _value_of(options[option], value)
+            setting += 1
+    return found
+
+
 def _read_rules() -> Iterator[Rule]:
     raw, slot = _Rule(), _Slot()
     index = 0
@@ -326,22 +365,25 @@ def _read_rules() -> Iterator[Rule]:
                     slot.name.decode(), slot.when.decode() if slot.when else None, SHAPES[slot.shape], bool(slot.codes)
                 )
             )
+        options = _option_table(index, raw.options)
         yield Rule(
             raw.name.decode(),
             raw.title.decode(),
             raw.source.decode(),
             raw.equations.decode(),
             raw.when_to_use.decode(),
-            _option_table(index, raw.options),
+            options,
             tuple(slots),
             bool(raw.folds),
             bool(raw.matrices),
+            _read_presets(index, raw.presets, options),
         )
         index += 1
 
 
 class Method(NamedTuple):
-    """What the library says of a minimizer. needs: "value", "gradient" or "product" (with a Hessian or Fisher matrix)."""
+    """What the library says of a minimizer. needs: "value", "gradient", "product" (with the Hessian: differences will do)
+    or "fisher" (with a Fisher matrix)."""
 
     name: str
     title: str
@@ -364,7 +406,7 @@ def _read_methods(first: int) -> Iterator[Method]:
             raw.equations.decode(),
             raw.when_to_use.decode(),
             _option_table(first + index, raw.options),
-            ("value", "gradient", "product")[raw.needs],
+            ("value", "gradient", "product", "fisher")[raw.needs],
             bool(raw.bounds),
         )
         index += 1

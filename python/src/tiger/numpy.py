@@ -51,7 +51,7 @@ class Optimizer:
 
     roles: name -> "matrix", "embedding", "bias" or "gain"; without one an array of two dimensions or more is a matrix,
     any other a bias. state_file: states lie in a mapped file of that name, not in memory. options: those of the rule
-    and of `tiger.common_options()`.
+    and of `tiger.common_options()`; they win over those of a preset (see `tiger.rules()`).
     """
 
     def __init__(
@@ -61,13 +61,14 @@ class Optimizer:
         *,
         roles: Mapping[str, str] | None = None,
         state_file: str | os.PathLike[str] | None = None,
+        preset: str | None = None,
         **options: Any,
     ):
         self._engine = _native.Optimizer(rule, None if state_file is None else os.fspath(state_file))
         self.rule = RULES[rule]
         self.params = dict(params) if isinstance(params, Mapping) else {str(i): p for i, p in enumerate(params)}
         self.options: dict[str, Any] = {name: option.value for name, option in {**COMMON, **self.rule.options}.items()}
-        for name, value in options.items():
+        for name, value in {**(self.rule.preset(preset) if preset else {}), **options}.items():
             self._set(name, value)
         unknown = set(roles or {}) - set(self.params)
         if unknown:

@@ -23,6 +23,8 @@ enum { K_STEP, K_B1, K_A1, K_B2, K_A2, K_ROOT, K_EPS };
 
 static const tg_option adam_options[] = {ADAM_OPTIONS(0, 0)};
 static const tg_option adamw_options[] = {ADAM_OPTIONS(1e-2, 0)};
+static const tg_preset adamw_presets[] = {{"language", "Brown et al. 2020, arXiv:2005.14165, appendix B",
+                                           TG_SETTINGS({"beta2", "0.95"}, {"weight_decay", "0.1"})}};
 static const tg_option amsgrad_options[] = {ADAM_OPTIONS(0, 1)};
 
 static const tg_slot slots[] = {
@@ -95,6 +97,7 @@ const tg_rule TG_PER_ISA(tg_rule_adamw) = {
              .equations = "x <- (1 - lr weight_decay) x\n" EQUATIONS,
              .when_to_use = "the usual choice for transformers",
              .options = TG_TABLE(adamw_options),
+             TG_PRESETS(adamw_presets),
              .slots = slots,
              .slot_count = 3},
     .decay = TG_DECAY_DECOUPLED,
@@ -119,6 +122,7 @@ const tg_rule TG_PER_ISA(tg_rule_adamw8bit) = {
              .equations = "x <- (1 - lr weight_decay) x\n" EQUATIONS,
              .when_to_use = "adamw where memory is short: 2 bytes of state a parameter instead of 8",
              .options = TG_TABLE(adamw8bit_options),
+             TG_PRESETS(adamw_presets),
              .slots = slots_8bit,
              .slot_count = 2},
     .decay = TG_DECAY_DECOUPLED,

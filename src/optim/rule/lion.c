@@ -16,6 +16,9 @@ static const tg_option options[] = {
     TG_OPTION_DECAY(0),
 };
 
+static const tg_preset presets[] = {{"language", "Chen et al. 2023, arXiv:2302.06675, section 5: for stability",
+                                     TG_SETTINGS({"beta1", "0.95"}, {"beta2", "0.98"})}};
+
 static const tg_slot slots[] = {{.name = "exp_avg"}};
 
 static void prepare(float *k, const tg_view *v)
@@ -51,6 +54,7 @@ const tg_rule TG_PER_ISA(tg_rule_lion8bit) = {
              .equations = EQUATIONS,
              .when_to_use = "lion where memory is short: 1 byte of state a parameter",
              .options = TG_TABLE(options),
+             TG_PRESETS(presets),
              .slots = slots_8bit,
              .slot_count = 1},
     .decay = TG_DECAY_OWN,
@@ -68,6 +72,7 @@ const tg_rule TG_PER_ISA(tg_rule_lion) = {
              .equations = EQUATIONS,
              .when_to_use = "large batches, half of Adam's state; learning rate 3 to 10 times smaller than Adam's",
              .options = TG_TABLE(options),
+             TG_PRESETS(presets),
              .slots = slots,
              .slot_count = 1},
     .decay = TG_DECAY_OWN,

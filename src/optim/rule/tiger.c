@@ -40,6 +40,16 @@ static const tg_option options[] = {
      .help = "update only rows with a gradient, or all"},
 };
 
+#define SU "Su Jianlin 2023, spaces.ac.cn/archives/9512"
+
+static const tg_preset presets[] = {
+    {"reference", SU " and his code, github.com/bojone/tiger",
+     TG_SETTINGS({"lr", "1e-3"}, {"beta", "0.965"}, {"weight_decay", "0.01"}, {"bias_lr", "0.5"}, {"rms_floor", "0"},
+                 {"embedding_rms", "row"}, {"embedding_update", "dense"})},
+    {"language", SU, TG_SETTINGS({"beta", "0.965"})},
+    {"vision", SU, TG_SETTINGS({"beta", "0.945"})},
+};
+
 static const tg_slot slots[] = {{.name = "exp_avg"}};
 
 static bool row_rms(const double *option, tg_role role)
@@ -125,13 +135,14 @@ static void block(const tg_block *b, const float *k)
 const tg_rule TG_PER_ISA(tg_rule_tiger) = {
     .info = {.name = "tiger",
              .title = "sign of the momentum, steps relative to each tensor's scale, gradients folded into the momentum",
-             .source = "Su Jianlin 2023, spaces.ac.cn/archives/9512",
+             .source = SU,
              .equations = "m <- beta m + (1 - beta) g\n"
                           "x <- x - eta (sign(m) |m|^(1-gamma) + weight_decay x)\n"
                           "eta = lr max(RMS(x), rms_floor)   for matrices and embeddings\n"
                           "eta = lr bias_lr, no decay        for biases and norm gains",
              .when_to_use = "when memory is the limit: weights and momentum are all the training state, whatever the batch",
              .options = TG_TABLE(options),
+             TG_PRESETS(presets),
              .slots = slots,
              .slot_count = 1,
              .folds = true},

@@ -162,6 +162,17 @@ class Optimizer(torch.optim.Optimizer):
             values[keyword] = tuple(values.pop(name) for name in names)
         return values
 
+    @classmethod
+    def preset(cls, name: str, **options: Any) -> dict[str, Any]:
+        """Keywords that its source published together, under and beside `options`, which win:
+        `Tiger(params, **Tiger.preset("reference", lr=2e-3))`. `tiger.rules()` lists them."""
+        values: dict[str, Any] = dict(RULES[cls.rule].preset(name))
+        for keyword, names in cls.tuples.items():
+            if any(part in values for part in names):
+                defaults = cls.defaults_of_rule()[keyword]
+                values[keyword] = tuple(values.pop(part, default) for part, default in zip(names, defaults))
+        return {**values, **options}
+
     def _numbers(self, group: Mapping[str, Any]) -> dict[str, float]:
         """A group's options as the C library has them, each checked."""
         numbers = {}

@@ -761,8 +761,10 @@ def class_of(name: str) -> type[Optimizer]:
 
 def optimizer(name: str, params: ParamsT, **options: Any) -> Optimizer:
     """The optimizer of that name in `tiger.rules()`. Options by the class's keywords, or by the table's names
-    (beta1=...)."""
+    (beta1=...); preset: options that are published together, under the others."""
     cls = class_of(name)
+    if "preset" in options:
+        options = cls.preset(options.pop("preset"), **options)
     for keyword, names in cls.tuples.items():
         given = {part: options.pop(part) for part in names if part in options}
         if given:
