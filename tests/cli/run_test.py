@@ -964,6 +964,19 @@ class Samples(Case):
         done = self.tiger("lr-range", "--model", "logistic", *self.images, "--optimizer", "adamw", "--updates", 40, "--out", "r")
         self.assertIn("suggest", done.stdout)
 
+    def test_races(self):
+        for name, score, flags in (("accuracy", "accuracy", ("--model", "logistic", *self.images)),
+                                   ("RMSE", "rmse", ("--model", "linear", "--data", "houses.csv", "--target", "price"))):
+            with self.subTest(score=score):
+                out = self.tiger("race", "adamw lr=1e-2/3e-2", "sgd lr=0.02", *flags, "--batch", 16, "--updates", 40, "--seeds", 2,
+                                 "--reach", "0.5", "--out", score).stdout
+                self.assertRegex(out, rf"contender +validation loss +{name} +best of its grid")
+                self.assertIn("target: 0.5000", out)
+                race = json.loads((self.at / score / "race.json").read_text())
+                finals = [run[score][-1] for run in race["runs"] if run["name"].startswith("sgd")]
+                row = next(row for row in race["rows"] if row["optimizer"] == "sgd")
+                self.assertAlmostEqual(row[score]["mean"] / sum(finals) * 2, 1, places=6)
+
     def test_memory(self):
         done = self.learn("run", "--model", "mlp", *self.images, "--width", 2048, "--layers", 3, "--updates", 4)
         planned, measured = (float(x) for x in
