@@ -30,8 +30,8 @@ typedef struct tg_csv {
 void tg_csv_begin(tg_csv *csv, const char *bytes, size_t count, const char *path);
 void tg_csv_end(tg_csv *csv);
 
-/* *more <- whether there was another cell. Lines without any character are no rows. TG_EFORMAT, with line and column, for
- * quotes that do not close or have something behind them, and for a 0 byte. */
+/* *more <- whether there was another cell. Lines without any character are no rows. TG_EFORMAT, with line and column,
+ * for quotes that do not close or have something behind them, and for a 0 byte. */
 tg_status tg_csv_next(tg_csv *csv, tg_cell *cell, bool *more);
 
 #endif

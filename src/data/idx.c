@@ -16,8 +16,11 @@
 
 static const char *type_name(unsigned type)
 {
-    static const char *const name[] = {[9] = "signed bytes", [11] = "16-bit integers", [12] = "32-bit integers",
-                                       [13] = "32-bit floats", [14] = "64-bit floats"};
+    static const char *const name[] = {[9] = "signed bytes",
+                                       [11] = "16-bit integers",
+                                       [12] = "32-bit integers",
+                                       [13] = "32-bit floats",
+                                       [14] = "64-bit floats"};
     return type < sizeof name / sizeof *name && name[type] != NULL ? name[type] : "no known type";
 }
 

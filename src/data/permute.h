@@ -1,8 +1,8 @@
 /* data/permute.h -- a permutation as a function: no array, any place at once.
  *
- * Four rounds of a balanced Feistel network (Luby & Rackoff 1988) permute the numbers of an even count of bits, the least
- * that holds n; a number that comes out at n or above goes in again (cycle walking, Black & Rogaway 2002), fewer than
- * four times in the mean. */
+ * Four rounds of a balanced Feistel network (Luby & Rackoff 1988) permute the numbers of an even count of bits, the
+ * least that holds n; a number that comes out at n or above goes in again (cycle walking, Black & Rogaway 2002), fewer
+ * than four times in the mean. */
 #ifndef TG_DATA_PERMUTE_H
 #define TG_DATA_PERMUTE_H
 

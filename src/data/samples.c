@@ -21,12 +21,12 @@
 
 struct tg_samples {
     tg_schema *schema;
-    tg_packed images, labels;   /* of files that stay open; {0} for a table */
-    const unsigned char *pixel; /* (count, features), in `images` */
-    const unsigned char *class; /* (count), in `labels` */
-    float *value;               /* (count, features) of a table, standardised */
-    int32_t *label;             /* (count) of a table; NULL: it has numbers */
-    float *number;              /* (count) of a table, standardised; NULL: it has classes */
+    tg_packed images, labels;        /* of files that stay open; {0} for a table */
+    const unsigned char *pixel;      /* (count, features), in `images` */
+    const unsigned char *class_name; /* (count), in `labels` */
+    float *value;                    /* (count, features) of a table, standardised */
+    int32_t *label;                  /* (count) of a table; NULL: it has numbers */
+    float *number;                   /* (count) of a table, standardised; NULL: it has classes */
     size_t count, features, held_out;
     uint64_t hash;
 };
@@ -102,8 +102,8 @@ static tg_status check_shapes(const tg_idx *images, const tg_idx *labels, const 
     if (images->rank < 2)
         return tg_fail(TG_EFORMAT, "'%s' has one number a sample: are these the labels?", source->data);
     if (labels->rank != 1)
-        return tg_fail(TG_EFORMAT, "'%s' has %u dimensions, and labels have one: are these the images?",
-                       source->labels, labels->rank);
+        return tg_fail(TG_EFORMAT, "'%s' has %u dimensions, and labels have one: are these the images?", source->labels,
+                       labels->rank);
     if (images->shape[0] != labels->shape[0])
         return tg_fail(TG_EFORMAT, "'%s' has %zu samples and '%s' %zu labels", source->data, images->shape[0],
                        source->labels, labels->shape[0]);
@@ -120,7 +120,7 @@ static tg_status image_schema(tg_samples *s, const tg_idx *images)
 {
     unsigned char most = 1; /* there are two classes at least */
     for (size_t i = 0; i < s->count; i++)
-        most = s->class[i] > most ? s->class[i] : most;
+        most = s->class_name[i] > most ? s->class_name[i] : most;
     const size_t channels = images->rank == 4 ? images->shape[1] : 1;
     tg_status status = tg_schema_create(&s->schema, channels, most + 1u);
     if (status != TG_OK)
@@ -135,7 +135,7 @@ static tg_status image_schema(tg_samples *s, const tg_idx *images)
     for (unsigned c = 0; c <= most; c++) {
         char name[8];
         snprintf(name, sizeof name, "%u", c);
-        all = (schema->class[c] = tg_heap_text(name)) != NULL && all;
+        all = (schema->class_name[c] = tg_heap_text(name)) != NULL && all;
     }
     return all ? TG_OK : tg_no_memory("a schema", schema->classes);
 }
@@ -151,9 +151,9 @@ static tg_status check_images(const tg_samples *s, const tg_idx *images, const t
         return tg_fail(TG_EINVAL, "'%s' has images of %zu x %zu x %zu, the model was trained on %zu x %zu x %zu",
                        source->data, shape[0], shape[1], shape[2], known->channels, known->rows, known->cols);
     for (size_t i = 0; i < s->count; i++)
-        if (s->class[i] >= known->classes)
+        if (s->class_name[i] >= known->classes)
             return tg_fail(TG_EINVAL, "'%s': sample %zu has label %u, and the model tells %zu classes apart",
-                           source->labels, i, s->class[i], known->classes);
+                           source->labels, i, s->class_name[i], known->classes);
     return TG_OK;
 }
 
@@ -174,7 +174,7 @@ static tg_status open_images(tg_samples *s, const tg_samples_source *source, con
     s->count = images.shape[0];
     s->features = images.values / images.shape[0];
     s->pixel = images.at;
-    s->class = labels.at;
+    s->class_name = labels.at;
     status = split(s, validation, source->data);
     if (status == TG_OK && known != NULL) {
         status = check_images(s, &images, known, source);
@@ -224,8 +224,9 @@ static tg_status open_table(tg_samples *s, const tg_samples_source *source, cons
     if (known != NULL && known->images)
         return tg_fail(TG_EINVAL, "'%s': the model was trained on images: name their labels", source->data);
     if (target == NULL)
-        return tg_fail(TG_EINVAL, "'%s': what is to be told is not said: the labels of images, or the target column of "
-                                  "a table",
+        return tg_fail(TG_EINVAL,
+                       "'%s': what is to be told is not said: the labels of images, or the target column of "
+                       "a table",
                        source->data);
     if (known != NULL && strcmp(known->target, target) != 0)
         return tg_fail(TG_EINVAL, "the model tells '%.80s', not '%.80s'", known->target, target);
@@ -284,7 +285,7 @@ tg_status tg_samples_open(tg_samples **out, const tg_samples_source *source, con
     }
     if (s->pixel != NULL) {
         s->hash = hash_bytes(tg_mix64(s->count), s->pixel, s->count * s->features);
-        s->hash = hash_bytes(s->hash, s->class, s->count);
+        s->hash = hash_bytes(s->hash, s->class_name, s->count);
     }
     *out = s;
     return TG_OK;
@@ -344,7 +345,7 @@ static void read_sample(const tg_samples *s, tg_sample_batch *batch, size_t r, s
     else if (batch->features != NULL)
         memcpy(batch->features + r * s->features, s->value + sample * s->features, s->features * sizeof(float));
     if (batch->labels != NULL)
-        batch->labels[r] = s->class != NULL ? s->class[sample] : s->label != NULL ? s->label[sample] : 0;
+        batch->labels[r] = s->class_name != NULL ? s->class_name[sample] : s->label != NULL ? s->label[sample] : 0;
     if (batch->values != NULL)
         batch->values[r] = s->number != NULL ? s->number[sample] : 0;
 }

@@ -15,15 +15,15 @@ static const char file_name[] = "samples.json";
 
 size_t tg_schema_features(const tg_schema *s) { return s->channels * s->rows * s->cols; }
 
-size_t tg_schema_outputs(const tg_schema *s) { return s->class != NULL ? s->classes : 1; }
+size_t tg_schema_outputs(const tg_schema *s) { return s->class_name != NULL ? s->classes : 1; }
 
 size_t tg_schema_bytes(const tg_schema *s)
 {
-    size_t bytes = sizeof *s + s->channels * sizeof *s->channel + s->classes * sizeof *s->class;
+    size_t bytes = sizeof *s + s->channels * sizeof *s->channel + s->classes * sizeof *s->class_name;
     for (size_t i = 0; i < s->channels; i++)
         bytes += strlen(s->channel[i].name) + 1;
     for (size_t i = 0; i < s->classes; i++)
-        bytes += strlen(s->class[i]) + 1;
+        bytes += strlen(s->class_name[i]) + 1;
     return bytes;
 }
 
@@ -39,10 +39,10 @@ tg_status tg_schema_create(tg_schema **out, size_t channels, size_t classes)
     s->rows = s->cols = 1;
     s->target_std = 1;
     s->channel = tg_heap_alloc(channels, sizeof *s->channel);
-    s->class = classes == 0 ? NULL : tg_heap_alloc(classes, sizeof *s->class);
-    if (s->channel == NULL || (classes > 0 && s->class == NULL)) {
+    s->class_name = classes == 0 ? NULL : tg_heap_alloc(classes, sizeof *s->class_name);
+    if (s->channel == NULL || (classes > 0 && s->class_name == NULL)) {
         tg_schema_destroy(s);
-        return tg_no_memory("a schema", channels * sizeof *s->channel + classes * sizeof *s->class);
+        return tg_no_memory("a schema", channels * sizeof *s->channel + classes * sizeof *s->class_name);
     }
     *out = s;
     return TG_OK;
@@ -54,10 +54,10 @@ void tg_schema_destroy(tg_schema *s)
         return;
     for (size_t i = 0; i < s->channels && s->channel != NULL; i++)
         tg_heap_free(s->channel[i].name);
-    for (size_t i = 0; i < s->classes && s->class != NULL; i++)
-        tg_heap_free(s->class[i]);
+    for (size_t i = 0; i < s->classes && s->class_name != NULL; i++)
+        tg_heap_free(s->class_name[i]);
     tg_heap_free(s->channel);
-    tg_heap_free(s->class);
+    tg_heap_free(s->class_name);
     tg_heap_free(s->target);
     tg_heap_free(s);
 }
@@ -79,7 +79,7 @@ tg_status tg_schema_copy(tg_schema **out, const tg_schema *from)
         all = (s->channel[i].name = tg_heap_text(from->channel[i].name)) != NULL && all;
     }
     for (size_t i = 0; i < s->classes; i++)
-        all = (s->class[i] = tg_heap_text(from->class[i])) != NULL && all;
+        all = (s->class_name[i] = tg_heap_text(from->class_name[i])) != NULL && all;
     if (from->target != NULL)
         all = (s->target = tg_heap_text(from->target)) != NULL && all;
     if (!all) {
@@ -107,8 +107,8 @@ static json_t *target_object(const tg_schema *s)
     if (s->target != NULL)
         json_object_set_new(object, "name", json_string(s->target));
     for (size_t i = 0; i < s->classes; i++)
-        json_array_append_new(classes, json_string(s->class[i]));
-    if (s->class != NULL)
+        json_array_append_new(classes, json_string(s->class_name[i]));
+    if (s->class_name != NULL)
         json_object_set(object, "classes", classes);
     else {
         json_object_set_new(object, "mean", json_real(s->target_mean));
@@ -120,9 +120,9 @@ static json_t *target_object(const tg_schema *s)
 
 tg_status tg_schema_write(const tg_schema *s, const char *directory)
 {
-    json_t *root = json_pack("{s:s, s:I, s:I, s:o*, s:o*}", "kind", s->images ? "images" : "table", "rows",
-                             (json_int_t)s->rows, "cols", (json_int_t)s->cols, "channels", channels_array(s), "target",
-                             target_object(s));
+    json_t *root =
+        json_pack("{s:s, s:I, s:I, s:o*, s:o*}", "kind", s->images ? "images" : "table", "rows", (json_int_t)s->rows,
+                  "cols", (json_int_t)s->cols, "channels", channels_array(s), "target", target_object(s));
     char *text = root == NULL ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     char *path = tg_file_join(directory, file_name);
     tg_status status = text == NULL || path == NULL ? tg_no_memory(file_name, 4096) : TG_OK;
@@ -186,10 +186,10 @@ static tg_status read_target(tg_schema *s, const json_t *target, const char *fil
     if (json_is_string(name))
         status = read_name(&s->target, name);
     for (size_t i = 0; i < s->classes && status == TG_OK; i++) {
-        const json_t *class = json_array_get(classes, i);
-        status = json_is_string(class) ? read_name(&s->class[i], class) : wrong(file, "target");
+        const json_t *class_name = json_array_get(classes, i);
+        status = json_is_string(class_name) ? read_name(&s->class_name[i], class_name) : wrong(file, "target");
     }
-    if (status == TG_OK && s->class == NULL && !read_statistics(&s->target_mean, &s->target_std, target))
+    if (status == TG_OK && s->class_name == NULL && !read_statistics(&s->target_mean, &s->target_std, target))
         status = wrong(file, "target");
     return status;
 }

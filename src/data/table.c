@@ -23,12 +23,12 @@
 typedef struct reading {
     const char *bytes, *path;
     size_t count;
-    char **name;      /* (columns): of the header */
-    int *role;        /* (columns): a feature's index, TARGET or UNREAD */
+    char **name; /* (columns): of the header */
+    int *role;   /* (columns): a feature's index, TARGET or UNREAD */
     size_t columns, rows, features;
     const char *target;
-    bool words;       /* the target has some that are no numbers */
-    char **class;     /* found so far, ascending; room is a power of two */
+    bool words;        /* the target has some that are no numbers */
+    char **class_name; /* found so far, ascending; room is a power of two */
     size_t classes;
 } reading;
 
@@ -172,7 +172,8 @@ static tg_status no_number(const reading *r, const tg_cell *cell)
     if (cell->bytes == 0)
         return tg_fail(TG_EFORMAT, "'%s' line %zu, column %zu (%.80s): the cell is empty, and a number is needed",
                        r->path, cell->line, cell->column, name);
-    return tg_fail(TG_EFORMAT, "'%s' line %zu, column %zu (%.80s): '%.*s' is no number, and only the target may have words",
+    return tg_fail(TG_EFORMAT,
+                   "'%s' line %zu, column %zu (%.80s): '%.*s' is no number, and only the target may have words",
                    r->path, cell->line, cell->column, name, shown(cell), cell->text);
 }
 
@@ -192,13 +193,13 @@ static int compare(const char *name, const tg_cell *cell)
 }
 
 /* The place of a class among ascending names, or the one it would have. */
-static size_t find_class(char *const *class, size_t classes, const tg_cell *cell, bool *found)
+static size_t find_class(char *const *class_name, size_t classes, const tg_cell *cell, bool *found)
 {
     size_t low = 0, high = classes;
     *found = false;
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        const int order = compare(class[middle], cell);
+        const int order = compare(class_name[middle], cell);
         if (order == 0) {
             *found = true;
             return middle;
@@ -214,7 +215,7 @@ static size_t find_class(char *const *class, size_t classes, const tg_cell *cell
 static tg_status add_class(reading *r, const tg_cell *cell)
 {
     bool found;
-    const size_t at = find_class(r->class, r->classes, cell, &found);
+    const size_t at = find_class(r->class_name, r->classes, cell, &found);
     const tg_status status = found ? TG_OK : check_text(r, cell);
     if (found || status != TG_OK)
         return status;
@@ -222,17 +223,17 @@ static tg_status add_class(reading *r, const tg_cell *cell)
         return tg_fail(TG_EFORMAT, "'%s' line %zu: more than %d classes in column '%.80s'", r->path, cell->line,
                        TG_MOST_CLASSES, r->target);
     if ((r->classes & (r->classes - 1)) == 0) {
-        char **grown = tg_heap_resize(r->class, r->classes, r->classes == 0 ? 1 : 2 * r->classes, sizeof *grown);
+        char **grown = tg_heap_resize(r->class_name, r->classes, r->classes == 0 ? 1 : 2 * r->classes, sizeof *grown);
         if (grown == NULL)
             return tg_no_memory("the classes", 2 * r->classes * sizeof *grown);
-        r->class = grown;
+        r->class_name = grown;
     }
     char *name = tg_heap_alloc(cell->bytes + 1, 1);
     if (name == NULL)
         return tg_no_memory("a class", cell->bytes);
     memcpy(name, cell->text, cell->bytes);
-    memmove(r->class + at + 1, r->class + at, (r->classes - at) * sizeof *r->class);
-    r->class[at] = name;
+    memmove(r->class_name + at + 1, r->class_name + at, (r->classes - at) * sizeof *r->class_name);
+    r->class_name[at] = name;
     r->classes++;
     return TG_OK;
 }
@@ -258,7 +259,7 @@ static tg_status look(void *ctx, reading *r, const tg_cell *cell, size_t row)
 static tg_status take_label(tg_table *t, const reading *r, const tg_cell *cell, size_t row)
 {
     bool found;
-    const size_t at = find_class(t->schema->class, t->schema->classes, cell, &found);
+    const size_t at = find_class(t->schema->class_name, t->schema->classes, cell, &found);
     t->label[row] = (int32_t)at;
     return found ? TG_OK
                  : tg_fail(TG_EFORMAT, "'%s' line %zu, column %zu (%.80s): '%.*s' is none of the %zu classes", r->path,
@@ -288,8 +289,8 @@ static tg_status make_schema(tg_table *t, reading *r, bool classes)
         if (r->role[i] >= 0)
             all = (s->channel[r->role[i]].name = tg_heap_text(r->name[i])) != NULL && all;
     for (size_t i = 0; i < s->classes; i++) {
-        s->class[i] = r->class[i];
-        r->class[i] = NULL;
+        s->class_name[i] = r->class_name[i];
+        r->class_name[i] = NULL;
     }
     t->schema = s;
     return all ? TG_OK : tg_no_memory("a schema", r->columns);
@@ -298,14 +299,16 @@ static tg_status make_schema(tg_table *t, reading *r, bool classes)
 /* Are classes wanted, or numbers? */
 static tg_status settle(bool *classes, const reading *r, tg_target_kind kind, const tg_schema *known)
 {
-    *classes = known != NULL ? known->class != NULL : kind == TG_TARGET_CLASS || (kind == TG_TARGET_AUTO && r->words);
+    *classes =
+        known != NULL ? known->class_name != NULL : kind == TG_TARGET_CLASS || (kind == TG_TARGET_AUTO && r->words);
     if (r->rows == 0)
         return tg_fail(TG_EFORMAT, "'%s' has no row behind its header", r->path);
     if (known == NULL && *classes && r->classes < 2)
         return tg_fail(TG_EFORMAT, "'%s': column '%.80s' has %zu class: there is nothing to tell apart", r->path,
                        r->target, r->classes);
     if (known == NULL && kind == TG_TARGET_NUMBER && r->words)
-        return tg_fail(TG_EINVAL, "'%s': column '%.80s' has words, and a number is to be predicted", r->path, r->target);
+        return tg_fail(TG_EINVAL, "'%s': column '%.80s' has words, and a number is to be predicted", r->path,
+                       r->target);
     return TG_OK;
 }
 
@@ -333,9 +336,9 @@ static void reading_fini(reading *r)
     for (size_t i = 0; i < r->columns; i++)
         tg_heap_free(r->name[i]);
     for (size_t i = 0; i < r->classes; i++)
-        tg_heap_free(r->class[i]);
+        tg_heap_free(r->class_name[i]);
     tg_heap_free(r->name);
-    tg_heap_free(r->class);
+    tg_heap_free(r->class_name);
     tg_heap_free(r->role);
 }
 

@@ -7,9 +7,9 @@
 /* Starts as {0}; released by tg_table_fini. */
 typedef struct tg_table {
     size_t rows, features;
-    double *value;  /* (rows, features), as the file has them */
-    int32_t *label; /* (rows), where the target is a class */
-    double *target; /* (rows), where it is a number */
+    double *value;     /* (rows, features), as the file has them */
+    int32_t *label;    /* (rows), where the target is a class */
+    double *target;    /* (rows), where it is a number */
     tg_schema *schema; /* its names and classes; the statistics are not filled in */
 } tg_table;
 

@@ -63,8 +63,9 @@ static void slope(float *restrict dx, const tg_call *call, size_t row, size_t fi
     if (run->draws_labels) {
         const tg_key key = tg_key_make(run->seed, DRAWS, run->update, run->micro_step);
         for (size_t i = 0; i < n; i++)
-            dx[i] = by * DRAWN_STD * tg_random_normal(tg_key_part(key, (uint64_t)(first + i) >> 31),
-                                                      (uint32_t)((first + i) & 0x7fffffffu));
+            dx[i] =
+                by * DRAWN_STD *
+                tg_random_normal(tg_key_part(key, (uint64_t)(first + i) >> 31), (uint32_t)((first + i) & 0x7fffffffu));
         return;
     }
     float buffer[TG_PIECE];
@@ -78,8 +79,8 @@ static tg_status backward(const tg_call *call)
     tg_run *run = call->run;
     const tg_tensor *x = call->in_shape[0];
     forward(call);
-    run->spared = run->wants != NULL && isfinite(run->loss) && run->targets_counted > 0 &&
-                  !run->wants(run->wants_ctx, run->loss);
+    run->spared =
+        run->wants != NULL && isfinite(run->loss) && run->targets_counted > 0 && !run->wants(run->wants_ctx, run->loss);
     if (run->spared || call->din[0] == NULL)
         return TG_OK;
     const double scale = run->loss_scale > 0 ? run->loss_scale : 1.0, n = (double)run->targets_counted;

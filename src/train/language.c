@@ -19,7 +19,8 @@ static tg_status check(const tg_train_config *c)
     const struct {
         const char *name;
         bool said;
-    } others[] = {{"labels", c->labels != NULL}, {"eval_labels", c->eval_labels != NULL}, {"target", c->target != NULL}};
+    } others[] = {
+        {"labels", c->labels != NULL}, {"eval_labels", c->eval_labels != NULL}, {"target", c->target != NULL}};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i].said)
             return tg_fail(TG_EINVAL, "%s: %s learns from a text, and images and tables are for models as mlp",
@@ -49,8 +50,8 @@ static tg_status mask_corpus(const tg_session *s, tg_corpus *corpus)
 {
     const double *option = s->config->option;
     return corpus == NULL ? TG_OK
-                          : tg_corpus_mask(corpus, s->tokenizer, option[TG_TRAIN_MASK_RATE], option[TG_TRAIN_MASK_RANDOM],
-                                           option[TG_TRAIN_MASK_KEEP]);
+                          : tg_corpus_mask(corpus, s->tokenizer, option[TG_TRAIN_MASK_RATE],
+                                           option[TG_TRAIN_MASK_RANDOM], option[TG_TRAIN_MASK_KEEP]);
 }
 
 static tg_status begin(tg_session *s)
@@ -78,7 +79,11 @@ static tg_status open(tg_session *s, const char *directory)
     if (from != NULL)
         status = tg_tokenizer_read(&s->tokenizer, from);
     else if (c->data != NULL || c->vocab == 0)
-        status = make_tokenizer(&s->tokenizer, c->tokenizer != NULL ? c->tokenizer : c->data == NULL ? "byte" : "char", c);
+        status = make_tokenizer(&s->tokenizer,
+                                c->tokenizer != NULL ? c->tokenizer
+                                : c->data == NULL    ? "byte"
+                                                     : "char",
+                                c);
     if (status == TG_OK && s->tokenizer != NULL && directory == NULL && c->model.info->masked)
         status = tg_tokenizer_add_mask(s->tokenizer);
     if (status == TG_OK && c->data != NULL)
@@ -112,15 +117,17 @@ static tg_status fit_model(const tg_session *s, tg_model_config *model, bool fix
     const size_t needed = s->tokenizer == NULL ? 0 : tg_tokenizer_vocab(s->tokenizer);
     if (model->vocab >= needed)
         return TG_OK;
-    return tg_fail(TG_EINVAL, "the text needs a vocabulary of %zu tokens, and %zu were asked for", needed, model->vocab);
+    return tg_fail(TG_EINVAL, "the text needs a vocabulary of %zu tokens, and %zu were asked for", needed,
+                   model->vocab);
 }
 
 static tg_status check_data(const tg_session *s)
 {
     const char *prompt = s->config->sample_prompt;
     if (tg_corpus_tokens(s->corpus, TG_SPLIT_TRAIN) <= s->train->time)
-        return tg_fail(TG_EINVAL, "%s: %zu tokens to train on are too few for a context of %zu: take more text, less "
-                                  "validation or a smaller context",
+        return tg_fail(TG_EINVAL,
+                       "%s: %zu tokens to train on are too few for a context of %zu: take more text, less "
+                       "validation or a smaller context",
                        s->config->data, tg_corpus_tokens(s->corpus, TG_SPLIT_TRAIN), s->train->time);
     if (prompt != NULL && tg_sample_check_prompt(s->tokenizer, prompt) != TG_OK)
         return tg_fail(TG_EINVAL, "sample_prompt: %s", tg_message());
@@ -180,7 +187,7 @@ static void add_text(extent *e, const tg_tokenizer *tokenizer, const int32_t *ta
 /* *out <- over the targets of the split. tokens and targets are work space for the graph's batch, (B,T) each. At most
  * `batches` batches are looked at, spread evenly over the split and always the same; 0: all. */
 static tg_status evaluate_split(tg_evaluation *out, tg_graph *graph, const tg_corpus *corpus, tg_split split,
-                            const tg_tokenizer *tokenizer, size_t batches, uint32_t *tokens, int32_t *targets)
+                                const tg_tokenizer *tokenizer, size_t batches, uint32_t *tokens, int32_t *targets)
 {
     size_t windows = 0, counted = 0;
     double sum = 0;

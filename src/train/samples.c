@@ -37,8 +37,9 @@ static tg_status check(const tg_train_config *c)
     if (c->eval_labels != NULL && c->eval_data == NULL)
         return tg_fail(TG_EINVAL, "eval_labels go with eval_data");
     if (c->eval_data != NULL && (c->labels != NULL) != (c->eval_labels != NULL))
-        return tg_fail(TG_EINVAL, "%s", c->labels != NULL ? "the labels of eval_data are missing: eval_labels"
-                                                          : "eval_labels go with labels");
+        return tg_fail(TG_EINVAL, "%s",
+                       c->labels != NULL ? "the labels of eval_data are missing: eval_labels"
+                                         : "eval_labels go with labels");
     return TG_OK;
 }
 
@@ -46,8 +47,8 @@ static tg_status check(const tg_train_config *c)
 
 static tg_target_kind kind_of(const tg_model_config *model)
 {
-    static const tg_target_kind kind[TG_TASK_COUNT] = {[TG_TASK_CLASSIFICATION] = TG_TARGET_CLASS,
-                                                       [TG_TASK_REGRESSION] = TG_TARGET_NUMBER};
+    static const tg_target_kind kind[TG_TASK_COUNT] = {
+        [TG_TASK_CLASSIFICATION] = TG_TARGET_CLASS, [TG_TASK_REGRESSION] = TG_TARGET_NUMBER};
     return kind[model->task];
 }
 
@@ -61,8 +62,8 @@ static tg_status open(tg_session *s, const char *from)
         return TG_OK;
     tg_status status = from == NULL ? TG_OK : tg_schema_read(&known, from);
     if (status == TG_OK)
-        status = tg_samples_open(&s->samples, &source, known,
-                                 c->eval_data != NULL ? 0.0 : c->option[TG_TRAIN_VALIDATION]);
+        status =
+            tg_samples_open(&s->samples, &source, known, c->eval_data != NULL ? 0.0 : c->option[TG_TRAIN_VALIDATION]);
     if (status == TG_OK && c->eval_data != NULL)
         status = tg_samples_open(&s->held_samples, &evaluated, tg_samples_schema(s->samples), 0.0);
     tg_schema_destroy(known);
@@ -91,7 +92,7 @@ static tg_status fit_model(const tg_session *s, tg_model_config *model, bool fix
     if (s->samples == NULL)
         return TG_OK;
     const tg_schema *schema = tg_samples_schema(s->samples);
-    const int task = schema->class != NULL ? TG_TASK_CLASSIFICATION : TG_TASK_REGRESSION;
+    const int task = schema->class_name != NULL ? TG_TASK_CLASSIFICATION : TG_TASK_REGRESSION;
     if (model->task == TG_TASK_AUTO)
         model->task = task;
     tg_status status = check_size("features", model->features, tg_schema_features(schema), fixed);
@@ -155,8 +156,8 @@ static tg_status batch(tg_session *s, uint64_t update, uint32_t micro_step)
 
 /* What is gathered over the batches of an evaluation. */
 typedef struct tally {
-    double loss;           /* summed */
-    double sum, squares;   /* of the values */
+    double loss;         /* summed */
+    double sum, squares; /* of the values */
     size_t count, hits;
     const tg_schema *schema;
 } tally;
@@ -200,7 +201,7 @@ static tg_status evaluate_split(tg_evaluation *out, tg_graph *graph, const tg_sa
     }
     if (status != TG_OK)
         return status;
-    score_function *const score = t.schema->class != NULL ? score_classes : score_numbers;
+    score_function *const score = t.schema->class_name != NULL ? score_classes : score_numbers;
     out->loss = t.loss / (double)t.count;
     out->targets = t.count;
     score(out, &t);
@@ -250,9 +251,8 @@ static tg_status evaluate_file(tg_evaluation *out, const tg_loaded *directory, c
     const tg_samples_source source = {config->data, config->labels, config->target,
                                       kind_of(tg_model_get_config(directory->model))};
     tg_samples *samples = NULL;
-    tg_status status = config->format == TG_FORMAT_TEXT
-                           ? tg_samples_open(&samples, &source, directory->schema, 0.0)
-                           : tg_fail(TG_EINVAL, "format is for models of language");
+    tg_status status = config->format == TG_FORMAT_TEXT ? tg_samples_open(&samples, &source, directory->schema, 0.0)
+                                                        : tg_fail(TG_EINVAL, "format is for models of language");
     if (status == TG_OK)
         status = evaluate_samples(out, directory, samples, config->batch);
     tg_samples_destroy(samples);
@@ -274,7 +274,7 @@ static tg_status load(tg_loaded *directory, const tg_model_config *config, const
     const tg_schema *schema = directory->schema;
     const bool classes = config->task == TG_TASK_CLASSIFICATION;
     if (tg_schema_features(schema) == config->features && tg_schema_outputs(schema) == config->outputs &&
-        classes == (schema->class != NULL))
+        classes == (schema->class_name != NULL))
         return TG_OK;
     return tg_fail(TG_EFORMAT, "%s: samples.json has %zu features and %zu outputs, and config.json %zu and %zu", path,
                    tg_schema_features(schema), tg_schema_outputs(schema), config->features, config->outputs);
@@ -282,10 +282,9 @@ static tg_status load(tg_loaded *directory, const tg_model_config *config, const
 
 #define OF_SAMPLES                                                                                                     \
     .rate = "samples", .per_second = "samples_per_second", .items = "samples", .data = "data", .check = check,         \
-    .open = open, .close = close,                                                                                      \
-    .fit_model = fit_model, .allocate = allocate, .bytes = bytes, .check_data = check_data, .batch = batch,            \
-    .hash = hash, .has_held_out = has_held_out, .evaluate = evaluate, .write = write, .load = load,                    \
-    .evaluate_file = evaluate_file
+    .open = open, .close = close, .fit_model = fit_model, .allocate = allocate, .bytes = bytes,                        \
+    .check_data = check_data, .batch = batch, .hash = hash, .has_held_out = has_held_out, .evaluate = evaluate,        \
+    .write = write, .load = load, .evaluate_file = evaluate_file
 
 const tg_task tg_task_classification = {OF_SAMPLES};
 const tg_task tg_task_regression = {OF_SAMPLES};

@@ -18,8 +18,10 @@ const tg_task *tg_task_of(const tg_model_config *model) { return tasks[model->ta
 /* ---- scores ---- */
 
 #define SCORE(field, title_, format_, line_, times_, main_)                                                            \
-    {.name = #field, .title = title_, .format = format_, .line = line_, .times = times_, .main = main_,                \
-     .offset = offsetof(tg_evaluation, field)}
+    {                                                                                                                  \
+        .name = #field, .title = title_, .format = format_, .line = line_, .times = times_, .main = main_,             \
+        .offset = offsetof(tg_evaluation, field)                                                                       \
+    }
 
 static const tg_score scores[] = {
     SCORE(perplexity, "perplexity", "%.4f", "perplexity %.2f", 1, false),

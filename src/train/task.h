@@ -1,4 +1,5 @@
-/* train/task.h -- what a model learns to tell, as far as the training loop must know: its data, its batches, its scores.
+/* train/task.h -- what a model learns to tell, as far as the training loop must know: its data, its batches, its
+ * scores.
  *
  * One descriptor a task; the loop, its plan and its checkpoints ask it for everything that depends on what data are. */
 #ifndef TG_TRAIN_TASK_H
@@ -8,21 +9,21 @@
 #include "train/session.h"
 
 typedef struct tg_task {
-    const char *rate;  /* what is counted in a second: "tok", "samples" */
+    const char *rate;       /* what is counted in a second: "tok", "samples" */
     const char *per_second; /* the same in metrics.jsonl: "tokens_per_second" */
-    const char *items; /* of an update: "tokens" */
-    const char *data;  /* what is learned from: "text" */
+    const char *items;      /* of an update: "tokens" */
+    const char *data;       /* what is learned from: "text" */
     /* Settings that mean nothing here are refused, by name. */
     tg_status (*check)(const tg_train_config *config);
-    /* Opens the data, and what makes numbers of them: a tokenizer, a schema. `from`: the directory that has it; NULL: as
-     * config says. */
+    /* Opens the data, and what makes numbers of them: a tokenizer, a schema. `from`: the directory that has it; NULL:
+     * as config says. */
     tg_status (*open)(tg_session *s, const char *from);
     void (*close)(tg_session *s); /* fine on what was not opened */
     /* The model's sizes that data give; `fixed`: it has them already, and they must fit. */
     tg_status (*fit_model)(const tg_session *s, tg_model_config *model, bool fixed);
-    tg_status (*begin)(tg_session *s); /* once there is a model; may be NULL */
-    tg_status (*allocate)(tg_session *s); /* one batch */
-    size_t (*bytes)(const tg_session *s); /* of data, what makes numbers of them, and one batch */
+    tg_status (*begin)(tg_session *s);            /* once there is a model; may be NULL */
+    tg_status (*allocate)(tg_session *s);         /* one batch */
+    size_t (*bytes)(const tg_session *s);         /* of data, what makes numbers of them, and one batch */
     tg_status (*check_data)(const tg_session *s); /* enough to train on? */
     /* Fills the session's batch with that of a micro-step. */
     tg_status (*batch)(tg_session *s, uint64_t update, uint32_t micro_step);

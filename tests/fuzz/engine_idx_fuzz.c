@@ -1,4 +1,5 @@
-/* Any bytes are an IDX file, all of whose values lie within them, or are refused with a message that names the place. */
+/* Any bytes are an IDX file, all of whose values lie within them, or are refused with a message that names the place.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t values = 1;
     for (unsigned i = 0; i < TG_IDX_RANK; i++)
         values *= idx.shape[i];
-    if (values != idx.values || idx.rank < 1 || idx.rank > TG_IDX_RANK || idx.at < data || idx.at + values != data + size)
+    if (values != idx.values || idx.rank < 1 || idx.rank > TG_IDX_RANK || idx.at < data ||
+        idx.at + values != data + size)
         abort();
     return 0;
 }

@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
         return 0;
     }
-    if (tg_schema_features(schema) == 0 || (schema->class != NULL && schema->classes < 2) ||
+    if (tg_schema_features(schema) == 0 || (schema->class_name != NULL && schema->classes < 2) ||
         tg_schema_copy(&copy, schema) != TG_OK || tg_schema_bytes(copy) != tg_schema_bytes(schema))
         abort();
     tg_schema_destroy(schema);

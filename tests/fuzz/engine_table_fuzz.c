@@ -1,5 +1,5 @@
-/* Any bytes are a table or are refused with a message that names it; the first byte chooses how it is read. What is read
- * once is read by its own schema again, to the same. */
+/* Any bytes are a table or are refused with a message that names it; the first byte chooses how it is read. What is
+ * read once is read by its own schema again, to the same. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static void check(const tg_table *t)
     for (size_t i = 0; i < t->rows && t->label != NULL; i++)
         demand(t->label[i] >= 0 && (size_t)t->label[i] < s->classes);
     for (size_t i = 1; i < s->classes; i++)
-        demand(strcmp(s->class[i - 1], s->class[i]) < 0);
+        demand(strcmp(s->class_name[i - 1], s->class_name[i]) < 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -41,7 +41,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(&table);
     demand(tg_table_parse(&again, bytes, size - 1, "fuzz", "y", TG_TARGET_AUTO, table.schema) == TG_OK);
     check(&again);
-    demand(again.rows == table.rows && memcmp(again.value, table.value, table.rows * table.features * sizeof(double)) == 0);
+    demand(again.rows == table.rows &&
+           memcmp(again.value, table.value, table.rows * table.features * sizeof(double)) == 0);
     tg_table_fini(&table);
     tg_table_fini(&again);
     return 0;

@@ -36,7 +36,8 @@ static void loss_and_gradient(void **state)
                     count += h.targets[r] >= 0;
                 for (size_t i = 0; i < n; i++) {
                     const float in = ((const float *)h.weight[0].param.data)[i];
-                    const double d = (double)harness_rounded((float)factor * in, reference_formats[f].format) - (double)values[i];
+                    const double d =
+                        (double)harness_rounded((float)factor * in, reference_formats[f].format) - (double)values[i];
                     if (h.targets[i / cols] < 0)
                         continue;
                     sum += d * d / (double)cols;
@@ -64,7 +65,8 @@ static void differences(void **state)
     harness_end(&h);
 }
 
-/* Gradients are scaled, the loss is not; a run that is not wanted gives none; without any sample that counts all is 0. */
+/* Gradients are scaled, the loss is not; a run that is not wanted gives none; without any sample that counts all is 0.
+ */
 static bool no(void *ctx, double loss)
 {
     *(double *)ctx = loss;

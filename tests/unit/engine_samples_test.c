@@ -70,7 +70,8 @@ static void idx_files(void **state)
 static void make_images(size_t count, size_t each)
 {
     static unsigned char images[16 + 6 * 300], labels[8 + 300];
-    const size_t at = head(images, 3, (uint32_t[]){(uint32_t)count, 2, 3}), first = head(labels, 1, (uint32_t[]){(uint32_t)count});
+    const size_t at = head(images, 3, (uint32_t[]){(uint32_t)count, 2, 3}),
+                 first = head(labels, 1, (uint32_t[]){(uint32_t)count});
     for (size_t i = 0; i < 6 * count; i++)
         images[at + i] = (unsigned char)tg_random(tg_key_make(5, 5, 0, 0), (uint32_t)i);
     for (size_t i = 0; i < count; i++)
@@ -90,8 +91,8 @@ static void images_are_standardised(void **state)
     ok(tg_samples_open(&s, &images, NULL, 0));
     const tg_schema *schema = tg_samples_schema(s);
     assert_true(schema->images && schema->channels == 1 && schema->rows == 2 && schema->cols == 3);
-    assert_true(tg_schema_features(schema) == 6 && tg_schema_outputs(schema) == 3 && schema->class != NULL);
-    assert_string_equal(schema->class[2], "2");
+    assert_true(tg_schema_features(schema) == 6 && tg_schema_outputs(schema) == 3 && schema->class_name != NULL);
+    assert_string_equal(schema->class_name[2], "2");
     double sum = 0, squares = 0;
     for (size_t i = 0; i < 6 * N; i++) {
         const double x = (unsigned char)tg_random(tg_key_make(5, 5, 0, 0), (uint32_t)i);
@@ -181,10 +182,13 @@ static void bad_images(void **state)
             "l.idx|labels?");
     refused(tg_samples_open(&s, &(tg_samples_source){.data = "i.idx", .labels = "i.idx"}, NULL, 0), TG_EFORMAT,
             "i.idx|3 dimensions");
-    refused(tg_samples_open(&s, &(tg_samples_source){.data = "i.idx", .labels = "none"}, NULL, 0), TG_ENOTFOUND, "none");
+    refused(tg_samples_open(&s, &(tg_samples_source){.data = "i.idx", .labels = "none"}, NULL, 0), TG_ENOTFOUND,
+            "none");
     refused(tg_samples_open(&s, &(tg_samples_source){.data = "i.idx"}, NULL, 0), TG_EINVAL, "i.idx|labels|target");
-    refused(tg_samples_open(&s, &(tg_samples_source){.data = "i.idx", .target = "y"}, NULL, 0), TG_EINVAL, "IDX|labels");
-    refused(tg_samples_open(&s, &(tg_samples_source){"i.idx", "l.idx", "y", TG_TARGET_AUTO}, NULL, 0), TG_EINVAL, "either");
+    refused(tg_samples_open(&s, &(tg_samples_source){.data = "i.idx", .target = "y"}, NULL, 0), TG_EINVAL,
+            "IDX|labels");
+    refused(tg_samples_open(&s, &(tg_samples_source){"i.idx", "l.idx", "y", TG_TARGET_AUTO}, NULL, 0), TG_EINVAL,
+            "either");
     refused(tg_samples_open(&s, &(tg_samples_source){"i.idx", "l.idx", NULL, TG_TARGET_NUMBER}, NULL, 0), TG_EINVAL,
             "l.idx|number");
     refused(tg_samples_open(&s, &images, NULL, 1), TG_EINVAL, "validation");
@@ -333,7 +337,8 @@ static void table_of_numbers(void **state)
     put_text("t.csv", "a,y,b,same\n1.5,10,-3,7\n2.5,20,4,7\n-3.25,45,8e1,7\n");
     ok(tg_samples_open(&s, &(tg_samples_source){.data = "t.csv", .target = "y"}, NULL, 0));
     const tg_schema *schema = tg_samples_schema(s);
-    assert_true(!schema->images && schema->channels == 3 && schema->class == NULL && tg_schema_outputs(schema) == 1);
+    assert_true(!schema->images && schema->channels == 3 && schema->class_name == NULL &&
+                tg_schema_outputs(schema) == 1);
     assert_string_equal(schema->channel[1].name, "b");
     assert_true(fabs(schema->channel[0].mean - 0.25) < 1e-12 && fabs(schema->channel[1].mean - 27) < 1e-12);
     assert_true(fabs(schema->target_mean - 25) < 1e-12 && fabs(schema->target_std - sqrt(650.0 / 3)) < 1e-12);
@@ -353,8 +358,10 @@ static void table_of_numbers(void **state)
     assert_true(features[0] == 0 && features[1] == 0 && features[2] == 0 && values[0] == 0);
     tg_samples_destroy(other);
     put_text("u.csv", "b,same,y\n1,2,3\n");
-    refused(tg_samples_open(&other, &(tg_samples_source){.data = "u.csv"}, schema, 0), TG_EINVAL, "u.csv|no column 'a'|b, same, y");
-    refused(tg_samples_open(&other, &(tg_samples_source){.data = "u.csv", .target = "b"}, schema, 0), TG_EINVAL, "'y'|'b'");
+    refused(tg_samples_open(&other, &(tg_samples_source){.data = "u.csv"}, schema, 0), TG_EINVAL,
+            "u.csv|no column 'a'|b, same, y");
+    refused(tg_samples_open(&other, &(tg_samples_source){.data = "u.csv", .target = "b"}, schema, 0), TG_EINVAL,
+            "'y'|'b'");
     refused(tg_samples_open(&other, &(tg_samples_source){.data = "u.csv", .labels = "u.csv"}, schema, 0), TG_EFORMAT,
             "IDX");
     tg_samples_destroy(s);
@@ -398,8 +405,8 @@ static void table_of_classes(void **state)
     ok(tg_samples_open(&s, &(tg_samples_source){.data = "t.csv", .target = "kind"}, NULL, 0));
     const tg_schema *schema = tg_samples_schema(s);
     assert_true(schema->classes == 3);
-    assert_string_equal(schema->class[0], "ant");
-    assert_string_equal(schema->class[2], "tiger, big");
+    assert_string_equal(schema->class_name[0], "ant");
+    assert_string_equal(schema->class_name[2], "tiger, big");
     int32_t labels[4];
     tg_sample_batch batch = {.labels = labels, .size = 4};
     tg_samples_window(s, TG_SPLIT_TRAIN, &batch, 0);
@@ -411,7 +418,7 @@ static void table_of_classes(void **state)
     tg_schema *back = NULL;
     ok(tg_schema_read(&back, "m"));
     assert_true(back->classes == 3 && !back->images && back->channel[0].std == schema->channel[0].std);
-    assert_string_equal(back->class[2], "tiger, big");
+    assert_string_equal(back->class_name[2], "tiger, big");
     assert_string_equal(back->target, "kind");
     assert_string_equal(back->channel[0].name, "x");
     tg_schema_destroy(back);
@@ -452,10 +459,12 @@ static void bad_tables(void **state)
                 bad[i].words);
     }
     put_text("t.csv", "y,x\none,1\n2,2\n");
-    refused(tg_samples_open(&s, &(tg_samples_source){.data = "t.csv", .target = "y", .kind = TG_TARGET_NUMBER}, NULL, 0),
-            TG_EINVAL, "'y' has words");
+    refused(
+        tg_samples_open(&s, &(tg_samples_source){.data = "t.csv", .target = "y", .kind = TG_TARGET_NUMBER}, NULL, 0),
+        TG_EINVAL, "'y' has words");
     put_file("t.csv", "y,x\n1,\0\n", 8);
-    refused(tg_samples_open(&s, &(tg_samples_source){.data = "t.csv", .target = "y"}, NULL, 0), TG_EFORMAT, "byte of 0");
+    refused(tg_samples_open(&s, &(tg_samples_source){.data = "t.csv", .target = "y"}, NULL, 0), TG_EFORMAT,
+            "byte of 0");
     assert_null(s);
 }
 
@@ -472,7 +481,9 @@ static void bad_schemas(void **state)
         {"{\"kind\":\"text\"}", "kind"},
         {"{\"kind\":\"table\",\"rows\":0,\"cols\":1}", "rows"},
         {BEGIN "\"channels\":[],\"target\":{}}", "channels"},
-        {BEGIN "\"channels\":[{\"name\":\"x\",\"mean\":0.5,\"std\":0}],\"target\":{\"name\":\"y\",\"mean\":0,\"std\":1}}", "channels"},
+        {BEGIN
+         "\"channels\":[{\"name\":\"x\",\"mean\":0.5,\"std\":0}],\"target\":{\"name\":\"y\",\"mean\":0,\"std\":1}}",
+         "channels"},
         {BEGIN CHANNEL "\"target\":{\"mean\":0,\"std\":1}}", "target"},
         {BEGIN CHANNEL "\"target\":{\"name\":\"y\",\"mean\":0}}", "target"},
         {BEGIN CHANNEL "\"target\":{\"name\":\"y\",\"classes\":[\"a\"]}}", "target"},

@@ -16,20 +16,20 @@
 extern "C" {
 #endif
 
-/* ---- schema -------------------------------------------------------------------------------------------------------- */
+/* ---- schema ------------------------------------------------------------------------------------------------------ */
 
 /* Numbers are standardised, (x - mean) / std, by the training part's mean and standard deviation. */
 typedef struct tg_channel {
-    char *name; /* of a table's column; "" of an image */
+    char *name;       /* of a table's column; "" of an image */
     double mean, std; /* std is 1 for what never changes */
 } tg_channel;
 
 typedef struct tg_schema {
-    bool images;               /* else a table */
-    tg_channel *channel;       /* of an image's pixels, or the columns of a table but its target */
+    bool images;                 /* else a table */
+    tg_channel *channel;         /* of an image's pixels, or the columns of a table but its target */
     size_t channels, rows, cols; /* of one sample; a table has one row and one column of each channel */
-    char *target;              /* the column to be told; NULL with images */
-    char **class;              /* names of the classes, in order; NULL: a number is to be told */
+    char *target;                /* the column to be told; NULL with images */
+    char **class_name;           /* names of the classes, in order; NULL: a number is to be told */
     size_t classes;
     double target_mean, target_std; /* of that number, standardised as the others are */
 } tg_schema;
@@ -43,20 +43,20 @@ tg_status tg_schema_read(tg_schema **out, const char *directory);
 tg_status tg_schema_write(const tg_schema *schema, const char *directory);
 void tg_schema_destroy(tg_schema *schema);
 
-/* ---- samples ------------------------------------------------------------------------------------------------------- */
+/* ---- samples ----------------------------------------------------------------------------------------------------- */
 
 /* What a table's target is taken for. Words are classes, always. */
 typedef enum tg_target_kind {
-    TG_TARGET_AUTO,   /* classes where it has words, else numbers */
+    TG_TARGET_AUTO, /* classes where it has words, else numbers */
     TG_TARGET_CLASS,
-    TG_TARGET_NUMBER  /* refused where it has words, and for images */
+    TG_TARGET_NUMBER /* refused where it has words, and for images */
 } tg_target_kind;
 
 /* Files may be compressed by gzip, where this was built with zlib. */
 typedef struct tg_samples_source {
-    const char *data;    /* images as an IDX file (the MNIST family), or a table with a header: CSV */
-    const char *labels;  /* images: the IDX file of their classes; NULL: `data` is a table */
-    const char *target;  /* table: the name of the column to be told; NULL: images, or as the schema says */
+    const char *data;   /* images as an IDX file (the MNIST family), or a table with a header: CSV */
+    const char *labels; /* images: the IDX file of their classes; NULL: `data` is a table */
+    const char *target; /* table: the name of the column to be told; NULL: images, or as the schema says */
     tg_target_kind kind;
 } tg_samples_source;
 
