@@ -97,7 +97,8 @@ const cli_command cli_check = {
     .name = "check",
     .summary = "compares a model's gradients with differences of its loss",
     .usage = "[--model NAME] [options]",
-    .details = "Central differences in fp32 on a small model; exit status 1 when a tensor's gradient does not agree. mlp is checked with gelu unless "
+    .details = "Central differences in fp32 on a small model; exit status 1 when a tensor's gradient does not "
+               "agree. mlp is checked with gelu unless "
                "another activation is named: relu bends, and a difference across a bend is no gradient.",
     .arrange = arrange,
     .run = run,

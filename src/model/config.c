@@ -412,7 +412,8 @@ static bool fill(json_t *object, const tg_model_config *config, tg_format weight
         }
     /* Byte and character vocabularies have no such tokens; transformers' own defaults lie outside them. */
     static const char *const roles[] = {"bos_token_id", "eos_token_id"};
-    for (size_t i = 0; good && (type->info.tasks & TG_CAN(TG_TASK_LANGUAGE)) != 0 && i < sizeof roles / sizeof *roles; i++)
+    const bool language = (type->info.tasks & TG_CAN(TG_TASK_LANGUAGE)) != 0;
+    for (size_t i = 0; good && language && i < sizeof roles / sizeof *roles; i++)
         good = json_object_set_new(object, roles[i], json_null()) == 0;
     if (good && type->constants != NULL)
         type->constants(config, object);

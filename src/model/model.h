@@ -7,7 +7,8 @@
 #include "store/tensors.h"
 #include "tiger/engine/model.h"
 
-/* He: std sqrt(2 / in) (He et al. 2015), for what a relu follows; Xavier: sqrt(2 / (in + out)) (Glorot & Bengio 2010). */
+/* He: std sqrt(2 / in) (He et al. 2015), for what a relu follows; Xavier: sqrt(2 / (in + out)) (Glorot & Bengio 2010).
+ */
 typedef enum tg_init {
     TG_INIT_NORMAL, TG_INIT_RESIDUAL, TG_INIT_HE, TG_INIT_XAVIER, TG_INIT_ZERO, TG_INIT_ONE
 } tg_init;

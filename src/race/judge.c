@@ -120,7 +120,7 @@ static void fill_row(tg_race_row *row, const tg_race *race, double target, doubl
     row->loss = tg_mean_interval(values, seeds);
     row->scored = run[0].scored;
     for (size_t s = 0; s < seeds; s++)
-        values[s] = run[s].score[run[s].evaluations - 1];
+        values[s] = run[s].scored == NULL ? NAN : run[s].score[run[s].evaluations - 1];
     row->score = tg_mean_interval(values, seeds);
     find_target(row, race, run, target);
     row->update_seconds = sum / (double)seeds;

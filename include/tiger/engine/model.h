@@ -69,7 +69,7 @@ typedef struct tg_rope_scaling {
 typedef struct tg_model_config {
     const tg_model_info *info;
     int task;                 /* tg_task_id */
-    size_t features, outputs; /* numbers of a sample that go in; classes, or numbers to be told; 0: as the data have them */
+    size_t features, outputs; /* numbers of a sample that go in; classes, or numbers to be told; 0: as data say */
     int activation, norm;     /* tg_activation_kind, tg_norm_kind; of families that have a choice */
     size_t vocab, context, layers, heads, kv_heads, head_dim, width, hidden, segments;
     double eps, rope_theta, dropout, init_std;

@@ -42,7 +42,7 @@ tg_format tg_precision_activations(tg_precision precision);
  * updates, threads, recompute, memory, how often and how much is evaluated, saved, kept, logged and sampled; and
  * loss_guard, for a run that needs one. What was chosen to fit into a memory stays chosen. */
 typedef struct tg_train_config {
-    const char *data;      /* text file; for models that learn from samples: images, or a table (tiger/engine/samples.h) */
+    const char *data;      /* text file; of models that learn from samples images, or a table (tiger/engine/samples.h) */
     const char *labels;    /* of images */
     const char *target;    /* the column of a table that is to be told */
     const char *out;       /* run directory; NULL: nothing is written */
@@ -115,17 +115,17 @@ typedef struct tg_progress {
     double utilisation;        /* of the peak in products, 0 to 1; NaN: the peak is not known */
 } tg_progress;
 
-/* What a model comes to on data that it is not trained on. Of the scores those of its task are there, others are NaN. */
+/* What a model comes to on data that it is not trained on. Scores of other tasks than its own are NaN. */
 typedef struct tg_evaluation {
-    double loss;                         /* in the mean: nats a token or sample, or the squared error of a standardised value */
-    double perplexity;                   /* language: exp(loss) */
-    double bits_per_byte, bits_per_char; /* language: the sum of the losses / ln 2, over the bytes or characters of the tokens
-                                            that counted; what ends a document has none. NaN: there are none, and of
-                                            models that fill in masked tokens */
-    double accuracy;                     /* classification: the share of samples whose class is the model's first choice */
-    double rmse, r2;                     /* regression: root of the mean squared error, in the target's own units; share of
-                                            the target's variance that the model explains */
-    size_t targets;                      /* tokens or samples that counted */
+    double loss;       /* in the mean: nats a token or sample, or the squared error of a standardised number */
+    double perplexity; /* language: exp(loss) */
+    double bits_per_byte, bits_per_char; /* language: the sum of the losses / ln 2, over the bytes or characters of the
+                                            tokens that counted; what ends a document has none. NaN: there are none, and
+                                            of models that fill in masked tokens */
+    double accuracy;   /* classification: the share of samples whose class is the model's first choice */
+    double rmse, r2;   /* regression: root of the mean squared error, in the target's own units; share of the target's
+                          variance that the model explains */
+    size_t targets;    /* tokens or samples that counted */
 } tg_evaluation;
 
 /* The scores of tg_evaluation, for whoever prints or keeps them. */
