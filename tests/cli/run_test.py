@@ -1389,7 +1389,7 @@ class Race(Case):
         self.assertIn("tiger race: sgd", failed.stderr)
 
     def test_usage(self):
-        for arguments, words in ((["adamw", "--out", "race"], "--data FILE, a text to train on"),
+        for arguments, words in ((["adamw", "--out", "race"], "--data FILE, what to train on"),
                                  (["adamw", "--data", "text.txt"], "--out DIR"),
                                  (["--data", "text.txt"], "CONTENDER")):
             self.assertIn(words, self.tiger("race", *arguments, status=2).stderr)
