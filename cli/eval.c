@@ -1,4 +1,4 @@
-/* eval.c -- tiger eval: the loss of a model on a text.
+/* eval.c -- tiger eval: the loss of a model on a text or on samples, and what it comes to.
  *
  *   perplexity = exp(loss)      bits per byte, per character = the sum of all losses / ln 2 / bytes, characters
  *
@@ -8,16 +8,22 @@
 
 #include "args.h"
 #include "choose.h"
+#include "scores.h"
+#include "setup.h"
 #include "tiger/engine/train.h"
 
 static const cli_text texts[] = {
-    {"data", "FILE", NULL, "the text; every token of it but the first is predicted once"},
+    {"data", "FILE", NULL,
+     "the text, of which every token but the first is predicted once; or the images or table of a model that learned "
+     "from such"},
+    CLI_TEXT_LABELS,
+    CLI_TEXT_TARGET,
     CLI_TEXT_BEST,
 };
 
 static const tg_option options[] = {
     {.name = "batch", .kind = TG_INTEGER, .value = 12, .least = 1, .most = 1 << 20,
-     .help = "windows worked on at once"},
+     .help = "windows or samples worked on at once"},
     {.name = "precision", .kind = TG_CHOICE, .value = TG_PRECISION_FP32, .most = TG_PRECISION_COUNT - 1, .choices = "fp32|mixed|bf16|fp16",
      .help = "number format of the activations"},
     {.name = "format", .kind = TG_CHOICE, .value = TG_FORMAT_TEXT, .most = TG_FORMATS - 1, .choices = "text|lines|jsonl",
@@ -36,27 +42,30 @@ static int run(const cli_args *args)
     const char *data = cli_text_of(args, "data");
     tg_evaluation result;
     if (data == NULL)
-        return cli_usage(args, "--data FILE is missing: the text to evaluate on");
+        return cli_usage(args, "--data FILE is missing: the text, images or table to evaluate on");
     char directory[CLI_PATH_BYTES];
     const int status = cli_choose_directory(directory, args);
     if (status != CLI_OK)
         return status;
-    if (tg_evaluate(&result, directory, data, (tg_data_format)(int)cli_number_of(args, "format"),
-                    (size_t)cli_number_of(args, "batch"), (tg_precision)cli_number_of(args, "precision")) != TG_OK)
+    const tg_evaluate_config config = {.directory = directory,
+                                       .data = data,
+                                       .format = (tg_data_format)(int)cli_number_of(args, "format"),
+                                       .labels = cli_text_of(args, "labels"),
+                                       .target = cli_text_of(args, "target"),
+                                       .batch = (size_t)cli_number_of(args, "batch"),
+                                       .precision = (tg_precision)(int)cli_number_of(args, "precision")};
+    if (tg_evaluate(&result, &config) != TG_OK)
         return cli_failed(args);
-    printf("loss           %.4f nats a token\n", result.loss);
-    printf("perplexity     %.4f\n", exp(result.loss));
-    if (!isnan(result.bits_per_byte))
-        printf("bits per byte  %.4f\n", result.bits_per_byte);
-    if (!isnan(result.bits_per_char))
-        printf("bits per char  %.4f\n", result.bits_per_char);
-    printf("tokens         %zu\n", result.targets);
+    const bool language = !isnan(result.perplexity);
+    printf("loss           %.4f%s\n", result.loss, language ? " nats a token" : "");
+    cli_scores_table(&result);
+    printf("%-15s%zu\n", language ? "tokens" : "samples", result.targets);
     return CLI_OK;
 }
 
 const cli_command cli_eval = {
     .name = "eval",
-    .summary = "measures a model's loss on a text",
+    .summary = "measures a model on a text, images or a table",
     .usage = "DIR --data FILE [options]",
     .details = "DIR is a model directory, for example one that tiger train has written.",
     .positionals_least = 1,

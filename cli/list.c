@@ -200,7 +200,8 @@ static void show_model(size_t index)
 {
     const tg_model_info *model = tg_model_at(index);
     show_head(model->name, model->help, NULL);
-    printf("\nIn transformers: %s\n", model->architecture);
+    if (*model->architecture != '\0')
+        printf("\nIn transformers: %s\n", model->architecture);
     show_options("Options", &model->options);
 }
 

@@ -23,6 +23,8 @@
 
 static const cli_text texts[] = {
     CLI_TEXT_DATA,
+    CLI_TEXT_LABELS,
+    CLI_TEXT_TARGET,
     {"out", "DIR", NULL, "where lr-range.png and lr-range.tsv go; without it the curve is drawn with characters"},
     CLI_TEXT_MODEL, CLI_TEXT_INIT, CLI_TEXT_TOKENIZER, CLI_TEXT_OPTIMIZER,
 };

@@ -12,6 +12,7 @@
 
 #include "human.h"
 #include "report.h"
+#include "scores.h"
 #include "system.h"
 
 #define BAR_MOST 30
@@ -48,7 +49,7 @@ static size_t write_tail(char *tail, size_t bytes, const tg_progress *p, bool ut
     else
         snprintf(step, sizeof step, "lr %.1e", p->lr);
     const int n =
-        snprintf(tail, bytes, "loss %.3f %s %s tok/s %s%s %s left", p->loss, step, rate, share, memory, left);
+        snprintf(tail, bytes, "loss %.3f %s %s %s/s %s%s %s left", p->loss, step, rate, p->rate, share, memory, left);
     return n > 0 ? (size_t)n : 0;
 }
 
@@ -119,9 +120,8 @@ static void on_progress(void *ctx, const tg_progress *p)
 static void on_evaluated(void *ctx, const tg_evaluated *e)
 {
     cli_progress_clear(ctx);
-    printf("update %llu: validation loss %.4f, perplexity %.2f", (unsigned long long)e->update, e->loss, exp(e->loss));
-    if (isfinite(e->bits_per_byte))
-        printf(", %.4f bits per byte", e->bits_per_byte);
+    printf("update %llu: validation loss %.4f", (unsigned long long)e->update, e->of.loss);
+    cli_scores_line(&e->of, ", ", "");
     puts(e->best ? ", the best so far" : "");
     flush();
 }

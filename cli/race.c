@@ -30,7 +30,7 @@ static const cli_text texts[] = {
     {"problem", "NAME", NULL, "race on this problem (see: tiger list problems) instead of a training"},
     CLI_TEXT_FUNCTION,
     {"out", "DIR", NULL, "where the results go, a file for each run; a race that was stopped goes on from there"},
-    {"target", "LOSS", NULL,
+    {"reach", "LOSS", NULL,
      "loss to reach, of a problem f - f* where f* is known; left out: what the first contender comes to"},
 };
 
@@ -94,8 +94,8 @@ static int read_target(racing *r)
 {
     const bool positive = tg_race_measure_of(&r->config).logarithmic;
     const tg_option number = {
-        .name = "target", .kind = TG_REAL, .least = positive ? 0 : -INFINITY, .above = positive, .most = INFINITY};
-    const char *text = cli_text_of(r->args, "target");
+        .name = "reach", .kind = TG_REAL, .least = positive ? 0 : -INFINITY, .above = positive, .most = INFINITY};
+    const char *text = cli_text_of(r->args, "reach");
     r->target = NAN;
     return text == NULL || tg_option_parse(&r->target, &number, text) == TG_OK
                ? CLI_OK

@@ -9,6 +9,7 @@
 typedef enum cli_race_column {
     CLI_RACE_CONTENDER,
     CLI_RACE_LOSS,
+    CLI_RACE_SCORE,
     CLI_RACE_DISTANCE,
     CLI_RACE_BEST,
     CLI_RACE_UPDATES,

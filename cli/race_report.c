@@ -53,6 +53,28 @@ static void loss(char *text, size_t bytes, const tg_race *race, const tg_race_ro
     print_interval(text, bytes, row->loss, &measure, false);
 }
 
+/* "96.31 % +- 0.44": the half of the interval in the mean's own format. */
+static void score(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
+{
+    (void)race;
+    snprintf(text, bytes, "-");
+    if (row->scored == NULL || isnan(row->score.mean))
+        return;
+    const double times = row->scored->times, half = times * (row->score.high - row->score.mean);
+    const int n = snprintf(text, bytes, row->scored->format, times * row->score.mean);
+    if (isfinite(half) && n > 0 && (size_t)n < bytes)
+        snprintf(text + n, bytes - (size_t)n, " +- %.2g", half);
+}
+
+/* What the race scores beside the loss; NULL: nothing. */
+static const tg_score *score_of(const tg_race *race, const tg_race_row *row)
+{
+    const tg_score *found = NULL;
+    for (size_t r = 0; r < race->config->contenders && found == NULL; r++)
+        found = row[r].scored;
+    return found;
+}
+
 static void distance(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
 {
     (void)race;
@@ -101,19 +123,21 @@ typedef struct column {
     const char *head, *under;
     int width; /* at least; below 0: to the left */
     cell *print;
+    bool scored; /* for trainings that have a score beside the loss */
     bool known; /* for problems whose least value is known, which are those compared by logarithms */
 } column;
 
 static const column columns[CLI_RACE_COLUMNS] = {
-    [CLI_RACE_CONTENDER] = {"contender", "", -22, contender, false},
-    [CLI_RACE_LOSS] = {NULL, "mean +- 95 %", -18, loss, false},
-    [CLI_RACE_DISTANCE] = {"distance", "", 9, distance, true},
-    [CLI_RACE_BEST] = {"best of its grid", "", -18, best, false},
-    [CLI_RACE_UPDATES] = {"updates", "to target", 9, updates, false},
-    [CLI_RACE_CALLS] = {"evaluations", "to target", 11, calls, false},
-    [CLI_RACE_SECONDS] = {"seconds", "to target", 9, seconds, false},
-    [CLI_RACE_STATE] = {"state", "", 10, state, false},
-    [CLI_RACE_TIME] = {"ms", "an update", 8, milliseconds, false},
+    [CLI_RACE_CONTENDER] = {"contender", "", -22, contender},
+    [CLI_RACE_LOSS] = {NULL, "mean +- 95 %", -18, loss},
+    [CLI_RACE_SCORE] = {NULL, "mean +- 95 %", -18, score, .scored = true},
+    [CLI_RACE_DISTANCE] = {"distance", "", 9, distance, .known = true},
+    [CLI_RACE_BEST] = {"best of its grid", "", -18, best},
+    [CLI_RACE_UPDATES] = {"updates", "to target", 9, updates},
+    [CLI_RACE_CALLS] = {"evaluations", "to target", 11, calls},
+    [CLI_RACE_SECONDS] = {"seconds", "to target", 9, seconds},
+    [CLI_RACE_STATE] = {"state", "", 10, state},
+    [CLI_RACE_TIME] = {"ms", "an update", 8, milliseconds},
 };
 
 #define CELL 160
@@ -122,7 +146,9 @@ static const column columns[CLI_RACE_COLUMNS] = {
 static void print_cell(char text[CELL], const column *c, const tg_race *race, const tg_race_row *row, size_t line)
 {
     const tg_race_measure measure = tg_race_measure_of(race->config);
-    if (line == 0)
+    if (line == 0 && c->scored)
+        snprintf(text, CELL, "%s", score_of(race, row) == NULL ? "" : score_of(race, row)->title);
+    else if (line == 0)
         snprintf(text, CELL, "%s", c->head != NULL ? c->head : measure.words);
     else if (line == 1)
         snprintf(text, CELL, "%s", c->head == NULL && measure.logarithmic ? "mean (95 %)" : c->under);
@@ -146,7 +172,7 @@ static void print_table(const cli_race_task *task, const tg_race *race, const tg
     for (size_t i = 0; i < lines; i++) {
         for (size_t c = 0; c < task->columns; c++) {
             const column *shown = &columns[task->column[c]];
-            if (shown->known && !known)
+            if ((shown->known && !known) || (shown->scored && score_of(race, row) == NULL))
                 continue;
             print_cell(text, shown, race, row, i);
             printf("%s%*s", c > 0 ? " " : "", shown->width < 0 ? -width[c] : width[c], text);

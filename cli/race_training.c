@@ -12,7 +12,10 @@
 
 static const cli_text texts[] = {
     CLI_TEXT_DATA,
+    CLI_TEXT_LABELS,
+    CLI_TEXT_TARGET,
     CLI_TEXT_EVAL_DATA,
+    CLI_TEXT_EVAL_LABELS,
     CLI_TEXT_MODEL,
     CLI_TEXT_INIT,
     CLI_TEXT_TOKENIZER,
@@ -62,7 +65,7 @@ static int arrange(cli_args *args)
 static int check(const cli_args *args)
 {
     if (cli_text_of(args, "data") == NULL)
-        return cli_usage(args, "what to race on is missing: --data FILE, a text to train on, or --problem NAME");
+        return cli_usage(args, "what to race on is missing: --data FILE, what to train on, or --problem NAME");
     if (cli_text_of(args, "eval-data") == NULL && cli_number_of(args, "validation") == 0)
         return cli_usage(args, "--validation 0 leaves nothing to judge by");
     return CLI_OK;
@@ -91,7 +94,7 @@ const cli_race_task cli_race_training = {
     .arrange = arrange,
     .open = open_ground,
     .close = close_ground,
-    .column = {CLI_RACE_CONTENDER, CLI_RACE_LOSS, CLI_RACE_BEST, CLI_RACE_UPDATES, CLI_RACE_SECONDS, CLI_RACE_STATE,
-               CLI_RACE_TIME},
-    .columns = 7,
+    .column = {CLI_RACE_CONTENDER, CLI_RACE_LOSS, CLI_RACE_SCORE, CLI_RACE_BEST, CLI_RACE_UPDATES, CLI_RACE_SECONDS,
+               CLI_RACE_STATE, CLI_RACE_TIME},
+    .columns = 8,
 };

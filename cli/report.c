@@ -61,8 +61,8 @@ static void print_work(const tg_plan *plan)
     cli_human_count(tokens, sizeof tokens, plan->tokens_per_update, "");
     cli_human_count(flops, sizeof flops, plan->flops_per_update, " ");
     cli_human_bytes(training, sizeof training, plan->bytes_per_parameter * (double)plan->parameters);
-    printf("%s parameters, %.2f bytes each while training (%s); an %s is %s tokens, %sFLOP\n", parameters,
-           plan->bytes_per_parameter, training, plan->evaluates ? "evaluation" : "update", tokens, flops);
+    printf("%s parameters, %.2f bytes each while training (%s); an %s is %s %s, %sFLOP\n", parameters,
+           plan->bytes_per_parameter, training, plan->evaluates ? "evaluation" : "update", tokens, plan->items, flops);
 }
 
 static void print_choice(const tg_plan *plan)

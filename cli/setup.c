@@ -11,6 +11,8 @@
 
 static const cli_text run_texts[] = {
     CLI_TEXT_DATA,
+    CLI_TEXT_LABELS,
+    CLI_TEXT_TARGET,
     {"out", "DIR", NULL, "the run's directory: checkpoints, metrics, the model"},
     {"resume", NULL, NULL,
      "go on from the newest checkpoint in --out, with the settings the run has; other flags may be left out"},
@@ -18,6 +20,7 @@ static const cli_text run_texts[] = {
     CLI_TEXT_INIT,
     CLI_TEXT_TOKENIZER,
     CLI_TEXT_EVAL_DATA,
+    CLI_TEXT_EVAL_LABELS,
     {"max-time", "TIME", NULL, "save and stop after so long: 90, 90s, 30m, 1.5h; --resume goes on"},
     {"sample-prompt", "TEXT", NULL, "what the samples of --sample-every begin with"},
     {"peak", "GFLOPS", "measure",
@@ -219,6 +222,9 @@ int cli_setup(tg_train_config *config, const cli_args *args)
     config->setting = NULL;
     config->settings = 0;
     config->data = cli_text_of(args, "data");
+    config->labels = cli_text_of(args, "labels");
+    config->target = cli_text_of(args, "target");
+    config->eval_labels = cli_text_of(args, "eval-labels");
     config->out = cli_text_of(args, "out");
     config->init = cli_text_of(args, "init");
     config->eval_data = cli_text_of(args, "eval-data");

@@ -6,10 +6,15 @@
 #include "tiger/engine/train.h"
 
 /* Flags that several commands have. */
-#define CLI_TEXT_DATA {"data", "FILE", NULL, "the text to train on"}
+#define CLI_TEXT_DATA                                                                                                  \
+    {"data", "FILE", NULL, "the text to train on; for mlp and its like images (IDX) or a table (CSV), perhaps gzipped"}
+#define CLI_TEXT_LABELS {"labels", "FILE", NULL, "the classes of --data's images (IDX)"}
+#define CLI_TEXT_TARGET                                                                                                \
+    {"target", "COLUMN", NULL, "the column of --data's table that is to be told: classes or numbers"}
 #define CLI_TEXT_EVAL_DATA                                                                                             \
     {"eval-data", "FILE", NULL,                                                                                        \
-     "evaluate on this text, of the same --format, instead of holding out the end of --data"}
+     "evaluate on this text, of the same --format, or on these samples, instead of holding out a part of --data"}
+#define CLI_TEXT_EVAL_LABELS {"eval-labels", "FILE", NULL, "the classes of --eval-data's images"}
 #define CLI_TEXT_MODEL {"model", "NAME", "gpt2", "model to build with fresh weights (see: tiger list models)"}
 #define CLI_TEXT_INIT                                                                                                  \
     {"init", "DIR", NULL, "start from this model directory (Hugging Face layout) instead of fresh weights"}

@@ -1,4 +1,4 @@
-/* train.c -- tiger train: trains a model on a text, or goes on with a run that was stopped.
+/* train.c -- tiger train: trains a model on its data, or goes on with a run that was stopped.
  *
  * SIGINT, SIGTERM, SIGHUP and the end of --max-time save the run's state and end it with success; a second signal ends
  * it at once, and costs what was done since the last checkpoint. */
@@ -9,6 +9,7 @@
 #include "args.h"
 #include "human.h"
 #include "progress.h"
+#include "scores.h"
 #include "setup.h"
 #include "signals.h"
 
@@ -37,15 +38,18 @@ static void print_result(const tg_train_result *result, const tg_train_config *c
     cli_human_seconds(time, sizeof time, result->seconds);
     if (result->evaluations > result->updates)
         snprintf(evaluations, sizeof evaluations, ", %llu evaluations", (unsigned long long)result->evaluations);
-    if (isfinite(result->validation_loss))
-        printf("validation loss %.4f (perplexity %.2f)\n", result->validation_loss, exp(result->validation_loss));
+    if (isfinite(result->validation_loss)) {
+        printf("validation loss %.4f", result->validation_loss);
+        cli_scores_line(&result->validation, " (", ")");
+        putchar('\n');
+    }
     if (result->best_loss < result->validation_loss)
         printf("best: %.4f, of update %llu\n", result->best_loss, (unsigned long long)result->best_update);
     if (result->ended != NULL)
         printf("ended after update %llu: %s\n", (unsigned long long)result->updates, result->ended);
     if (isfinite(result->train_loss)) /* nothing was left to do otherwise */
-        printf("%llu updates%s, training loss %.4f, %s, %s tok/s\n", (unsigned long long)result->updates, evaluations,
-               result->train_loss, time, rate);
+        printf("%llu updates%s, training loss %.4f, %s, %s %s/s\n", (unsigned long long)result->updates, evaluations,
+               result->train_loss, time, rate, result->rate);
     if (isfinite(result->utilisation))
         print_utilisation(result);
     print_memory(result);
@@ -74,7 +78,7 @@ static int check_needed(const cli_args *args)
     if (cli_text_of(args, "out") == NULL)
         return cli_usage(args, "--out DIR is missing: where the run's files go");
     if (cli_text_of(args, "data") == NULL && !cli_is_given(args, "resume"))
-        return cli_usage(args, "--data FILE is missing: the text to train on");
+        return cli_usage(args, "--data FILE is missing: the text, images or table to train on");
     return CLI_OK;
 }
 
@@ -102,11 +106,13 @@ done:
 
 const cli_command cli_train = {
     .name = "train",
-    .summary = "trains a language model on a text, or goes on with a run",
+    .summary = "trains a model on a text, images or a table, or goes on with a run",
     .usage = "--data FILE --out DIR [options]",
     .details = "The options below are those of the chosen optimizer and model: tiger train --help --optimizer lion "
                "--model llama shows others. '-' and '_' are the same in names, and so are --name value and "
                "--name=value.\n"
+               "A model of language learns from a text. mlp, logistic and linear learn from samples: images with "
+               "--labels, or a table with --target.\n"
                "Ctrl-C, SIGTERM and the end of --max-time save the run and end it, with exit status 0; --resume goes "
                "on, and comes to the same bits as a run that was never stopped. A second signal stops at once.",
     .arrange = cli_setup_arrange,

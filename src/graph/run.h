@@ -31,6 +31,8 @@ typedef struct tg_cache {
 typedef struct tg_run {
     const uint32_t *tokens;  /* (B,T) */
     const int32_t *targets;  /* (B,T); negative: ignored. NULL in TG_GENERATE */
+    const float *features;   /* (B*T, F): of samples, instead of tokens; finite */
+    const float *values;     /* (B*T, K): what a regression is to tell, beside targets, which say what counts */
     uint64_t seed, update;   /* keys of dropout */
     uint32_t micro_step;
     double loss_scale;       /* TG_TRAIN: gradients are times this; 0 means 1. The loss itself is not */
@@ -50,6 +52,8 @@ typedef struct tg_run {
     double loss;             /* written: mean over the targets that count, in nats; 0 when none does */
     double loss_sum;         /* written: their sum */
     size_t targets_counted;  /* written */
+    bool wants_hits;         /* TG_EVALUATE: the targets that are the model's first choice are to be counted */
+    size_t hits;             /* written with `wants_hits` */
 } tg_run;
 
 /* What a layer's forward and backward see: pointers resolved, shapes at hand. */

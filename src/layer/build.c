@@ -67,6 +67,11 @@ int tg_embedding(tg_graph *graph, const char *name, int table, int positions, in
     return op->output[0];
 }
 
+int tg_features(tg_graph *graph, const char *name, size_t count)
+{
+    return output_of(append(graph, TG_LAYER_FEATURES, name, TG_NONE, graph->batch * graph->time, count));
+}
+
 int tg_linear(tg_graph *graph, const char *name, int x, int w, int b, bool in_by_out)
 {
     if (!have(graph, x))
@@ -222,4 +227,11 @@ void tg_head(tg_graph *graph, const char *name, int x, int w, int b, double labe
     op->weight[0] = w;
     op->weight[1] = b;
     op->as.head.label_smoothing = label_smoothing;
+}
+
+void tg_mse(tg_graph *graph, const char *name, int x)
+{
+    tg_op *op = have(graph, x) ? tg_graph_op(graph, tg_layer_get(TG_LAYER_MSE), name) : NULL;
+    if (op != NULL)
+        op->input[0] = x;
 }

@@ -48,6 +48,8 @@ typedef struct head {
     float *sum_logits;      /* (chunk, panels), for label smoothing */
     float *target_logit;    /* (chunk) */
     int32_t *drawn;         /* (chunk): targets drawn from the model's own output */
+    float *first;           /* (chunk): the largest logit of the panels so far; NULL where training */
+    int32_t *choice;        /* (chunk): the first place that has it */
     double *lse, *squares;  /* (chunk); (pieces + M), NULL with one chunk */
 } head;
 
@@ -78,6 +80,8 @@ static head head_init(tg_work *work, const tg_graph *graph, const tg_op *op)
     h.sum_logits = tg_work_take(work, h.chunk * h.panels * sizeof(float));
     h.target_logit = tg_work_take(work, h.chunk * sizeof(float));
     h.drawn = !h.trains ? NULL : tg_work_take(work, h.chunk * sizeof(int32_t));
+    h.first = h.trains ? NULL : tg_work_take(work, h.chunk * sizeof(float));
+    h.choice = h.trains ? NULL : tg_work_take(work, h.chunk * sizeof(int32_t));
     h.lse = tg_work_take(work, h.chunk * sizeof(double));
     h.squares = !h.trains || h.chunk == h.m ? NULL : tg_work_take(work, tg_round_up(pieces_of(h.v * h.c) + h.m, 8) * sizeof(double));
     tg_work_taken(work);
@@ -132,8 +136,20 @@ static void add_bias(float *restrict l, const float *restrict bias, size_t n)
         l[i] += bias[i];
 }
 
+/* The model's first choice after this panel; `most` is the row's largest logit in it. */
+static void choose(const head *h, const panel_at *p, size_t r, const float *l, float most)
+{
+    size_t c = 0;
+    if (p->index > 0 && !(most > h->first[r]))
+        return;
+    while (c + 1 < p->cols && l[c] != most)
+        c++;
+    h->first[r] = most;
+    h->choice[r] = (int32_t)(p->col + c);
+}
+
 /* Statistics of a panel's rows; E to its place. */
-static void take_panel(const head *h, const panel_at *p, const int32_t *target, bool smoothing)
+static void take_panel(const head *h, const panel_at *p, const int32_t *target, bool smoothing, bool chooses)
 {
 #pragma omp parallel for schedule(static) if (p->rows * p->cols >= TG_FINISH_SERIAL_BELOW)
     for (size_t r = 0; r < p->rows; r++) {
@@ -146,6 +162,8 @@ static void take_panel(const head *h, const panel_at *p, const int32_t *target, 
         if (smoothing)
             h->sum_logits[at] = tg_row_sum(l, p->cols);
         const float most = tg_row_max(l, p->cols);
+        if (chooses)
+            choose(h, p, r, l, most);
         h->most[at] = most;
         h->sum[at] = tg_row_exp_sum(l, 1.0f, most, p->cols);
         if (h->kept != NULL && h->format != TG_F32)
@@ -175,7 +193,7 @@ static double row_loss(const head *h, size_t r, double smoothing)
 }
 
 static tg_status score_chunk(tg_work *work, const head *h, const void *x, const int32_t *target, size_t rows,
-                             double smoothing, double *loss)
+                             double smoothing, double *loss, size_t *hits)
 {
     for (size_t i = 0; i < h->panels; i++) {
         panel_at p = {.index = i, .col = i * h->panel, .cols = tg_least(h->panel, h->v - i * h->panel), .rows = rows};
@@ -183,7 +201,7 @@ static tg_status score_chunk(tg_work *work, const head *h, const void *x, const 
         if (status != TG_OK)
             return status;
         if (!work->planning)
-            take_panel(h, &p, target, smoothing != 0.0);
+            take_panel(h, &p, target, smoothing != 0.0, hits != NULL);
     }
     if (work->planning)
         return TG_OK;
@@ -193,6 +211,8 @@ static tg_status score_chunk(tg_work *work, const head *h, const void *x, const 
     for (size_t r = 0; r < rows; r++)
         if (target[r] >= 0)
             *loss += row_loss(h, r, smoothing);
+    for (size_t r = 0; r < rows && hits != NULL; r++)
+        *hits += target[r] >= 0 && h->choice[r] == target[r];
     return TG_OK;
 }
 
@@ -448,15 +468,17 @@ static tg_status generate(const tg_call *call)
     return TG_OK;
 }
 
-/* *loss <- the sum over all tokens. */
+/* *loss <- the sum over all tokens; counts hits where the run wants them. */
 static tg_status score_all(tg_work *work, const head *h, const tg_call *call, double *loss)
 {
     tg_status status = TG_OK;
+    size_t *hits = call->run->wants_hits ? &call->run->hits : NULL;
+    call->run->hits = 0;
     *loss = 0;
     for (size_t row = 0; row < h->m && status == TG_OK; row += h->chunk) {
         const size_t rows = tg_least(h->chunk, h->m - row);
         status = score_chunk(work, h, x_chunk(work, h, call->in[X], row, rows), call->run->targets + row, rows,
-                             call->op->as.head.label_smoothing, loss);
+                             call->op->as.head.label_smoothing, loss, h->trains ? NULL : hits);
     }
     return status;
 }
@@ -509,7 +531,7 @@ static tg_status backward(const tg_call *call)
         const size_t rows = tg_least(h.chunk, h.m - row);
         const void *x = x_chunk(&work, &h, call->in[X], row, rows);
         const int32_t *target = call->run->targets + row;
-        status = score_chunk(&work, &h, x, target, rows, s, &loss);
+        status = score_chunk(&work, &h, x, target, rows, s, &loss, NULL);
         good = status != TG_OK || (isfinite(loss) && all_scored(&h, rows));
         if (status == TG_OK && good && once)
             wanted = is_wanted(call->run, loss, count);
@@ -539,7 +561,7 @@ static tg_status plan_walk(tg_work *work, const head *h)
     double loss = 0;
     for (size_t row = 0; row < h->m && status == TG_OK; row += h->chunk) {
         const size_t rows = tg_least(h->chunk, h->m - row);
-        status = score_chunk(work, h, NULL, NULL, rows, 0.0, &loss);
+        status = score_chunk(work, h, NULL, NULL, rows, 0.0, &loss, NULL);
         for (int add = 0; add < 2 && status == TG_OK && h->trains; add++) {
             const gradient d = {.add = add != 0};
             status = gradient_chunk(work, h, NULL, NULL, NULL, row, rows, NULL, &d);

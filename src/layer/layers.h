@@ -8,10 +8,6 @@
 
 #include "layer/layer.h"
 
-typedef enum tg_activation_kind {
-    TG_RELU, TG_GELU /* exact */, TG_GELU_TANH, TG_SILU, TG_TANH, TG_RELU_SQUARED, TG_ACTIVATION_COUNT
-} tg_activation_kind;
-
 typedef struct tg_attention_config {
     size_t heads, kv_heads, head_dim; /* heads a multiple of kv_heads */
     double rope_theta;                /* 0: no rotation; else head_dim is even */
@@ -22,6 +18,8 @@ typedef struct tg_attention_config {
 /* (B*T, C) of the run's tokens: rows of `table` (V, C) plus, unless TG_NONE, rows of `positions` (>= T, C) and the
  * first row of `segments` (>= 1, C). */
 int tg_embedding(tg_graph *graph, const char *name, int table, int positions, int segments);
+/* (B*T, count): the features of the run's samples. */
+int tg_features(tg_graph *graph, const char *name, size_t count);
 /* (rows, out) = x W^T + b; W (out, in), or (in, out) with in_by_out; b (out) or TG_NONE. */
 int tg_linear(tg_graph *graph, const char *name, int x, int w, int b, bool in_by_out);
 /* x where the rate is 0 or the graph is not for training. */
@@ -37,5 +35,7 @@ int tg_rmsnorm(tg_graph *graph, const char *name, int x, int gain, double eps);
 int tg_attention(tg_graph *graph, const char *name, int q, int k, int v, const tg_attention_config *config);
 /* Ends the graph: softmax cross-entropy of x W^T + b, W (V, C), b (V) or TG_NONE, against the run's targets. */
 void tg_head(tg_graph *graph, const char *name, int x, int w, int b, double label_smoothing);
+/* Ends the graph: mean squared error of x (B*T, K) against the run's values. */
+void tg_mse(tg_graph *graph, const char *name, int x);
 
 #endif

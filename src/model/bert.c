@@ -232,6 +232,7 @@ const tg_model_type tg_model_bert = {
     .info = {.name = "bert",
              .help = "encoder that sees both sides of a token; learns to fill in masked ones",
              .architecture = "BertForMaskedLM",
+             .tasks = TG_CAN(TG_TASK_LANGUAGE),
              .masked = true,
              .options = {options, sizeof options / sizeof *options}},
     .hf_type = "bert",

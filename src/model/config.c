@@ -23,13 +23,16 @@ static const struct field {
 } fields[] = {
 #define SIZE(name) {#name, offsetof(tg_model_config, name), TG_KEY_SIZE}
 #define REAL(name) {#name, offsetof(tg_model_config, name), TG_KEY_REAL}
+#define CHOICE(name) {#name, offsetof(tg_model_config, name), TG_KEY_CHOICE}
     SIZE(layers), SIZE(heads), SIZE(kv_heads), SIZE(head_dim), SIZE(width), SIZE(hidden), SIZE(context), SIZE(segments), SIZE(vocab),
+    SIZE(features), SIZE(outputs), CHOICE(task), CHOICE(activation), CHOICE(norm),
     REAL(eps), REAL(rope_theta), REAL(dropout), REAL(init_std),
     {"attention_bias", offsetof(tg_model_config, attention_bias), TG_KEY_BOOL},
     {"mlp_bias", offsetof(tg_model_config, mlp_bias), TG_KEY_BOOL},
     {"tied", offsetof(tg_model_config, tied), TG_KEY_BOOL},
 #undef SIZE
 #undef REAL
+#undef CHOICE
 };
 
 static const struct field *find_field(const char *name)
@@ -44,7 +47,9 @@ static double get(const tg_model_config *config, size_t offset, int kind)
 {
     const char *at = (const char *)config + offset;
     return kind == TG_KEY_SIZE ? (double)*(const size_t *)(const void *)at
-           : kind == TG_KEY_REAL ? *(const double *)(const void *)at : (double)*(const bool *)(const void *)at;
+           : kind == TG_KEY_REAL   ? *(const double *)(const void *)at
+           : kind == TG_KEY_CHOICE ? (double)*(const int *)(const void *)at
+                                   : (double)*(const bool *)(const void *)at;
 }
 
 static void put(tg_model_config *config, size_t offset, int kind, double value)
@@ -54,6 +59,8 @@ static void put(tg_model_config *config, size_t offset, int kind, double value)
         *(size_t *)(void *)at = (size_t)value;
     else if (kind == TG_KEY_REAL)
         *(double *)(void *)at = value;
+    else if (kind == TG_KEY_CHOICE)
+        *(int *)(void *)at = (int)value;
     else
         *(bool *)(void *)at = value != 0;
 }
@@ -75,6 +82,9 @@ static void take_defaults(tg_model_config *config, const tg_model_info *info)
 {
     memset(config, 0, sizeof *config);
     config->info = info;
+    for (int task = TG_TASK_AUTO; task < TG_TASK_COUNT; task++)
+        if (info->tasks == TG_CAN(task))
+            config->task = task;
     for (size_t i = 0; i < info->options.count; i++) {
         const struct field *f = find_field(info->options.at[i].name);
         if (f != NULL)
@@ -131,6 +141,8 @@ static tg_status check_fields(const tg_model_config *config, bool whole)
         if (whole && f->kind == TG_KEY_SIZE && value == 0)
             return tg_fail(TG_EINVAL, "%s must be above 0", f->name);
     }
+    if ((config->info->tasks & TG_CAN(TG_TASK_LANGUAGE)) == 0)
+        return TG_OK;
     if (config->vocab == 0 || config->vocab > TG_MODEL_MAX_VOCAB)
         return tg_fail(TG_EINVAL, "the vocabulary must have 1 to %d tokens, not %zu", TG_MODEL_MAX_VOCAB,
                        config->vocab);
@@ -197,6 +209,10 @@ static tg_status read_value(double *value, const tg_config_key *key, const json_
         if (!json_is_integer(json) || json_integer_value(json) < 0 || (double)json_integer_value(json) > MAX_SIZE)
             return tg_fail(TG_EFORMAT, "'%s': \"%s\" must be a non-negative integer", name, key->key);
         *value = (double)json_integer_value(json);
+    } else if (key->kind == TG_KEY_CHOICE) {
+        const tg_option option = {.name = key->key, .kind = TG_CHOICE, .choices = key->choices};
+        if (!json_is_string(json) || tg_option_parse(value, &option, json_string_value(json)) != TG_OK)
+            return tg_fail(TG_EFORMAT, "'%s': \"%s\" must be one of %s", name, key->key, key->choices);
     } else {
         if (!json_is_number(json))
             return tg_fail(TG_EFORMAT, "'%s': \"%s\" must be a number", name, key->key);
@@ -367,6 +383,11 @@ static const char *dtype_name(tg_format format)
 static json_t *to_json(const tg_model_config *config, const tg_config_key *key)
 {
     const double value = get(config, key->offset, key->kind);
+    char text[64];
+    if (key->kind == TG_KEY_CHOICE) {
+        tg_option_print(text, sizeof text, &(tg_option){.kind = TG_CHOICE, .choices = key->choices}, value);
+        return json_string(text);
+    }
     return key->kind == TG_KEY_SIZE ? json_integer((json_int_t)value)
            : key->kind == TG_KEY_REAL ? json_real(value) : json_boolean(value != 0);
 }
@@ -375,7 +396,8 @@ static json_t *to_json(const tg_model_config *config, const tg_config_key *key)
 static bool fill(json_t *object, const tg_model_config *config, tg_format weights)
 {
     const tg_model_type *type = tg_model_type_of(config->info);
-    bool good = json_object_set_new(object, "architectures", json_pack("[s]", type->info.architecture)) == 0;
+    bool good = *type->info.architecture == '\0' ||
+                json_object_set_new(object, "architectures", json_pack("[s]", type->info.architecture)) == 0;
     good = good && json_object_set_new(object, "model_type", json_string(type->hf_type)) == 0;
     good = good && json_object_set_new(object, "dtype", json_string(dtype_name(weights))) == 0;
     good = good && json_object_set_new(object, "torch_dtype", json_string(dtype_name(weights))) == 0;
@@ -389,8 +411,10 @@ static bool fill(json_t *object, const tg_model_config *config, tg_format weight
             json_decref(allowed);
         }
     /* Byte and character vocabularies have no such tokens; transformers' own defaults lie outside them. */
-    good = good && json_object_set_new(object, "bos_token_id", json_null()) == 0;
-    good = good && json_object_set_new(object, "eos_token_id", json_null()) == 0;
+    static const char *const roles[] = {"bos_token_id", "eos_token_id"};
+    const bool language = (type->info.tasks & TG_CAN(TG_TASK_LANGUAGE)) != 0;
+    for (size_t i = 0; good && language && i < sizeof roles / sizeof *roles; i++)
+        good = json_object_set_new(object, roles[i], json_null()) == 0;
     if (good && type->constants != NULL)
         type->constants(config, object);
     return good;

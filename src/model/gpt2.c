@@ -196,6 +196,7 @@ const tg_model_type tg_model_gpt2 = {
     .info = {.name = "gpt2",
              .help = "layer norm, learned positions, GELU",
              .architecture = "GPT2LMHeadModel",
+             .tasks = TG_CAN(TG_TASK_LANGUAGE),
              .options = {options, sizeof options / sizeof *options}},
     .hf_type = "gpt2",
     .keys = keys,

@@ -223,6 +223,7 @@ const tg_model_type tg_model_llama = {
     .info = {.name = "llama",
              .help = "RMS norm, rotary positions, SwiGLU, grouped queries",
              .architecture = "LlamaForCausalLM",
+             .tasks = TG_CAN(TG_TASK_LANGUAGE),
              .options = {options, sizeof options / sizeof *options}},
     .hf_type = "llama",
     .keys = keys,

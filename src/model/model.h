@@ -7,7 +7,11 @@
 #include "store/tensors.h"
 #include "tiger/engine/model.h"
 
-typedef enum tg_init { TG_INIT_NORMAL, TG_INIT_RESIDUAL, TG_INIT_ZERO, TG_INIT_ONE } tg_init;
+/* He: std sqrt(2 / in) (He et al. 2015), for what a relu follows; Xavier: sqrt(2 / (in + out)) (Glorot & Bengio 2010).
+ */
+typedef enum tg_init {
+    TG_INIT_NORMAL, TG_INIT_RESIDUAL, TG_INIT_HE, TG_INIT_XAVIER, TG_INIT_ZERO, TG_INIT_ONE
+} tg_init;
 
 typedef struct tg_weight {
     tg_param param; /* what the optimizer is told; data points into the model's block */
@@ -20,7 +24,8 @@ typedef struct tg_weight {
 typedef struct tg_config_key {
     const char *key; /* "n_layer"; "rope_parameters.rope_theta" is a key of an object inside, for aliases only */
     size_t offset;   /* in tg_model_config */
-    enum { TG_KEY_SIZE, TG_KEY_REAL, TG_KEY_BOOL } kind;
+    enum { TG_KEY_SIZE, TG_KEY_REAL, TG_KEY_BOOL, TG_KEY_CHOICE } kind;
+    const char *choices; /* of TG_KEY_CHOICE: "relu|gelu", whose index is the value */
     bool required;   /* a file without it is refused */
     bool alias;      /* read where a file has it, never written */
     double absent;   /* not required, and absent or null: what transformers takes then; 0: complete() derives it */
@@ -90,6 +95,11 @@ typedef struct tg_model_type {
      .help = "the output product uses the token table"}
 #define TG_MODEL_SWITCH(name_, help_)                                                                                  \
     {.name = name_, .kind = TG_SWITCH, .value = 0, .least = 0, .most = 1, .help = help_}
+#define TG_MODEL_FEATURES TG_MODEL_SIZE("features", 0, 0, 4194304, "numbers of a sample (0: as the data have them)")
+#define TG_MODEL_OUTPUTS(help_) TG_MODEL_SIZE("outputs", 0, 0, 65536, help_)
+#define TG_MODEL_CHOICE(name_, default_, choices_, most_, help_)                                                       \
+    {.name = name_, .kind = TG_CHOICE, .value = default_, .least = 0, .most = most_, .choices = choices_, .help = help_}
+#define TG_TASK_CHOICES "auto|classification|regression"
 #define TG_MODEL_MAX_VOCAB 16777216
 
 struct tg_model {

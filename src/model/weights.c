@@ -30,13 +30,26 @@ static void rest_values(const tg_weight *w, size_t first, size_t n)
 /* A chunk of n values from element `first` on, a multiple of CHUNK. */
 static void fill_chunk(float *x, const tg_weight *w, tg_key key, double std, size_t first, size_t n)
 {
-    if (w->init == TG_INIT_NORMAL || w->init == TG_INIT_RESIDUAL) { /* a normal takes two draws: 2^31 under one key */
+    if (w->init != TG_INIT_ZERO && w->init != TG_INIT_ONE) { /* a normal takes two draws: 2^31 under one key */
         tg_kernels_get()->normal(x, (float)std, n, tg_key_part(key, (uint64_t)first >> 31),
                                  (uint32_t)(first & 0x7fffffffu));
         return;
     }
     for (size_t i = 0; i < n; i++)
         x[i] = w->init == TG_INIT_ONE ? 1.0f : 0.0f;
+}
+
+/* Of a weight's normal values. */
+static double std_of(const tg_model *m, const tg_weight *w)
+{
+    const double in = (double)(w->param.fan_in != 0 ? w->param.fan_in : w->param.cols);
+    const double out = (double)w->param.rows * (double)w->param.cols / in;
+    switch (w->init) {
+    case TG_INIT_RESIDUAL: return m->config.init_std / sqrt(2.0 * (double)m->config.layers);
+    case TG_INIT_HE: return sqrt(2.0 / in);
+    case TG_INIT_XAVIER: return sqrt(2.0 / (in + out));
+    default: return m->config.init_std;
+    }
 }
 
 tg_status tg_model_initialize(tg_model *m, uint64_t seed)
@@ -47,8 +60,7 @@ tg_status tg_model_initialize(tg_model *m, uint64_t seed)
         const tg_weight *w = &m->weight[i];
         const size_t n = w->param.rows * w->param.cols, chunks = (n + CHUNK - 1) / CHUNK;
         const tg_key key = tg_key_make(seed, PURPOSE_INIT, i, 0);
-        const double std = w->init == TG_INIT_RESIDUAL ? m->config.init_std / sqrt(2.0 * (double)m->config.layers)
-                                                       : m->config.init_std;
+        const double std = std_of(m, w);
         char *data = w->param.data;
         for (size_t strip = 0; strip < chunks; strip += STRIP / CHUNK) {
             const size_t end = chunks - strip < STRIP / CHUNK ? chunks : strip + STRIP / CHUNK;

@@ -106,6 +106,7 @@ static void fill_row(tg_race_row *row, const tg_race *race, double target, doubl
     row->loss = (tg_interval){NAN, NAN, NAN};
     row->updates_to_target = row->seconds_to_target = row->calls_to_target = row->distance = NAN;
     row->update_seconds = row->state_bytes = row->bytes_per_parameter = NAN;
+    row->score = row->loss;
     if (row->point == SIZE_MAX)
         return;
     const tg_race_run *run = tg_race_runs_of(race, row->contender, row->point);
@@ -117,6 +118,10 @@ static void fill_row(tg_race_row *row, const tg_race *race, double target, doubl
     }
     row->distance = distance / (double)seeds;
     row->loss = tg_mean_interval(values, seeds);
+    row->scored = run[0].scored;
+    for (size_t s = 0; s < seeds; s++)
+        values[s] = run[s].scored == NULL ? NAN : run[s].score[run[s].evaluations - 1];
+    row->score = tg_mean_interval(values, seeds);
     find_target(row, race, run, target);
     row->update_seconds = sum / (double)seeds;
     row->state_bytes = run[0].state_bytes;

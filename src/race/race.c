@@ -52,6 +52,7 @@ static void run_fini(tg_race_run *run)
     tg_heap_free(run->seconds);
     tg_heap_free(run->calls);
     tg_heap_free(run->distance);
+    tg_heap_free(run->score);
 }
 
 void tg_race_close(tg_race *race)

@@ -19,7 +19,7 @@ static tg_status add_evaluation(tg_race_run *run, const json_t *line, const char
 {
     if (run->evaluations == run->room) {
         const size_t room = 2 * run->room + 32;
-        double **const array[] = {&run->update, &run->loss, &run->seconds, &run->calls, &run->distance};
+        double **const array[] = {&run->update, &run->loss, &run->seconds, &run->calls, &run->distance, &run->score};
         for (size_t i = 0; i < sizeof array / sizeof *array; i++) {
             double *grown = tg_heap_resize(*array[i], run->room, room, sizeof *grown);
             if (grown == NULL)
@@ -34,6 +34,12 @@ static tg_status add_evaluation(tg_race_run *run, const json_t *line, const char
     run->seconds[at] = number(line, "seconds");
     run->calls[at] = number(line, "evaluations");
     run->distance[at] = number(line, "distance");
+    run->score[at] = NAN;
+    for (size_t i = 0; i < tg_score_count(); i++)
+        if (tg_score_at(i)->main && json_is_number(json_object_get(line, tg_score_at(i)->name))) {
+            run->scored = tg_score_at(i);
+            run->score[at] = number(line, run->scored->name);
+        }
     return TG_OK;
 }
 
@@ -100,6 +106,7 @@ static void forget(tg_race_run *run)
 {
     run->outcome = TG_RACE_OPEN;
     run->evaluations = 0;
+    run->scored = NULL;
     run->final_loss = run->update_seconds = run->state_bytes = run->bytes_per_parameter = run->parameters = NAN;
 }
 

@@ -118,7 +118,12 @@ static json_t *data_object(const tg_train_config *c)
         json_object_set_new(object, "eval_data", json_string(c->eval_data));
     if (c->eval_data != NULL && stat(c->eval_data, &about) == 0)
         json_object_set_new(object, "eval_data_bytes", json_integer((json_int_t)about.st_size));
-    json_object_set_new(object, "tokenizer", json_string(c->tokenizer != NULL ? c->tokenizer : "char"));
+    if (c->model.task == TG_TASK_LANGUAGE)
+        json_object_set_new(object, "tokenizer", json_string(c->tokenizer != NULL ? c->tokenizer : "char"));
+    const char *const more[][2] = {{"labels", c->labels}, {"target", c->target}, {"eval_labels", c->eval_labels}};
+    for (size_t i = 0; i < sizeof more / sizeof *more; i++)
+        if (more[i][1] != NULL)
+            json_object_set_new(object, more[i][0], json_string(more[i][1]));
     return object;
 }
 
@@ -166,11 +171,18 @@ static void on_progress(void *ctx, const tg_progress *progress)
 static void on_evaluated(void *ctx, const tg_evaluated *evaluated)
 {
     making *m = ctx;
-    const double loss = evaluated->loss;
-    const tg_metric fields[] = {{.name = "validation_loss", .value = loss},
-                                {.name = "loss", .value = m->last_loss},
-                                {.name = "seconds", .value = m->busy}};
-    const tg_status status = tg_metrics_append(m->metrics, evaluated->update, fields, sizeof fields / sizeof *fields);
+    const double loss = evaluated->of.loss;
+    tg_metric fields[4] = {{.name = "validation_loss", .value = loss},
+                           {.name = "loss", .value = m->last_loss},
+                           {.name = "seconds", .value = m->busy}};
+    size_t count = 3;
+    for (size_t i = 0; i < tg_score_count() && count < sizeof fields / sizeof *fields; i++) {
+        const tg_score *score = tg_score_at(i);
+        const double value = tg_score_value(score, &evaluated->of);
+        if (score->main && !isnan(value))
+            fields[count++] = (tg_metric){.name = score->name, .value = value};
+    }
+    const tg_status status = tg_metrics_append(m->metrics, evaluated->update, fields, count);
     if (m->status == TG_OK)
         m->status = status;
     m->last_loss = loss;

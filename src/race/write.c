@@ -37,6 +37,8 @@ static json_t *row_object(const tg_race_row *row, const tg_race *race)
     json_object_set_new(object, "diverged", json_integer((json_int_t)row->diverged));
     json_object_set_new(object, "points", json_integer((json_int_t)row->points));
     json_object_set_new(object, "final_loss", interval(row->loss, &measure));
+    if (row->scored != NULL)
+        json_object_set_new(object, row->scored->name, interval(row->score, &(tg_race_measure){0}));
     json_object_set_new(object, "updates_to_target", number(row->updates_to_target));
     json_object_set_new(object, "distance", number(row->distance));
     json_object_set_new(object, "evaluations_to_target", number(row->calls_to_target));
@@ -68,6 +70,8 @@ static tg_status run_object(json_t **out, const tg_race_run *run, const tg_race 
     json_object_set_new(object, measure.key, numbers(run->loss, run->evaluations));
     json_object_set_new(object, "evaluations", numbers(run->calls, run->evaluations));
     json_object_set_new(object, "distance", numbers(run->distance, run->evaluations));
+    if (run->scored != NULL)
+        json_object_set_new(object, run->scored->name, numbers(run->score, run->evaluations));
     json_object_set_new(object, "seconds", numbers(run->seconds, run->evaluations));
     tg_heap_free(settings);
     *out = object;

@@ -30,7 +30,7 @@
 #define CANDIDATES 64     /* places looked at for a large gradient */
 #define SMALL_VOCAB 61    /* when the configuration has none */
 
-enum { PURPOSE_WEIGHTS = 0x63686b00, PURPOSE_TOKENS, PURPOSE_TARGETS, PURPOSE_PROBES };
+enum { PURPOSE_WEIGHTS = 0x63686b00, PURPOSE_TOKENS, PURPOSE_TARGETS, PURPOSE_PROBES, PURPOSE_FEATURES, PURPOSE_VALUES };
 
 typedef struct checker {
     tg_model *model;
@@ -38,7 +38,8 @@ typedef struct checker {
     tg_run run;
     uint32_t *tokens;
     int32_t *targets;
-    size_t places;
+    float *features, *values;  /* of samples; `room` and `outputs` of them */
+    size_t places, room, outputs;
     float **gradient;          /* [weight] */
     bool keep;                 /* gradients that come in are wanted */
     float *before, *direction; /* (largest weight) */
@@ -96,18 +97,37 @@ static void fill_weights(tg_model *model, uint64_t seed)
     }
 }
 
-static tg_status make_arrays(checker *c, uint64_t seed)
+/* Tokens of a text, or samples: whichever the model reads, the other is not looked at. Of numbers to be told, targets
+ * say that all count. */
+static tg_status make_batch(checker *c, uint64_t seed)
 {
-    const size_t vocab = tg_model_get_config(c->model)->vocab, weights = tg_model_weight_count(c->model);
+    const tg_model_config *config = tg_model_get_config(c->model);
+    const size_t choices = config->task == TG_TASK_LANGUAGE ? config->vocab : config->outputs;
+    if (!tg_multiply(&c->room, c->places, config->features) || !tg_multiply(&c->outputs, c->places, config->outputs))
+        return tg_fail(TG_EINVAL, "a batch of %zu samples is too large", c->places);
     c->tokens = tg_alloc(NULL, c->places, sizeof *c->tokens);
     c->targets = tg_alloc(NULL, c->places, sizeof *c->targets);
-    c->gradient = tg_heap_alloc(weights, sizeof *c->gradient);
-    if (c->tokens == NULL || c->targets == NULL || c->gradient == NULL)
+    c->features = tg_alloc(NULL, c->room, sizeof *c->features);
+    c->values = tg_alloc(NULL, c->outputs, sizeof *c->values);
+    if (c->tokens == NULL || c->targets == NULL || c->features == NULL || c->values == NULL)
         return tg_no_memory("a batch", c->places * 8);
     for (size_t i = 0; i < c->places; i++) {
-        c->tokens[i] = (uint32_t)tg_random_below(tg_key_make(seed, PURPOSE_TOKENS, 0, 0), (uint32_t)i, vocab);
-        c->targets[i] = (int32_t)tg_random_below(tg_key_make(seed, PURPOSE_TARGETS, 0, 0), (uint32_t)i, vocab);
+        c->tokens[i] = (uint32_t)tg_random_below(tg_key_make(seed, PURPOSE_TOKENS, 0, 0), (uint32_t)i, choices);
+        c->targets[i] = (int32_t)tg_random_below(tg_key_make(seed, PURPOSE_TARGETS, 0, 0), (uint32_t)i, choices);
     }
+    for (size_t i = 0; i < c->room; i++)
+        c->features[i] = tg_random_normal(tg_key_make(seed, PURPOSE_FEATURES, 0, 0), (uint32_t)i);
+    for (size_t i = 0; i < c->outputs; i++)
+        c->values[i] = tg_random_normal(tg_key_make(seed, PURPOSE_VALUES, 0, 0), (uint32_t)i);
+    return TG_OK;
+}
+
+static tg_status make_arrays(checker *c)
+{
+    const size_t weights = tg_model_weight_count(c->model);
+    c->gradient = tg_heap_alloc(weights, sizeof *c->gradient);
+    if (c->gradient == NULL)
+        return tg_no_memory("gradients", weights * sizeof *c->gradient);
     for (size_t w = 0; w < weights; w++) {
         const size_t n = values_of(tg_model_weight(c->model, w));
         if ((c->gradient[w] = tg_alloc(NULL, n, sizeof(float))) == NULL)
@@ -135,12 +155,18 @@ static tg_status make(checker *c, const tg_model_config *config, size_t batch, s
     if (batch == 0 || time == 0 || !tg_multiply(&c->places, batch, time))
         return tg_fail(TG_EINVAL, "a gradient check needs a batch and a time of at least 1");
     tg_status status = tg_model_config_complete(&complete);
+    if (status == TG_OK && complete.task != TG_TASK_LANGUAGE) {
+        batch = c->places; /* what has no time has samples */
+        time = 1;
+    }
     if (status == TG_OK && time > complete.context)
         status = tg_fail(TG_EINVAL, "time %zu is longer than the model's context of %zu", time, complete.context);
     if (status == TG_OK)
         status = tg_model_create(&c->model, &complete, TG_F32);
     if (status == TG_OK)
-        status = make_arrays(c, seed);
+        status = make_batch(c, seed);
+    if (status == TG_OK)
+        status = make_arrays(c);
     if (status == TG_OK)
         status = make_graph(&c->train, c->model, TG_TRAIN, batch, time);
     if (status != TG_OK)
@@ -152,6 +178,8 @@ static tg_status make(checker *c, const tg_model_config *config, size_t batch, s
     fill_weights(c->model, seed);
     c->run = (tg_run){.tokens = c->tokens,
                       .targets = c->targets,
+                      .features = c->features,
+                      .values = c->values,
                       .seed = seed,
                       .update = 1,
                       .micro_step = 1,
@@ -166,6 +194,8 @@ static void drop(checker *c)
     tg_heap_free(c->gradient);
     tg_free(NULL, c->tokens, c->places, sizeof *c->tokens);
     tg_free(NULL, c->targets, c->places, sizeof *c->targets);
+    tg_free(NULL, c->features, c->room, sizeof *c->features);
+    tg_free(NULL, c->values, c->outputs, sizeof *c->values);
     tg_free(NULL, c->before, c->largest, sizeof *c->before);
     tg_free(NULL, c->direction, c->largest, sizeof *c->direction);
     if (c->forward != c->train)

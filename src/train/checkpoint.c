@@ -1,23 +1,22 @@
 /* train/checkpoint.c -- saving and taking up a run. */
 #include "train/checkpoint.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "model/model.h"
 #include "train/mover.h"
 #include "store/directory.h"
+#include "train/task.h"
 
 static const char states_name[] = "optimizer.safetensors", best_name[] = "best";
 /* What makes OUT itself a model's directory. */
-static const char *const model_files[] = {"config.json", "tokenizer.json", "tokenizer_config.json",
-                                          "model.safetensors", "special_tokens_map.json", "added_tokens.json",
-                                          "chat_template.jinja", "generation_config.json"};
-#define ALWAYS 4 /* the others where there are such */
+static const char *const model_files[] = {"config.json", "model.safetensors", "tokenizer.json",
+                                          "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+                                          "chat_template.jinja", "generation_config.json", "samples.json"};
+#define ALWAYS 2 /* the others where there are such */
 
 static tg_status in_directory(char **path, const char *directory, const char *name)
 {
@@ -25,38 +24,14 @@ static tg_status in_directory(char **path, const char *directory, const char *na
     return *path != NULL ? TG_OK : tg_no_memory("a path", strlen(directory) + strlen(name));
 }
 
-/* config.json again, with the tokens that the tokenizer has a meaning for: transformers looks for them there. */
-static tg_status write_roles(const tg_session *s, const char *directory)
-{
-    static const struct {
-        const char *key;
-        bool (*of)(const tg_tokenizer *tokenizer, uint32_t *id);
-    } roles[] = {
-        {"bos_token_id", tg_tokenizer_begin}, {"eos_token_id", tg_tokenizer_end}, {"pad_token_id", tg_tokenizer_pad}};
-    json_t *const more = json_object();
-    uint32_t id = 0;
-    for (size_t i = 0; more != NULL && i < sizeof roles / sizeof *roles; i++)
-        if (roles[i].of(s->tokenizer, &id))
-            json_object_set_new(more, roles[i].key, json_integer(id));
-    const tg_status status =
-        more == NULL ? tg_no_memory("config.json", 0)
-        : json_object_size(more) == 0
-            ? TG_OK
-            : tg_model_config_write_more(tg_model_get_config(s->model), s->model->format, directory, more);
-    json_decref(more);
-    return status;
-}
-
 static tg_status write_model(const tg_session *s, const tg_reached *at, const char *directory)
 {
     tg_status status = tg_model_save(s->model, directory);
     if (status == TG_OK)
-        status = write_roles(s, directory);
+        status = s->task->write(s, directory);
     if (status == TG_OK)
-        status = tg_tokenizer_write(s->tokenizer, directory);
-    if (status == TG_OK)
-        status = tg_settings_write(s->config, s->schedule, &s->loss_scale, &s->guard, at, tg_corpus_hash(s->corpus),
-                                   s->held_out == NULL ? 0 : tg_corpus_hash(s->held_out), directory);
+        status = tg_settings_write(s->config, s->schedule, &s->loss_scale, &s->guard, at, s->task->hash(s, false),
+                                   s->task->hash(s, true), directory);
     return status;
 }
 

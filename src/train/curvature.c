@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "train/task.h"
 
 #define PROBE 1e-3 /* length of a probe: the error of a central difference falls with its square, that of rounding grows */
 
@@ -65,14 +66,8 @@ static void copy_weights(const tg_session *s, bool back)
 /* Gradients of the update's first batch into the open window, with the scale that is set. */
 static tg_status run_batch(tg_session *s, uint64_t update, bool draws, tg_run *run)
 {
-    const uint64_t seed = (uint64_t)s->config->option[TG_TRAIN_SEED];
-    *run = (tg_run){.tokens = s->tokens,
-                    .targets = s->targets,
-                    .seed = seed,
-                    .update = update,
-                    .loss_scale = s->loss_scale.scale,
-                    .sink = s->sink,
-                    .draws_labels = draws};
+    *run = tg_session_run(s, update, 0);
+    run->draws_labels = draws;
     tg_status status = tg_graph_run(s->train, run);
     return status == TG_OK ? tg_optim_micro_end(s->optim) : status;
 }
@@ -123,8 +118,7 @@ tg_status tg_curvature_observe(tg_session *s, uint64_t update)
     tg_status status = tg_optim_get(s->optim, 0, "interval", &interval);
     if (status != TG_OK || update % (uint64_t)interval != 0)
         return status;
-    status = tg_corpus_batch(s->corpus, s->tokens, s->targets, s->train->batch, s->train->time,
-                             (uint64_t)s->config->option[TG_TRAIN_SEED], update, 0);
+    status = s->task->batch(s, update, 0);
     if (status != TG_OK)
         return status;
     return wanted(s) == HUTCHINSON ? observe_probed(s, update) : observe_drawn(s, update);

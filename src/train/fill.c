@@ -20,7 +20,7 @@ static tg_status read_prompt(prompt *p, const tg_loaded *d, const char *text)
     uint32_t *ids = NULL, mask = 0;
     size_t count = 0, before, after;
     const size_t context = tg_model_get_config(d->model)->context;
-    if (!tg_tokenizer_mask(d->tokenizer, &mask))
+    if (d->tokenizer == NULL || !tg_tokenizer_mask(d->tokenizer, &mask))
         return tg_fail(TG_EUNSUPPORTED, "the model's tokenizer has no mask token to be filled in");
     tg_status status = tg_tokenizer_encode(d->tokenizer, &ids, &count, text, strlen(text));
     if (status != TG_OK)

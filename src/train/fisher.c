@@ -1,5 +1,6 @@
 /* train/fisher.c -- see fisher.h. Nothing of the rows is kept: the optimizer sums their products where they lie. */
 #include "train/fisher.h"
+#include "train/task.h"
 
 enum { SAMPLED, EMPIRICAL }; /* the choices of the option `fisher` */
 
@@ -31,18 +32,12 @@ tg_sink tg_fisher_sink(const tg_session *s, uint32_t micro)
 
 tg_status tg_fisher_observe(tg_session *s, uint64_t update)
 {
-    const uint64_t seed = (uint64_t)s->config->option[TG_TRAIN_SEED];
     if (!due(s, SAMPLED))
         return TG_OK;
-    tg_run run = {.tokens = s->tokens,
-                  .targets = s->targets,
-                  .seed = seed,
-                  .update = update,
-                  .loss_scale = s->loss_scale.scale,
-                  .sink = {.ctx = s->optim, .layer = take_layer, .observes = observes},
-                  .draws_labels = true};
-    tg_status status =
-        tg_corpus_batch(s->corpus, s->tokens, s->targets, s->train->batch, s->train->time, seed, update, 0);
+    tg_run run = tg_session_run(s, update, 0);
+    run.sink = (tg_sink){.ctx = s->optim, .layer = take_layer, .observes = observes};
+    run.draws_labels = true;
+    tg_status status = s->task->batch(s, update, 0);
     if (status == TG_OK)
         status = tg_optim_set_gradient_scale(s->optim, s->loss_scale.scale);
     return status == TG_OK ? tg_graph_run(s->train, &run) : status;

@@ -152,7 +152,8 @@ static void list_remedies(char *text, size_t room, const fit *f, const tg_plan *
         append(text, room, "--state-file FILE", plan->states_bytes + plan->gradients_bytes);
     if (c->weight_file == NULL)
         append(text, room, "--weight-file FILE", plan->weights_bytes);
-    append(text, room, "a shorter --context", 0);
+    if (c->model.task == TG_TASK_LANGUAGE)
+        append(text, room, "a shorter --context", 0);
 }
 
 static tg_status refuse(fit *f)

@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "store/tensors.h"
+#include "train/task.h"
 
 /* bf16 when every tensor is, else fp32, which holds all others. */
 static tg_status weights_format(tg_format *format, const char *path)
@@ -27,14 +28,9 @@ tg_status tg_loaded_open(tg_loaded *out, const char *path, tg_precision precisio
     tg_format weights = TG_F32;
     tg_status status = tg_model_config_read(&config, path);
     if (status == TG_OK)
-        status = tg_tokenizer_read(&opened.tokenizer, path);
+        status = tg_task_of(&config)->load(&opened, &config, path);
     if (status != TG_OK)
         goto fail;
-    if (tg_tokenizer_vocab(opened.tokenizer) > config.vocab) {
-        status = tg_fail(TG_EFORMAT, "%s: the tokenizer has %zu tokens, the model only %zu", path,
-                         tg_tokenizer_vocab(opened.tokenizer), config.vocab);
-        goto fail;
-    }
     if (precision != TG_PRECISION_FP32 && (status = weights_format(&weights, path)) != TG_OK)
         goto fail;
     if ((status = tg_model_create(&opened.model, &config, weights)) != TG_OK ||
@@ -51,5 +47,6 @@ void tg_loaded_close(tg_loaded *directory)
 {
     tg_model_destroy(directory->model);
     tg_tokenizer_destroy(directory->tokenizer);
+    tg_schema_destroy(directory->schema);
     *directory = (tg_loaded){0};
 }

@@ -16,11 +16,11 @@
 #include "store/metrics.h"
 #include "train/board.h"
 #include "train/checkpoint.h"
-#include "train/evaluate.h"
 #include "train/mover.h"
 #include "train/peak.h"
 #include "train/process.h"
 #include "train/sample.h"
+#include "train/task.h"
 
 /* Set by tg_train_stop, perhaps from a signal handler; the one thing signals can reach. */
 static atomic_bool stop_wanted;
@@ -28,6 +28,7 @@ static atomic_bool stop_wanted;
 void tg_train_stop(void) { atomic_store(&stop_wanted, true); }
 
 #define SAMPLE_TEMPERATURE 0.8 /* as of `tiger sample` */
+#define MOST_SCORES 8
 #define MOST_COURSES 16 /* that are watched; no optimizer has as many numbers */
 
 typedef struct training {
@@ -38,6 +39,7 @@ typedef struct training {
     tg_board *board; /* NULL: nothing for TensorBoard */
     tg_plan plan;
     tg_reached at;
+    tg_evaluation validation;     /* the last of this process */
     uint64_t updates, first_update; /* wanted, made when this process began */
     uint64_t saved_update;
     tg_move step;                 /* the last update, or the one under way */
@@ -207,7 +209,7 @@ static tg_status log_progress(training *t, const tg_progress *p)
     const tg_status status = s->mover->tell(s, &t->step, fields, &count);
     if (status != TG_OK)
         return status;
-    fields[count++] = (tg_metric){.name = "tokens_per_second", .value = p->tokens_per_second};
+    fields[count++] = (tg_metric){.name = s->task->per_second, .value = p->tokens_per_second};
     fields[count++] = (tg_metric){.name = "memory_bytes", .value = (double)p->memory_bytes};
     if (isfinite(p->utilisation))
         fields[count++] = (tg_metric){.name = "mfu", .value = p->utilisation};
@@ -232,6 +234,7 @@ static tg_status tell(training *t)
         .loss = t->loss,
         .lr = t->step.lr,
         .tokens_per_second = (double)t->evaluations * t->plan.tokens_per_update / seconds,
+        .rate = t->session.task->rate,
         .seconds_left = is_over(t) ? 0 : seconds_left(t, seconds),
         .memory_bytes = tg_process_resident_bytes(),
         .flops_per_second = flops,
@@ -274,14 +277,6 @@ static void watch(training *t)
     }
 }
 
-/* Whether there is something to evaluate on. */
-static bool has_held_out(const tg_session *s)
-{
-    tg_split split;
-    const tg_corpus *corpus = tg_session_held_out(s, &split);
-    return tg_corpus_tokens(corpus, split) >= 2;
-}
-
 /* Keeps the model when its validation loss is the least so far. */
 static tg_status keep_best(training *t, bool *best)
 {
@@ -296,31 +291,40 @@ static tg_status keep_best(training *t, bool *best)
     return not_saved(t, tg_checkpoint_save_best(&t->session, at));
 }
 
+/* The loss, and the scores of its task. */
+static tg_status log_evaluation(training *t, const tg_evaluation *e)
+{
+    tg_metric fields[1 + MOST_SCORES] = {{.name = "validation_loss", .value = e->loss}};
+    size_t count = 1;
+    for (size_t i = 0; i < tg_score_count() && count < sizeof fields / sizeof *fields; i++) {
+        const tg_score *score = tg_score_at(i);
+        const double value = tg_score_value(score, e);
+        if (score->line != NULL && !isnan(value))
+            fields[count++] = (tg_metric){.name = score->name, .value = value};
+    }
+    return append(t, t->at.update, fields, count);
+}
+
 static tg_status evaluate(training *t)
 {
     tg_session *s = &t->session;
-    tg_split split;
-    tg_evaluation result;
+    tg_evaluation result = tg_evaluation_empty();
     bool best;
-    if (!has_held_out(s))
+    if (!s->task->has_held_out(s))
         return TG_OK;
-    const tg_corpus *corpus = tg_session_held_out(s, &split);
-    tg_status status = tg_evaluate_split(&result, s->evaluate, corpus, split, s->tokenizer,
-                                         (size_t)t->config.option[TG_TRAIN_EVAL_BATCHES], s->tokens, s->targets);
+    tg_status status = s->task->evaluate(&result, s, (size_t)t->config.option[TG_TRAIN_EVAL_BATCHES]);
     if (status != TG_OK)
         return status;
+    t->validation = result;
     t->at.validation_loss = result.loss;
     watch(t);
     status = keep_best(t, &best);
     if (status != TG_OK)
         return status;
-    const tg_evaluated e = {t->at.update, result.loss, result.bits_per_byte, result.bits_per_char, best};
+    const tg_evaluated e = {t->at.update, result, best};
     if (t->listener.evaluated != NULL)
         t->listener.evaluated(t->listener.ctx, &e);
-    const tg_metric fields[] = {{.name = "validation_loss", .value = e.loss},
-                                {.name = "perplexity", .value = exp(e.loss)},
-                                {.name = "bits_per_byte", .value = e.bits_per_byte}};
-    return append(t, t->at.update, fields, sizeof fields / sizeof *fields);
+    return log_evaluation(t, &result);
 }
 
 /* ---- samples ---- */
@@ -331,7 +335,7 @@ static void add_piece(void *ctx, const char *bytes, size_t count) { tg_text_appe
 static tg_status sample(training *t)
 {
     const tg_session *s = &t->session;
-    const tg_loaded loaded = {s->tokenizer, s->model, s->train->format};
+    const tg_loaded loaded = {.tokenizer = s->tokenizer, .model = s->model, .activations = s->train->format};
     const tg_sample_config config = {.prompt = t->config.sample_prompt,
                                      .tokens = (size_t)t->config.option[TG_TRAIN_SAMPLE_TOKENS],
                                      .temperature = SAMPLE_TEMPERATURE,
@@ -438,23 +442,19 @@ static tg_status fill_weights(training *t, const char *checkpoint)
     return status;
 }
 
-static tg_status check_text(const training *t, const tg_saved_run *run)
+static tg_status check_data(const training *t, const tg_saved_run *run)
 {
     const tg_session *s = &t->session;
-    if (tg_corpus_tokens(s->corpus, TG_SPLIT_TRAIN) <= s->train->time)
-        return tg_fail(TG_EINVAL, "%s: %zu tokens to train on are too few for a context of %zu: take more text, less "
-                                  "validation or a smaller context",
-                       t->config.data, tg_corpus_tokens(s->corpus, TG_SPLIT_TRAIN), s->train->time);
-    if (run->texts != NULL && run->corpus_hash != tg_corpus_hash(s->corpus))
-        return tg_fail(TG_EINVAL, "%s is not the text that the run to resume was trained on", t->config.data);
-    if (run->texts != NULL && s->held_out != NULL && run->eval_hash != tg_corpus_hash(s->held_out))
-        return tg_fail(TG_EINVAL, "%s is not the text that the run to resume was evaluated on", t->config.eval_data);
-    if (s->held_out != NULL && t->config.given[TG_TRAIN_VALIDATION] && t->config.option[TG_TRAIN_VALIDATION] > 0)
-        return tg_fail(TG_EINVAL,
-                       "either eval_data or validation: a part of the text is held out, or another one is read");
-    if (t->config.sample_prompt != NULL && tg_sample_check_prompt(s->tokenizer, t->config.sample_prompt) != TG_OK)
-        return tg_fail(TG_EINVAL, "sample_prompt: %s", tg_message());
-    return TG_OK;
+    const tg_train_config *c = &t->config;
+    if (run->texts != NULL && run->corpus_hash != s->task->hash(s, false))
+        return tg_fail(TG_EINVAL, "%s is not the %s that the run to resume was trained on", c->data, s->task->data);
+    if (run->texts != NULL && c->eval_data != NULL && run->eval_hash != s->task->hash(s, true))
+        return tg_fail(TG_EINVAL, "%s is not the %s that the run to resume was evaluated on", c->eval_data,
+                       s->task->data);
+    if (c->eval_data != NULL && c->given[TG_TRAIN_VALIDATION] && c->option[TG_TRAIN_VALIDATION] > 0)
+        return tg_fail(TG_EINVAL, "either eval_data or validation: a part of the %s is held out, or another one is read",
+                       s->task->data);
+    return s->task->check_data(s);
 }
 
 /* Settings of the newest checkpoint under the user's, or the user's with defaults filled in. */
@@ -476,7 +476,7 @@ static tg_status settle_config(training *t, const tg_train_config *wish, const t
     if (t->config.data == NULL && wish->resume)
         return tg_fail(TG_EINVAL, "there is no checkpoint in %s to resume from, and no text (data) to begin with", wish->out);
     if (t->config.data == NULL)
-        return tg_fail(TG_EINVAL, "there is no text to train on: name it with data");
+        return tg_fail(TG_EINVAL, "there is nothing to train on: name it with data");
     if (run->texts != NULL && t->at.update > t->updates)
         return tg_fail(TG_EINVAL, "the run has made %llu updates already, more than %llu",
                        (unsigned long long)t->at.update, (unsigned long long)t->updates);
@@ -490,7 +490,7 @@ static tg_status settle_schedule(training *t, const tg_saved_run *run)
     const double every = t->config.option[TG_TRAIN_EVAL_EVERY];
     if (!tg_schedule_watches(s->schedule))
         return TG_OK;
-    if (!has_held_out(s) || every == 0 || every >= (double)t->updates)
+    if (!s->task->has_held_out(s) || every == 0 || every >= (double)t->updates)
         return tg_fail(TG_EINVAL, "the schedule watches evaluations, and the run has none before its end: it needs "
                                   "validation > 0 or eval_data, and 0 < eval_every < updates");
     if (run->texts == NULL)
@@ -517,7 +517,7 @@ static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_
     if (status == TG_OK)
         status = tg_session_open(&t->session, &t->config, checkpoint);
     if (status == TG_OK)
-        status = check_text(t, run);
+        status = check_data(t, run);
     if (run->texts != NULL && t->session.loss_scale.on) {
         t->session.loss_scale.scale = run->loss_scale;
         t->session.loss_scale.good = run->loss_scale_good;
@@ -555,6 +555,8 @@ static void report(const training *t, tg_train_result *result)
         .updates = t->at.update,
         .train_loss = t->loss,
         .validation_loss = t->at.validation_loss,
+        .validation = t->validation,
+        .rate = t->session.task->rate,
         .best_loss = t->at.best_loss,
         .best_update = t->at.best_update,
         .seconds = seconds,
@@ -571,7 +573,7 @@ static void report(const training *t, tg_train_result *result)
 
 tg_status tg_train_run(tg_train_result *result, const tg_train_config *config, const tg_train_listener *listener)
 {
-    training t = {.loss = NAN, .opened = tg_process_seconds()};
+    training t = {.loss = NAN, .validation = tg_evaluation_empty(), .opened = tg_process_seconds()};
     tg_saved_run run = {0};
     char *checkpoint = NULL;
     if (listener != NULL)

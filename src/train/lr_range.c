@@ -214,7 +214,7 @@ tg_status tg_lr_range_run(tg_lr_range *range, const tg_train_config *config, dou
     trial.out = NULL;
     trial.resume = false;
     trial.option[TG_TRAIN_VALIDATION] = 0; /* so that there is nothing to evaluate */
-    trial.eval_data = NULL;
+    trial.eval_data = trial.eval_labels = NULL;
     trial.option[TG_TRAIN_SAMPLE_EVERY] = trial.option[TG_TRAIN_LOSS_GUARD] = trial.option[TG_TRAIN_TENSORBOARD] = 0;
     trial.peak_flops = -1;
     tg_status status = check(config, from, to, smooth);

@@ -1,9 +1,9 @@
 /* train/mover_minimizer.c -- weights moved by a minimizer: all that are trained are one point of n numbers in fp32, the
  * function is the model's mean loss over fixed sequences, and an update is one iteration.
  *
- * closure says which sequences: `fresh` ones for each update, drawn as a rule's would be, the same for all evaluations
+ * closure says which samples, or sequences of a text: `fresh` ones for each update, drawn as a rule's would be, the same for all evaluations
  * of that update (so that the change of a gradient is one of the point, not of the batch: Schraudolph, Yu & Guenter
- * 2007, AISTATS); `fixed`: those of the first update throughout; `all`: the whole training text, window by window.
+ * 2007, AISTATS); `fixed`: those of the first update throughout; `all`: all the training data, batch by batch.
  * Dropout has the same key for the same sequences, and so is a part of the function. Products with the Hessian are the
  * minimizer's own central differences of gradients. The point is put into the weights for an evaluation, and the best
  * one at the end. */
@@ -16,6 +16,7 @@
 #include "tiger/minimize.h"
 #include "train/mover.h"
 #include "train/process.h"
+#include "train/task.h"
 
 #define MOST_CMAES 500 /* seconds a decomposition; the work grows with the cube */
 
@@ -123,18 +124,15 @@ static bool never(void *ctx, double loss)
     return false;
 }
 
-/* The sequences of a micro-step, and its share of the mean loss. */
+/* The samples of a micro-step, and its share of the mean loss. */
 static tg_status read_batch(const tg_whole *w, size_t micro, tg_run *run, double *share)
 {
-    const tg_session *s = w->session;
-    const size_t batch = s->train->batch, time = s->train->time;
+    tg_session *s = w->session;
     if (w->closure != TG_CLOSURE_ALL) {
         *share = 1 / (double)w->micro_steps;
-        return tg_corpus_batch(s->corpus, s->tokens, s->targets, batch, time, run->seed, run->update, (uint32_t)micro);
+        return s->task->batch(s, run->update, (uint32_t)micro);
     }
-    const tg_status status =
-        tg_corpus_window(s->corpus, TG_SPLIT_TRAIN, s->tokens, s->targets, batch, time, micro, NULL);
-    tg_corpus_lengths(s->corpus, TG_SPLIT_TRAIN, w->lengths, batch, time, micro);
+    const tg_status status = s->task->window(s, micro, w->lengths);
     run->lengths = w->lengths;
     *share = count_targets(s) / w->counted;
     return status;
@@ -145,15 +143,10 @@ static tg_status run_micro_step(tg_whole *w, size_t micro, double *loss)
     tg_session *s = w->session;
     const bool first = micro == 0 && w->step->evaluations == 0;
     double share = 0;
-    tg_run run = {.tokens = s->tokens,
-                  .targets = s->targets,
-                  .seed = (uint64_t)s->config->option[TG_TRAIN_SEED],
-                  .update = w->closure == TG_CLOSURE_FRESH ? w->step->update : 0,
-                  .micro_step = (uint32_t)micro,
-                  .sink = s->sink,
-                  .wants = w->gradient == NULL ? never : NULL,
-                  .look = first ? w->step->look : NULL,
-                  .look_ctx = w->step->look_ctx};
+    tg_run run = tg_session_run(s, w->closure == TG_CLOSURE_FRESH ? w->step->update : 0, (uint32_t)micro);
+    run.wants = w->gradient == NULL ? never : NULL;
+    run.look = first ? w->step->look : NULL;
+    run.look_ctx = w->step->look_ctx;
     tg_status status = read_batch(w, micro, &run, &share);
     if (status != TG_OK || share == 0) /* nothing counts in it */
         return status;
@@ -210,9 +203,9 @@ static tg_status check(const tg_session *s)
                        "%s goes over all of its memory many times an update: files for states or weights are "
                        "for optimizers that go tensor by tensor",
                        name);
-    if (strcmp(name, "natgrad") == 0)
-        return tg_fail(TG_EUNSUPPORTED, "natgrad needs products with the Fisher matrix, which models do not give: take "
-                                        "newton_cg or lbfgs");
+    if (s->method.minimizer->needs == TG_NEEDS_FISHER)
+        return tg_fail(TG_EUNSUPPORTED, "%s needs products with the Fisher matrix, which models do not give: take "
+                                        "newton_cg or lbfgs", name);
     if (s->method.minimizer->needs == TG_NEEDS_VALUE && closure_of(s) == TG_CLOSURE_FRESH)
         return tg_fail(TG_EINVAL,
                        "%s remembers losses, which those of other sequences cannot be held against: take "
@@ -257,7 +250,7 @@ static tg_status open(tg_session *s, bool outline)
     w->closure = closure_of(s);
     w->n = offset_of(s->model, tg_model_weight_count(s->model));
     w->objective = (tg_objective){.n = w->n, .ctx = w, .evaluate_f32 = evaluate};
-    s->sink = (tg_sink){sink_tile, sink_rows, sink_reject, sink_complete, w};
+    s->sink = (tg_sink){sink_tile, sink_rows, sink_reject, sink_complete, w, NULL, NULL};
     tg_loss_scale_init(&s->loss_scale, false);
     status = tg_minimizer_create(&w->minimizer, s->method.name, NULL);
     if (status == TG_OK)
@@ -280,12 +273,10 @@ static bool splits(const tg_session *s)
 
 static size_t micro_steps(const tg_session *s)
 {
-    size_t windows = 0;
-    const size_t batch = (size_t)s->config->option[TG_TRAIN_BATCH];
-    if (s->whole->closure != TG_CLOSURE_ALL || s->corpus == NULL)
-        return (size_t)s->config->option[TG_TRAIN_ACCUMULATE];
-    tg_corpus_window(s->corpus, TG_SPLIT_TRAIN, NULL, NULL, 0, tg_model_get_config(s->model)->context, 0, &windows);
-    return windows < batch ? 1 : (windows + batch - 1) / batch;
+    const size_t all = s->whole->closure == TG_CLOSURE_ALL
+                           ? s->task->windows(s, (size_t)s->config->option[TG_TRAIN_BATCH])
+                           : 0;
+    return all > 0 ? all : (size_t)s->config->option[TG_TRAIN_ACCUMULATE];
 }
 
 static tg_status allocate(tg_session *s)
@@ -294,18 +285,17 @@ static tg_status allocate(tg_session *s)
     return s->whole->lengths != NULL ? TG_OK : tg_no_memory("a batch", s->train->batch * sizeof *s->whole->lengths);
 }
 
-static tg_status count_text(tg_session *s)
+static tg_status count_all(tg_session *s)
 {
     tg_whole *w = s->whole;
     tg_status status = TG_OK;
     w->counted = 0;
     for (size_t micro = 0; status == TG_OK && micro < w->micro_steps; micro++) {
-        status = tg_corpus_window(s->corpus, TG_SPLIT_TRAIN, s->tokens, s->targets, s->train->batch, s->train->time,
-                                  micro, NULL);
+        status = s->task->window(s, micro, w->lengths);
         w->counted += count_targets(s);
     }
     if (status == TG_OK && w->counted == 0)
-        return tg_fail(TG_EINVAL, "the text has no token that counts");
+        return tg_fail(TG_EINVAL, "the %s has nothing that counts", s->task->data);
     return status;
 }
 
@@ -315,7 +305,7 @@ static tg_status begin(tg_session *s, void (*on_event)(void *ctx, const tg_event
     (void)on_event; /* events are of rules */
     (void)ctx;
     w->micro_steps = micro_steps(s);
-    tg_status status = w->closure == TG_CLOSURE_ALL ? count_text(s) : TG_OK;
+    tg_status status = w->closure == TG_CLOSURE_ALL ? count_all(s) : TG_OK;
     if (status != TG_OK)
         return status;
     double *x = tg_alloc(NULL, w->n, sizeof *x), *next = x;

@@ -8,6 +8,7 @@
 #include "train/curvature.h"
 #include "train/fisher.h"
 #include "train/mover.h"
+#include "train/task.h"
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
@@ -109,20 +110,13 @@ static tg_status begin(tg_session *s, void (*on_event)(void *ctx, const tg_event
 
 static tg_status run_micro_step(tg_session *s, tg_move *step)
 {
-    const uint64_t seed = (uint64_t)s->config->option[TG_TRAIN_SEED];
-    tg_run run = {.tokens = s->tokens,
-                  .targets = s->targets,
-                  .seed = seed,
-                  .update = step->update,
-                  .micro_step = step->micro,
-                  .loss_scale = s->loss_scale.scale,
-                  .sink = tg_fisher_sink(s, step->micro),
-                  .wants = step->wants,
-                  .wants_ctx = step->wants_ctx,
-                  .look = step->micro == 0 ? step->look : NULL,
-                  .look_ctx = step->look_ctx};
-    tg_status status = tg_corpus_batch(s->corpus, s->tokens, s->targets, s->train->batch, s->train->time, seed,
-                                       step->update, step->micro);
+    tg_run run = tg_session_run(s, step->update, step->micro);
+    run.sink = tg_fisher_sink(s, step->micro);
+    run.wants = step->wants;
+    run.wants_ctx = step->wants_ctx;
+    run.look = step->micro == 0 ? step->look : NULL;
+    run.look_ctx = step->look_ctx;
+    tg_status status = s->task->batch(s, step->update, step->micro);
     if (status == TG_OK)
         status = tg_graph_run(s->train, &run);
     if (status == TG_OK)

@@ -18,8 +18,12 @@ static void usual(tg_plan_peer *peer, const tg_plan *plan)
 static tg_status ours(tg_plan_peer *peer, const tg_plan *plan, const tg_train_config *config, tg_precision precision)
 {
     tg_train_config c = *config;
-    c.data = c.init = c.out = c.tokenizer = c.state_file = c.weight_file = NULL; /* the text is read once */
+    c.data = c.init = c.out = c.tokenizer = c.state_file = c.weight_file = NULL; /* the data are read once */
+    c.eval_data = c.labels = c.eval_labels = c.target = NULL;
     c.vocab = plan->vocab;
+    c.model.task = plan->task;
+    c.model.features = plan->features;
+    c.model.outputs = plan->outputs;
     c.optimizer = "adamw";
     c.schedule = NULL;
     c.settings = 0;

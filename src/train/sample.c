@@ -94,7 +94,8 @@ tg_status tg_sample_model(const tg_sample_config *config, const tg_loaded *loade
     tg_pieces pieces = {.text = text, .ctx = ctx};
     const tg_model_info *model = tg_model_get_config(loaded->model)->info;
     tg_status status =
-        model->masked ? tg_fail(TG_EUNSUPPORTED, "%s writes no text, it fills in masked tokens", model->name) : TG_OK;
+        loaded->tokenizer == NULL ? tg_fail(TG_EUNSUPPORTED, "%s writes no text, it learns from samples", model->name)
+        : model->masked           ? tg_fail(TG_EUNSUPPORTED, "%s writes no text, it fills in masked tokens", model->name) : TG_OK;
     if (status == TG_OK)
         status = encode_prompt(&ids, &count, loaded->tokenizer, config->prompt);
     if (status == TG_OK)

@@ -1,4 +1,4 @@
-/* train/session.c -- from a configuration to text, model, optimizer and graphs. */
+/* train/session.c -- from a configuration to data, model, optimizer and graphs. */
 #include "train/session.h"
 
 #include <omp.h>
@@ -15,107 +15,25 @@
 #include "train/mover.h"
 #include "train/peak.h"
 #include "train/process.h"
+#include "train/task.h"
 
 static tg_precision precision_of(const tg_train_config *c) { return (tg_precision)(int)c->option[TG_TRAIN_PRECISION]; }
-
-static tg_data_format format_of(const tg_train_config *c) { return (tg_data_format)(int)c->option[TG_TRAIN_FORMAT]; }
-
-/* ---- text ---- */
-
-static tg_status make_tokenizer(tg_tokenizer **out, const char *kind, const tg_train_config *c)
-{
-    if (strcmp(kind, "byte") == 0)
-        return tg_tokenizer_byte(out);
-    if (strcmp(kind, "char") != 0) {
-        const tg_status status = tg_tokenizer_read(out, kind);
-        if (status != TG_ENOTFOUND || strchr(kind, '/') != NULL)
-            return status;
-        return tg_fail(TG_EINVAL, "there is no tokenizer '%s' (byte, char, or the path of one)", kind);
-    }
-    if (c->data == NULL)
-        return tg_fail(TG_EINVAL, "the char tokenizer is made from the text: name it with data");
-    return tg_tokenizer_char_from(out, c->data, format_of(c));
-}
-
-/* With masking, for a model that fills in masked tokens; options of it are nothing for others. */
-static tg_status mask_corpus(const tg_session *s, tg_corpus *corpus)
-{
-    const double *option = s->config->option;
-    return corpus == NULL ? TG_OK
-                          : tg_corpus_mask(corpus, s->tokenizer, option[TG_TRAIN_MASK_RATE], option[TG_TRAIN_MASK_RANDOM],
-                                           option[TG_TRAIN_MASK_KEEP]);
-}
-
-static tg_status mask_text(tg_session *s)
-{
-    const tg_train_config *c = s->config;
-    const tg_model_info *model = tg_model_get_config(s->model)->info;
-    if (model->masked && c->option[TG_TRAIN_SAMPLE_EVERY] > 0)
-        return tg_fail(TG_EINVAL, "sample_every: %s writes no text, it fills in masked tokens", model->name);
-    if (model->masked) {
-        const tg_status status = mask_corpus(s, s->corpus);
-        return status == TG_OK ? mask_corpus(s, s->held_out) : status;
-    }
-    for (size_t i = TG_TRAIN_MASK_RATE; i <= TG_TRAIN_MASK_KEEP; i++)
-        if (c->option[i] != tg_train_options()->at[i].value)
-            return tg_fail(TG_EINVAL, "%s is for models that fill in masked tokens, and %s predicts the next one",
-                           tg_train_options()->at[i].name, model->name);
-    return TG_OK;
-}
-
-static tg_status open_text(tg_session *s, const char *checkpoint)
-{
-    const tg_train_config *c = s->config;
-    const char *from = checkpoint != NULL ? checkpoint : c->tokenizer == NULL ? c->init : NULL;
-    tg_status status = TG_OK;
-    if (from != NULL)
-        status = tg_tokenizer_read(&s->tokenizer, from);
-    else if (c->data != NULL || c->vocab == 0)
-        status = make_tokenizer(&s->tokenizer, c->tokenizer != NULL ? c->tokenizer : c->data == NULL ? "byte" : "char", c);
-    if (status == TG_OK && s->tokenizer != NULL && checkpoint == NULL && c->init == NULL && c->model.info->masked)
-        status = tg_tokenizer_add_mask(s->tokenizer);
-    if (status == TG_OK && c->data != NULL)
-        status = tg_corpus_open(&s->corpus, c->data, s->tokenizer, format_of(c),
-                                c->eval_data != NULL ? 0.0 : c->option[TG_TRAIN_VALIDATION]);
-    if (status == TG_OK && c->data != NULL && c->eval_data != NULL)
-        status = tg_corpus_open(&s->held_out, c->eval_data, s->tokenizer, format_of(c), 0.0);
-    return status;
-}
-
-const tg_corpus *tg_session_held_out(const tg_session *s, tg_split *split)
-{
-    *split = s->held_out != NULL ? TG_SPLIT_TRAIN : TG_SPLIT_VALIDATION;
-    return s->held_out != NULL ? s->held_out : s->corpus;
-}
 
 /* ---- model ---- */
 
 /* Room for a mapped file could not be had: tg_message says how much. */
 static tg_status full(const char *file) { return tg_fail(TG_EIO, "%s: %s: is the disk full?", file, tg_message()); }
 
-static tg_status check_vocab(const tg_session *s, const tg_model_config *model)
-{
-    const size_t needed = s->tokenizer == NULL ? 0 : tg_tokenizer_vocab(s->tokenizer);
-    if (model->vocab >= needed)
-        return TG_OK;
-    return tg_fail(TG_EINVAL, "the text needs a vocabulary of %zu tokens, and %zu were asked for", needed, model->vocab);
-}
-
 static tg_status open_model(tg_session *s, const char *checkpoint, bool outline)
 {
     const tg_train_config *c = s->config;
     tg_model_config model = c->model;
-    tg_status status = TG_OK;
-    if (checkpoint != NULL)
-        status = tg_model_config_read(&model, checkpoint);
-    else if (c->init == NULL)
-        model.vocab = c->vocab != 0 ? c->vocab : tg_tokenizer_vocab(s->tokenizer);
-    if (status == TG_OK && checkpoint == NULL)
-        status = tg_model_config_complete(&model);
+    tg_status status = s->task->fit_model(s, &model, checkpoint != NULL || c->init != NULL);
     if (status == TG_OK)
-        status = check_vocab(s, &model);
+        status = tg_model_config_complete(&model);
     if (status != TG_OK)
         return status;
+    s->task = tg_task_of(&model); /* data may have settled it */
     const tg_format format = tg_precision_weights(precision_of(c));
     if (outline)
         return tg_model_create_in(&s->model, &model, format, &tg_addresses);
@@ -149,6 +67,18 @@ tg_status tg_session_graphs(tg_session *s)
     return status;
 }
 
+/* What is learned, the model says: that of the checkpoint, where there is one. */
+static tg_status open_data(tg_session *s, const char *checkpoint)
+{
+    tg_train_config *c = s->config;
+    tg_status status = checkpoint == NULL ? TG_OK : tg_model_config_read(&c->model, checkpoint);
+    if (status != TG_OK)
+        return status;
+    s->task = tg_task_of(&c->model);
+    status = s->task->check(c);
+    return status == TG_OK ? s->task->open(s, checkpoint != NULL ? checkpoint : c->init) : status;
+}
+
 static tg_status open_session(tg_session *session, tg_train_config *config, const char *checkpoint, bool outline)
 {
     tg_session s = {.config = config, .process_bytes = tg_process_resident_bytes()};
@@ -160,13 +90,13 @@ static tg_status open_session(tg_session *session, tg_train_config *config, cons
             tg_schedule_create(&s.schedule, config->schedule, (uint64_t)config->option[TG_TRAIN_UPDATES], NULL);
     const size_t peak = tg_process_peak_bytes();
     if (status == TG_OK)
-        status = open_text(&s, checkpoint);
+        status = open_data(&s, checkpoint);
     if (tg_process_peak_bytes() > peak)
         s.opening_bytes = tg_process_peak_bytes();
     if (status == TG_OK)
         status = open_model(&s, checkpoint, outline);
-    if (status == TG_OK)
-        status = mask_text(&s);
+    if (status == TG_OK && s.task->begin != NULL)
+        status = s.task->begin(&s);
     if (status == TG_OK)
         status = s.mover->open(&s, outline);
     if (status == TG_OK)
@@ -196,15 +126,12 @@ void tg_session_close(tg_session *s)
     if (s->mover != NULL)
         s->mover->close(s);
     tg_model_destroy(s->model);
-    tg_corpus_destroy(s->held_out);
-    tg_corpus_destroy(s->corpus);
-    tg_tokenizer_destroy(s->tokenizer);
+    if (s->task != NULL)
+        s->task->close(s);
     tg_schedule_destroy(s->schedule);
     tg_paged_destroy(&s->paged);
     tg_paged_destroy(&s->weight_pages);
     tg_free(NULL, s->kept_weights, kept, 1);
-    tg_free(NULL, s->tokens, s->places, sizeof *s->tokens);
-    tg_free(NULL, s->targets, s->places, sizeof *s->targets);
     memset(s, 0, sizeof *s);
 }
 
@@ -219,11 +146,20 @@ tg_status tg_session_allocate(tg_session *s)
         status = tg_graph_share(s->evaluate, s->train);
     if (status != TG_OK)
         return status;
-    s->tokens = tg_alloc(NULL, s->places, sizeof *s->tokens);
-    s->targets = tg_alloc(NULL, s->places, sizeof *s->targets);
-    if (s->tokens == NULL || s->targets == NULL)
-        return tg_no_memory("a batch", s->places * 8);
-    return TG_OK;
+    return s->task->allocate(s);
+}
+
+tg_run tg_session_run(const tg_session *s, uint64_t update, uint32_t micro_step)
+{
+    return (tg_run){.tokens = s->tokens,
+                    .targets = s->targets,
+                    .features = s->features,
+                    .values = s->values,
+                    .seed = (uint64_t)s->config->option[TG_TRAIN_SEED],
+                    .update = update,
+                    .micro_step = micro_step,
+                    .loss_scale = s->loss_scale.scale,
+                    .sink = s->sink};
 }
 
 /* What a run takes that no array shows: stacks of threads, compiled products, buffers of the C library. */
@@ -272,12 +208,14 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
         .mapped_bytes = mapped_bytes(s, &optim),
         .weights_on_disk = c->weight_file != NULL,
         .states_on_disk = c->state_file != NULL,
-        .data_bytes = (s->corpus == NULL ? 0 : tg_corpus_bytes(s->corpus)) +
-                      (s->held_out == NULL ? 0 : tg_corpus_bytes(s->held_out)) +
-                      (s->tokenizer == NULL ? 0 : tg_tokenizer_bytes(s->tokenizer)) + s->places * 8,
+        .data_bytes = s->task->bytes(s),
         .process_bytes = s->process_bytes + RUNTIME_BYTES,
         .parameters = tg_model_parameters(s->model),
+        .task = tg_model_get_config(s->model)->task,
         .vocab = tg_model_get_config(s->model)->vocab,
+        .features = tg_model_get_config(s->model)->features,
+        .outputs = tg_model_get_config(s->model)->outputs,
+        .items = s->task->items,
         .batch = (size_t)c->option[TG_TRAIN_BATCH],
         .accumulate = (size_t)c->option[TG_TRAIN_ACCUMULATE],
         .recompute = (int)c->option[TG_TRAIN_RECOMPUTE],

@@ -5,6 +5,7 @@
 #include "graph/graph.h"
 #include "graph/run.h"
 #include "tiger/engine/method.h"
+#include "tiger/engine/samples.h"
 #include "tiger/engine/train.h"
 #include "tiger/schedule.h"
 #include "train/loss_guard.h"
@@ -12,12 +13,16 @@
 
 typedef struct tg_mover tg_mover; /* train/mover.h */
 typedef struct tg_whole tg_whole;
+struct tg_task;
 
 typedef struct tg_session {
     tg_train_config *config;       /* complete: nothing NULL but data, init, out and files; tg_fit chooses in it */
+    const struct tg_task *task;    /* train/task.h: whose data are those that follow */
     tg_tokenizer *tokenizer;
     tg_corpus *corpus;             /* NULL: a plan without text */
     tg_corpus *held_out;           /* of eval_data; NULL: the validation split of `corpus` is */
+    tg_samples *samples;           /* the same for a model that learns from samples */
+    tg_samples *held_samples;
     tg_model *model;
     tg_method method;              /* config->optimizer, */
     const tg_mover *mover;         /* and how such a one moves weights: */
@@ -29,8 +34,10 @@ typedef struct tg_session {
     tg_loss_guard guard;
     tg_graph *train, *evaluate;    /* planned; allocated by tg_session_allocate */
     tg_sink sink;
-    uint32_t *tokens;              /* one batch, (B,T) */
+    uint32_t *tokens;              /* one batch, (B,T); NULL with samples */
     int32_t *targets;
+    float *features, *values;      /* of samples, (B,F) and (B); NULL with a text */
+    size_t feature_room;           /* B * F */
     void *kept_weights;            /* train/curvature.h; NULL where not needed */
     tg_allocator paged;            /* of the states, with config->state_file */
     tg_allocator weight_pages;     /* of the weights, with config->weight_file */
@@ -40,7 +47,7 @@ typedef struct tg_session {
     size_t opening_bytes;          /* resident at most while text and tokenizer were read; 0: less than ever before */
 } tg_session;
 
-/* Opens text and tokenizer, creates the model (weights untouched), adds its weights to the optimizer, plans the graphs.
+/* Opens data and tokenizer, creates the model (weights untouched), adds its weights to the optimizer, plans the graphs.
  * `checkpoint`: the directory of a model whose configuration and tokenizer are used instead; NULL: config's own. */
 tg_status tg_session_open(tg_session *session, tg_train_config *config, const char *checkpoint);
 /* The same to be planned only: no file is made, and the weights have no memory. */
@@ -53,8 +60,8 @@ tg_status tg_session_graphs(tg_session *session);
 /* Takes the memory that the plan speaks of. */
 tg_status tg_session_allocate(tg_session *session);
 
-/* What evaluations read. */
-const tg_corpus *tg_session_held_out(const tg_session *session, tg_split *split);
+/* What a run of the training graph on the session's batch reads; gradients go to the optimizer. */
+tg_run tg_session_run(const tg_session *session, uint64_t update, uint32_t micro_step);
 
 void tg_session_plan(const tg_session *session, tg_plan *plan);
 

@@ -70,6 +70,15 @@ static void set_text(json_t *root, const char *key, const char *path, const char
     free(found);
 }
 
+/* A file that goes with another: its hash is in the other's. */
+static void set_file(json_t *root, const char *key, const char *path)
+{
+    char *found = path == NULL ? NULL : realpath(path, NULL);
+    if (path != NULL)
+        json_object_set_new(root, key, json_string(found != NULL ? found : path));
+    free(found);
+}
+
 static json_t *run_object(const tg_train_config *config, const tg_schedule *schedule, const tg_reached *at)
 {
     json_t *root = json_object();
@@ -107,6 +116,10 @@ tg_status tg_settings_write(const tg_train_config *config, const tg_schedule *sc
     set_text(root, "data", config->data, "corpus_hash", corpus_hash);
     if (config->eval_data != NULL)
         set_text(root, "eval_data", config->eval_data, "eval_hash", eval_hash);
+    set_file(root, "labels", config->labels);
+    set_file(root, "eval_labels", config->eval_labels);
+    if (config->target != NULL)
+        json_object_set_new(root, "target", json_string(config->target));
     if (guard->seen > 0)
         json_object_set_new(root, "loss_guard", guard_object(guard));
     if (loss_scale->on)
@@ -264,6 +277,9 @@ static tg_status read_run(tg_saved_run *run, const json_t *root, const char *nam
     config->schedule = json_string_value(json_object_get(root, "schedule"));
     config->eval_data = json_string_value(json_object_get(root, "eval_data"));
     config->sample_prompt = json_string_value(json_object_get(root, "sample_prompt"));
+    config->labels = json_string_value(json_object_get(root, "labels"));
+    config->eval_labels = json_string_value(json_object_get(root, "eval_labels"));
+    config->target = json_string_value(json_object_get(root, "target"));
     if (!json_is_integer(update) || json_integer_value(update) < 0)
         return wrong(name, "update");
     if (!json_is_integer(vocab) || json_integer_value(vocab) < 0)
@@ -404,7 +420,11 @@ tg_status tg_settings_merge(tg_train_config *merged, const tg_saved_run *run, co
     }
     if (wish->eval_data != NULL && saved->eval_data == NULL) /* which training text is held out would be another */
         return disagrees("eval_data", "none", wish->eval_data);
+    if (wish->target != NULL && (saved->target == NULL || strcmp(wish->target, saved->target) != 0))
+        return disagrees("target", saved->target != NULL ? saved->target : "none", wish->target);
     result.data = wish->data != NULL ? wish->data : saved->data;
+    result.labels = wish->labels != NULL ? wish->labels : saved->labels;
+    result.eval_labels = wish->eval_labels != NULL ? wish->eval_labels : saved->eval_labels;
     result.eval_data = wish->eval_data != NULL ? wish->eval_data : saved->eval_data;
     result.sample_prompt = wish->sample_prompt != NULL ? wish->sample_prompt : saved->sample_prompt;
     result.max_seconds = wish->max_seconds;

@@ -4,6 +4,7 @@
     run_test.py TIGER [-v] [NAME...]       NAME as unittest takes it, for one test: Training.test_resume
 """
 import fcntl
+import gzip
 import hashlib
 import json
 import math
@@ -913,6 +914,186 @@ class Masked(Case):
         self.assertIn("mask_random", error)
 
 
+# The ten thousand test digits of MNIST; the test that wants them says so where they are missing.
+MNIST = Path(os.environ.get("TIGER_MNIST", "none")) / "mnist-t10k-images-idx3-ubyte.gz"
+
+
+def idx(values, *shape):
+    return bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + bytes(values)
+
+
+class Samples(Case):
+    """Models that learn from images and tables."""
+
+    def setUp(self):
+        super().setUp()
+        chance = random.Random(2385)
+        flowers, houses = ["length;width;kind"], ["rooms,age,price"]
+        for i in range(300):
+            kind = i * 3 // 300  # sorted, as such files are
+            flowers.append(f"{chance.gauss(2 * kind, 0.5):.3f};{chance.gauss(3 * (kind % 2), 0.5):.3f};{'abc'[kind]}at")
+            rooms, age = chance.randint(1, 9), chance.uniform(0, 100)
+            houses.append(f"{rooms},{age:.2f},{1000 * rooms - 20 * age + chance.gauss(0, 100):.1f}")
+        (self.at / "flowers.csv").write_text("\n".join(flowers) + "\n")
+        (self.at / "houses.csv").write_text("\n".join(houses))
+        labels = [chance.randrange(4) for _ in range(400)]  # a bright quarter of a 6 x 6 image
+        pixels = [chance.randrange(150) + (100 if label == 2 * (r > 2) + (c > 2) else 0)
+                  for label in labels for r in range(6) for c in range(6)]
+        (self.at / "images").write_bytes(idx(pixels, 400, 6, 6))
+        (self.at / "labels").write_bytes(gzip.compress(idx(labels, 400)))
+
+    images = ("--data", "images", "--labels", "labels")
+
+    def learn(self, out, *arguments, **more):
+        return self.tiger("train", "--out", out, "--batch", 16, "--optimizer", "adamw", "--lr", "0.01", "--threads", 2,
+                          "--schedule", "cosine:min=0.1", "--peak", "off", *arguments, **more)
+
+    def score(self, stdout, name):
+        return float(re.search(rf"^{name} +(-?[\d.]+)", stdout, re.MULTILINE).group(1))
+
+    def test_classes_of_images(self):
+        out = self.learn("run", "--model", "mlp", *self.images, "--width", 24, "--updates", 120, "--eval-every", 60).stdout
+        self.assertRegex(out, r"update 60: validation loss [\d.]+, accuracy [\d.]+ %")
+        self.assertRegex(out, r"an update is 16 samples")
+        self.assertRegex(out, r"samples/s")
+        rows = [json.loads(line) for line in (self.at / "run/metrics.jsonl").read_text().splitlines()]
+        last = [row for row in rows if "validation_loss" in row][-1]
+        self.assertGreater(last["accuracy"], 0.9)
+        self.assertNotIn("perplexity", last)
+        self.assertGreater(rows[0]["samples_per_second"], 0)
+        done = self.tiger("eval", "run", *self.images)
+        self.assertGreater(self.score(done.stdout, "accuracy"), 90)
+        self.assertEqual(self.score(done.stdout, "samples"), 400)
+        self.assertIn("writes no text", self.tiger("sample", "run", status=1).stderr)
+
+    def test_numbers_of_a_table(self):
+        for model in ("linear", "mlp"):
+            with self.subTest(model=model):
+                table = ("--data", "houses.csv", "--target", "price")
+                out = self.learn(model, "--model", model, *table, "--updates", 200).stdout
+                self.assertRegex(out, r"validation loss [\d.]+ \(RMSE [\d.]+, R2 0.9\d+\)")
+                whole = self.tiger("eval", model, "--data", "houses.csv").stdout
+                self.assertLess(self.score(whole, "RMSE"), 400)  # of a noise of 100, and prices from -1000 to 9000
+                self.assertGreater(self.score(whole, "R2"), 0.97)
+                other = self.tiger("eval", model, *table, "--batch", 300).stdout
+                self.assertEqual(whole, other)
+        schema = json.loads((self.at / "linear/best/samples.json").read_text())
+        self.assertEqual([c["name"] for c in schema["channels"]], ["rooms", "age"])
+
+    def test_classes_of_a_table(self):
+        for model in ("logistic", "mlp"):
+            for optimizer in ("tiger", "sgd", "muon"):
+                with self.subTest(model=model, optimizer=optimizer):
+                    out = f"{model}-{optimizer}"
+                    lr = {"tiger": "0.02", "sgd": "0.1", "muon": "0.02"}[optimizer]
+                    self.tiger("train", "--out", out, "--model", model, "--data", "flowers.csv", "--target", "kind",
+                               "--batch", 32, "--updates", 150, "--optimizer", optimizer, "--lr", lr, "--peak", "off")
+                    done = self.tiger("eval", out, "--data", "flowers.csv")
+                    self.assertGreater(self.score(done.stdout, "accuracy"), 90)
+
+    def test_same_bits_after_resume_and_in_parts(self):
+        flags = ("--model", "mlp", "--norm", "layer", "--dropout", "0.1", *self.images, "--updates", 40, "--save-every", 15)
+        whole = self.model_of(self.learn("whole", *flags).stdout)
+        self.assertNotEqual(digest(whole), {})
+        self.learn("stopped", *flags, "--keep", 9)
+        for update in (30, 40):  # as if it had been killed after the first checkpoint, of update 15
+            shutil.rmtree(self.at / f"stopped/checkpoint-{update:08}")
+        done = self.tiger("train", "--out", "stopped", "--resume", "--peak", "off")
+        self.assertIn("resuming after update 15", done.stdout)
+        self.assertEqual(digest(whole), digest(self.model_of(done.stdout)))
+        # an update's samples do not depend on how it is cut into micro-batches
+        plain = [f for f in flags if f not in ("--dropout", "0.1")]
+        one = self.learn("one", *plain, "--log-every", 1)
+        four = self.tiger("train", "--out", "four", "--batch", 4, "--accumulate", 4, "--optimizer", "adamw", "--lr", "0.01",
+                          "--threads", 2, "--schedule", "cosine:min=0.1", "--peak", "off", *plain)
+        self.assertAlmostEqual(self.final_loss(one.stdout), self.final_loss(four.stdout), delta=2e-4)
+
+    def final_loss(self, stdout):
+        return float(re.search(r"^validation loss ([\d.]+)", stdout, re.MULTILINE).group(1))
+
+    def test_precisions(self):
+        for precision in ("mixed", "bf16", "fp16"):
+            with self.subTest(precision=precision):
+                out = self.learn(precision, "--model", "mlp", "--precision", precision, *self.images, "--updates", 120).stdout
+                self.assertGreater(float(re.search(r"\(accuracy ([\d.]+)", out).group(1)), 85)
+
+    def test_other_data(self):
+        (self.at / "more").write_bytes((self.at / "images").read_bytes())
+        out = self.learn("run", "--model", "logistic", *self.images, "--eval-data", "more", "--eval-labels", "labels",
+                         "--updates", 30).stdout
+        self.assertIn("accuracy", out)
+        done = self.tiger("train", "--out", "run", "--resume", "--updates", 31, "--peak", "off")
+        self.assertIn("resuming after update 30", done.stdout)
+        pixels = bytearray((self.at / "images").read_bytes())
+        pixels[30] ^= 1
+        (self.at / "images").write_bytes(pixels)
+        done = self.tiger("train", "--out", "run", "--resume", "--updates", 32, status=1)
+        self.assertIn("is not the data that the run to resume was trained on", done.stderr)
+
+    def test_fine_tuning_keeps_the_schema(self):
+        self.learn("one", "--model", "mlp", "--data", "houses.csv", "--target", "price", "--updates", 20)
+        self.learn("two", "--init", "one", "--data", "houses.csv", "--target", "price", "--updates", 5, "--validation", "0.4")
+        self.assertEqual((self.at / "one/samples.json").read_text(), (self.at / "two/samples.json").read_text())
+        done = self.learn("three", "--init", "one", "--data", "flowers.csv", "--target", "kind", status=1)
+        self.assertIn("'price', not 'kind'", done.stderr)
+
+    def test_tools_know_samples(self):
+        for model in ("mlp", "logistic", "linear"):
+            self.assertIn("every gradient agrees", self.tiger("check", "--model", model).stdout)
+        for extra in (("--task", "regression", "--norm", "layer"), ("--activation", "tanh", "--norm", "rms")):
+            self.assertIn("every gradient agrees", self.tiger("check", "--model", "mlp", *extra).stdout)
+        self.assertIn("204k parameters",
+                      self.tiger("plan", "--model", "mlp", "--features", 784, "--outputs", 10).stdout)
+        self.assertIn("samples", self.tiger("plan", "--model", "linear", "--data", "houses.csv", "--target", "price").stdout)
+        done = self.tiger("lr-range", "--model", "logistic", *self.images, "--optimizer", "adamw", "--updates", 40, "--out", "r")
+        self.assertIn("suggest", done.stdout)
+
+    def test_races(self):
+        for name, score, flags in (("accuracy", "accuracy", ("--model", "logistic", *self.images)),
+                                   ("RMSE", "rmse", ("--model", "linear", "--data", "houses.csv", "--target", "price"))):
+            with self.subTest(score=score):
+                out = self.tiger("race", "adamw lr=1e-2/3e-2", "sgd lr=0.02", *flags, "--batch", 16, "--updates", 40, "--seeds", 2,
+                                 "--reach", "0.5", "--out", score).stdout
+                self.assertRegex(out, rf"contender +validation loss +{name} +best of its grid")
+                self.assertIn("target: 0.5000", out)
+                race = json.loads((self.at / score / "race.json").read_text())
+                finals = [run[score][-1] for run in race["runs"] if run["name"].startswith("sgd")]
+                row = next(row for row in race["rows"] if row["optimizer"] == "sgd")
+                self.assertAlmostEqual(row[score]["mean"] / sum(finals) * 2, 1, places=6)
+
+    def test_memory(self):
+        done = self.learn("run", "--model", "mlp", *self.images, "--width", 2048, "--layers", 3, "--updates", 4)
+        planned, measured = (float(x) for x in
+                             re.search(r"peak memory ([\d.]+) MiB \(planned ([\d.]+) MiB", done.stdout).groups())
+        self.assertLess(abs(planned / measured - 1), 0.1)
+
+    def test_refusals(self):
+        cases = [
+            (("--model", "mlp", "--data", "flowers.csv"), "labels of images, or the target column"),
+            (("--model", "mlp", "--data", "flowers.csv", "--target", "size"), "no column 'size'; there are: length, width, kind"),
+            (("--model", "linear", "--data", "flowers.csv", "--target", "kind"), "'kind' has words"),
+            (("--model", "logistic", *self.images, "--vocab", 7), "vocab is for models of language"),
+            (("--model", "mlp", *self.images, "--format", "jsonl"), "format is for models of language"),
+            (("--model", "mlp", *self.images, "--outputs", 7), "have 4 classes, and 7 were asked for"),
+            (("--model", "mlp", *self.images, "--eval-data", "images"), "eval_labels"),
+            (("--model", "gpt2", *self.images), "labels: gpt2 learns from a text"),
+            (("--model", "mlp", "--data", "images", "--labels", "flowers.csv"), "flowers.csv' byte 0"),
+        ]
+        for arguments, words in cases:
+            with self.subTest(words=words):
+                done = self.tiger("train", "--out", "none", *arguments, status=1)
+                self.assertIn(words, done.stderr)
+                self.assertEqual(done.stderr.count("\n"), 1)
+        self.assertFalse((self.at / "none").exists())
+
+    @unittest.skipUnless(MNIST.exists(), "TIGER_MNIST names no folder with mnist-t10k-images-idx3-ubyte.gz")
+    def test_digits(self):
+        self.learn("run", "--model", "mlp", "--data", MNIST, "--labels", MNIST.with_name("mnist-t10k-labels-idx1-ubyte.gz"),
+                   "--batch", 64, "--updates", 2000, "--lr", "1e-3")
+        rows = [json.loads(line) for line in (self.at / "run/metrics.jsonl").read_text().splitlines()]
+        self.assertGreater([row for row in rows if "accuracy" in row][-1]["accuracy"], 0.95)
+
+
 class Tokenizers(Case):
     """Byte-level BPE, with a small vocabulary of tests/golden; documents as JSON Lines."""
 
@@ -1292,12 +1473,12 @@ class Race(Case):
         self.assertIn("tiger race: sgd", failed.stderr)
 
     def test_usage(self):
-        for arguments, words in ((["adamw", "--out", "race"], "--data FILE, a text to train on"),
+        for arguments, words in ((["adamw", "--out", "race"], "--data FILE, what to train on"),
                                  (["adamw", "--data", "text.txt"], "--out DIR"),
                                  (["--data", "text.txt"], "CONTENDER")):
             self.assertIn(words, self.tiger("race", *arguments, status=2).stderr)
         self.assertIn("no optimizer 'adamx'", self.tiger("race", "adamx", *self.RUN, status=1).stderr)
-        self.assertIn("--target must be a number", self.tiger("race", "adamw", *self.RUN, "--target", "x", status=2).stderr)
+        self.assertIn("--reach must be a number", self.tiger("race", "adamw", *self.RUN, "--reach", "x", status=2).stderr)
         self.assertIn("two contenders", self.tiger("race", "adamw lr=1/2", "adamw lr=3/4", *self.RUN, status=1).stderr)
 
 
@@ -1367,7 +1548,7 @@ class RaceOnProblems(Case):
                           7, "--out", "race", status=2)
         self.assertIn("--every", done.stderr)
         self.tiger("race", "sgd lr=0.05/0.08", "lbfgs", "--f", "(x-3)^2 + 10*(y+1)^2 + 7", "--updates", 90, "--eval-every",
-                   7, "--target", 7.1, "--out", "race")
+                   7, "--reach", 7.1, "--out", "race")
         results = self.results()
         self.assertEqual((results["measure"], results["logarithmic"], results["target"]), ("f", False, 7.1))
         for row in results["rows"]:

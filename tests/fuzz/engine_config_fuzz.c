@@ -25,6 +25,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         demand(*tg_message() != 0 && strchr(tg_message(), '\n') == NULL);
         return 0;
     }
+    if (config.task != TG_TASK_LANGUAGE) {
+        demand(config.features > 0 && config.outputs > (config.task == TG_TASK_CLASSIFICATION) && config.context == 1);
+        demand(config.dropout >= 0 && config.dropout < 1 && (config.info->tasks & TG_CAN(config.task)) != 0);
+        demand((unsigned)config.activation < TG_ACTIVATION_COUNT && (unsigned)config.norm < TG_NORM_COUNT);
+        return 0;
+    }
     demand(config.vocab > 0 && config.context > 0 && config.layers > 0 && config.heads > 0 && config.width > 0);
     demand(config.kv_heads > 0 && config.head_dim > 0 && config.hidden > 0 && config.heads % config.kv_heads == 0);
     demand(config.eps > 0 && config.dropout >= 0 && config.dropout < 1);

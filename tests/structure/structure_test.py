@@ -33,7 +33,7 @@ PUBLIC = {
     "tiger/status.h": "base", "tiger/memory.h": "base", "tiger/format.h": "base", "tiger/option.h": "base",
     "tiger/safetensors.h": "store", "tiger/schedule.h": "schedule", "tiger/optim.h": "optim",
     "tiger/minimize.h": "minimize",
-    "tiger/engine/data.h": "data", "tiger/engine/model.h": "graph", "tiger/engine/train.h": "train",
+    "tiger/engine/data.h": "data", "tiger/engine/samples.h": "data", "tiger/engine/model.h": "graph", "tiger/engine/train.h": "train",
     "tiger/engine/plot.h": "plot", "tiger/engine/metrics.h": "store",
     "tiger/engine/tensors.h": "store", "tiger/engine/problem.h": "problem", "tiger/engine/descent.h": "train",
     "tiger/engine/race.h": "race", "tiger/engine/method.h": "train",

@@ -527,6 +527,51 @@ static void an_unwanted_loss_gives_no_gradient(void **state)
     }
 }
 
+/* Targets that have the largest logit, the first of equal ones, over panels and chunks; asked for, and else not. */
+static void hits_are_first_choices(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const head_case *c = &cases[i];
+        const size_t m = c->batch * c->time;
+        harness h;
+        build(&h, c, TG_EVALUATE, 1.7);
+        const double factor = c->twice ? 2 : 1;
+        size_t wanted = 0;
+        for (size_t t = 0; t < m; t++) {
+            const float *x = (const float *)h.weight[0].param.data + t * c->width;
+            double most = -INFINITY;
+            size_t choice = 0;
+            for (size_t j = 0; j < c->vocab; j++) {
+                double l = c->bias ? value_of(&h.weight[2].param, j) : 0;
+                for (size_t k = 0; k < c->width; k++)
+                    l += factor * (double)x[k] * value_of(&h.weight[1].param, j * c->width + k);
+                choice = l > most ? j : choice;
+                most = fmax(l, most);
+            }
+            if (t % 3 == 1)
+                h.targets[t] = (int32_t)choice;
+            wanted += h.targets[t] == (int32_t)choice;
+        }
+        h.run.hits = 99;
+        harness_run(&h);
+        assert_int_equal(h.run.hits, 0);
+        h.run.wants_hits = true;
+        harness_run(&h);
+        assert_int_equal(h.run.hits, wanted);
+        memset(h.weight[1].param.data, 0, harness_values(&h, 1) * sizeof(float));
+        if (c->bias)
+            memset(h.weight[2].param.data, 0, c->vocab * sizeof(float));
+        h.targets[0] = 0;
+        wanted = 0;
+        for (size_t t = 0; t < m; t++)
+            wanted += h.targets[t] == 0;
+        harness_run(&h); /* every logit is 0 */
+        assert_int_equal(h.run.hits, wanted);
+        harness_end(&h);
+    }
+}
+
 static void generation_gives_the_last_logits(void **state)
 {
     (void)state;
@@ -571,6 +616,7 @@ int main(void)
         cmocka_unit_test(draws_follow_their_key),
         cmocka_unit_test(loss_scale_multiplies_gradients_exactly),
         cmocka_unit_test(an_unwanted_loss_gives_no_gradient),
+        cmocka_unit_test(hits_are_first_choices),
         cmocka_unit_test(generation_gives_the_last_logits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -88,6 +88,10 @@ static tg_status parse(tg_model_config *c, const char *text)
     "\"model_type\":\"llama\",\"vocab_size\":97,\"num_hidden_layers\":3,\"num_attention_heads\":4,\"hidden_size\":24," \
     "\"intermediate_size\":37"
 
+#define MLP                                                                                                            \
+    "\"model_type\":\"mlp\",\"features\":7,\"outputs\":3,\"task\":\"classification\",\"layers\":2,\"width\":5,"           \
+    "\"activation\":\"tanh\""
+
 static void good_files(void **state)
 {
     (void)state;
@@ -182,6 +186,12 @@ static void bad_files(void **state)
         {"{" LLAMA ",\"rope_theta\":1000.0,\"rope_parameters\":{\"rope_theta\":500000.0}}", TG_EUNSUPPORTED,
          "contradicts"},
         {"{" LLAMA ",\"num_key_value_heads\":3}", TG_EFORMAT, "kv_heads"},
+        {"{" MLP ",\"norm\":\"batch\"}", TG_EFORMAT, "norm|none|layer|rms"},
+        {"{" MLP ",\"norm\":1}", TG_EFORMAT, "norm|none"},
+        {"{" MLP "}", TG_EFORMAT, "norm|missing"},
+        {"{\"model_type\":\"linear\",\"features\":0,\"outputs\":2}", TG_EFORMAT, "linear|features"},
+        {"{\"model_type\":\"logistic\",\"features\":3,\"outputs\":1}", TG_EFORMAT, "classes|2"},
+        {"{\"model_type\":\"logistic\",\"features\":3,\"outputs\":99999999}", TG_EFORMAT, "outputs"},
         {"{" LLAMA ",\"head_dim\":7}", TG_EFORMAT, "head_dim"},
     };
     tg_model_config c, before;
@@ -202,6 +212,9 @@ static tg_model_config config_of(const char *model, bool tied)
     ok(tg_model_config_default(&c, model));
     c.vocab = 53, c.layers = 2, c.heads = 4, c.width = 24, c.context = 11, c.hidden = 45, c.tied = tied;
     c.eps = 3.7e-6, c.init_std = 1.0 / 30, c.dropout = 0.15;
+    c.features = 13, c.outputs = 5;
+    if (strcmp(model, "mlp") == 0)
+        c.task = tied ? TG_TASK_REGRESSION : TG_TASK_CLASSIFICATION, c.activation = TG_SILU, c.norm = TG_NORM_RMS;
     if (strcmp(model, "llama") == 0)
         c.kv_heads = 2, c.head_dim = 10, c.rope_theta = 23850.25;
     ok(tg_model_config_complete(&c));
@@ -220,14 +233,24 @@ static void files_round_trip(void **state)
             memset(&back, 0, sizeof back);
             ok(tg_model_config_write(&c, formats[f], "m"));
             ok(tg_model_config_read(&back, "m"));
-            assert_true(back.info == c.info && back.vocab == c.vocab && back.context == c.context);
+            assert_true(back.info == c.info && back.task == c.task);
+            json_t *object = json_load_file("m/config.json", 0, NULL);
+            assert_non_null(object);
+            assert_string_equal(json_string_value(json_object_get(object, "dtype")), names[f]);
+            if (c.task != TG_TASK_LANGUAGE) {
+                assert_true(back.features == 13 && back.outputs == 5);
+                assert_null(json_object_get(object, "architectures"));
+                if (c.layers == back.layers) /* of those with hidden layers */
+                    assert_true(back.width == 24 && back.activation == c.activation && back.norm == c.norm &&
+                                back.dropout == c.dropout && back.eps == c.eps);
+                json_decref(object);
+                continue;
+            }
+            assert_true(back.vocab == c.vocab && back.context == c.context);
             assert_true(back.layers == c.layers && back.heads == c.heads && back.kv_heads == c.kv_heads);
             assert_true(back.head_dim == c.head_dim && back.width == c.width && back.hidden == c.hidden);
             assert_true(back.eps == c.eps && back.rope_theta == c.rope_theta && back.dropout == c.dropout);
             assert_true(back.init_std == c.init_std && back.tied == c.tied);
-            json_t *object = json_load_file("m/config.json", 0, NULL);
-            assert_non_null(object);
-            assert_string_equal(json_string_value(json_object_get(object, "dtype")), names[f]);
             assert_string_equal(json_string_value(json_array_get(json_object_get(object, "architectures"), 0)),
                                 c.info->architecture);
             json_decref(object);
@@ -270,7 +293,7 @@ static tg_status test_declare(tg_model *m)
 
 static const tg_option test_options[] = {TG_MODEL_WIDTH(8), TG_MODEL_HIDDEN("")};
 static const tg_model_type test_type = {
-    .info = {.name = "test", .architecture = "Test", .options = {test_options, 2}},
+    .info = {.name = "test", .architecture = "Test", .tasks = TG_CAN(TG_TASK_LANGUAGE), .options = {test_options, 2}},
     .hf_type = "test", .complete = test_complete, .declare = test_declare,
 };
 

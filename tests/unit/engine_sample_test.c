@@ -204,19 +204,19 @@ static void evaluation_counts_every_target_once(void **state)
 {
     (void)state;
     tg_evaluation one = {0}, other = {0};
-    ok(tg_evaluate(&one, directory, text_file, TG_FORMAT_TEXT, 1, TG_PRECISION_FP32));
+    ok(tg_evaluate(&one, &(tg_evaluate_config){.directory = directory, .data = text_file, .batch = 1, .precision = TG_PRECISION_FP32}));
     assert_int_equal(one.targets, 330);
     assert_true(one.loss > 3 && one.loss < 12);
     assert_true(fabs(one.bits_per_byte - one.loss / log(2.0)) < 1e-9);
-    ok(tg_evaluate(&other, directory, text_file, TG_FORMAT_TEXT, 5, TG_PRECISION_FP32));
+    ok(tg_evaluate(&other, &(tg_evaluate_config){.directory = directory, .data = text_file, .batch = 5, .precision = TG_PRECISION_FP32}));
     assert_int_equal(other.targets, 330);
     assert_true(fabs(one.loss - other.loss) < 1e-6);
-    ok(tg_evaluate(&other, directory, text_file, TG_FORMAT_TEXT, 5, TG_PRECISION_BF16));
+    ok(tg_evaluate(&other, &(tg_evaluate_config){.directory = directory, .data = text_file, .batch = 5, .precision = TG_PRECISION_BF16}));
     assert_true(fabs(one.loss - other.loss) < 0.02);
-    ok(tg_evaluate(&other, directory, text_file, TG_FORMAT_TEXT, 5, TG_PRECISION_FP16));
+    ok(tg_evaluate(&other, &(tg_evaluate_config){.directory = directory, .data = text_file, .batch = 5, .precision = TG_PRECISION_FP16}));
     assert_true(fabs(one.loss - other.loss) < 0.0025);
-    assert_int_equal(tg_evaluate(&other, directory, text_file, TG_FORMAT_TEXT, 0, TG_PRECISION_FP32), TG_EINVAL);
-    assert_int_not_equal(tg_evaluate(&other, directory, "/nonexistent/text", TG_FORMAT_TEXT, 1, TG_PRECISION_FP32), TG_OK);
+    assert_int_equal(tg_evaluate(&other, &(tg_evaluate_config){.directory = directory, .data = text_file, .batch = 0, .precision = TG_PRECISION_FP32}), TG_EINVAL);
+    assert_int_not_equal(tg_evaluate(&other, &(tg_evaluate_config){.directory = directory, .data = "/nonexistent/text", .batch = 1, .precision = TG_PRECISION_FP32}), TG_OK);
 }
 
 int main(void)

@@ -25,9 +25,26 @@ typedef struct tg_layer_info {
 size_t tg_layer_count(void);
 const tg_layer_info *tg_layer_at(size_t index); /* NULL past the end */
 
+/* What a model learns to tell. */
+typedef enum tg_task_id {
+    TG_TASK_AUTO,           /* of a model that can do both: a class where the data have classes, else a number */
+    TG_TASK_CLASSIFICATION, /* a class of a sample */
+    TG_TASK_REGRESSION,     /* a number of a sample */
+    TG_TASK_LANGUAGE,       /* the next token of a text, or those at masked places */
+    TG_TASK_COUNT
+} tg_task_id;
+#define TG_CAN(task) (1u << (task))
+
+typedef enum tg_activation_kind {
+    TG_RELU, TG_GELU /* exact */, TG_GELU_TANH, TG_SILU, TG_TANH, TG_RELU_SQUARED, TG_ACTIVATION_COUNT
+} tg_activation_kind;
+
+typedef enum tg_norm_kind { TG_NORM_NONE, TG_NORM_LAYER, TG_NORM_RMS, TG_NORM_COUNT } tg_norm_kind;
+
 typedef struct tg_model_info {
     const char *name, *help;  /* "gpt2" */
-    const char *architecture; /* the class in transformers: "GPT2LMHeadModel" */
+    const char *architecture; /* the class in transformers: "GPT2LMHeadModel"; "" where there is none */
+    unsigned tasks;           /* TG_CAN of those it can learn */
     bool masked;              /* says what stands at masked places, instead of what comes next */
     tg_option_table options;  /* layers, heads, width, ...: the flags of `tiger train`; see tg_model_config */
 } tg_model_info;
@@ -51,6 +68,9 @@ typedef struct tg_rope_scaling {
 
 typedef struct tg_model_config {
     const tg_model_info *info;
+    int task;                 /* tg_task_id */
+    size_t features, outputs; /* numbers of a sample that go in; classes, or numbers to be told; 0: as data say */
+    int activation, norm;     /* tg_activation_kind, tg_norm_kind; of families that have a choice */
     size_t vocab, context, layers, heads, kv_heads, head_dim, width, hidden, segments;
     double eps, rope_theta, dropout, init_std;
     bool attention_bias, mlp_bias; /* llama: biases of the linear layers around attention, in the network */

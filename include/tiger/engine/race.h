@@ -108,7 +108,8 @@ typedef struct tg_race_run {
     uint64_t seed;
     char *name;                   /* "adamw_lr=0.001_seed=1": of its directory */
     tg_race_outcome outcome;
-    double *update, *loss, *seconds, *calls, *distance;
+    double *update, *loss, *seconds, *calls, *distance, *score;
+    const tg_score *scored;       /* what `score` is; NULL: the loss alone is judged */
     size_t evaluations, room;
     double final_loss;            /* of the last evaluation; NaN unless finished */
     double update_seconds;        /* of one update, in the mean */
@@ -145,6 +146,8 @@ typedef struct tg_race_row {
     size_t diverged, points;      /* runs that did; points tried */
     int at_edge;                  /* of several learning rates its own is the least (-1) or the largest (+1); else 0 */
     tg_interval loss;             /* final, over the seeds */
+    tg_interval score;            /* final, of what `scored` says; NULL: there is none */
+    const tg_score *scored;
     double distance;              /* to the nearest known minimum, final, in the mean; NaN: none is known */
     double updates_to_target, seconds_to_target; /* of the mean of the seeds' losses; NaN: it stays above */
     double calls_to_target;       /* evaluations of the function; of problems */

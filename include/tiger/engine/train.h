@@ -46,7 +46,9 @@ tg_format tg_precision_activations(tg_precision precision);
  * updates, threads, recompute, memory, how often and how much is evaluated, saved, kept, logged and sampled; and
  * loss_guard, for a run that needs one. What was chosen to fit into a memory stays chosen. */
 typedef struct tg_train_config {
-    const char *data;      /* text file */
+    const char *data;      /* text file; of models that learn from samples images, or a table (tiger/engine/samples.h) */
+    const char *labels;    /* of images */
+    const char *target;    /* the column of a table that is to be told */
     const char *out;       /* run directory; NULL: nothing is written */
     const char *init;      /* directory of a model to start from; NULL: fresh weights of `model` */
     bool resume;           /* go on from the newest checkpoint in `out`, if there is one */
@@ -65,6 +67,7 @@ typedef struct tg_train_config {
     const char *schedule;  /* of lr and other options (tiger/schedule.h); NULL: "constant" */
     const char *eval_data; /* text to evaluate on, of the same format: then all of `data` is trained on; NULL: the share
                               `validation` of data's end */
+    const char *eval_labels;   /* of eval_data's images */
     const char *sample_prompt; /* what samples begin with; NULL: nothing */
     double max_seconds;    /* of this process: then the run ends as by tg_train_stop, after at least one update; 0: none */
     double peak_flops;     /* floating-point operations a second that the machine can do at most in products, for the
@@ -88,8 +91,10 @@ typedef struct tg_plan {
     size_t limit_bytes;       /* option memory; 0: none */
     size_t asked_bytes;       /* peak of what was said and is not what was chosen; 0: it is */
     size_t available_bytes;   /* of this machine, for this process, now; 0: not known */
-    size_t vocab;
-    double flops_per_update, tokens_per_update;
+    int task;                 /* tg_task_id of the model */
+    size_t vocab, features, outputs; /* of it, too */
+    const char *items;        /* what an update is made of: "tokens", "samples" */
+    double flops_per_update, tokens_per_update; /* tokens, or samples */
     bool evaluates; /* by a minimizer: the two are of one evaluation, of which an update makes several */
     size_t parameters;
     double bytes_per_parameter; /* of training state: weights + states + gradients */
@@ -108,7 +113,8 @@ enum { TG_PLAN_PEER_USUAL, TG_PLAN_PEER_FP32, TG_PLAN_PEER_BF16, TG_PLAN_PEERS }
 
 typedef struct tg_progress {
     uint64_t update, updates;  /* made, wanted */
-    double loss, lr, tokens_per_second, seconds_left;
+    double loss, lr, tokens_per_second, seconds_left; /* tokens, or what `rate` says */
+    const char *rate;          /* "tok", "samples" */
     size_t memory_bytes;       /* resident now */
     double flops_per_second;   /* the model's, over the time of this process's updates; evaluation and the like apart */
     double utilisation;        /* of the peak in products, 0 to 1; NaN: the peak is not known */
@@ -117,11 +123,36 @@ typedef struct tg_progress {
     const char *line_search;   /* and how that was found; else NULL */
 } tg_progress;
 
-/* A validation loss, nats a token, and the same by the text that its tokens stand for; NaN where that is none. */
+/* What a model comes to on data that it is not trained on. Scores of other tasks than its own are NaN. */
+typedef struct tg_evaluation {
+    double loss;       /* in the mean: nats a token or sample, or the squared error of a standardised number */
+    double perplexity; /* language: exp(loss) */
+    double bits_per_byte, bits_per_char; /* language: the sum of the losses / ln 2, over the bytes or characters of the
+                                            tokens that counted; what ends a document has none. NaN: there are none, and
+                                            of models that fill in masked tokens */
+    double accuracy;   /* classification: the share of samples whose class is the model's first choice */
+    double rmse, r2;   /* regression: root of the mean squared error, in the target's own units; share of the target's
+                          variance that the model explains */
+    size_t targets;    /* tokens or samples that counted */
+} tg_evaluation;
+
+/* The scores of tg_evaluation, for whoever prints or keeps them. */
+typedef struct tg_score {
+    const char *name, *title; /* "bits_per_byte" in metrics.jsonl, "bits per byte" */
+    const char *format;       /* of printf, for the value times `times`: "%.2f %%" */
+    const char *line;         /* the same within a line; NULL: not there */
+    double times;
+    bool main;                /* what people ask for beside the loss: races show it */
+    size_t offset;            /* in tg_evaluation, a double */
+} tg_score;
+size_t tg_score_count(void);
+const tg_score *tg_score_at(size_t index); /* NULL past the end */
+double tg_score_value(const tg_score *score, const tg_evaluation *evaluation);
+
 typedef struct tg_evaluated {
     uint64_t update;
-    double loss, bits_per_byte, bits_per_char;
-    bool best; /* the least of the run so far */
+    tg_evaluation of;
+    bool best; /* the least loss of the run so far */
 } tg_evaluated;
 
 typedef struct tg_train_listener {
@@ -138,6 +169,8 @@ typedef struct tg_train_listener {
 typedef struct tg_train_result {
     uint64_t updates;
     double train_loss, validation_loss; /* validation NaN when there is none */
+    tg_evaluation validation;           /* of the last evaluation in this process; all NaN when there was none */
+    const char *rate;                   /* what is counted in a second: "tok", "samples" */
     double best_loss;                   /* the least validation loss; NaN when there is none */
     uint64_t best_update;
     double seconds, tokens_per_second;  /* of this process */
@@ -182,18 +215,18 @@ void tg_lr_range_fini(tg_lr_range *range); /* fine on {0} */
 
 /* ---- afterwards -------------------------------------------------------------------------------------------------------- */
 
-typedef struct tg_evaluation {
-    double loss;                         /* nats a token */
-    double bits_per_byte, bits_per_char; /* the sum of the losses / ln 2, over the bytes or characters of the tokens
-                                            that counted; what ends a document has none. NaN: there are none, and of
-                                            models that fill in masked tokens */
-    size_t targets;                      /* tokens that counted */
-} tg_evaluation;
+typedef struct tg_evaluate_config {
+    const char *directory;        /* of a model */
+    const char *data;             /* a text of that format, or what a model that learned from samples is to be tried on */
+    tg_data_format format;
+    const char *labels, *target;  /* as in training; a table's target may be left out */
+    size_t batch;
+    tg_precision precision;
+} tg_evaluate_config;
 
-/* Of a model directory on a file of that format. A model that fills in masked tokens has 15 % of them masked, always
- * the same. The first token of a text has no prediction. */
-tg_status tg_evaluate(tg_evaluation *out, const char *directory, const char *data, tg_data_format format, size_t batch,
-                      tg_precision precision);
+/* A model that fills in masked tokens has 15 % of them masked, always the same. The first token of a text has no
+ * prediction. */
+tg_status tg_evaluate(tg_evaluation *out, const tg_evaluate_config *config);
 
 typedef struct tg_sample_config {
     const char *directory, *prompt;

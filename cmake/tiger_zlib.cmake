@@ -1,0 +1,15 @@
+# zlib, for data in gzip files. AUTO takes it where it is there; ON demands it; OFF leaves it out.
+set(TIGER_ZLIB AUTO CACHE STRING "Use zlib: AUTO, ON or OFF")
+set_property(CACHE TIGER_ZLIB PROPERTY STRINGS AUTO ON OFF)
+set(TIGER_ZLIB_TARGET "")
+if(TIGER_ZLIB)
+  find_package(ZLIB QUIET)
+  if(ZLIB_FOUND)
+    set(TIGER_ZLIB_TARGET ZLIB::ZLIB)
+    target_compile_definitions(tiger_flags INTERFACE TIGER_HAVE_ZLIB) # the tests know too
+  elseif(NOT TIGER_ZLIB STREQUAL "AUTO")
+    message(FATAL_ERROR "zlib is missing: install zlib1g-dev, or configure with -DTIGER_ZLIB=OFF")
+  else()
+    message(STATUS "zlib is missing (zlib1g-dev): built without reading data in gzip files")
+  endif()
+endif()

@@ -1,0 +1,378 @@
+/* data/samples.c -- see tiger/engine/samples.h.
+ *
+ * Images stay bytes, as the file has them, and are standardised when they are drawn; a table becomes standardised fp32
+ * when it is read. Which samples are held out is a permutation of all, drawn with a key of its own: files are often
+ * sorted by class, and every seed of a race is to be judged by the same samples. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/memory.h"
+#include "data/idx.h"
+#include "data/packed.h"
+#include "data/permute.h"
+#include "data/schema.h"
+#include "data/table.h"
+
+#define PURPOSE_SPLIT 0x73706c6974u /* "split" */
+#define PURPOSE_ORDER 0x6f72646572u /* "order" */
+#define LEAST_STD 1e-12             /* relative to the mean: below, a column never changes */
+
+struct tg_samples {
+    tg_schema *schema;
+    tg_packed images, labels;        /* of files that stay open; {0} for a table */
+    const unsigned char *pixel;      /* (count, features), in `images` */
+    const unsigned char *class_name; /* (count), in `labels` */
+    float *value;                    /* (count, features) of a table, standardised */
+    int32_t *label;                  /* (count) of a table; NULL: it has numbers */
+    float *number;                   /* (count) of a table, standardised; NULL: it has classes */
+    size_t count, features, held_out;
+    uint64_t hash;
+};
+
+/* ---- which samples are where ---- */
+
+/* The sample at place `at` of a split. */
+static size_t sample_at(const tg_samples *s, tg_split split, size_t at)
+{
+    const size_t place = split == TG_SPLIT_TRAIN ? at : s->count - s->held_out + at;
+    if (s->held_out == 0)
+        return place;
+    return (size_t)tg_permute(tg_key_make(0, PURPOSE_SPLIT, s->count, 0), place, s->count);
+}
+
+static tg_status split(tg_samples *s, double validation, const char *path)
+{
+    s->held_out = (size_t)(validation * (double)s->count);
+    if (validation > 0 && s->held_out == 0 && s->count > 1)
+        s->held_out = 1;
+    if (s->held_out < s->count)
+        return TG_OK;
+    return tg_fail(TG_EINVAL, "'%s': %zu samples are too few to train on and to hold some out", path, s->count);
+}
+
+/* ---- statistics of the training part ---- */
+
+static double spread(double squares, double mean, size_t count)
+{
+    const double std = sqrt(squares / (double)count);
+    return std > LEAST_STD * fabs(mean) ? std : 1;
+}
+
+/* Of one column of (count, stride) values, in two passes. */
+static void column_statistics(double *mean, double *std, const tg_samples *s, const double *value, size_t stride)
+{
+    const size_t count = tg_samples_count(s, TG_SPLIT_TRAIN);
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += value[sample_at(s, TG_SPLIT_TRAIN, i) * stride];
+    *mean = sum / (double)count;
+    for (size_t i = 0; i < count; i++) {
+        const double d = value[sample_at(s, TG_SPLIT_TRAIN, i) * stride] - *mean;
+        squares += d * d;
+    }
+    *std = spread(squares, *mean, count);
+}
+
+/* Of the pixels of every channel; sums of integers are exact. */
+static void pixel_statistics(const tg_samples *s)
+{
+    tg_schema *schema = s->schema;
+    const size_t count = tg_samples_count(s, TG_SPLIT_TRAIN), area = schema->rows * schema->cols;
+    for (size_t c = 0; c < schema->channels; c++) {
+        uint64_t sum = 0, squares = 0;
+        for (size_t i = 0; i < count; i++) {
+            const unsigned char *x = s->pixel + sample_at(s, TG_SPLIT_TRAIN, i) * s->features + c * area;
+            for (size_t p = 0; p < area; p++) {
+                sum += x[p];
+                squares += (uint64_t)x[p] * x[p];
+            }
+        }
+        const double n = (double)count * (double)area, mean = (double)sum / n;
+        schema->channel[c].mean = mean;
+        schema->channel[c].std = spread(fmax(0, (double)squares - n * mean * mean), mean, count * area);
+    }
+}
+
+/* ---- images ---- */
+
+static tg_status check_shapes(const tg_idx *images, const tg_idx *labels, const tg_samples_source *source)
+{
+    if (images->rank < 2)
+        return tg_fail(TG_EFORMAT, "'%s' has one number a sample: are these the labels?", source->data);
+    if (labels->rank != 1)
+        return tg_fail(TG_EFORMAT, "'%s' has %u dimensions, and labels have one: are these the images?", source->labels,
+                       labels->rank);
+    if (images->shape[0] != labels->shape[0])
+        return tg_fail(TG_EFORMAT, "'%s' has %zu samples and '%s' %zu labels", source->data, images->shape[0],
+                       source->labels, labels->shape[0]);
+    if (images->values / images->shape[0] > TG_MOST_FEATURES)
+        return tg_fail(TG_EUNSUPPORTED, "'%s': samples of %zu values are larger than %zu", source->data,
+                       images->values / images->shape[0], TG_MOST_FEATURES);
+    if (source->kind == TG_TARGET_NUMBER)
+        return tg_fail(TG_EINVAL, "'%s': labels are classes, and a number is to be predicted", source->labels);
+    return TG_OK;
+}
+
+/* A schema without statistics; classes are named by their numbers. */
+static tg_status image_schema(tg_samples *s, const tg_idx *images)
+{
+    unsigned char most = 1; /* there are two classes at least */
+    for (size_t i = 0; i < s->count; i++)
+        most = s->class_name[i] > most ? s->class_name[i] : most;
+    const size_t channels = images->rank == 4 ? images->shape[1] : 1;
+    tg_status status = tg_schema_create(&s->schema, channels, most + 1u);
+    if (status != TG_OK)
+        return status;
+    tg_schema *schema = s->schema;
+    bool all = true;
+    schema->images = true;
+    schema->rows = images->rank == 2 ? 1 : images->shape[images->rank - 2];
+    schema->cols = images->shape[images->rank - 1];
+    for (size_t c = 0; c < channels; c++)
+        all = (schema->channel[c].name = tg_heap_text("")) != NULL && all;
+    for (unsigned c = 0; c <= most; c++) {
+        char name[8];
+        snprintf(name, sizeof name, "%u", c);
+        all = (schema->class_name[c] = tg_heap_text(name)) != NULL && all;
+    }
+    return all ? TG_OK : tg_no_memory("a schema", schema->classes);
+}
+
+static tg_status check_images(const tg_samples *s, const tg_idx *images, const tg_schema *known,
+                              const tg_samples_source *source)
+{
+    if (!known->images)
+        return tg_fail(TG_EINVAL, "'%s': the model was trained on a table, not on images", source->data);
+    const size_t shape[3] = {images->rank == 4 ? images->shape[1] : 1,
+                             images->rank == 2 ? 1 : images->shape[images->rank - 2], images->shape[images->rank - 1]};
+    if (shape[0] != known->channels || shape[1] != known->rows || shape[2] != known->cols)
+        return tg_fail(TG_EINVAL, "'%s' has images of %zu x %zu x %zu, the model was trained on %zu x %zu x %zu",
+                       source->data, shape[0], shape[1], shape[2], known->channels, known->rows, known->cols);
+    for (size_t i = 0; i < s->count; i++)
+        if (s->class_name[i] >= known->classes)
+            return tg_fail(TG_EINVAL, "'%s': sample %zu has label %u, and the model tells %zu classes apart",
+                           source->labels, i, s->class_name[i], known->classes);
+    return TG_OK;
+}
+
+static tg_status open_images(tg_samples *s, const tg_samples_source *source, const tg_schema *known, double validation)
+{
+    tg_idx images, labels;
+    tg_status status = tg_packed_open(&s->images, source->data);
+    if (status == TG_OK)
+        status = tg_packed_open(&s->labels, source->labels);
+    if (status == TG_OK)
+        status = tg_idx_parse(&images, s->images.at, s->images.bytes, source->data);
+    if (status == TG_OK)
+        status = tg_idx_parse(&labels, s->labels.at, s->labels.bytes, source->labels);
+    if (status == TG_OK)
+        status = check_shapes(&images, &labels, source);
+    if (status != TG_OK)
+        return status;
+    s->count = images.shape[0];
+    s->features = images.values / images.shape[0];
+    s->pixel = images.at;
+    s->class_name = labels.at;
+    status = split(s, validation, source->data);
+    if (status == TG_OK && known != NULL) {
+        status = check_images(s, &images, known, source);
+        return status == TG_OK ? tg_schema_copy(&s->schema, known) : status;
+    }
+    if (status == TG_OK)
+        status = image_schema(s, &images);
+    if (status == TG_OK)
+        pixel_statistics(s);
+    return status;
+}
+
+/* ---- tables ---- */
+
+static void table_statistics(const tg_samples *s, const tg_table *t)
+{
+    for (size_t c = 0; c < t->features; c++)
+        column_statistics(&s->schema->channel[c].mean, &s->schema->channel[c].std, s, t->value + c, t->features);
+    if (t->target != NULL)
+        column_statistics(&s->schema->target_mean, &s->schema->target_std, s, t->target, 1);
+}
+
+static tg_status standardise(tg_samples *s, tg_table *t)
+{
+    const tg_schema *schema = s->schema;
+    s->value = tg_alloc(NULL, t->rows * t->features, sizeof *s->value);
+    s->number = t->target == NULL ? NULL : tg_alloc(NULL, t->rows, sizeof *s->number);
+    if (s->value == NULL || (t->target != NULL && s->number == NULL))
+        return tg_no_memory("a table", t->rows * t->features * sizeof *s->value);
+    for (size_t r = 0; r < t->rows; r++)
+        for (size_t c = 0; c < t->features; c++) {
+            const tg_channel *by = &schema->channel[c];
+            s->value[r * t->features + c] = (float)((t->value[r * t->features + c] - by->mean) / by->std);
+        }
+    for (size_t r = 0; r < t->rows && t->target != NULL; r++)
+        s->number[r] = (float)((t->target[r] - schema->target_mean) / schema->target_std);
+    s->label = t->label;
+    t->label = NULL;
+    return TG_OK;
+}
+
+static tg_status open_table(tg_samples *s, const tg_samples_source *source, const tg_schema *known, double validation)
+{
+    tg_packed file = {0};
+    tg_table table = {0};
+    const char *target = source->target != NULL ? source->target : known != NULL ? known->target : NULL;
+    if (known != NULL && known->images)
+        return tg_fail(TG_EINVAL, "'%s': the model was trained on images: name their labels", source->data);
+    if (target == NULL)
+        return tg_fail(TG_EINVAL,
+                       "'%s': what is to be told is not said: the labels of images, or the target column of "
+                       "a table",
+                       source->data);
+    if (known != NULL && strcmp(known->target, target) != 0)
+        return tg_fail(TG_EINVAL, "the model tells '%.80s', not '%.80s'", known->target, target);
+    tg_status status = tg_packed_open(&file, source->data);
+    if (status == TG_OK && file.bytes > 2 && memcmp(file.at, "\0\0\x08", 3) == 0)
+        status = tg_fail(TG_EINVAL, "'%s' is an IDX file, no table: name its labels", source->data);
+    if (status == TG_OK)
+        status = tg_table_parse(&table, file.at, file.bytes, source->data, target, source->kind, known);
+    if (status == TG_OK) {
+        s->schema = table.schema;
+        table.schema = NULL;
+        s->count = table.rows;
+        s->features = table.features;
+        s->hash = tg_mix64(file.bytes);
+        for (size_t i = 0; i < file.bytes; i++)
+            s->hash = (s->hash ^ (unsigned char)file.at[i]) * UINT64_C(0x100000001b3);
+        status = split(s, validation, source->data);
+    }
+    if (status == TG_OK && known == NULL)
+        table_statistics(s, &table);
+    if (status == TG_OK)
+        status = standardise(s, &table);
+    tg_table_fini(&table);
+    tg_packed_close(&file);
+    return status;
+}
+
+/* ---- life ---- */
+
+/* Eight bytes at a time, the rest one by one. */
+static uint64_t hash_bytes(uint64_t hash, const unsigned char *at, size_t count)
+{
+    uint64_t eight;
+    for (; count >= sizeof eight; at += sizeof eight, count -= sizeof eight) {
+        memcpy(&eight, at, sizeof eight);
+        hash = tg_mix64(hash ^ eight);
+    }
+    for (; count > 0; at++, count--)
+        hash = tg_mix64(hash ^ *at);
+    return hash;
+}
+
+tg_status tg_samples_open(tg_samples **out, const tg_samples_source *source, const tg_schema *schema, double validation)
+{
+    if (!(validation >= 0 && validation < 1))
+        return tg_fail(TG_EINVAL, "validation must be a share, 0 <= share < 1, not %g", validation);
+    if (source->labels != NULL && source->target != NULL)
+        return tg_fail(TG_EINVAL, "either labels, of images, or target, a column of a table");
+    tg_samples *s = tg_heap_alloc(1, sizeof *s);
+    if (s == NULL)
+        return tg_no_memory("samples", sizeof *s);
+    const tg_status status = (source->labels != NULL ? open_images : open_table)(s, source, schema, validation);
+    if (status != TG_OK) {
+        tg_samples_destroy(s);
+        return status;
+    }
+    if (s->pixel != NULL) {
+        s->hash = hash_bytes(tg_mix64(s->count), s->pixel, s->count * s->features);
+        s->hash = hash_bytes(s->hash, s->class_name, s->count);
+    }
+    *out = s;
+    return TG_OK;
+}
+
+void tg_samples_destroy(tg_samples *s)
+{
+    if (s == NULL)
+        return;
+    tg_schema_destroy(s->schema);
+    tg_packed_close(&s->images);
+    tg_packed_close(&s->labels);
+    tg_free(NULL, s->value, s->count * s->features, sizeof *s->value);
+    tg_free(NULL, s->label, s->count, sizeof *s->label);
+    tg_free(NULL, s->number, s->count, sizeof *s->number);
+    tg_heap_free(s);
+}
+
+const tg_schema *tg_samples_schema(const tg_samples *s) { return s->schema; }
+
+size_t tg_samples_count(const tg_samples *s, tg_split which)
+{
+    return which == TG_SPLIT_TRAIN ? s->count - s->held_out : s->held_out;
+}
+
+size_t tg_samples_bytes(const tg_samples *s)
+{
+    const tg_packed *const file[] = {&s->images, &s->labels};
+    size_t bytes = sizeof *s + tg_schema_bytes(s->schema);
+    for (size_t i = 0; i < 2; i++)
+        bytes += file[i]->bytes; /* of a block's room, what was written to */
+    bytes += s->value == NULL ? 0 : s->count * s->features * sizeof *s->value;
+    bytes += s->label == NULL ? 0 : s->count * sizeof *s->label;
+    return bytes + (s->number == NULL ? 0 : s->count * sizeof *s->number);
+}
+
+uint64_t tg_samples_hash(const tg_samples *s) { return s->hash; }
+
+/* ---- batches ---- */
+
+static void read_pixels(float *restrict x, const tg_samples *s, size_t sample)
+{
+    const size_t area = s->schema->rows * s->schema->cols;
+    for (size_t c = 0; c < s->schema->channels; c++) {
+        const float mean = (float)s->schema->channel[c].mean, by = (float)(1 / s->schema->channel[c].std);
+        const unsigned char *restrict pixel = s->pixel + sample * s->features + c * area;
+        for (size_t p = 0; p < area; p++)
+            x[c * area + p] = ((float)pixel[p] - mean) * by;
+    }
+}
+
+/* Sample number `sample` into row r. */
+static void read_sample(const tg_samples *s, tg_sample_batch *batch, size_t r, size_t sample)
+{
+    if (batch->features != NULL && s->pixel != NULL)
+        read_pixels(batch->features + r * s->features, s, sample);
+    else if (batch->features != NULL)
+        memcpy(batch->features + r * s->features, s->value + sample * s->features, s->features * sizeof(float));
+    if (batch->labels != NULL)
+        batch->labels[r] = s->class_name != NULL ? s->class_name[sample] : s->label != NULL ? s->label[sample] : 0;
+    if (batch->values != NULL)
+        batch->values[r] = s->number != NULL ? s->number[sample] : 0;
+}
+
+void tg_samples_draw(const tg_samples *s, tg_sample_batch *batch, uint64_t seed, uint64_t first)
+{
+    const uint64_t count = tg_samples_count(s, TG_SPLIT_TRAIN);
+    for (size_t r = 0; r < batch->size; r++) {
+        const uint64_t number = first + r;
+        const tg_key key = tg_key_make(seed, PURPOSE_ORDER, number / count, 0);
+        read_sample(s, batch, r, sample_at(s, TG_SPLIT_TRAIN, (size_t)tg_permute(key, number % count, count)));
+    }
+}
+
+void tg_samples_window(const tg_samples *s, tg_split which, tg_sample_batch *batch, size_t first)
+{
+    const size_t count = tg_samples_count(s, which);
+    for (size_t r = 0; r < batch->size; r++) {
+        if (first < count && r < count - first) {
+            read_sample(s, batch, r, sample_at(s, which, first + r));
+            continue;
+        }
+        if (batch->features != NULL)
+            memset(batch->features + r * s->features, 0, s->features * sizeof(float));
+        if (batch->labels != NULL)
+            batch->labels[r] = -1;
+        if (batch->values != NULL)
+            batch->values[r] = 0;
+    }
+}

@@ -1,0 +1,50 @@
+/* model/parts.c -- what families that learn from samples share: their sizes, linear layers, the output. */
+#include <stdio.h>
+
+#include "layer/layers.h"
+#include "model/parts.h"
+
+#define NAME_BYTES 96
+
+tg_status tg_part_complete(tg_model_config *config)
+{
+    const tg_model_info *model = config->info;
+    if (config->task == TG_TASK_AUTO)
+        config->task = TG_TASK_CLASSIFICATION;
+    if ((model->tasks & TG_CAN(config->task)) == 0)
+        return tg_fail(TG_EINVAL, "%s learns %s", model->name,
+                       config->task == TG_TASK_REGRESSION ? "classes, no numbers" : "numbers, no classes");
+    if (config->features == 0 || config->outputs == 0)
+        return tg_fail(TG_EINVAL, "%s: how many features and outputs there are, data say, or the options of that name",
+                       model->name);
+    if (config->task == TG_TASK_CLASSIFICATION && config->outputs < 2)
+        return tg_fail(TG_EINVAL, "%s: outputs are classes, and there must be 2 or more", model->name);
+    config->context = 1; /* a sample is by itself */
+    return TG_OK;
+}
+
+tg_status tg_part_declare_linear(tg_model *model, const char *part, size_t out, size_t in, tg_init init)
+{
+    char name[NAME_BYTES];
+    int index;
+    snprintf(name, sizeof name, "%s.weight", part);
+    const tg_status status = tg_model_declare(model, &index, name, out, in, TG_MATRIX, init, false);
+    if (status != TG_OK)
+        return status;
+    snprintf(name, sizeof name, "%s.bias", part);
+    return tg_model_declare(model, &index, name, 1, out, TG_BIAS, TG_INIT_ZERO, true);
+}
+
+int tg_part_linear(tg_model *model, tg_graph *graph, const char *part, int x)
+{
+    return tg_linear(graph, part, x, tg_model_index(model, "%s.weight", part), tg_model_index(model, "%s.bias", part),
+                     false);
+}
+
+void tg_part_output(tg_model *model, tg_graph *graph, const char *part, int x)
+{
+    if (model->config.task == TG_TASK_CLASSIFICATION)
+        tg_head(graph, part, x, tg_model_index(model, "%s.weight", part), tg_model_index(model, "%s.bias", part), 0.0);
+    else
+        tg_mse(graph, "loss", tg_part_linear(model, graph, part, x));
+}

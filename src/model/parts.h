@@ -1,0 +1,22 @@
+/* model/parts.h -- what families that learn from samples share. */
+#ifndef TG_MODEL_PARTS_H
+#define TG_MODEL_PARTS_H
+
+#include "model/model.h"
+
+/* `complete`, or its beginning: features and outputs must be known, and the task is settled. */
+tg_status tg_part_complete(tg_model_config *config);
+
+/* A kernel (out, in), "PART.weight", and its bias, "PART.bias"; and the op that uses them. */
+tg_status tg_part_declare_linear(tg_model *model, const char *part, size_t out, size_t in, tg_init init);
+int tg_part_linear(tg_model *model, tg_graph *graph, const char *part, int x);
+
+/* Ends the graph: the linear layer PART and the loss of the configuration's task. */
+void tg_part_output(tg_model *model, tg_graph *graph, const char *part, int x);
+
+/* Rows of the keys of config.json. */
+#define TG_KEYS_OF_SAMPLES                                                                                             \
+    {.key = "features", .offset = offsetof(tg_model_config, features), .kind = TG_KEY_SIZE, .required = true},         \
+    {.key = "outputs", .offset = offsetof(tg_model_config, outputs), .kind = TG_KEY_SIZE, .required = true}
+
+#endif

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Models that learn from samples, against PyTorch: statistics, losses, trajectories of the weights, scores.
+
+    python3 samples.py TIGER
+
+TIGER is the command. With all samples in one batch their order does not matter: from the first checkpoint on, PyTorch in
+float64 must go the same way over the next updates of SGD, and come to the same losses on the way and to
+the same accuracy, RMSE and R2 at the end. Needs torch, numpy and safetensors.
+"""
+import csv
+import json
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+TIGER = str(Path(sys.argv[1]).resolve())
+SAMPLES, UPDATES = 90, 12
+LOSS_TOLERANCE = 2e-5   # relative: fp32 sums of a batch
+WAY_TOLERANCE = 2e-3    # of the way that a weight has gone since the first checkpoint, in norm
+LEAST_WAY = 1e-2        # a bias of standardised numbers goes nowhere
+ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "silu": torch.nn.functional.silu,
+               "gelu": torch.nn.functional.gelu, "gelu_tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
+               "relu2": lambda x: torch.relu(x) ** 2}
+wrong = []
+
+
+def expect(what, got, wanted, tolerance):
+    if not abs(got - wanted) <= tolerance * max(abs(wanted), 1e-6):
+        wrong.append(f"{what}: {got!r} instead of {wanted!r}")
+
+
+# ---- data ----
+
+def write_table(path, chance, words):
+    """A table of three columns and a target, and what is in it."""
+    x = np.stack([chance.normal(3.7, 2.3, SAMPLES), chance.normal(-250, 40, SAMPLES), chance.random(SAMPLES) * 1e4], 1)
+    y = 5 + 2 * x[:, 0] - 0.3 * x[:, 1] + 1e-3 * x[:, 2] + chance.normal(0, 3, SAMPLES)
+    x, y = np.round(x, 3), np.round(y, 3)
+    kinds = np.array(["ant", "bee", "cat"])[np.digitize(y, np.quantile(y, [0.3, 0.7]))]
+    with open(path, "w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["a", "b, or c", "y", "d"])
+        out.writerows([[*map(repr, map(float, row[:2])), kind if words else repr(float(value)), repr(float(row[2]))]
+                       for row, value, kind in zip(x, y, kinds)])
+    return x, np.searchsorted(np.unique(kinds), kinds) if words else y
+
+
+def write_images(folder, chance):
+    labels = chance.integers(0, 5, SAMPLES)
+    pixels = chance.integers(0, 200, (SAMPLES, 4, 7))
+    pixels[np.arange(SAMPLES), labels % 4, labels] += 50
+    for name, array in (("images", pixels), ("labels", labels)):
+        head = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+        (folder / name).write_bytes(head + array.astype(np.uint8).tobytes())
+    return pixels.reshape(SAMPLES, -1).astype(float), labels
+
+
+# ---- the model in PyTorch ----
+
+def forward(config, w, x):
+    if config["model_type"] != "mlp":
+        return x @ w["linear.weight"].T + w["linear.bias"]
+    for i in range(config["layers"]):
+        x = x @ w[f"layers.{i}.weight"].T + w[f"layers.{i}.bias"]
+        if config["norm"] == "layer":
+            x = torch.nn.functional.layer_norm(x, x.shape[-1:], w[f"norms.{i}.weight"], w[f"norms.{i}.bias"],
+                                               config["norm_eps"])
+        elif config["norm"] == "rms":
+            x = x / (x.square().mean(-1, keepdim=True) + config["norm_eps"]).sqrt() * w[f"norms.{i}.weight"]
+        x = ACTIVATIONS[config["activation"]](x)
+    return x @ w["output.weight"].T + w["output.bias"]
+
+
+def loss_of(config, w, x, y):
+    out = forward(config, w, x)
+    if y.dtype == torch.long:
+        return torch.nn.functional.cross_entropy(out, y), out
+    return torch.nn.functional.mse_loss(out[:, 0], y), out
+
+
+# ---- one case ----
+
+def losses(folder):
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {row["update"]: row["loss"] for row in rows if "loss" in row}, rows
+
+
+def check(name, folder, data, x, y, flags, lr):
+    out = folder / "run"
+    command = [TIGER, "train", *data, "--out", out, *flags, "--lr", str(lr), "--batch", str(SAMPLES), "--validation", "0",
+               "--updates", str(UPDATES), "--save-every", "1", "--keep", "100", "--log-every", "1", "--schedule", "constant",
+               "--threads", "2", "--peak", "off", "--optimizer", "sgd"]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, cwd=folder)
+    if done.returncode != 0:
+        wrong.append(f"{name}: {done.stderr.strip()}")
+        return
+    first, last = out / f"checkpoint-{1:08}", out / f"checkpoint-{UPDATES:08}"
+    config = json.loads((first / "config.json").read_text())
+    schema = json.loads((first / "samples.json").read_text())
+    mean, std = ([x.mean()], [x.std()]) if schema["kind"] == "images" else (x.mean(0), x.std(0))
+    for i, channel in enumerate(schema["channels"]):
+        expect(f"{name}: mean", channel["mean"], mean[i], 1e-12)
+        expect(f"{name}: std", channel["std"], std[i], 1e-12)
+    x = torch.tensor((x - mean) / std)
+    numbers = "classes" not in schema["target"]
+    target = torch.tensor((y - y.mean()) / y.std()) if numbers else torch.tensor(y)
+    begin = {k: v.double() for k, v in load_file(first / "model.safetensors").items()}
+    w = {k: v.clone().requires_grad_() for k, v in begin.items()}
+    optimizer = torch.optim.SGD(list(w.values()), lr=lr)
+    seen, _ = losses(out)
+    for update in range(2, UPDATES + 1):
+        loss, _ = loss_of(config, w, x, target)
+        expect(f"{name}: loss of update {update}", seen[update], loss.item(), LOSS_TOLERANCE)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    for key, end in load_file(last / "model.safetensors").items():
+        way = (w[key].detach() - begin[key]).norm()
+        gap = (w[key].detach() - end.double()).norm()
+        if not gap <= WAY_TOLERANCE * max(way, LEAST_WAY):
+            wrong.append(f"{name}: {key} is {gap / way:.1e} of its way off")
+    evaluated = subprocess.run([TIGER, "eval", str(last), *map(str, data[:4] if "--labels" in data else data[:2]), "--batch",
+                                "37"], capture_output=True, text=True, cwd=folder, check=True).stdout
+    scores = {line[:14].strip(): float(line[14:].split()[0]) for line in evaluated.splitlines()}
+    loss, result = loss_of(config, {k: v.double() for k, v in load_file(last / "model.safetensors").items()}, x, target)
+    expect(f"{name}: evaluated loss", scores["loss"], loss.item(), 1e-3)
+    if numbers:
+        expect(f"{name}: RMSE", scores["RMSE"], loss.item() ** 0.5 * y.std(), 1e-4)
+        expect(f"{name}: R2", scores["R2"], 1 - loss.item(), 1e-4)
+    else:
+        expect(f"{name}: accuracy", scores["accuracy"], 100 * (result.argmax(1) == target).double().mean().item(), 1e-3)
+
+
+def main():
+    torch.set_num_threads(2)
+    mlp = ["--model", "mlp", "--width", "19"]
+    cases = 0
+    for activation in ACTIVATIONS:
+        for norm in ("none", "layer", "rms"):
+            for kind in ("numbers", "words", "images"):
+                if (activation, norm) not in (("relu", "none"), ("gelu", "layer"), ("tanh", "rms")) and kind != "words":
+                    continue
+                flags = [*mlp, "--activation", activation, "--norm", norm, "--layers", "1" if norm == "none" else "2"]
+                cases += run(f"mlp {activation} {norm} {kind}", kind, flags, 0.05)
+    cases += run("linear", "numbers", ["--model", "linear"], 0.1)
+    cases += run("logistic words", "words", ["--model", "logistic"], 0.3)
+    cases += run("logistic images", "images", ["--model", "logistic"], 0.1)
+    for line in wrong:
+        print(line)
+    print(f"{cases} cases, {len(wrong)} differences")
+    return 1 if wrong else 0
+
+
+def run(name, kind, flags, lr):
+    chance = np.random.default_rng(2385)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        if kind == "images":
+            x, y = write_images(folder, chance)
+            data = ["--data", "images", "--labels", "labels"]
+        else:
+            x, y = write_table(folder / "t.csv", chance, kind == "words")
+            data = ["--data", "t.csv", "--target", "y"]
+        check(name, folder, data, x, y, flags, lr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
