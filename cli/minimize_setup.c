@@ -198,6 +198,8 @@ int cli_minimization_make(cli_minimization *m, const cli_args *args)
         status = make_methods(m);
     if (status != CLI_OK)
         return status;
+    if (tg_problem_data_name(m->problem) != NULL && cli_text_of(args, "out") != NULL)
+        return cli_usage(args, "--out keeps paths of what can be made again from the file alone: not on a table (--data)");
     const size_t runs = m->methods * m->starts;
     m->n = tg_problem_variables(m->problem);
     m->start = calloc(m->n, sizeof *m->start);

@@ -1587,6 +1587,54 @@ class RaceOnProblems(Case):
         self.assertIn("column 6", column.stderr)
 
 
+class LogisticOnATable(Case):
+    ROWS = [(0.31, -1.7, "yes"), (1.24, 0.6, "no"), (-0.85, 0.92, "no"), (2.1, -0.33, "yes"), (-1.4, -0.2, "no"),
+            (0.07, 1.55, "yes"), (0.6, 0.4, "yes")]
+
+    def setUp(self):
+        super().setUp()
+        (self.at / "t.csv").write_text("dose,age,ill\n" + "".join(f"{a},{b},{c}\n" for a, b, c in self.ROWS))
+
+    def f(self, x):
+        columns = list(zip(*self.ROWS))[:2]
+        means = [sum(c) / 7 for c in columns]
+        stds = [math.sqrt(sum((v - m) ** 2 for v in c) / 7) for c, m in zip(columns, means)]
+        total = 0.0271 / 2 * sum(v * v for v in x)
+        for row in self.ROWS:
+            score = sum(w * (v - m) / s for w, v, m, s in zip(x, row, means, stds)) + x[2]
+            total += math.log1p(math.exp(-score if row[2] == "yes" else score)) / 7
+        return total
+
+    def test_minimum(self):
+        out = self.tiger("minimize", "logistic", "--data", "t.csv", "--target", "ill", "--l2", 0.0271, "--optimizer", "natgrad").stdout
+        self.assertRegex(out, r"update +f +\|gradient\| +dose +age +constant")
+        x = [float(v) for v in re.search(r"^x +(\S+) (\S+) (\S+)$", out, re.MULTILINE).groups()]
+        least = float(re.search(r"^f +(\S+)$", out, re.MULTILINE).group(1))
+        self.assertAlmostEqual(self.f(x), least, delta=1e-6)
+        for i in range(3):
+            for step in (-0.05, 0.05):
+                self.assertGreater(self.f([v + step * (j == i) for j, v in enumerate(x)]), least)
+        race = self.tiger("race", "natgrad", "lbfgs", "--problem", "logistic", "--data", "t.csv", "--problem-target", "ill",
+                          "--target", 1e-9, "--updates", 50, "--seeds", 2, "--out", "race")
+        self.assertIn("target: 1.000e-09", race.stdout)
+        results = json.loads((self.at / "race/race.json").read_text())
+        self.assertTrue(results["runs"][0]["settings"]["problem"]["data"].startswith("t.csv, ill, "))
+
+    def test_usage(self):
+        for arguments, status, words in (
+            (["logistic", "--data", "t.csv"], 2, "--target COLUMN"),
+            (["logistic", "--data", "t.csv", "--target", "il"], 1, "no column 'il'"),
+            (["logistic", "--data", "none.csv", "--target", "ill"], 1, "none.csv"),
+            (["logistic", "--data", "t.csv", "--target", "ill", "--out", "p.jsonl"], 2, "not on a table"),
+            (["booth", "--data", "t.csv"], 2, "--data"),
+        ):
+            done = self.tiger("minimize", *arguments, status=status)
+            self.assertIn(words, done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
+        (self.at / "t.csv").write_text("a,b\n1,x\n2,y\n3,z\n")
+        self.assertIn("has 3", self.tiger("minimize", "logistic", "--data", "t.csv", "--target", "b", status=2).stderr)
+
+
 class Presets(Case):
     def test_options_given_beside_one_win(self):
         done = self.tiger("minimize", "booth", "--optimizer", "tiger,adamw,sgd", "--preset", "language", "--updates", 3,

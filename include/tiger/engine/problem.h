@@ -26,6 +26,7 @@ typedef struct tg_problem_info {
     const char *name, *title, *source;
     const char *equations; /* plain text, a line each */
     tg_option_table options;
+    bool on_table; /* tg_problem_create_on takes it */
 } tg_problem_info;
 
 size_t tg_problem_count(void);
