@@ -118,7 +118,8 @@ static void show_minimizer(const tg_minimizer_info *minimizer)
 {
     static const char *const needs[] = {
         [TG_NEEDS_VALUE] = "values alone", [TG_NEEDS_GRADIENT] = "gradients",
-        [TG_NEEDS_PRODUCT] = "gradients, and products of the Hessian with vectors (by differences without)"};
+        [TG_NEEDS_PRODUCT] = "gradients, and products of the Hessian with vectors (by differences without)",
+        [TG_NEEDS_FISHER] = "gradients, and products of a Fisher matrix with vectors: a likelihood"};
     show_head(minimizer->name, minimizer->title, minimizer->equations);
     putchar('\n');
     cli_help_entry(stdout, "source", minimizer->source);
