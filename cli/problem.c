@@ -17,9 +17,7 @@
  * minimizers. */
 static const cli_text data_texts[] = {
     {"data", "FILE.csv", NULL,
-     "a table in place of drawn data, its numbers standardised; --target COLUMN (in a race --problem-target) is the "
-     "column "
-     "of two classes"},
+     "a table in place of drawn data, its numbers standardised; --target COLUMN is the column of two classes"},
     {"target", "COLUMN", NULL, "the column of --data with the two classes"},
 };
 
@@ -107,8 +105,7 @@ static int make_on_table(tg_problem **problem, const cli_args *args, const char 
         .data = own_text(args, "data"), .target = own_text(args, "target"), .kind = TG_TARGET_CLASS};
     tg_samples *samples = NULL;
     if (source.target == NULL)
-        return cli_usage(args, "--target COLUMN (in a race --problem-target) is missing: the column of %s to be told",
-                         source.data);
+        return cli_usage(args, "--target COLUMN is missing: the column of %s to be told", source.data);
     if (tg_samples_open(&samples, &source, NULL, 0) != TG_OK)
         return cli_failed(args);
     const int status = make_on(problem, args, name, option, samples);

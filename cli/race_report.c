@@ -128,16 +128,16 @@ typedef struct column {
 } column;
 
 static const column columns[CLI_RACE_COLUMNS] = {
-    [CLI_RACE_CONTENDER] = {"contender", "", -22, contender},
-    [CLI_RACE_LOSS] = {NULL, "mean +- 95 %", -18, loss},
-    [CLI_RACE_SCORE] = {NULL, "mean +- 95 %", -18, score, .scored = true},
-    [CLI_RACE_DISTANCE] = {"distance", "", 9, distance, .known = true},
-    [CLI_RACE_BEST] = {"best of its grid", "", -18, best},
-    [CLI_RACE_UPDATES] = {"updates", "to target", 9, updates},
-    [CLI_RACE_CALLS] = {"evaluations", "to target", 11, calls},
-    [CLI_RACE_SECONDS] = {"seconds", "to target", 9, seconds},
-    [CLI_RACE_STATE] = {"state", "", 10, state},
-    [CLI_RACE_TIME] = {"ms", "an update", 8, milliseconds},
+    [CLI_RACE_CONTENDER] = {.head = "contender", .under = "", .width = -22, .print = contender},
+    [CLI_RACE_LOSS] = {.head = NULL, .under = "mean +- 95 %", .width = -18, .print = loss},
+    [CLI_RACE_SCORE] = {.head = NULL, .under = "mean +- 95 %", .width = -18, .print = score, .scored = true},
+    [CLI_RACE_DISTANCE] = {.head = "distance", .under = "", .width = 9, .print = distance, .known = true},
+    [CLI_RACE_BEST] = {.head = "best of its grid", .under = "", .width = -18, .print = best},
+    [CLI_RACE_UPDATES] = {.head = "updates", .under = "to target", .width = 9, .print = updates},
+    [CLI_RACE_CALLS] = {.head = "evaluations", .under = "to target", .width = 11, .print = calls},
+    [CLI_RACE_SECONDS] = {.head = "seconds", .under = "to target", .width = 9, .print = seconds},
+    [CLI_RACE_STATE] = {.head = "state", .under = "", .width = 10, .print = state},
+    [CLI_RACE_TIME] = {.head = "ms", .under = "an update", .width = 8, .print = milliseconds},
 };
 
 #define CELL 160

@@ -35,7 +35,7 @@ static const cli_text training_texts[] = {
     {"optimizer", "NAME", "tiger", "the optimizer, or a minimizer such as lbfgs (see: tiger list optimizers)"},
     {"state-file", "FILE", NULL, "keep the optimizer's states in this new file, mapped: for states larger than memory"},
     {"weight-file", "FILE", NULL, "keep the weights in this new file, mapped: for weights larger than memory"},
-    {"schedule", "TEXT", "warmup:100 > cosine:min=0.1", 
+    {"schedule", "TEXT", "warmup:100 > cosine:min=0.1",
      "the course of the learning rate, and of other options: \"cosine; weight_decay=constant:0.5\" (see: tiger list "
      "schedules)"},
 };
@@ -58,14 +58,19 @@ int cli_setup_choose_model(const tg_model_info **model, const cli_args *args)
 
 int cli_setup_arrange(cli_args *args)
 {
-    cli_add_group(args, &(cli_group){.title = "Run", .text = run_texts,
+    cli_add_group(args, &(cli_group){.title = "Run",
+                                     .text = run_texts,
                                      .texts = sizeof run_texts / sizeof *run_texts,
                                      .table = {run_options, sizeof run_options / sizeof *run_options}});
-    cli_add_group(args, &(cli_group){.title = "Training", .text = training_texts,
+    cli_add_group(args, &(cli_group){.title = "Training",
+                                     .text = training_texts,
                                      .texts = sizeof training_texts / sizeof *training_texts,
                                      .table = *tg_train_options()});
     return cli_setup_arrange_chosen(args);
 }
+
+/* --target is a table's column, so that a minimizer's loss to come down to is --minimizer-target. */
+static bool names_a_column(const char *name) { return strcmp(name, "target") == 0; }
 
 int cli_setup_arrange_chosen(cli_args *args)
 {
@@ -83,8 +88,13 @@ int cli_setup_arrange_chosen(cli_args *args)
                                      .text = preset_text,
                                      .texts = method.rule != NULL ? 1 : 0,
                                      .table = *method.options});
-    cli_add_group(args, &(cli_group){.title = method.rule != NULL ? "Every optimizer" : "Every minimizer",
-                                     .table = *method.common});
+    if (method.rule != NULL)
+        cli_add_group(args, &(cli_group){.title = "Every optimizer", .table = *method.common});
+    else
+        cli_add_group(args, &(cli_group){.title = "Every minimizer",
+                                         .prefix = "minimizer",
+                                         .reserved = names_a_column,
+                                         .table = *method.common});
     return CLI_OK;
 }
 
@@ -97,6 +107,8 @@ static bool some_method_has(const char *name)
     return false;
 }
 
+static const char model_prefix[] = "model";
+
 void cli_setup_prefixed_group(cli_args *args, const char *title, const char *prefix, const tg_option_table *table)
 {
     cli_add_group(args, &(cli_group){.title = title, .prefix = prefix, .reserved = some_method_has, .table = *table});
@@ -104,7 +116,7 @@ void cli_setup_prefixed_group(cli_args *args, const char *title, const char *pre
 
 void cli_setup_model_group(cli_args *args, const char *title, const tg_option_table *table)
 {
-    cli_setup_prefixed_group(args, title, "model", table);
+    cli_setup_prefixed_group(args, title, model_prefix, table);
 }
 
 static const tg_option *option_of(const cli_args *args, const cli_given *given)
@@ -112,11 +124,16 @@ static const tg_option *option_of(const cli_args *args, const cli_given *given)
     return &args->group[given->group].table.at[given->index];
 }
 
+static bool is_of_model(const cli_group *group)
+{
+    return group->prefix != NULL && strcmp(group->prefix, model_prefix) == 0;
+}
+
 int cli_setup_model(tg_model_config *model, const cli_args *args)
 {
     for (size_t i = 0; i < args->given_count; i++) {
         const cli_given *given = &args->given[i];
-        if (given->is_option && args->group[given->group].prefix != NULL &&
+        if (given->is_option && is_of_model(&args->group[given->group]) &&
             tg_model_config_set(model, option_of(args, given)->name, given->text) != TG_OK)
             return cli_failed(args);
     }

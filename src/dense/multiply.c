@@ -164,13 +164,14 @@ tg_status tg_dense_multiply(const tg_dense_product *p, const void *a, const void
 #pragma omp parallel num_threads(threads) reduction(| : refused)
     {
         omp_set_num_threads(1); /* in this thread's task alone: the library would share out a tile among many */
-        tg_native *native = NULL;
-        if (arithmetic == TG_NATIVE && p->k > 0)
+        tg_native native = {0};
+        const bool as_is = arithmetic == TG_NATIVE && p->k > 0;
+        if (as_is)
             refused |= tg_native_open(&native, p) != TG_OK;
 #pragma omp for schedule(dynamic)
         for (size_t index = 0; index < tiles; index++)
-            refused |= refused || !multiply_tile(p, native, index, across, a, b, d, c);
-        tg_native_close(native);
+            refused |= refused || !multiply_tile(p, as_is ? &native : NULL, index, across, a, b, d, c);
+        tg_native_close(&native);
     }
     return refused ? tg_fail(TG_ENOMEM, "%s refused a product of (%zu, %zu) and (%zu, %zu)", tg_dense_multiplier(),
                              p->m, p->k, p->k, p->n)

@@ -183,7 +183,7 @@ static tg_status make(checker *c, const tg_model_config *config, size_t batch, s
                       .seed = seed,
                       .update = 1,
                       .micro_step = 1,
-                      .sink = {take_tile, take_rows, take_reject, take_complete, c}};
+                      .sink = {take_tile, take_rows, take_reject, take_complete, c, NULL, NULL}};
     return TG_OK;
 }
 

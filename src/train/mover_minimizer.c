@@ -1,12 +1,12 @@
 /* train/mover_minimizer.c -- weights moved by a minimizer: all that are trained are one point of n numbers in fp32, the
  * function is the model's mean loss over fixed sequences, and an update is one iteration.
  *
- * closure says which samples, or sequences of a text: `fresh` ones for each update, drawn as a rule's would be, the same for all evaluations
- * of that update (so that the change of a gradient is one of the point, not of the batch: Schraudolph, Yu & Guenter
- * 2007, AISTATS); `fixed`: those of the first update throughout; `all`: all the training data, batch by batch.
- * Dropout has the same key for the same sequences, and so is a part of the function. Products with the Hessian are the
- * minimizer's own central differences of gradients. The point is put into the weights for an evaluation, and the best
- * one at the end. */
+ * closure says which samples, or sequences of a text: `fresh` ones for each update, drawn as a rule's would be, the
+ * same for all evaluations of that update (so that the change of a gradient is one of the point, not of the batch:
+ * Schraudolph, Yu & Guenter 2007, AISTATS); `fixed`: those of the first update throughout; `all`: all the training
+ * data, batch by batch. Dropout has the same key for the same sequences, and so is a part of the function. Products
+ * with the Hessian are the minimizer's own central differences of gradients. The point is put into the weights for an
+ * evaluation, and the best one at the end. */
 #include <math.h>
 #include <string.h>
 
@@ -204,8 +204,10 @@ static tg_status check(const tg_session *s)
                        "for optimizers that go tensor by tensor",
                        name);
     if (s->method.minimizer->needs == TG_NEEDS_FISHER)
-        return tg_fail(TG_EUNSUPPORTED, "%s needs products with the Fisher matrix, which models do not give: take "
-                                        "newton_cg or lbfgs", name);
+        return tg_fail(TG_EUNSUPPORTED,
+                       "%s needs products with the Fisher matrix, which models do not give: take "
+                       "newton_cg or lbfgs",
+                       name);
     if (s->method.minimizer->needs == TG_NEEDS_VALUE && closure_of(s) == TG_CLOSURE_FRESH)
         return tg_fail(TG_EINVAL,
                        "%s remembers losses, which those of other sequences cannot be held against: take "
@@ -273,9 +275,8 @@ static bool splits(const tg_session *s)
 
 static size_t micro_steps(const tg_session *s)
 {
-    const size_t all = s->whole->closure == TG_CLOSURE_ALL
-                           ? s->task->windows(s, (size_t)s->config->option[TG_TRAIN_BATCH])
-                           : 0;
+    const size_t all =
+        s->whole->closure == TG_CLOSURE_ALL ? s->task->windows(s, (size_t)s->config->option[TG_TRAIN_BATCH]) : 0;
     return all > 0 ? all : (size_t)s->config->option[TG_TRAIN_ACCUMULATE];
 }
 

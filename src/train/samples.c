@@ -297,8 +297,7 @@ static tg_status load(tg_loaded *directory, const tg_model_config *config, const
     .rate = "samples", .per_second = "samples_per_second", .items = "samples", .data = "data", .check = check,         \
     .open = open, .close = close, .fit_model = fit_model, .allocate = allocate, .bytes = bytes,                        \
     .check_data = check_data, .batch = batch, .windows = windows, .window = window, .hash = hash,                      \
-    .has_held_out = has_held_out, .evaluate = evaluate,                                                                \
-    .write = write, .load = load, .evaluate_file = evaluate_file
+    .has_held_out = has_held_out, .evaluate = evaluate, .write = write, .load = load, .evaluate_file = evaluate_file
 
 const tg_task tg_task_classification = {OF_SAMPLES};
 const tg_task tg_task_regression = {OF_SAMPLES};

@@ -323,7 +323,7 @@ class WholeModel(GoingOn):
         self.assertLess(losses[0][2], losses[0][0])
 
     def test_an_end_is_told_and_final(self):
-        done = self.train("end", "--optimizer", "gd", "--closure", "fixed", "--target", 2.9, "--updates", 300)
+        done = self.train("end", "--optimizer", "gd", "--closure", "fixed", "--minimizer-target", 2.9, "--updates", 300)
         reached = int(re.search(r"ended after update (\d+): converged: the value has reached the target", done.stdout)[1])
         self.assertTrue((self.at / "end" / f"checkpoint-{reached:08}").is_dir())
         again = self.tiger("train", "--out", "end", "--resume")
@@ -1572,7 +1572,7 @@ class RaceOnProblems(Case):
         for arguments, status, words in (
             (["adam", "--problem", "bth"], 2, "did you mean booth?"),
             (["adam", "--problem", "booth", "--f", "x^2"], 2, "--f and the problem 'booth' at once"),
-            (["adam", "--problem", "booth", "--target", 0], 2, "--target must be a number > 0"),
+            (["adam", "--problem", "booth", "--reach", 0], 2, "--reach must be a number > 0"),
             (["adam", "--problem", "booth", "--data", "text.txt"], 2, "--data"),
             (["adam batch=3", "--problem", "booth"], 1, "neither it nor a problem has an option 'batch'"),
             (["natgrad", "lbfgs", "--problem", "booth"], 1, "natgrad needs a Fisher matrix"),
@@ -1614,8 +1614,8 @@ class LogisticOnATable(Case):
         for i in range(3):
             for step in (-0.05, 0.05):
                 self.assertGreater(self.f([v + step * (j == i) for j, v in enumerate(x)]), least)
-        race = self.tiger("race", "natgrad", "lbfgs", "--problem", "logistic", "--data", "t.csv", "--problem-target", "ill",
-                          "--target", 1e-9, "--updates", 50, "--seeds", 2, "--out", "race")
+        race = self.tiger("race", "natgrad", "lbfgs", "--problem", "logistic", "--data", "t.csv", "--target", "ill",
+                          "--reach", 1e-9, "--updates", 50, "--seeds", 2, "--out", "race")
         self.assertIn("target: 1.000e-09", race.stdout)
         results = json.loads((self.at / "race/race.json").read_text())
         self.assertTrue(results["runs"][0]["settings"]["problem"]["data"].startswith("t.csv, ill, "))

@@ -171,7 +171,7 @@ static double run_batch(gradients *all, setup *s, uint64_t update, bool draws)
     for (size_t w = 0; w < tg_model_weight_count(n->model); w++)
         memset(all->g[w], 0, values_of(s, w) * sizeof(float));
     tg_run run = {.tokens = n->tokens, .targets = n->targets, .seed = 2385, .update = update, .draws_labels = draws,
-                  .sink = {take_tile, take_rows, take_reject, take_complete, all}};
+                  .sink = {take_tile, take_rows, take_reject, take_complete, all, NULL, NULL}};
     ok(tg_graph_run(n->train, &run));
     return (double)run.targets_counted;
 }

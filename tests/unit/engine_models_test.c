@@ -191,7 +191,7 @@ static double train_into(gradients *g, tg_model *model, tg_format activations, t
                   .micro_step = 2,
                   .loss_scale = g->loss_scale,
                   .draws_labels = g->draws_labels,
-                  .sink = {take_tile, take_rows, take_reject, take_complete, g}};
+                  .sink = {take_tile, take_rows, take_reject, take_complete, g, NULL, NULL}};
     ok(tg_graph_run(graph, &run));
     tg_graph_destroy(graph);
     return run.loss;

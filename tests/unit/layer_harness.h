@@ -180,7 +180,7 @@ static inline void harness_begin(harness *h, tg_mode mode, tg_format format, siz
                       .targets = h->targets,
                       .seed = 11,
                       .update = 3,
-                      .sink = {harness_tile, harness_rows, harness_reject, harness_complete, h}};
+                      .sink = {harness_tile, harness_rows, harness_reject, harness_complete, h, NULL, NULL}};
 }
 
 /* A weight of irregular normal values times `scale`, rounded to its format. rows = 1: a vector. */
