@@ -46,7 +46,7 @@ echo "machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(
 "$tiger" train --init "$work/smollm2" --data "$work/train.txt" --validation 0 --out "$work/base" --context 512 --batch 1 --updates 1 \
     --lr 0 --precision bf16 --peak off >/dev/null
 "$tiger" train --init "$work/smollm2" --data "$work/train.txt" --eval-data "$work/held.txt" --out "$work/run" --context 512 --batch 2 \
-    --accumulate 4 --updates 20 --lr 3e-4 --schedule "warmup:10 > cosine:min=0.1" --precision bf16 --eval-every 10 \
+    --accumulate 4 --updates 20 --preset finetune --schedule "warmup:10 > cosine:min=0.1" --precision bf16 --eval-every 10 \
     --eval-batches 8 --log-every 10 --save-every 0 "$@"
 echo "loss, nats a token     held-out end of the text    other prose"
 printf 'before                 %-27s %s\n' "$(loss "$work/base" "$work/held.txt")" "$(loss "$work/base" "$work/other.txt")"

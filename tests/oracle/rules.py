@@ -274,7 +274,7 @@ def tiger_eta(w, lr, o, fan_in):
     """The step size, by role: a number, or one for each row."""
     scale = o.get("scale", "rms")
     if w.role in ("bias", "gain"):
-        return lr * o.get("bias_lr", 0.5)
+        return lr * o.get("bias_lr", 0.05)
     if scale == "dim":
         return lr / np.sqrt(fan_in)
     if scale == "none":

@@ -52,7 +52,7 @@ static void expect_window(expected *e, size_t update, unsigned pattern, bool shr
         return;
     for (size_t i = 0; i < N; i++)
         square += e->x[i] * e->x[i];
-    const double eta = 0.01 * (role == TG_MATRIX ? sqrt(square / N) : 0.5), lambda = role == TG_MATRIX ? 0.01 : 0;
+    const double eta = 0.01 * (role == TG_MATRIX ? sqrt(square / N) : 0.05), lambda = role == TG_MATRIX ? 0.01 : 0;
     for (size_t i = 0; i < N; i++) {
         e->m[i] = beta * e->m[i] + (1 - beta) / MICRO * sum[i];
         e->x[i] -= eta * ((e->m[i] > 0) - (e->m[i] < 0) + lambda * e->x[i]);

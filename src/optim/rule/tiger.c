@@ -23,7 +23,7 @@ enum { M };
 enum { K_ETA, K_B, K_A, K_WD, K_POWER };
 
 static const tg_option options[] = {
-    TG_OPTION_LR(1e-3, 5e-4, 2e-2),
+    TG_OPTION_LR(1e-2, 1e-3, 3e-2),
     TG_OPTION_BETA("beta", 0.965, 0.9, 0.98, "decay of the momentum (0.945 for images)"),
     TG_OPTION_DECAY(0.01),
     {.name = "gamma", .kind = TG_REAL, .value = 1, .least = 0, .most = 1,
@@ -32,7 +32,7 @@ static const tg_option options[] = {
      .help = "steps of matrices relative to their RMS, to 1/sqrt(inputs), or absolute"},
     {.name = "rms_floor", .kind = TG_REAL, .value = 1e-3, .least = 0, .most = 1,
      .help = "least RMS a step is relative to; 0 is the reference's choice"},
-    {.name = "bias_lr", .kind = TG_REAL, .value = 0.5, .least = 0, .most = INFINITY,
+    {.name = "bias_lr", .kind = TG_REAL, .value = 0.05, .least = 0, .most = INFINITY,
      .help = "learning rate of biases and norm gains, as a factor of lr"},
     {.name = "embedding_rms", .kind = TG_CHOICE, .value = RMS_TABLE, .least = 0, .most = 1, .choices = "table|row",
      .help = "RMS of embeddings over the table or of each row"},
@@ -46,6 +46,7 @@ static const tg_preset presets[] = {
     {"reference", SU " and his code, github.com/bojone/tiger",
      TG_SETTINGS({"lr", "1e-3"}, {"beta", "0.965"}, {"weight_decay", "0.01"}, {"bias_lr", "0.5"}, {"rms_floor", "0"},
                  {"embedding_rms", "row"}, {"embedding_update", "dense"})},
+    {"finetune", "docs/measurements.md, a pretrained model", TG_SETTINGS({"lr", "3e-4"}, {"bias_lr", "0.5"})},
     {"language", SU, TG_SETTINGS({"beta", "0.965"})},
     {"vision", SU, TG_SETTINGS({"beta", "0.945"})},
 };

@@ -22,13 +22,13 @@ enum { UPDATE_LAZY, UPDATE_DENSE };
 enum { K_ETA, K_B, K_A, K_WD, K_SCALE }; /* K_SCALE 0: signs */
 
 static const tg_option options[] = {
-    TG_OPTION_LR(1e-3, 5e-4, 2e-2),
+    TG_OPTION_LR(1e-2, 1e-3, 3e-2),
     TG_OPTION_BETA("beta", 0.965, 0.9, 0.98, "decay of the momentum"),
     TG_OPTION_DECAY(0.01),
     {.name = "period", .kind = TG_INTEGER, .value = 2, .least = 1, .most = 1e9, .search_least = 1, .search_most = 8,
      .help = "updates from one orthogonalised step to the next; 1: every one"},
     {.name = "rms_floor", .kind = TG_REAL, .value = 1e-3, .least = 0, .most = 1, .help = "least RMS a step is relative to"},
-    {.name = "bias_lr", .kind = TG_REAL, .value = 0.5, .least = 0, .most = INFINITY,
+    {.name = "bias_lr", .kind = TG_REAL, .value = 0.05, .least = 0, .most = INFINITY,
      .help = "learning rate of biases and norm gains, as a factor of lr"},
     {.name = "embedding_rms", .kind = TG_CHOICE, .value = RMS_TABLE, .least = 0, .most = 1, .choices = "table|row",
      .help = "RMS of embeddings over the table or of each row"},
