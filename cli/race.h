@@ -17,6 +17,7 @@ typedef enum cli_race_column {
     CLI_RACE_SECONDS,
     CLI_RACE_STATE,
     CLI_RACE_TIME,
+    CLI_RACE_OPTIMIZER,
     CLI_RACE_COLUMNS
 } cli_race_column;
 

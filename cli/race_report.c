@@ -119,6 +119,12 @@ static void milliseconds(char *text, size_t bytes, const tg_race *race, const tg
     number(text, bytes, "%.1f", 1e3 * row->update_seconds);
 }
 
+static void of_optimizer(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
+{
+    (void)race;
+    number(text, bytes, "%.1f", 1e3 * row->optimizer_seconds);
+}
+
 typedef struct column {
     const char *head, *under;
     int width; /* at least; below 0: to the left */
@@ -138,6 +144,7 @@ static const column columns[CLI_RACE_COLUMNS] = {
     [CLI_RACE_SECONDS] = {.head = "seconds", .under = "to target", .width = 9, .print = seconds},
     [CLI_RACE_STATE] = {.head = "state", .under = "", .width = 10, .print = state},
     [CLI_RACE_TIME] = {.head = "ms", .under = "an update", .width = 8, .print = milliseconds},
+    [CLI_RACE_OPTIMIZER] = {.head = "of these", .under = "optimizer", .width = 9, .print = of_optimizer},
 };
 
 #define CELL 160

@@ -95,6 +95,6 @@ const cli_race_task cli_race_training = {
     .open = open_ground,
     .close = close_ground,
     .column = {CLI_RACE_CONTENDER, CLI_RACE_LOSS, CLI_RACE_SCORE, CLI_RACE_BEST, CLI_RACE_UPDATES, CLI_RACE_SECONDS,
-               CLI_RACE_STATE, CLI_RACE_TIME},
+               CLI_RACE_STATE, CLI_RACE_TIME, CLI_RACE_OPTIMIZER},
     .columns = 8,
 };

@@ -50,6 +50,9 @@ static void print_result(const tg_train_result *result, const tg_train_config *c
     if (isfinite(result->train_loss)) /* nothing was left to do otherwise */
         printf("%llu updates%s, training loss %.4f, %s, %s %s/s\n", (unsigned long long)result->updates, evaluations,
                result->train_loss, time, rate, result->rate);
+    if (isfinite(result->update_seconds))
+        printf("an update: forward and backward %.3g ms, the optimizer beside them %.3g ms\n",
+               1e3 * (result->update_seconds - result->optimizer_seconds), 1e3 * result->optimizer_seconds);
     if (isfinite(result->utilisation))
         print_utilisation(result);
     print_memory(result);

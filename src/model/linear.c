@@ -15,7 +15,7 @@ static const tg_config_key keys[] = {TG_KEYS_OF_SAMPLES};
 
 static tg_status declare(tg_model *model)
 {
-    return tg_part_declare_linear(model, "linear", model->config.outputs, model->config.features, TG_INIT_XAVIER);
+    return tg_part_declare_linear(model, "linear", model->config.outputs, model->config.features, TG_INIT_XAVIER, true);
 }
 
 static tg_status build(tg_model *model, tg_graph *graph)

@@ -60,11 +60,12 @@ static tg_status declare(tg_model *model)
     for (size_t layer = 0; layer < c->layers && status == TG_OK; layer++) {
         char name[NAME_BYTES];
         snprintf(name, sizeof name, "layers.%zu", layer);
-        status = tg_part_declare_linear(model, name, c->width, layer == 0 ? c->features : c->width, init);
+        status = tg_part_declare_linear(model, name, c->width, layer == 0 ? c->features : c->width, init, false);
         if (status == TG_OK)
             status = declare_norm(model, layer);
     }
-    return status == TG_OK ? tg_part_declare_linear(model, "output", c->outputs, c->width, TG_INIT_XAVIER) : status;
+    return status == TG_OK ? tg_part_declare_linear(model, "output", c->outputs, c->width, TG_INIT_XAVIER, true)
+                           : status;
 }
 
 static int norm(tg_model *model, tg_graph *graph, size_t layer, int x)
@@ -73,9 +74,12 @@ static int norm(tg_model *model, tg_graph *graph, size_t layer, int x)
     snprintf(name, sizeof name, "norms.%zu", layer);
     const int gain = tg_model_index(model, "%s.weight", name), bias = tg_model_index(model, "%s.bias", name);
     switch (model->config.norm) {
-    case TG_NORM_LAYER: return tg_layernorm(graph, name, x, gain, bias, model->config.eps);
-    case TG_NORM_RMS: return tg_rmsnorm(graph, name, x, gain, model->config.eps);
-    default: return x;
+    case TG_NORM_LAYER:
+        return tg_layernorm(graph, name, x, gain, bias, model->config.eps);
+    case TG_NORM_RMS:
+        return tg_rmsnorm(graph, name, x, gain, model->config.eps);
+    default:
+        return x;
     }
 }
 

@@ -23,16 +23,19 @@ tg_status tg_part_complete(tg_model_config *config)
     return TG_OK;
 }
 
-tg_status tg_part_declare_linear(tg_model *model, const char *part, size_t out, size_t in, tg_init init)
+tg_status tg_part_declare_linear(tg_model *model, const char *part, size_t out, size_t in, tg_init init, bool is_output)
 {
     char name[NAME_BYTES];
-    int index;
+    int index, bias;
     snprintf(name, sizeof name, "%s.weight", part);
     const tg_status status = tg_model_declare(model, &index, name, out, in, TG_MATRIX, init, false);
     if (status != TG_OK)
         return status;
     snprintf(name, sizeof name, "%s.bias", part);
-    return tg_model_declare(model, &index, name, 1, out, TG_BIAS, TG_INIT_ZERO, true);
+    /* The head that tells classes is no layer that hands over its rows. */
+    return is_output && model->config.task == TG_TASK_CLASSIFICATION
+               ? tg_model_declare(model, &bias, name, 1, out, TG_BIAS, TG_INIT_ZERO, true)
+               : tg_model_declare_bias(model, index, TG_LAYER_OUT_BY_IN, name, out);
 }
 
 int tg_part_linear(tg_model *model, tg_graph *graph, const char *part, int x)

@@ -8,7 +8,8 @@
 tg_status tg_part_complete(tg_model_config *config);
 
 /* A kernel (out, in), "PART.weight", and its bias, "PART.bias"; and the op that uses them. */
-tg_status tg_part_declare_linear(tg_model *model, const char *part, size_t out, size_t in, tg_init init);
+tg_status tg_part_declare_linear(tg_model *model, const char *part, size_t out, size_t in, tg_init init,
+                                 bool is_output);
 int tg_part_linear(tg_model *model, tg_graph *graph, const char *part, int x);
 
 /* Ends the graph: the linear layer PART and the loss of the configuration's task. */
@@ -17,6 +18,8 @@ void tg_part_output(tg_model *model, tg_graph *graph, const char *part, int x);
 /* Rows of the keys of config.json. */
 #define TG_KEYS_OF_SAMPLES                                                                                             \
     {.key = "features", .offset = offsetof(tg_model_config, features), .kind = TG_KEY_SIZE, .required = true},         \
-    {.key = "outputs", .offset = offsetof(tg_model_config, outputs), .kind = TG_KEY_SIZE, .required = true}
+    {                                                                                                                  \
+        .key = "outputs", .offset = offsetof(tg_model_config, outputs), .kind = TG_KEY_SIZE, .required = true          \
+    }
 
 #endif

@@ -105,15 +105,16 @@ static void fill_row(tg_race_row *row, const tg_race *race, double target, doubl
     const tg_race_measure measure = tg_race_measure_of(race->config);
     row->loss = (tg_interval){NAN, NAN, NAN};
     row->updates_to_target = row->seconds_to_target = row->calls_to_target = row->distance = NAN;
-    row->update_seconds = row->state_bytes = row->bytes_per_parameter = NAN;
+    row->update_seconds = row->optimizer_seconds = row->state_bytes = row->bytes_per_parameter = NAN;
     row->score = row->loss;
     if (row->point == SIZE_MAX)
         return;
     const tg_race_run *run = tg_race_runs_of(race, row->contender, row->point);
-    double sum = 0, distance = 0;
+    double sum = 0, optimizer = 0, distance = 0;
     for (size_t s = 0; s < seeds; s++) {
         values[s] = tg_race_judged(&measure, run[s].final_loss);
         sum += run[s].update_seconds;
+        optimizer += run[s].optimizer_seconds;
         distance += run[s].distance[run[s].evaluations - 1];
     }
     row->distance = distance / (double)seeds;
@@ -124,6 +125,7 @@ static void fill_row(tg_race_row *row, const tg_race *race, double target, doubl
     row->score = tg_mean_interval(values, seeds);
     find_target(row, race, run, target);
     row->update_seconds = sum / (double)seeds;
+    row->optimizer_seconds = optimizer / (double)seeds;
     row->state_bytes = run[0].state_bytes;
     row->bytes_per_parameter = run[0].bytes_per_parameter;
     row->at_edge = edge_of(&race->config->contender[row->contender], row->point);

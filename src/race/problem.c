@@ -219,6 +219,7 @@ static tg_status make(tg_metrics *metrics, const tg_race_config *race, const tg_
         status = tg_race_write_end(metrics, &(tg_race_end){.updates = result.updates > 0 ? result.updates : 1,
                                                            .finished = finished,
                                                            .busy = m.point.seconds,
+                                                           .optimizer = NAN,
                                                            .state_bytes = NAN,
                                                            .bytes_per_parameter = NAN,
                                                            .parameters = (double)tg_problem_variables(m.problem)});

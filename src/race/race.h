@@ -31,6 +31,7 @@ typedef struct tg_race_end {
     uint64_t updates;
     bool finished;                                       /* rather than diverged */
     double busy;                                         /* seconds of all updates */
+    double optimizer;                                    /* of these beside forward and backward; NaN: not asked */
     double state_bytes, bytes_per_parameter, parameters; /* NaN: not asked */
 } tg_race_end;
 tg_status tg_race_write_end(tg_metrics *metrics, const tg_race_end *end);

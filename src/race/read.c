@@ -47,6 +47,7 @@ static void take_end(tg_race_run *run, const json_t *object, const char *outcome
 {
     run->outcome = strcmp(outcome, "finished") == 0 ? TG_RACE_FINISHED : TG_RACE_DIVERGED;
     run->update_seconds = number(object, "update_seconds");
+    run->optimizer_seconds = number(object, "optimizer_seconds");
     run->state_bytes = number(object, "state_bytes");
     run->bytes_per_parameter = number(object, "bytes_per_parameter");
     run->parameters = number(object, "parameters");
@@ -107,7 +108,7 @@ static void forget(tg_race_run *run)
     run->outcome = TG_RACE_OPEN;
     run->evaluations = 0;
     run->scored = NULL;
-    run->final_loss = run->update_seconds = run->state_bytes = run->bytes_per_parameter = run->parameters = NAN;
+    run->final_loss = run->update_seconds = run->optimizer_seconds = run->state_bytes = run->bytes_per_parameter = run->parameters = NAN;
 }
 
 /* A last line that is not whole belongs to a run that was killed, or goes on. */

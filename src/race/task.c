@@ -73,6 +73,7 @@ tg_status tg_race_write_end(tg_metrics *metrics, const tg_race_end *end)
 {
     const tg_metric fields[] = {{.name = "outcome", .text = end->finished ? "finished" : "diverged"},
                                 {.name = "update_seconds", .value = end->busy / (double)end->updates},
+                                {.name = "optimizer_seconds", .value = end->optimizer / (double)end->updates},
                                 {.name = "state_bytes", .value = end->state_bytes},
                                 {.name = "bytes_per_parameter", .value = end->bytes_per_parameter},
                                 {.name = "parameters", .value = end->parameters}};

@@ -144,7 +144,8 @@ static tg_status settings(json_t **object, const tg_race_config *race, const tg_
 
 typedef struct making {
     tg_metrics *metrics;
-    double mark, busy; /* when the updates were last seen to go on; seconds they have taken */
+    double mark, busy; /* when the updates were last seen to go on; seconds they have taken, */
+    double optimizer;  /* and the optimizer of these */
     double last_loss;
     tg_plan plan;
     uint64_t updates;
@@ -164,6 +165,7 @@ static void on_progress(void *ctx, const tg_progress *progress)
     const double t = tg_process_seconds();
     m->busy += t - m->mark;
     m->mark = t;
+    m->optimizer = progress->optimizer_seconds;
     m->updates = progress->update;
     m->last_loss = progress->loss;
 }
@@ -195,6 +197,7 @@ static tg_status write_end(const making *m, bool finished)
                              &(tg_race_end){.updates = m->updates,
                                             .finished = finished,
                                             .busy = m->busy,
+                                            .optimizer = m->optimizer,
                                             .state_bytes = (double)(m->plan.states_bytes + m->plan.gradients_bytes),
                                             .bytes_per_parameter = m->plan.bytes_per_parameter,
                                             .parameters = (double)m->plan.parameters});

@@ -44,6 +44,7 @@ static json_t *row_object(const tg_race_row *row, const tg_race *race)
     json_object_set_new(object, "evaluations_to_target", number(row->calls_to_target));
     json_object_set_new(object, "seconds_to_target", number(row->seconds_to_target));
     json_object_set_new(object, "update_seconds", number(row->update_seconds));
+    json_object_set_new(object, "optimizer_seconds", number(row->optimizer_seconds));
     json_object_set_new(object, "state_bytes", number(row->state_bytes));
     json_object_set_new(object, "bytes_per_parameter", number(row->bytes_per_parameter));
     json_object_set_new(object, "against_best", interval(row->against_best.difference, &measure));
@@ -66,6 +67,7 @@ static tg_status run_object(json_t **out, const tg_race_run *run, const tg_race 
     json_object_set_new(object, "outcome", json_string(outcome[run->outcome]));
     json_object_set_new(object, "final_loss", number(run->final_loss));
     json_object_set_new(object, "update_seconds", number(run->update_seconds));
+    json_object_set_new(object, "optimizer_seconds", number(run->optimizer_seconds));
     json_object_set_new(object, "update", numbers(run->update, run->evaluations));
     json_object_set_new(object, measure.key, numbers(run->loss, run->evaluations));
     json_object_set_new(object, "evaluations", numbers(run->calls, run->evaluations));

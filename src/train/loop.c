@@ -49,6 +49,7 @@ typedef struct training {
     double passes;                /* through the tokens of an update, in this process, and */
     uint64_t evaluations;         /* how often they were read */
     double update_seconds;        /* spent in updates, without evaluation and the like */
+    double optimizer_seconds;     /* of these, beside forward and backward */
     double peak_flops;            /* NaN: not known */
     tg_status event_status;       /* a metrics line of an event could not be written */
 } training;
@@ -157,6 +158,7 @@ static void take_step(training *t)
     t->stuck = t->step.stuck != NULL;
     t->loss = t->step.loss;
     t->passes += t->step.passes;
+    t->optimizer_seconds += t->step.optimizer_seconds;
     t->evaluations += t->step.evaluations;
     t->at.update++;
     t->ended = t->session.mover->ended(&t->session);
@@ -236,6 +238,7 @@ static tg_status tell(training *t)
         .tokens_per_second = (double)t->evaluations * t->plan.tokens_per_update / seconds,
         .rate = t->session.task->rate,
         .seconds_left = is_over(t) ? 0 : seconds_left(t, seconds),
+        .optimizer_seconds = t->optimizer_seconds,
         .memory_bytes = tg_process_resident_bytes(),
         .flops_per_second = flops,
         .utilisation = flops / t->peak_flops,
@@ -550,7 +553,7 @@ static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_
 
 static void report(const training *t, tg_train_result *result)
 {
-    const double seconds = tg_process_seconds() - t->started;
+    const double seconds = tg_process_seconds() - t->started, made = (double)(t->at.update - t->first_update);
     *result = (tg_train_result){
         .updates = t->at.update,
         .train_loss = t->loss,
@@ -561,6 +564,8 @@ static void report(const training *t, tg_train_result *result)
         .best_update = t->at.best_update,
         .seconds = seconds,
         .tokens_per_second = (double)t->evaluations * t->plan.tokens_per_update / seconds,
+        .update_seconds = t->update_seconds / made,
+        .optimizer_seconds = t->optimizer_seconds / made,
         .peak_flops = t->peak_flops,
         .utilisation = t->passes * t->plan.flops_per_update / t->update_seconds / t->peak_flops,
         .peak_bytes = tg_process_peak_bytes(),

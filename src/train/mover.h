@@ -17,6 +17,8 @@ typedef struct tg_move {
     uint32_t micro;       /* the micro-batch under way, from 0 */
     double loss;          /* of a rule: where its gradient was taken; of a minimizer: where it came to */
     double passes;        /* forward and backward through the update's tokens; forward alone is a third */
+    double optimizer_seconds; /* spent beside forward and backward; tiles that are folded, or tensors that are released, as
+                               * backward makes them are a part of it */
     uint64_t evaluations; /* times that its tokens were read */
     double lr;            /* NaN: there is none */
     double length;        /* of a minimizer's step */

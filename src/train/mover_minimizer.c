@@ -160,6 +160,7 @@ static int evaluate(void *ctx, double *value, float *gradient, const float *x)
 {
     tg_whole *w = ctx;
     double loss = 0;
+    const double began = tg_process_seconds();
     put_point(w->session->model, x);
     w->gradient = gradient;
     w->broken = false;
@@ -171,6 +172,7 @@ static int evaluate(void *ctx, double *value, float *gradient, const float *x)
     w->step->evaluations++;
     w->step->passes += gradient != NULL ? 1 : 1.0 / 3;
     *value = w->broken ? NAN : loss;
+    w->step->optimizer_seconds -= tg_process_seconds() - began;
     return w->status != TG_OK;
 }
 
@@ -339,11 +341,13 @@ static tg_status update(tg_session *s, tg_move *step)
     bool going;
     w->session = s;
     w->step = step;
+    const double began = tg_process_seconds();
     tg_status status = w->closure == TG_CLOSURE_FRESH ? tg_minimizer_refresh(w->minimizer, NULL) : TG_OK;
     if (status == TG_OK)
         status = tg_minimizer_iterate(w->minimizer, &going);
     if (status != TG_OK || w->status != TG_OK)
         return status != TG_OK ? status : w->status;
+    step->optimizer_seconds += tg_process_seconds() - began; /* less that of the evaluations */
     tg_minimizer_minimum(w->minimizer, &now);
     put_best(s->model, now.x);
     if (now.stop == TG_STOP_NOT_FINITE)

@@ -8,6 +8,7 @@
 #include "train/curvature.h"
 #include "train/fisher.h"
 #include "train/mover.h"
+#include "train/process.h"
 #include "train/task.h"
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
@@ -128,6 +129,7 @@ static tg_status run_micro_step(tg_session *s, tg_move *step)
 static tg_status update(tg_session *s, tg_move *step)
 {
     const uint32_t steps = (uint32_t)micro_steps(s);
+    const double began = tg_process_seconds();
     tg_status status = tg_courses_apply(s->schedule, s->optim, s->rule, step->update);
     if (status == TG_OK)
         status = tg_curvature_observe(s, step->update);
@@ -137,10 +139,13 @@ static tg_status update(tg_session *s, tg_move *step)
         status = tg_optim_set_gradient_scale(s->optim, s->loss_scale.scale);
     if (status == TG_OK)
         status = tg_optim_begin(s->optim, steps);
+    step->optimizer_seconds = tg_process_seconds() - began;
     for (step->micro = 0; status == TG_OK && step->micro < steps; step->micro++)
         status = run_micro_step(s, step);
+    const double passed = tg_process_seconds();
     if (status == TG_OK)
         status = tg_optim_end(s->optim);
+    step->optimizer_seconds += tg_process_seconds() - passed;
     if (status == TG_OK)
         status = tg_optim_get(s->optim, 0, "lr", &step->lr);
     step->lr *= tg_schedule_factor(s->schedule, step->update);

@@ -112,7 +112,8 @@ typedef struct tg_race_run {
     const tg_score *scored;       /* what `score` is; NULL: the loss alone is judged */
     size_t evaluations, room;
     double final_loss;            /* of the last evaluation; NaN unless finished */
-    double update_seconds;        /* of one update, in the mean */
+    double update_seconds;        /* of one update, in the mean; */
+    double optimizer_seconds;     /* of these beside forward and backward; NaN: not known */
     double state_bytes;           /* of the optimizer: states, gradients it keeps, bookkeeping */
     double bytes_per_parameter;   /* weights + states + gradients */
     double parameters;
@@ -151,7 +152,7 @@ typedef struct tg_race_row {
     double distance;              /* to the nearest known minimum, final, in the mean; NaN: none is known */
     double updates_to_target, seconds_to_target; /* of the mean of the seeds' losses; NaN: it stays above */
     double calls_to_target;       /* evaluations of the function; of problems */
-    double update_seconds, state_bytes, bytes_per_parameter;
+    double update_seconds, optimizer_seconds, state_bytes, bytes_per_parameter;
     tg_paired against_best;       /* its final losses less those of the best row; p is Holm's */
 } tg_race_row;
 

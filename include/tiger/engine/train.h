@@ -117,6 +117,8 @@ typedef struct tg_progress {
     const char *rate;          /* "tok", "samples" */
     size_t memory_bytes;       /* resident now */
     double flops_per_second;   /* the model's, over the time of this process's updates; evaluation and the like apart */
+    double optimizer_seconds;  /* of this process, spent on updates beside forward and backward; what is folded into a
+                                * momentum, or released, as backward goes is counted there */
     double utilisation;        /* of the peak in products, 0 to 1; NaN: the peak is not known */
     uint64_t evaluations;      /* of this update: 1, unless a minimizer made it; then lr is NaN, */
     double step;               /* this the length of its step, */
@@ -174,6 +176,8 @@ typedef struct tg_train_result {
     double best_loss;                   /* the least validation loss; NaN when there is none */
     uint64_t best_update;
     double seconds, tokens_per_second;  /* of this process */
+    double update_seconds;              /* of one update, in the mean; NaN: none was made; */
+    double optimizer_seconds;           /* of these beside forward and backward, as in tg_progress */
     double peak_flops, utilisation;     /* as in tg_progress; NaN: not known */
     size_t peak_bytes, planned_bytes;
     bool interrupted;                   /* stopped by tg_train_stop or by max_seconds, state saved */
