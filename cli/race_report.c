@@ -240,9 +240,16 @@ void cli_race_print(const cli_race_task *task, const tg_race *race, const tg_rac
 
 /* ---- pictures ---- */
 
+bool cli_race_can_draw(const char *pictures)
+{
+    return strcmp(pictures, "png") == 0 || strcmp(pictures, "svg") == 0 || strcmp(pictures, "gp") == 0;
+}
+
 static int draw(const cli_args *args, const tg_race *race, const tg_plot *plot, const char *name)
 {
-    char *path = cli_path_join(race->config->out, name);
+    char file[64];
+    snprintf(file, sizeof file, "%s.%s", name, cli_text_of(args, "pictures"));
+    char *path = cli_path_join(race->config->out, file);
     const int status = path == NULL ? cli_usage(args, "no memory for a path") : cli_picture(args, plot, path);
     free(path);
     return status;
@@ -265,8 +272,8 @@ static double calls_at(const tg_race *race, const tg_race_run *run, size_t i)
     return sum / (double)race->config->seeds;
 }
 
-static const axis over_updates = {"update", "curves.png", false, update_at};
-static const axis over_calls = {"evaluations of f, mean (log scale)", "evaluations.png", true, calls_at};
+static const axis over_updates = {"update", "curves", false, update_at};
+static const axis over_calls = {"evaluations of f, mean (log scale)", "evaluations", true, calls_at};
 
 /* One curve's arrays, one behind the other in `room` (4 * count). */
 static tg_curve mean_curve(const axis *over, const tg_race *race, const tg_race_row *row, double *room, size_t count,
@@ -403,7 +410,7 @@ static int draw_rates(const cli_args *args, const tg_race *race)
                               .curve = curve,
                               .curves = curves};
         if (several)
-            status = draw(args, race, &plot, "rates.png");
+            status = draw(args, race, &plot, "rates");
     }
     free(curve);
     free(room);

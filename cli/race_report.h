@@ -6,7 +6,9 @@
 
 void cli_race_print(const cli_race_task *task, const tg_race *race, const tg_race_row *row, double target);
 
-/* OUT/curves.png: the best setting of every contender, with the 95 % interval over the seeds. Of problems
+/* Whether --pictures may say so. */
+bool cli_race_can_draw(const char *pictures);
+/* OUT/curves.png, or as --pictures says: the best setting of every contender, with the 95 % interval over the seeds. Of problems
  * OUT/evaluations.png: the same over evaluations of the function. OUT/rates.png: final losses over learning rates. Gives
  * the exit status. */
 int cli_race_draw(const cli_args *args, const tg_race *race, const tg_race_row *row);
