@@ -504,7 +504,7 @@ class Guarding(Case):
             text[i] = "".join(chance.choices("0123456789#", k=60)) + "\n"
         (self.at / "text.txt").write_text("".join(text))
 
-    FLAGS = ["--lr", "1e-2", "--schedule", "constant", "--validation", 0]
+    FLAGS = ["--lr", "1e-2", "--bias-lr", "0.5", "--schedule", "constant", "--validation", 0]
 
     def spikes(self, name):
         rows = [json.loads(line) for line in (self.at / name / "metrics.jsonl").read_text().splitlines()]
@@ -812,7 +812,7 @@ class Scheduling(Case):
         driven = self.tiger("train", "--data", "text.txt", "--out", "driven", *TINY, "--updates", 24, "--log-every", 1,
                             "--schedule", "gamma=constant:0.5").stdout
         self.assertNotEqual(digest(self.at / "run"), digest(self.model_of(driven)))
-        self.assertEqual(plain[3]["lr"], 1e-3)
+        self.assertEqual(plain[3]["lr"], 1e-2)
 
     def test_what_cannot_be_driven_is_refused_before_anything_is_written(self):
         for schedule, message in (
@@ -1111,7 +1111,7 @@ class Tokenizers(Case):
         (self.at / "text.jsonl").write_text("\n".join(lines) + "\n")
 
     def test_train_resume_sample_eval(self):
-        flags = ["--tokenizer", self.vocabulary, "--lr", "1e-2", "--schedule", "constant"]
+        flags = ["--tokenizer", self.vocabulary, "--lr", "1e-2", "--bias-lr", "0.5", "--schedule", "constant"]
         whole = self.model_of(self.train("whole", *flags, "--updates", 120).stdout)
         self.model_of(self.train("part", *flags, "--updates", 50).stdout)
         model = self.model_of(self.tiger("train", "--out", "part", "--resume", "--updates", 120).stdout)
@@ -1662,7 +1662,7 @@ class Presets(Case):
 
     def test_usage(self):
         for arguments, words in (
-            (["train", "--data", "text.txt", "--out", "a", "--preset", "languish"], "(there are: reference, language, vision)"),
+            (["train", "--data", "text.txt", "--out", "a", "--preset", "languish"], "(there are: reference, finetune, language, vision)"),
             (["train", "--data", "text.txt", "--out", "a", "--preset", "vision", "--optimizer", "sgd"], "sgd has no presets"),
             (["minimize", "booth", "--optimizer", "sgd,adamw", "--preset", "vision"], "has no preset"),
             (["minimize", "booth", "--optimizer", "tiger,adamw", "--adamw-preset", "vision"], "adamw has no preset 'vision'"),
