@@ -193,6 +193,7 @@ static int work(void *ctx, size_t index)
     signal(SIGTERM, SIG_DFL);
     if (tg_race_make(&r->race, index) == TG_OK)
         return CLI_OK;
+    signal(SIGTERM, SIG_IGN); /* the first to fail says why, even when another's silent end makes the parent end all */
     if (!atomic_flag_test_and_set(r->said))
         fprintf(stderr, "tiger race: %s: %s\n", r->race.run[index].name, tg_message());
     return CLI_FAILED;
