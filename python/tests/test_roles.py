@@ -93,4 +93,4 @@ def test_roles_matter():
         p.grad = torch.ones(4, 4)
         optimizer.step()
         moves[role] = 0.2 - p[0, 0].item()
-    assert moves == pytest.approx({"matrix": 0.1 * 0.2, "bias": 0.1 * 0.5}, rel=1e-5)
+    assert moves == pytest.approx({"matrix": 0.1 * 0.2, "bias": 0.1 * 0.05}, rel=1e-5)
