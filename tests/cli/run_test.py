@@ -401,7 +401,9 @@ class Memory(Case):
         saved = json.loads((self.model_of(split) / "trainer.json").read_text())["options"]
         self.assertEqual(int(saved["batch"]) * int(saved["accumulate"]), 24)
         self.assertNotIn("memory", saved)
-        again = self.tiger("train", "--out", "split", *self.RUN[:-4], *memory, "--updates", 4, "--resume").stdout
+        # Room to spare: what a process has in memory before it trains differs a little from one to the next.
+        again = self.tiger("train", "--out", "split", *self.RUN[:-4], "--memory", int(1.05 * limit), "--updates", 4,
+                           "--resume").stdout
         self.assertIn("resuming after update 3", again)
         later = json.loads((self.model_of(again) / "trainer.json").read_text())["options"]
         self.assertEqual((later["batch"], later["accumulate"]), (saved["batch"], saved["accumulate"]))
