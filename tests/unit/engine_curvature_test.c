@@ -1,46 +1,11 @@
 /* Sophia's estimates in the loop: Hutchinson's against the Hessian's diagonal by differences of gradients,
  * Gauss-Newton-Bartlett's against gradients with the same labels; neither leaves a trace in the weights. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/fail.h"
 #include "base/kernels.h"
-#include "base/random.h"
-#include "model/model.h"
+#include "session_support.h"
 #include "train/curvature.h"
-
-#define ok(expression)                                                                                                 \
-    do {                                                                                                               \
-        if ((expression) != TG_OK)                                                                                     \
-            fail_msg("%s: %s", #expression, tg_message());                                                             \
-    } while (0)
-
-static char text_file[] = "/tmp/tiger-curvature-XXXXXX";
-
-static int make_text(void **state)
-{
-    (void)state;
-    const int file = mkstemp(text_file);
-    FILE *out = fdopen(file, "w");
-    for (uint32_t i = 0; i < 400; i++)
-        fputc("abcd\n"[tg_random_below(tg_key_make(3, 0, 0, 0), i, i % 3 == 0 ? 5 : 3)], out);
-    return fclose(out);
-}
-
-static int remove_text(void **state)
-{
-    (void)state;
-    return unlink(text_file);
-}
 
 /* ---- a session of a tiny model, whose weights matter all ---- */
 
@@ -53,23 +18,10 @@ typedef struct setup {
 static void configure(setup *s, const char *hessian, tg_precision precision)
 {
     memset(s, 0, sizeof *s);
-    tg_train_config_default(&s->config);
     s->setting[0] = (tg_setting){"hessian", hessian};
     s->setting[1] = (tg_setting){"beta2", "0"}; /* the state is the last estimate */
     s->setting[2] = (tg_setting){"interval", "7"};
-    s->config.data = text_file;
-    s->config.optimizer = "sophia";
-    s->config.schedule = "constant";
-    s->config.setting = s->setting;
-    s->config.settings = 3;
-    s->config.option[TG_TRAIN_PRECISION] = precision;
-    s->config.option[TG_TRAIN_BATCH] = 3;
-    s->config.option[TG_TRAIN_SEED] = 2385;
-    ok(tg_model_config_set(&s->config.model, "layers", "1"));
-    ok(tg_model_config_set(&s->config.model, "heads", "1"));
-    ok(tg_model_config_set(&s->config.model, "width", "6"));
-    ok(tg_model_config_set(&s->config.model, "hidden", "7"));
-    ok(tg_model_config_set(&s->config.model, "context", "5"));
+    configure_session(&s->config, "gpt2", "sophia", s->setting, precision);
 }
 
 static void begin(setup *s, const char *hessian, tg_precision precision)

@@ -2,50 +2,15 @@
  * made of; the optimizer's factors are its second moments, with drawn labels and with the data's; when, and what it
  * leaves alone. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "base/fail.h"
 #include "base/kernels.h"
-#include "base/random.h"
-#include "model/model.h"
+#include "session_support.h"
 #include "train/fisher.h"
-
-#define ok(expression)                                                                                                 \
-    do {                                                                                                               \
-        if ((expression) != TG_OK)                                                                                     \
-            fail_msg("%s: %s", #expression, tg_message());                                                             \
-    } while (0)
 
 #define MOST_WEIGHTS 48
 #define ROUNDING 3e-6      /* of fp32 sums of 15 products, to the largest of them */
 #define HALF_ROUNDING 2e-2 /* of activations and gradients in bf16, where one side was rounded once more */
-
-static char text_file[] = "/tmp/tiger-fisher-XXXXXX";
-
-static int make_text(void **state)
-{
-    (void)state;
-    const int file = mkstemp(text_file);
-    FILE *out = fdopen(file, "w");
-    for (uint32_t i = 0; i < 400; i++)
-        fputc("abcd\n"[tg_random_below(tg_key_make(3, 0, 0, 0), i, i % 3 == 0 ? 5 : 3)], out);
-    return fclose(out);
-}
-
-static int remove_text(void **state)
-{
-    (void)state;
-    return unlink(text_file);
-}
 
 /* ---- a session of a tiny model, and all that its layers say ---- */
 
@@ -62,24 +27,10 @@ typedef struct setup {
 static void begin(setup *s, const char *model, const char *fisher, const char *interval, tg_precision precision)
 {
     memset(s, 0, sizeof *s);
-    tg_train_config_default(&s->config);
-    ok(tg_model_config_default(&s->config.model, model));
     s->setting[0] = (tg_setting){"fisher", fisher};
     s->setting[1] = (tg_setting){"interval", interval};
     s->setting[2] = (tg_setting){"lr", "0.0071"};
-    s->config.data = text_file;
-    s->config.optimizer = "kfac";
-    s->config.schedule = "constant";
-    s->config.setting = s->setting;
-    s->config.settings = 3;
-    s->config.option[TG_TRAIN_PRECISION] = precision;
-    s->config.option[TG_TRAIN_BATCH] = 3;
-    s->config.option[TG_TRAIN_SEED] = 2385;
-    ok(tg_model_config_set(&s->config.model, "layers", "1"));
-    ok(tg_model_config_set(&s->config.model, "heads", "1"));
-    ok(tg_model_config_set(&s->config.model, "width", "6"));
-    ok(tg_model_config_set(&s->config.model, "hidden", "7"));
-    ok(tg_model_config_set(&s->config.model, "context", "5"));
+    configure_session(&s->config, model, "kfac", s->setting, precision);
     ok(tg_session_open(&s->session, &s->config, NULL));
     ok(tg_session_allocate(&s->session));
     ok(tg_model_initialize(s->session.model, 3));
