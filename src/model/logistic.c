@@ -3,7 +3,6 @@
  *   p(class | x) = softmax(W x + b)        loss = -log p(the sample's class)
  *
  * Convex in W and b. Two classes have two rows of W, whose difference is the weight vector of the binary form. */
-#include "layer/layers.h"
 #include "model/parts.h"
 
 static const tg_option options[] = {
@@ -12,17 +11,6 @@ static const tg_option options[] = {
 };
 
 static const tg_config_key keys[] = {TG_KEYS_OF_SAMPLES};
-
-static tg_status declare(tg_model *model)
-{
-    return tg_part_declare_linear(model, "linear", model->config.outputs, model->config.features, TG_INIT_XAVIER, true);
-}
-
-static tg_status build(tg_model *model, tg_graph *graph)
-{
-    tg_part_output(model, graph, "linear", tg_features(graph, "features", model->config.features));
-    return TG_OK;
-}
 
 const tg_model_type tg_model_logistic = {
     .info = {.name = "logistic",
@@ -34,6 +22,6 @@ const tg_model_type tg_model_logistic = {
     .keys = keys,
     .key_count = sizeof keys / sizeof *keys,
     .complete = tg_part_complete,
-    .declare = declare,
-    .build = build,
+    .declare = tg_part_declare_alone,
+    .build = tg_part_build_alone,
 };

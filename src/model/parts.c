@@ -51,3 +51,14 @@ void tg_part_output(tg_model *model, tg_graph *graph, const char *part, int x)
     else
         tg_mse(graph, "loss", tg_part_linear(model, graph, part, x));
 }
+
+tg_status tg_part_declare_alone(tg_model *model)
+{
+    return tg_part_declare_linear(model, "linear", model->config.outputs, model->config.features, TG_INIT_XAVIER, true);
+}
+
+tg_status tg_part_build_alone(tg_model *model, tg_graph *graph)
+{
+    tg_part_output(model, graph, "linear", tg_features(graph, "features", model->config.features));
+    return TG_OK;
+}

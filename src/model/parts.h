@@ -15,6 +15,10 @@ int tg_part_linear(tg_model *model, tg_graph *graph, const char *part, int x);
 /* Ends the graph: the linear layer PART and the loss of the configuration's task. */
 void tg_part_output(tg_model *model, tg_graph *graph, const char *part, int x);
 
+/* `declare` and `build` of models that are one linear layer, "linear", and the loss. */
+tg_status tg_part_declare_alone(tg_model *model);
+tg_status tg_part_build_alone(tg_model *model, tg_graph *graph);
+
 /* Rows of the keys of config.json. */
 #define TG_KEYS_OF_SAMPLES                                                                                             \
     {.key = "features", .offset = offsetof(tg_model_config, features), .kind = TG_KEY_SIZE, .required = true},         \
