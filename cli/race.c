@@ -30,7 +30,6 @@ static const cli_text texts[] = {
     {"problem", "NAME", NULL, "race on this problem (see: tiger list problems) instead of a training"},
     CLI_TEXT_FUNCTION,
     {"out", "DIR", NULL, "where the results go, a file for each run; a race that was stopped goes on from there"},
-    {"pictures", "png|svg|gp", "png", "what pictures are: images, drawings, or gnuplot's scripts"},
     {"reach", "LOSS", NULL,
      "loss to reach, of a problem f - f* where f* is known; left out: what the first contender comes to"},
 };
@@ -54,6 +53,13 @@ static const tg_option options[] = {
      .least = 0,
      .most = 4096,
      .help = "runs at a time; 0: as many as there are cores for"},
+    {.name = "pictures",
+     .kind = TG_CHOICE,
+     .value = 0,
+     .least = 0,
+     .most = 2,
+     .choices = CLI_RACE_PICTURES,
+     .help = "what pictures are: images, drawings, or gnuplot's scripts"},
 };
 
 static const cli_race_task *task_of(const cli_args *args)
@@ -134,8 +140,6 @@ static int open_race(racing *r)
                                  .out = cli_text_of(args, "out")};
     if (r->config.out == NULL)
         return cli_usage(args, "--out DIR is missing: where the results go");
-    if (!cli_race_can_draw(cli_text_of(args, "pictures")))
-        return cli_usage(args, "--pictures must be png, svg or gp, not '%s'", cli_text_of(args, "pictures"));
     int status = r->task->open(&r->ground, &r->config, args);
     if (status == CLI_OK)
         status = read_target(r);

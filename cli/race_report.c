@@ -130,7 +130,7 @@ typedef struct column {
     int width; /* at least; below 0: to the left */
     cell *print;
     bool scored; /* for trainings that have a score beside the loss */
-    bool known; /* for problems whose least value is known, which are those compared by logarithms */
+    bool known;  /* for problems whose least value is known, which are those compared by logarithms */
 } column;
 
 static const column columns[CLI_RACE_COLUMNS] = {
@@ -240,15 +240,12 @@ void cli_race_print(const cli_race_task *task, const tg_race *race, const tg_rac
 
 /* ---- pictures ---- */
 
-bool cli_race_can_draw(const char *pictures)
-{
-    return strcmp(pictures, "png") == 0 || strcmp(pictures, "svg") == 0 || strcmp(pictures, "gp") == 0;
-}
-
 static int draw(const cli_args *args, const tg_race *race, const tg_plot *plot, const char *name)
 {
-    char file[64];
-    snprintf(file, sizeof file, "%s.%s", name, cli_text_of(args, "pictures"));
+    static const tg_option endings = {.kind = TG_CHOICE, .choices = CLI_RACE_PICTURES};
+    char file[64], ending[8];
+    tg_option_print(ending, sizeof ending, &endings, cli_number_of(args, "pictures"));
+    snprintf(file, sizeof file, "%s.%s", name, ending);
     char *path = cli_path_join(race->config->out, file);
     const int status = path == NULL ? cli_usage(args, "no memory for a path") : cli_picture(args, plot, path);
     free(path);

@@ -6,8 +6,9 @@
 
 void cli_race_print(const cli_race_task *task, const tg_race *race, const tg_race_row *row, double target);
 
-/* Whether --pictures may say so. */
-bool cli_race_can_draw(const char *pictures);
+/* What --pictures may be: how the names of pictures end. */
+#define CLI_RACE_PICTURES "png|svg|gp"
+
 /* OUT/curves.png, or as --pictures says: the best setting of every contender, with the 95 % interval over the seeds. Of problems
  * OUT/evaluations.png: the same over evaluations of the function. OUT/rates.png: final losses over learning rates. Gives
  * the exit status. */
