@@ -1,6 +1,6 @@
-/* train/mover.h -- how a run moves its weights: a rule takes each gradient as it comes, tile by tile; a minimizer evaluates
- * the loss of the whole model several times an update. One table for each way: session, loop, plan and checkpoints go
- * through it and know of neither. */
+/* train/mover.h -- how a run moves its weights: a rule takes each gradient as it comes, tile by tile; a minimizer
+ * evaluates the loss of the whole model several times an update. One table for each way: session, loop, plan and
+ * checkpoints go through it and know of neither. */
 #ifndef TG_TRAIN_MOVER_H
 #define TG_TRAIN_MOVER_H
 
@@ -14,27 +14,28 @@ typedef struct tg_move {
     void (*look)(void *ctx, const struct tg_call *call); /* shown the first micro-batch; NULL: nobody looks */
     void *wants_ctx, *look_ctx;
 
-    uint32_t micro;       /* the micro-batch under way, from 0 */
-    double loss;          /* of a rule: where its gradient was taken; of a minimizer: where it came to */
-    double passes;        /* forward and backward through the update's tokens; forward alone is a third */
-    double optimizer_seconds; /* spent beside forward and backward; tiles that are folded, or tensors that are released, as
-                               * backward makes them are a part of it */
-    uint64_t evaluations; /* times that its tokens were read */
-    double lr;            /* NaN: there is none */
-    double length;        /* of a minimizer's step */
-    const char *line;     /* how its line search ended; NULL: a rule made the update */
-    const char *stuck;    /* why it found nothing better on this batch; NULL: it did */
+    uint32_t micro;           /* the micro-batch under way, from 0 */
+    double loss;              /* of a rule: where its gradient was taken; of a minimizer: where it came to */
+    double passes;            /* forward and backward through the update's tokens; forward alone is a third */
+    double optimizer_seconds; /* spent beside forward and backward, on estimates of curvature too; what is folded or
+                               * released while backward makes it is backward's */
+    uint64_t evaluations;     /* times that its tokens were read */
+    double lr;                /* NaN: there is none */
+    double length;            /* of a minimizer's step */
+    const char *line;         /* how its line search ended; NULL: a rule made the update */
+    const char *stuck;        /* why it found nothing better on this batch; NULL: it did */
 } tg_move;
 
 /* Numbers and texts of an update's line in metrics.jsonl. */
 #define TG_MOVE_FIELDS 16
 
 struct tg_mover {
-    /* From the configuration: options checked, the model's weights known, s->sink set. `outline`: to be planned only. */
+    /* From the configuration: options checked, the model's weights known, s->sink set. `outline`: to be planned only.
+     */
     tg_status (*open)(tg_session *s, bool outline);
     void (*measure)(const tg_session *s, tg_optim_bytes *bytes);
-    bool (*splits)(const tg_session *s);          /* whether an update may be cut into micro-batches */
-    size_t (*micro_steps)(const tg_session *s);   /* of an update, of a minimizer of an evaluation */
+    bool (*splits)(const tg_session *s);        /* whether an update may be cut into micro-batches */
+    size_t (*micro_steps)(const tg_session *s); /* of an update, of a minimizer of an evaluation */
     tg_status (*allocate)(tg_session *s);
     /* The weights are filled. */
     tg_status (*begin)(tg_session *s, void (*on_event)(void *ctx, const tg_event *event), void *ctx);

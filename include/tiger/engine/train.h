@@ -117,8 +117,8 @@ typedef struct tg_progress {
     const char *rate;          /* "tok", "samples" */
     size_t memory_bytes;       /* resident now */
     double flops_per_second;   /* the model's, over the time of this process's updates; evaluation and the like apart */
-    double optimizer_seconds;  /* of this process, spent on updates beside forward and backward; what is folded into a
-                                * momentum, or released, as backward goes is counted there */
+    double optimizer_seconds;  /* of this process, spent on updates beside forward and backward; what is folded or
+                                * released while backward makes it is backward's */
     double utilisation;        /* of the peak in products, 0 to 1; NaN: the peak is not known */
     uint64_t evaluations;      /* of this update: 1, unless a minimizer made it; then lr is NaN, */
     double step;               /* this the length of its step, */
