@@ -300,6 +300,7 @@ static tg_status fill_points(tg_contender *c, const words *w)
     return status;
 }
 
+/* "adamw beta2=0.99 over eps": the options with one value, then those with several but for lr, which most have. */
 static tg_status fill_title(tg_contender *c, const words *w)
 {
     tg_text title = {0};
@@ -307,6 +308,10 @@ static tg_status fill_title(tg_contender *c, const words *w)
     for (size_t i = 0; i < w->count; i++)
         if (w->at[i].count == 1)
             add_setting(&title, &w->at[i], w->at[i].values);
+    size_t varied = 0;
+    for (size_t i = 0; i < w->count; i++)
+        if (w->at[i].count > 1 && strcmp(w->at[i].name, "lr") != 0)
+            tg_text_format(&title, "%s%s", varied++ == 0 ? " over " : ",", w->at[i].name);
     tg_text_append(&title, "", 1);
     c->title = title.failed ? NULL : tg_heap_text(title.at);
     tg_text_free(&title);
