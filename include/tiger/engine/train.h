@@ -113,7 +113,7 @@ enum { TG_PLAN_PEER_USUAL, TG_PLAN_PEER_FP32, TG_PLAN_PEER_BF16, TG_PLAN_PEERS }
 
 typedef struct tg_progress {
     uint64_t update, updates;  /* made, wanted */
-    double loss, lr, tokens_per_second, seconds_left; /* tokens, or what `rate` says */
+    double loss, lr, tokens_per_second, seconds_left; /* tokens, or what `rate` says; of updates, not of evaluations */
     const char *rate;          /* "tok", "samples" */
     size_t memory_bytes;       /* resident now */
     double flops_per_second;   /* the model's, over the time of this process's updates; evaluation and the like apart */
@@ -175,7 +175,8 @@ typedef struct tg_train_result {
     const char *rate;                   /* what is counted in a second: "tok", "samples" */
     double best_loss;                   /* the least validation loss; NaN when there is none */
     uint64_t best_update;
-    double seconds, tokens_per_second;  /* of this process */
+    double seconds;                     /* of this process, evaluations and saving included */
+    double tokens_per_second;           /* while it made updates */
     double update_seconds;              /* of one update, in the mean; NaN: none was made; */
     double optimizer_seconds;           /* of these beside forward and backward, as in tg_progress */
     double peak_flops, utilisation;     /* as in tg_progress; NaN: not known */
