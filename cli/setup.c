@@ -190,11 +190,16 @@ static const char *unless_resumed(const tg_train_config *config, const cli_args 
 }
 
 /* A minimizer has no rate for the usual one to drive. */
-static const char *default_schedule(const tg_train_config *config, const cli_args *args)
+static void setup_schedule(tg_train_config *config, const cli_args *args)
 {
     tg_method method;
     const bool minimizes = tg_method_find(&method, cli_text_of(args, "optimizer")) && method.minimizer != NULL;
-    return minimizes && !cli_is_given(args, "schedule") ? NULL : unless_resumed(config, args, "schedule");
+    if (minimizes && !cli_is_given(args, "schedule"))
+        return;
+    if (config->resume && !cli_is_given(args, "schedule"))
+        config->default_schedule = cli_text_of(args, "schedule");
+    else
+        config->schedule = cli_text_of(args, "schedule");
 }
 
 /* "90", "90s", "1.5m", "2h" in seconds; CLI_USAGE for anything else. */
@@ -252,7 +257,7 @@ int cli_setup(tg_train_config *config, const cli_args *args)
     config->tokenizer = cli_text_of(args, "tokenizer");
     config->vocab = (size_t)cli_number_of(args, "vocab");
     config->optimizer = unless_resumed(config, args, "optimizer");
-    config->schedule = default_schedule(config, args);
+    setup_schedule(config, args);
     const tg_option_table *table = tg_train_options();
     for (size_t i = 0; i < table->count && i < TG_TRAIN_OPTIONS; i++) {
         const double number = cli_number_of(args, table->at[i].name);

@@ -460,6 +460,11 @@ static tg_status check_data(const training *t, const tg_saved_run *run)
     return s->task->check_data(s);
 }
 
+static const char *default_schedule(const tg_train_config *c)
+{
+    return c->default_schedule != NULL ? c->default_schedule : "constant";
+}
+
 /* Settings of the newest checkpoint under the user's, or the user's with defaults filled in. */
 static tg_status settle_config(training *t, const tg_train_config *wish, const tg_saved_run *run)
 {
@@ -472,7 +477,7 @@ static tg_status settle_config(training *t, const tg_train_config *wish, const t
     if (t->config.optimizer == NULL)
         t->config.optimizer = "tiger";
     if (t->config.schedule == NULL)
-        t->config.schedule = "constant";
+        t->config.schedule = default_schedule(wish);
     t->updates = (uint64_t)t->config.option[TG_TRAIN_UPDATES];
     t->at = run->texts != NULL ? run->at : (tg_reached){.validation_loss = NAN, .best_loss = NAN};
     t->first_update = t->saved_update = t->at.update;
@@ -606,7 +611,7 @@ tg_status tg_train_plan(tg_plan *plan, const tg_train_config *config)
     if (complete.optimizer == NULL)
         complete.optimizer = "tiger";
     if (complete.schedule == NULL)
-        complete.schedule = "constant";
+        complete.schedule = default_schedule(config);
     tg_session session;
     const tg_status status = tg_session_outline(&session, &complete);
     if (status != TG_OK)

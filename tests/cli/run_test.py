@@ -1163,6 +1163,16 @@ class Tokenizers(Case):
         done = self.tiger("train", "--out", "run", "--resume", "--format", "lines", status=1)
         self.assertIn("the run to resume has format jsonl, not lines", done.stderr)
 
+    def test_resume_of_nothing_is_a_fresh_start(self):
+        run = [*TINY, "--data", "text.txt", "--updates", 5, "--log-every", 1]
+        plain = self.tiger("train", *run, "--out", "plain")
+        begun = self.tiger("train", *run, "--out", "begun", "--resume")
+        self.assertIn("starting from the beginning", begun.stdout)
+        rates = [[json.loads(line).get("lr") for line in (self.at / out / "metrics.jsonl").read_text().splitlines()]
+                 for out in ("plain", "begun")]
+        self.assertEqual(*rates)
+        self.assertEqual(digest(self.model_of(plain.stdout)), digest(self.model_of(begun.stdout)))
+
 
 class Planning(Case):
     def test_plan(self):

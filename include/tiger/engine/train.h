@@ -64,7 +64,9 @@ typedef struct tg_train_config {
     size_t settings;
     const char *state_file;    /* a new file to keep the optimizer's states in, mapped; NULL: memory */
     const char *weight_file;   /* the same for the weights */
-    const char *schedule;  /* of lr and other options (tiger/schedule.h); NULL: "constant" */
+    const char *schedule;  /* of lr and other options (tiger/schedule.h); NULL: default_schedule */
+    const char *default_schedule; /* of a run that begins, where `schedule` is not said: a run to resume has its own;
+                                     NULL: "constant" */
     const char *eval_data; /* text to evaluate on, of the same format: then all of `data` is trained on; NULL: the share
                               `validation` of data's end */
     const char *eval_labels;   /* of eval_data's images */
