@@ -1173,6 +1173,17 @@ class Tokenizers(Case):
         self.assertEqual(*rates)
         self.assertEqual(digest(self.model_of(plain.stdout)), digest(self.model_of(begun.stdout)))
 
+    def test_resume_refuses_another_model(self):
+        run = ["--data", "text.txt", "--out", "run"]
+        self.tiger("train", *run, *TINY, "--updates", 3)
+        for flag, value, has in (("--width", 32, None), ("--context", 24, None), ("--hidden", 40, None),
+                                 ("--model", "llama", "gpt2"), ("--tokenizer", "byte", "char"), ("--vocab", 999, None)):
+            before = sorted(p.name for p in (self.at / "run").iterdir())
+            done = self.tiger("train", *run, "--resume", "--updates", 4, flag, value, status=1)
+            self.assertRegex(done.stderr, f"the run to resume has {flag[2:]} {has or '[0-9]+'}, not {value}:")
+            self.assertEqual(before, sorted(p.name for p in (self.at / "run").iterdir()))
+        self.tiger("train", *run, *TINY, "--hidden", 0, "--model", "gpt2", "--tokenizer", "char", "--updates", 4, "--resume")
+
 
 class Planning(Case):
     def test_plan(self):
