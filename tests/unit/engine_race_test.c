@@ -97,7 +97,7 @@ static void test_contender(void **state)
     assert_int_equal(tg_contender_parse(&c, "  adamw  lr=1e-3/3e-3 beta2=0.99 weight-decay=0.1/0.01/0 ", 5, training()),
                      TG_OK);
     assert_string_equal(c.rule->name, "adamw");
-    assert_string_equal(c.title, "adamw beta2=0.99");
+    assert_string_equal(c.title, "adamw beta2=0.99 over weight_decay");
     assert_int_equal(c.points, 6);
     assert_string_equal(c.point[0].label, "lr=1e-3 weight_decay=0.1");
     assert_string_equal(c.point[2].label, "lr=1e-3 weight_decay=0");
@@ -124,7 +124,7 @@ static void test_contender_takes_rates(void **state)
     assert_int_equal(tg_contender_parse(&c, "lion batch=4/8 schedule=cosine", 4, training()), TG_OK);
     assert_int_equal(c.points, 8);
     near(c.point[0].lr, rate[0], 0);
-    assert_string_equal(c.title, "lion schedule=cosine");
+    assert_string_equal(c.title, "lion schedule=cosine over batch");
     near(c.point[7].lr, rate[3], 0);
     tg_contender_fini(&c);
 }
@@ -148,7 +148,7 @@ static void test_contender_takes_presets(void **state)
     assert_int_equal(tg_contender_parse(&c, "tiger preset=reference/vision beta=0.93 rounding=weyl", 3, training()),
                      TG_OK);
     assert_int_equal(c.points, 2);
-    assert_string_equal(c.title, "tiger beta=0.93 rounding=weyl");
+    assert_string_equal(c.title, "tiger beta=0.93 rounding=weyl over preset");
     assert_string_equal(c.point[1].label, "preset=vision");
     near(c.point[0].lr, 1e-3, 0);
     assert_string_equal(setting_of(&c.point[0], "embedding_rms"), "row");
