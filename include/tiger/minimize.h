@@ -102,7 +102,7 @@ typedef struct tg_objective {
     int (*hessian_vector)(void *ctx, double *product, const double *x, const double *v);
     /* For natgrad: product[] <- Fisher or Gauss-Newton matrix at x times v. */
     int (*fisher_vector)(void *ctx, double *product, const double *x, const double *v);
-    /* Or in its place: *root <- R at x, (fisher_rows, n), where the matrix is R^T R; the callback's until its next
+    /* Or in its place: *root <- R at x, (fisher_rows, n), where the matrix is R^T R; the caller's, good until the next
      * call. */
     size_t fisher_rows;
     int (*fisher_root)(void *ctx, const float **root, const double *x);
@@ -181,10 +181,9 @@ void tg_minimizer_minimum(const tg_minimizer *minimizer, tg_minimum *now);
  * NULL before the start. */
 void *tg_minimizer_state(tg_minimizer *minimizer, size_t *bytes);
 
-/* The same as a file of named arrays (safetensors), for other builds and processes too: counts and numbers of the
- * search, "x", "gradient", and what the method keeps. Written whole or not at all. Loading wants a started minimizer of
- * the same method, options and size; TG_EFORMAT says what does not fit or cannot be, and the minimizer stays as it was.
- */
+/* The same as a file of named arrays (safetensors), for other builds and processes too: counts and numbers of the search,
+ * "x", "gradient", and what the method keeps. Written whole or not at all. Loading wants a started minimizer of the
+ * same method, options and size; TG_EFORMAT says what does not fit or cannot be, and the minimizer stays as it was. */
 tg_status tg_minimizer_save(const tg_minimizer *minimizer, const char *path);
 tg_status tg_minimizer_load(tg_minimizer *minimizer, const char *path);
 
