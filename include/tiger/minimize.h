@@ -102,6 +102,10 @@ typedef struct tg_objective {
     int (*hessian_vector)(void *ctx, double *product, const double *x, const double *v);
     /* For natgrad: product[] <- Fisher or Gauss-Newton matrix at x times v. */
     int (*fisher_vector)(void *ctx, double *product, const double *x, const double *v);
+    /* Or in its place: *root <- R at x, (fisher_rows, n), where the matrix is R^T R; the caller's, good until the next
+     * call. */
+    size_t fisher_rows;
+    int (*fisher_root)(void *ctx, const float **root, const double *x);
     /* Optional bounds (n); -INFINITY and INFINITY: none there. Copied. Not all methods take them. */
     const double *lower, *upper;
     /* Optional: told after every iteration. */
@@ -111,7 +115,7 @@ typedef struct tg_objective {
 /* ---- the family -------------------------------------------------------------------------------------------------- */
 
 /* What a method needs of the function. TG_NEEDS_PRODUCT: gradients, and products with the Hessian, which differences of
- * gradients make where there is no callback; TG_NEEDS_FISHER: gradients, and fisher_vector. */
+ * gradients make where there is no callback; TG_NEEDS_FISHER: gradients, and fisher_vector or fisher_root. */
 typedef enum tg_needs { TG_NEEDS_VALUE, TG_NEEDS_GRADIENT, TG_NEEDS_PRODUCT, TG_NEEDS_FISHER } tg_needs;
 
 typedef struct tg_minimizer_info {

@@ -5,7 +5,8 @@
  * same for all evaluations of that update (so that the change of a gradient is one of the point, not of the batch:
  * Schraudolph, Yu & Guenter 2007, AISTATS); `fixed`: those of the first update throughout; `all`: all the training
  * data, batch by batch. Dropout has the same key for the same sequences, and so is a part of the function. Products
- * with the Hessian are the minimizer's own central differences of gradients. The point is put into the weights for an
+ * with the Hessian are the minimizer's own central differences of gradients. The Fisher matrix is that of some samples
+ * whose labels are drawn from the model. The point is put into the weights for an
  * evaluation, and the best one at the end. */
 #include <math.h>
 #include <string.h>
@@ -32,6 +33,8 @@ struct tg_whole {
     tg_move *step;       /* with what it does */
     float *gradient;     /* (n), of the evaluation under way; NULL: its value alone is wanted */
     bool broken;         /* the evaluation met NaN or Inf */
+    tg_graph *single;    /* a batch of one sample, in the arena of the training's graph; NULL where not needed */
+    float *root;         /* (objective.fisher_rows, n): its gradients */
     tg_status status;    /* of an evaluation that failed */
 };
 
@@ -176,6 +179,74 @@ static int evaluate(void *ctx, double *value, float *gradient, const float *x)
     return w->status != TG_OK;
 }
 
+/* ---- the Fisher matrix ------------------------------------------------------------------------------------------- */
+
+/* row (n) <- the gradient of sample `at` of the session's batch, summed over its targets, which are drawn from the
+ * model. Labels and dropout have the key of `number`. *count: how many targets; 0 where none counts or it is not
+ * finite. */
+static tg_status sample_gradient(tg_whole *w, float *row, size_t at, uint32_t number, double *count)
+{
+    const tg_session *s = w->session;
+    const size_t time = w->single->time, first = at * time, features = s->feature_room / s->places;
+    tg_run run = tg_session_run(s, w->step->update, number);
+    memset(row, 0, w->n * sizeof *row);
+    *count = 0;
+    for (size_t i = 0; i < time; i++)
+        *count += s->targets[first + i] >= 0;
+    if (*count == 0)
+        return TG_OK;
+    run.tokens = s->tokens == NULL ? NULL : s->tokens + first;
+    run.targets = s->targets + first;
+    run.features = s->features == NULL ? NULL : s->features + first * features;
+    run.values = s->values == NULL ? NULL : s->values + first;
+    run.lengths = w->closure == TG_CLOSURE_ALL ? w->lengths + at : NULL;
+    run.draws_labels = true;
+    run.loss_scale = *count;
+    w->gradient = row;
+    w->broken = false;
+    const tg_status status = tg_graph_run(w->single, &run);
+    if (w->broken) {
+        memset(row, 0, w->n * sizeof *row);
+        *count = 0;
+    }
+    return status;
+}
+
+/* Rows whose products R^T R estimate the Fisher matrix of a target, at x: labels of one sample are drawn independently,
+ * so that in the mean the square of their gradients' sum is the sum of squares. The samples are those of the function
+ * in their order, again from the first with other draws where they are too few; of all the data each update takes the
+ * next. */
+static int fisher_root(void *ctx, const float **root, const double *x)
+{
+    tg_whole *w = ctx;
+    tg_session *s = w->session;
+    const size_t rows = w->objective.fisher_rows, batch = s->train->batch, samples = batch * w->micro_steps;
+    const size_t begin = w->closure == TG_CLOSURE_ALL ? (size_t)(w->step->update % samples) * rows % samples : 0;
+    double counted = 0, share = 0;
+    size_t open = SIZE_MAX; /* the micro-step whose batch is there */
+    put_best(s->model, x);
+    w->status = TG_OK;
+    for (size_t j = 0; w->status == TG_OK && j < rows; j++) {
+        const size_t sample = (begin + j) % samples;
+        double count = 0;
+        if (sample / batch != open) {
+            tg_run run = {.update = w->closure == TG_CLOSURE_FRESH ? w->step->update : 0};
+            open = sample / batch;
+            w->status = read_batch(w, open, &run, &share);
+        }
+        if (w->status == TG_OK)
+            w->status = sample_gradient(w, w->root + j * w->n, sample % batch, (uint32_t)j, &count);
+        counted += count;
+    }
+    const float scale = counted > 0 ? (float)(1 / sqrt(counted)) : 0;
+    for (size_t i = 0; i < rows * w->n; i++)
+        w->root[i] *= scale;
+    *root = w->root;
+    return w->status != TG_OK;
+}
+
+static size_t root_bytes(const tg_whole *w) { return w->objective.fisher_rows * w->n * sizeof *w->root; }
+
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static int closure_of(const tg_session *s)
@@ -205,11 +276,6 @@ static tg_status check(const tg_session *s)
                        "%s goes over all of its memory many times an update: files for states or weights are "
                        "for optimizers that go tensor by tensor",
                        name);
-    if (s->method.minimizer->needs == TG_NEEDS_FISHER)
-        return tg_fail(TG_EUNSUPPORTED,
-                       "%s needs products with the Fisher matrix, which models do not give: take "
-                       "newton_cg or lbfgs",
-                       name);
     if (s->method.minimizer->needs == TG_NEEDS_VALUE && closure_of(s) == TG_CLOSURE_FRESH)
         return tg_fail(TG_EINVAL,
                        "%s remembers losses, which those of other sequences cannot be held against: take "
@@ -226,22 +292,37 @@ static tg_status set_options(tg_minimizer *m, const tg_train_config *c)
     return status;
 }
 
+static tg_status set_fisher(tg_whole *w)
+{
+    double samples;
+    const tg_status status = tg_minimizer_get(w->minimizer, "samples", &samples);
+    size_t count;
+    if (status != TG_OK)
+        return status;
+    w->objective.fisher_root = fisher_root;
+    w->objective.fisher_rows = (size_t)samples;
+    if (!tg_multiply(&count, w->objective.fisher_rows, w->n) || !tg_multiply(&count, count, sizeof *w->root))
+        return tg_fail(TG_EINVAL, "%zu gradients of %zu weights are too many: take fewer samples",
+                       w->objective.fisher_rows, w->n);
+    return TG_OK;
+}
+
 /* Matrices of n x n numbers are soon beyond any machine, and their eigenvectors beyond any patience: said before
  * anything is written. */
 static tg_status check_room(const tg_whole *w, const char *name)
 {
-    const size_t available = tg_process_available_bytes();
+    const size_t available = tg_process_available_bytes(), bytes = w->bytes + root_bytes(w);
     if (strcmp(name, "cmaes") == 0 && w->n > MOST_CMAES)
         return tg_fail(TG_EUNSUPPORTED,
                        "cmaes finds the eigenvectors of an n x n matrix every few generations, and the "
                        "model has n = %zu weights: %d at most; genetic and anneal take more, lbfgs any",
                        w->n, MOST_CMAES);
-    if (available == 0 || w->bytes <= available)
+    if (available == 0 || bytes <= available)
         return TG_OK;
     return tg_fail(TG_ENOMEM,
                    "%s keeps %.3g GiB for %zu weights, and this machine has %.3g GiB available: lbfgs with a "
                    "small history_size keeps least, or an optimizer such as tiger",
-                   name, (double)w->bytes / (1 << 30), w->n, (double)available / (1 << 30));
+                   name, (double)bytes / (1 << 30), w->n, (double)available / (1 << 30));
 }
 
 static tg_status open(tg_session *s, bool outline)
@@ -259,6 +340,8 @@ static tg_status open(tg_session *s, bool outline)
     status = tg_minimizer_create(&w->minimizer, s->method.name, NULL);
     if (status == TG_OK)
         status = set_options(w->minimizer, s->config);
+    if (status == TG_OK && s->method.minimizer->needs == TG_NEEDS_FISHER)
+        status = set_fisher(w);
     if (status == TG_OK)
         status = tg_minimizer_measure(w->minimizer, &w->objective, &w->bytes);
     return status == TG_OK && !outline ? check_room(w, s->method.name) : status; /* a plan may be of what cannot run */
@@ -266,7 +349,7 @@ static tg_status open(tg_session *s, bool outline)
 
 static void measure(const tg_session *s, tg_optim_bytes *bytes)
 {
-    *bytes = (tg_optim_bytes){.states = s->whole->bytes};
+    *bytes = (tg_optim_bytes){.states = s->whole->bytes, .gradients = root_bytes(s->whole)};
 }
 
 static bool splits(const tg_session *s)
@@ -284,8 +367,23 @@ static size_t micro_steps(const tg_session *s)
 
 static tg_status allocate(tg_session *s)
 {
-    s->whole->lengths = tg_heap_alloc(s->train->batch, sizeof *s->whole->lengths);
-    return s->whole->lengths != NULL ? TG_OK : tg_no_memory("a batch", s->train->batch * sizeof *s->whole->lengths);
+    tg_whole *w = s->whole;
+    w->lengths = tg_heap_alloc(s->train->batch, sizeof *w->lengths);
+    if (w->lengths == NULL)
+        return tg_no_memory("a batch", s->train->batch * sizeof *w->lengths);
+    if (root_bytes(w) == 0)
+        return TG_OK;
+    w->root = tg_alloc(NULL, root_bytes(w), 1);
+    return w->root != NULL ? TG_OK : tg_no_memory("gradients of samples", root_bytes(w));
+}
+
+static tg_status plan_single(tg_session *s)
+{
+    tg_graph **single = &s->whole->single;
+    tg_status status = tg_model_graph(single, s->model, TG_TRAIN, s->train->format, 1, s->train->time);
+    if (status == TG_OK)
+        status = tg_graph_plan(*single, (tg_recompute)(int)s->config->option[TG_TRAIN_RECOMPUTE]);
+    return status == TG_OK ? tg_graph_share(*single, s->train) : status;
 }
 
 static tg_status count_all(tg_session *s)
@@ -309,6 +407,8 @@ static tg_status begin(tg_session *s, void (*on_event)(void *ctx, const tg_event
     (void)ctx;
     w->micro_steps = micro_steps(s);
     tg_status status = w->closure == TG_CLOSURE_ALL ? count_all(s) : TG_OK;
+    if (status == TG_OK && w->root != NULL)
+        status = plan_single(s);
     if (status != TG_OK)
         return status;
     double *x = tg_alloc(NULL, w->n, sizeof *x), *next = x;
@@ -393,6 +493,8 @@ static void close(tg_session *s)
     if (s->whole == NULL)
         return;
     tg_minimizer_destroy(s->whole->minimizer);
+    tg_graph_destroy(s->whole->single);
+    tg_free(NULL, s->whole->root, root_bytes(s->whole), 1);
     tg_heap_free(s->whole->lengths);
     tg_heap_free(s->whole);
 }

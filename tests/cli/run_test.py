@@ -34,6 +34,13 @@ def make_text(path, lines=600):
     path.write_text("".join(" ".join(chance.choices(words, k=9)) + ".\n" for _ in range(lines)))
 
 
+def read_f32(path):
+    """All numbers of a safetensors file whose arrays are fp32, in their order."""
+    data = Path(path).read_bytes()
+    numbers = data[8 + struct.unpack("<Q", data[:8])[0]:]
+    return struct.unpack(f"<{len(numbers) // 4}f", numbers)
+
+
 def digest(folder):
     """Of everything a run goes on from."""
     return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in sorted(Path(folder).glob("*.safetensors"))}
@@ -283,6 +290,8 @@ class WholeModel(GoingOn):
         for name, flags in {"gd": [], "cg": ["--accumulate", 2], "lbfgs": ["--dropout", 0.1],
                             "lbfgs-fixed": ["--closure", "fixed", "--history-size", 2],
                             "newton_cg": ["--closure", "all", "--batch", 40],
+                            "natgrad": ["--samples", 9, "--dropout", 0.1, "--accumulate", 2],
+                            "natgrad-all": ["--samples", 11, "--damping", 0.1, "--closure", "all", "--batch", 40],
                             "hybrid": ["--min-steps", 2, "--window", 1, "--switch-grad", 1, "--switch-change", 1],
                             "genetic": ["--popsize", 6, "--elite", 1], "anneal": ["--chains", 3, "--steps", 2]}.items():
             with self.subTest(name=name):
@@ -311,6 +320,22 @@ class WholeModel(GoingOn):
             least[name] = losses[-1]
         self.assertLess(least["lbfgs"], 0.8 * least["gd"])
 
+    def test_natgrad_becomes_newton(self):
+        """The Fisher matrix of a logistic model is its Hessian: with enough samples the first steps are Newton's."""
+        rows = [(i * 7 % 13 / 3.1 - 2, i * 5 % 11 / 2.7 - 2, "yes" if (i * 11 % 17) > 4 + i * 7 % 13 / 2 else "no")
+                for i in range(120)]
+        (self.at / "t.csv").write_text("a,b,c\n" + "".join(f"{a},{b},{c}\n" for a, b, c in rows))
+        weights = {}
+        for name, flags in {"newton": [], "natgrad": ["--samples", 2000, "--damping", 1e-4], "gd": []}.items():
+            done = self.tiger("train", "--model", "logistic", "--data", "t.csv", "--target", "c", "--batch", 96, "--closure",
+                              "all", "--updates", 1, "--eval-every", 0, "--log-every", 1, "--optimizer", name, "--out", name,
+                              *flags)
+            w = read_f32(self.model_of(done.stdout) / "model.safetensors")  # two rows, then two biases
+            weights[name] = w[2] - w[0], w[3] - w[1], w[5] - w[4]  # all that the probabilities depend on
+        away = lambda name: math.dist(weights[name], weights["newton"]) / math.hypot(*weights["newton"])
+        self.assertLess(away("natgrad"), 0.15)
+        self.assertGreater(away("gd"), 0.3)
+
     def test_all_of_the_text_however_it_is_cut(self):
         """The loss is that of the text: batches of 7 and of 50 make the same steps, up to rounding."""
         losses = []
@@ -332,7 +357,8 @@ class WholeModel(GoingOn):
     def test_what_does_not_go_with_them_is_refused_before_anything_is_written(self):
         for words, complaint in {"lbfgs --precision bf16": "take precision fp32", "cg --schedule cosine": "for a schedule",
                                  "gd --loss-guard 6": "loss_guard leaves", "lbfgs --state-file s": "tensor by tensor",
-                                 "natgrad": "Fisher matrix", "genetic --closure fresh": "closure fixed or all",
+                                 "natgrad --damping 0": "it must be above 0", "natgrad --solver cg": "use solver=woodbury",
+                                 "genetic --closure fresh": "closure fixed or all",
                                  "newton": "2000 numbers", "cmaes": "weights: 500 at most",
                                  "lion --closure all": "takes each batch once",
                                  "lbfgs --c1 0.3 --c2 0.2": "c1 must be below c2"}.items():

@@ -138,6 +138,65 @@ static void test_natgrad(void **state)
     assert_non_null(strstr(tg_message(), "fisher_vector"));
 }
 
+/* Rows that are not orthogonal, and their matrix as products. */
+#define ROOT_ROWS 5
+#define ROOT_N 11
+
+static void fill_root(float *root)
+{
+    for (size_t i = 0; i < ROOT_ROWS * ROOT_N; i++)
+        root[i] = (float)(sin(1.7 * (double)i + 0.3) + 0.2 * cos(0.9 * (double)(i * i)));
+}
+
+static int give_root(void *ctx, const float **root, const double *x)
+{
+    static float rows[ROOT_ROWS * ROOT_N];
+    (void)ctx, (void)x;
+    fill_root(rows);
+    *root = rows;
+    return 0;
+}
+
+static int give_product(void *ctx, double *product, const double *x, const double *v)
+{
+    float root[ROOT_ROWS * ROOT_N];
+    (void)ctx, (void)x;
+    fill_root(root);
+    memset(product, 0, ROOT_N * sizeof *product);
+    for (size_t r = 0; r < ROOT_ROWS; r++) {
+        double dot = 0;
+        for (size_t i = 0; i < ROOT_N; i++)
+            dot += (double)root[r * ROOT_N + i] * v[i];
+        for (size_t i = 0; i < ROOT_N; i++)
+            product[i] += dot * (double)root[r * ROOT_N + i];
+    }
+    return 0;
+}
+
+/* Woodbury's identity takes the steps of the dense matrix. */
+static void test_natgrad_root(void **state)
+{
+    (void)state;
+    quadratic q = {.n = ROOT_N};
+    tg_objective f = quadratic_objective(&q);
+    double dense[ROOT_N], x[ROOT_N];
+    f.fisher_vector = give_product;
+    start_at(ROOT_N, dense);
+    search(dense, "natgrad", &f, SETTINGS({"solver", "dense"}, {"damping", "0.37"}, {"max_iter", "3"}));
+    f.fisher_vector = NULL;
+    f.fisher_root = give_root;
+    f.fisher_rows = ROOT_ROWS;
+    start_at(ROOT_N, x);
+    search(x, "natgrad", &f, SETTINGS({"damping", "0.37"}, {"max_iter", "3"}));
+    for (size_t i = 0; i < ROOT_N; i++)
+        assert_near(x[i], dense[i], 1e-11);
+    tg_minimum found;
+    assert_int_equal(tg_minimize(&found, x, "natgrad", &f, SETTINGS({"damping", "0"})), TG_EINVAL);
+    assert_int_equal(tg_minimize(&found, x, "natgrad", &f, SETTINGS({"solver", "cg"})), TG_EINVAL);
+    f.fisher_rows = 0;
+    assert_int_equal(tg_minimize(&found, x, "natgrad", &f, NULL), TG_EINVAL);
+}
+
 static int saddle(void *ctx, double *value, double *gradient, const double *x)
 {
     (void)ctx;
@@ -569,7 +628,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_problems), cmocka_unit_test(test_mgh),        cmocka_unit_test(test_exact),
-        cmocka_unit_test(test_natgrad),  cmocka_unit_test(test_fp32),       cmocka_unit_test(test_negative_curvature),
+        cmocka_unit_test(test_natgrad),  cmocka_unit_test(test_natgrad_root), cmocka_unit_test(test_fp32),       cmocka_unit_test(test_negative_curvature),
         cmocka_unit_test(test_bounds),   cmocka_unit_test(test_not_finite), cmocka_unit_test(test_stops),
         cmocka_unit_test(test_misuse),   cmocka_unit_test(test_hybrid),
         cmocka_unit_test(test_refresh), cmocka_unit_test(test_conditions), cmocka_unit_test(test_unsearched),
