@@ -27,8 +27,11 @@ tg_status tg_graph_create(tg_graph **out, struct tg_model *model, tg_mode mode, 
     graph->batch = batch;
     graph->time = time;
     graph->open_block = TG_NONE;
-    const tg_status status = tg_products_create(&graph->products);
+    tg_status status = tg_products_create(&graph->products);
+    if (status == TG_OK)
+        status = tg_convolutions_create(&graph->convolutions);
     if (status != TG_OK) {
+        tg_products_destroy(graph->products);
         tg_heap_free(graph);
         return status;
     }
@@ -44,6 +47,7 @@ void tg_graph_destroy(tg_graph *graph)
         tg_heap_free((void *)graph->op[o].name);
     if (!graph->borrowed)
         tg_free(NULL, graph->arena, graph->arena_bytes, 1);
+    tg_convolutions_destroy(graph->convolutions);
     tg_products_destroy(graph->products);
     tg_heap_free(graph->tensor);
     tg_heap_free(graph->op);

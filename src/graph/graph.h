@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/fail.h"
+#include "graph/convolution.h"
 #include "tiger/format.h"
 #include "tiger/status.h"
 
@@ -40,6 +41,7 @@ typedef enum tg_recompute { TG_RECOMPUTE_NONE, TG_RECOMPUTE_BLOCK, TG_RECOMPUTE_
 typedef struct tg_tensor {
     tg_format format;
     size_t rows, cols;   /* (tokens, features): row-major */
+    size_t height, width; /* of images: rows are the places of batch images, cols their channels; 0: no images */
     size_t bytes;        /* rounded up to a cache line */
     int maker;           /* the op that writes it in forward; of a gradient: TG_NONE */
     int gradient;        /* tensor id of its gradient, or TG_NONE; several tensors may share one */
@@ -61,6 +63,7 @@ typedef struct tg_op {
         struct { size_t heads, kv_heads, head_dim; double rope_theta; const struct tg_rope_scaling *rope; bool causal;
                  size_t cache; int threads; } attention;
         struct { double label_smoothing; } head;
+        tg_window window;                                        /* of what slides over images */
     } as;
 } tg_op;
 
@@ -97,6 +100,7 @@ typedef struct tg_graph {
     void *arena;         /* by tg_graph_allocate or tg_graph_share */
     bool borrowed;       /* the arena is another graph's */
     struct tg_products *products; /* graph/product.h */
+    tg_convolutions *convolutions;
     tg_status failed;    /* the first failure while building; tg_graph_plan returns it with `failure` as its message */
     char failure[256];
 } tg_graph;

@@ -27,7 +27,12 @@ static tg_op *append(tg_graph *graph, tg_layer_id id, const char *name, int x, s
 /* An op whose output has its input's shape. */
 static tg_op *append_like(tg_graph *graph, tg_layer_id id, const char *name, int x)
 {
-    return have(graph, x) ? append(graph, id, name, x, graph->tensor[x].rows, graph->tensor[x].cols) : NULL;
+    tg_op *op = have(graph, x) ? append(graph, id, name, x, graph->tensor[x].rows, graph->tensor[x].cols) : NULL;
+    if (op != NULL) {
+        graph->tensor[op->output[0]].height = graph->tensor[x].height;
+        graph->tensor[op->output[0]].width = graph->tensor[x].width;
+    }
+    return op;
 }
 
 static int output_of(const tg_op *op) { return op == NULL ? TG_NONE : op->output[0]; }
@@ -90,6 +95,53 @@ int tg_linear(tg_graph *graph, const char *name, int x, int w, int b, bool in_by
     op->weight[0] = w;
     op->weight[1] = b;
     op->as.linear.in_by_out = in_by_out;
+    return op->output[0];
+}
+
+/* An op whose window slides over images x and makes `channels` of them; NULL after a failure. */
+static tg_op *append_window(tg_graph *graph, tg_layer_id id, const char *name, int x, size_t channels,
+                            const tg_window *window)
+{
+    const tg_tensor from = graph->tensor[x]; /* tensors move when one is made */
+    const size_t height = tg_window_places(window, 0, from.height), width = tg_window_places(window, 1, from.width);
+    if (from.height == 0 || from.rows != graph->batch * from.height * from.width) {
+        tg_graph_refuse(graph, "%s: the input has no images", name);
+        return NULL;
+    }
+    if (height == 0 || width == 0) {
+        tg_graph_refuse(graph, "%s: a window of %zu x %zu does not fit into images of %zu x %zu", name,
+                        window->kernel[0], window->kernel[1], from.height, from.width);
+        return NULL;
+    }
+    tg_op *op = append(graph, id, name, x, graph->batch * height * width, channels);
+    if (op == NULL)
+        return NULL;
+    graph->tensor[op->output[0]].height = height;
+    graph->tensor[op->output[0]].width = width;
+    op->as.window = *window;
+    return op;
+}
+
+int tg_conv2d(tg_graph *graph, const char *name, int x, int w, int b, const tg_window *window)
+{
+    if (!have(graph, x))
+        return TG_NONE;
+    const tg_param *p = weight_of(graph, w);
+    const size_t in = graph->tensor[x].cols, out = p->rows, groups = window->groups;
+    if (groups == 0 || in % groups != 0 || out % groups != 0 ||
+        p->cols != in / groups * window->kernel[0] * window->kernel[1]) {
+        tg_graph_refuse(graph,
+                        "%s: kernels (%zu, %zu) in %zu groups do not fit %zu channels under a window of %zu x %zu",
+                        name, out, p->cols, groups, in, window->kernel[0], window->kernel[1]);
+        return TG_NONE;
+    }
+    if (b != TG_NONE && !vector_fits(graph, name, "bias", b, out))
+        return TG_NONE;
+    tg_op *op = append_window(graph, TG_LAYER_CONV2D, name, x, out, window);
+    if (op == NULL)
+        return TG_NONE;
+    op->weight[0] = w;
+    op->weight[1] = b;
     return op->output[0];
 }
 

@@ -22,6 +22,9 @@ int tg_embedding(tg_graph *graph, const char *name, int table, int positions, in
 int tg_features(tg_graph *graph, const char *name, size_t count);
 /* (rows, out) = x W^T + b; W (out, in), or (in, out) with in_by_out; b (out) or TG_NONE. */
 int tg_linear(tg_graph *graph, const char *name, int x, int w, int b, bool in_by_out);
+/* (B * places, out) of images x: W (out, in / groups * kernel height * kernel width), a kernel's values as files have them, b
+ * (out) or TG_NONE. Its height and width are those of the window's places. */
+int tg_conv2d(tg_graph *graph, const char *name, int x, int w, int b, const tg_window *window);
 /* x where the rate is 0 or the graph is not for training. */
 int tg_dropout(tg_graph *graph, const char *name, int x, double rate);
 int tg_activation(tg_graph *graph, const char *name, int x, tg_activation_kind kind);

@@ -12,7 +12,10 @@
 tg_work tg_work_plan(const tg_graph *graph)
 {
     const bool native = graph->format == TG_BF16 && tg_products_arithmetic(graph->products) == TG_NATIVE;
-    return (tg_work){.products = graph->products, .format = native ? TG_BF16 : TG_F32, .planning = true};
+    return (tg_work){.products = graph->products,
+                     .convolutions = graph->convolutions,
+                     .format = native ? TG_BF16 : TG_F32,
+                     .planning = true};
 }
 
 tg_work tg_work_run(const tg_graph *graph, void *scratch)
@@ -57,11 +60,22 @@ tg_status tg_work_product(tg_work *work, const tg_product *product, const void *
             return status;
         work->native_bytes = bytes > work->native_bytes ? bytes : work->native_bytes;
     }
-    const bool own_scratch = work->format != TG_F32 && (product->alone || product->to != TG_F32 ||
-                                                        tg_product_fuses(product->k, product->n));
+    const bool own_scratch =
+        work->format != TG_F32 && (product->alone || product->to != TG_F32 || tg_product_fuses(product->k, product->n));
     bytes = own_scratch ? 0 : tg_product_library_bytes(product);
     work->library_bytes = bytes > work->library_bytes ? bytes : work->library_bytes;
     return TG_OK;
+}
+
+tg_status tg_work_convolution(tg_work *work, const tg_convolution *convolution, const void *a, const void *b,
+                              const float *bias, void *c)
+{
+    if (!work->planning)
+        return tg_convolutions_run(work->convolutions, convolution, a, b, bias, c, work->native);
+    size_t bytes = 0;
+    const tg_status status = tg_convolutions_plan(work->convolutions, convolution, &bytes);
+    work->native_bytes = bytes > work->native_bytes ? bytes : work->native_bytes;
+    return status;
 }
 
 static void convert_row(const tg_kernels *kernels, void *dst, tg_format to, const void *src, tg_format from, size_t n)
