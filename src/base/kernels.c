@@ -40,9 +40,9 @@ static void narrow(void *restrict dst, const float *restrict src, tg_format form
 static void narrow_pairs_bf16(uint16_t *restrict h, const float *restrict src, size_t pairs, tg_key key, uint32_t draw)
 {
     const uint32_t turn = tg_pair_turn(key);
-    for (size_t p = 0; p < pairs; p++)
+    for (size_t p = 0; p < pairs; p++, draw++)
         tg_pair_store(h + 2 * p, tg_pair_round(tg_quiet(src[2 * p]), tg_quiet(src[2 * p + 1]),
-                                               tg_random(key, draw + (uint32_t)p) + turn));
+                                               tg_random(key, draw) + turn));
 }
 
 /* The 13 bits that fp16 cuts: the upper ones, which a turn spreads best. */
@@ -51,8 +51,8 @@ static inline uint32_t fp16_chance(uint32_t chance) { return (chance & 0xffffu) 
 static void narrow_pairs_fp16(uint16_t *restrict h, const float *restrict src, size_t pairs, tg_key key, uint32_t draw)
 {
     const uint32_t turn = tg_pair_turn(key);
-    for (size_t p = 0; p < pairs; p++) {
-        const uint32_t random = tg_random(key, draw + (uint32_t)p) + turn;
+    for (size_t p = 0; p < pairs; p++, draw++) {
+        const uint32_t random = tg_random(key, draw) + turn;
         const uint32_t first = tg_half_narrow_stochastic(src[2 * p], fp16_chance(random));
         const uint32_t second = tg_half_narrow_stochastic(src[2 * p + 1], fp16_chance(random >> 16));
         tg_pair_store(h + 2 * p, first | second << 16);
@@ -270,11 +270,11 @@ static void fold_f32(float *restrict m, const float *restrict g, float decay, fl
 static void fold_pairs_bf16(uint16_t *restrict h, const float *restrict g, float decay, float scale, size_t pairs,
                             tg_key key, uint32_t draw)
 {
-    for (size_t p = 0; p < pairs; p++) {
-        const uint32_t pair = tg_pair_load(h + 2 * p);
+    for (size_t p = 0; p < pairs; p++, draw++) {
+        const uint32_t pair = tg_pair_load(h + 2 * p), begun = tg_random_begin(key.a, draw);
         const float first = decay * tg_pair_first(pair) + scale * g[2 * p];
         const float second = decay * tg_pair_second(pair) + scale * g[2 * p + 1];
-        tg_pair_store(h + 2 * p, tg_pair_round(first, second, tg_random(key, draw + (uint32_t)p)));
+        tg_pair_store(h + 2 * p, tg_pair_round_last(first, second, tg_random_last(key.b, begun)));
     }
 }
 

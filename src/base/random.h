@@ -58,8 +58,8 @@ static inline tg_key tg_key_turned(tg_key key, uint64_t t)
     return key;
 }
 
-/* The half of a draw before the key's second half enters, and the half after it. Streams whose keys share the first half
- * (tg_key_beside) can share its work. */
+/* A draw in three parts: before the key's second half enters, up to the last product, and what spreads that one's upper
+ * bits over its lower ones. Streams whose keys share the first half (tg_key_beside) can share the first part. */
 static inline uint32_t tg_random_begin(uint32_t a, uint32_t index)
 {
     uint32_t x = index + a;
@@ -67,13 +67,14 @@ static inline uint32_t tg_random_begin(uint32_t a, uint32_t index)
     return x ^ (x >> 15);
 }
 
-static inline uint32_t tg_random_end(uint32_t b, uint32_t begun)
-{
-    const uint32_t x = (begun ^ b) * 0x846ca68bu;
-    return x ^ (x >> 16);
-}
+static inline uint32_t tg_random_last(uint32_t b, uint32_t begun) { return (begun ^ b) * 0x846ca68bu; }
 
-static inline uint32_t tg_random(tg_key key, uint32_t index) { return tg_random_end(key.b, tg_random_begin(key.a, index)); }
+static inline uint32_t tg_random_spread(uint32_t last) { return last ^ (last >> 16); }
+
+static inline uint32_t tg_random(tg_key key, uint32_t index)
+{
+    return tg_random_spread(tg_random_last(key.b, tg_random_begin(key.a, index)));
+}
 
 /* Uniform in (0, 1], 24 bits. */
 static inline float tg_random_uniform(tg_key key, uint32_t index)

@@ -66,28 +66,31 @@ TG_INLINE void tg_read_slot(tg_element *e, tg_element *f, size_t slot, bool wide
 }
 
 TG_INLINE void tg_write_slot(float *w, uint16_t *s, size_t p, const tg_element *e, const tg_element *f, size_t slot,
-                             bool wide, uint32_t random)
+                             bool wide, uint32_t last)
 {
     if (wide)
         w[2 * p] = e->slot[slot], w[2 * p + 1] = f->slot[slot];
     else
-        tg_pair_store(s + 2 * p, tg_pair_round(e->slot[slot], f->slot[slot], random));
+        tg_pair_store(s + 2 * p, tg_pair_round_last(e->slot[slot], f->slot[slot], last));
 }
 
+/* `plain`, a constant when inlined: keep and scale are 1 and the draws do not turn, as mostly. Same bits, fewer
+ * instructions. */
 TG_INLINE void tg_each_pair(const tg_block *b, const float *own_k, tg_step *step, unsigned slots, unsigned ranged,
-                            bool gradient)
+                            bool gradient, bool plain)
 {
     const tg_stored *at = b->stored;
     uint16_t *restrict x = at->x, *restrict s0 = at->slot[0], *restrict s1 = at->slot[1], *restrict s2 = at->slot[2];
     float *restrict w0 = at->wide[0], *restrict w1 = at->wide[1], *restrict w2 = at->wide[2];
     const uint16_t *restrict g = at->g;
-    const uint32_t draw = at->draw, a = at->x_key.a, kx = at->x_key.b, turn = tg_pair_turn(at->x_key);
+    const uint32_t a = at->x_key.a, kx = at->x_key.b, turn = tg_pair_turn(at->x_key);
     const uint32_t k0 = at->slot_key[0].b, k1 = at->slot_key[1].b, k2 = at->slot_key[2].b;
-    const float keep = b->keep, scale = b->scale;
+    const float keep = plain ? 1.0f : b->keep, scale = plain ? 1.0f : b->scale;
     const size_t pairs = b->n / 2;
+    uint32_t draw = at->draw; /* counts beside p, of 64 bits, which vectors of draws would be made of at a cost */
     float k[TG_MAX_SCALARS];
     memcpy(k, own_k, sizeof k);
-    for (size_t p = 0; p < pairs; p++) {
+    for (size_t p = 0; p < pairs; p++, draw++) {
         const uint32_t px = tg_pair_load(x + 2 * p), pg = gradient ? tg_pair_load(g + 2 * p) : 0;
         tg_element e = {.x = keep * tg_pair_first(px), .g = scale * tg_pair_first(pg)};
         tg_element f = {.x = keep * tg_pair_second(px), .g = scale * tg_pair_second(pg)};
@@ -99,15 +102,21 @@ TG_INLINE void tg_each_pair(const tg_block *b, const float *own_k, tg_step *step
             tg_read_slot(&e, &f, 2, (ranged & 4) != 0, w2, s2, p);
         step(&e, k);
         step(&f, k);
-        const uint32_t begun = tg_random_begin(a, draw + (uint32_t)p);
-        tg_pair_store(x + 2 * p, tg_pair_round(e.x, f.x, tg_random_end(kx, begun) + turn));
+        const uint32_t begun = tg_random_begin(a, draw), last = tg_random_last(kx, begun);
+        tg_pair_store(x + 2 * p, plain ? tg_pair_round_last(e.x, f.x, last)
+                                       : tg_pair_round(e.x, f.x, tg_random_spread(last) + turn));
         if (gradient && (slots & 1) != 0)
-            tg_write_slot(w0, s0, p, &e, &f, 0, (ranged & 1) != 0, tg_random_end(k0, begun));
+            tg_write_slot(w0, s0, p, &e, &f, 0, (ranged & 1) != 0, tg_random_last(k0, begun));
         if (gradient && (slots & 2) != 0)
-            tg_write_slot(w1, s1, p, &e, &f, 1, (ranged & 2) != 0, tg_random_end(k1, begun));
+            tg_write_slot(w1, s1, p, &e, &f, 1, (ranged & 2) != 0, tg_random_last(k1, begun));
         if (gradient && (slots & 4) != 0)
-            tg_write_slot(w2, s2, p, &e, &f, 2, (ranged & 4) != 0, tg_random_end(k2, begun));
+            tg_write_slot(w2, s2, p, &e, &f, 2, (ranged & 4) != 0, tg_random_last(k2, begun));
     }
+}
+
+TG_INLINE bool tg_is_plain(const tg_block *b)
+{
+    return b->keep == 1.0f && b->scale == 1.0f && b->stored->x_key.turn == 0;
 }
 
 /* Moves x and states of every weight of the block. Constants: bit s of `slots`: the step has state s; of `ranged`: the
@@ -116,8 +125,10 @@ TG_INLINE void tg_each(const tg_block *b, const float *k, tg_step *step, unsigne
 {
     if (b->stored == NULL)
         tg_each_float(b, k, step, slots, true);
+    else if (tg_is_plain(b))
+        tg_each_pair(b, k, step, slots, ranged, true, true);
     else
-        tg_each_pair(b, k, step, slots, ranged, true);
+        tg_each_pair(b, k, step, slots, ranged, true, false);
 }
 
 /* The same of a block whose gradient is folded into slot 0, which is only read. */
@@ -125,8 +136,10 @@ TG_INLINE void tg_each_folded(const tg_block *b, const float *k, tg_step *step)
 {
     if (b->stored == NULL)
         tg_each_float(b, k, step, 1, false);
+    else if (tg_is_plain(b))
+        tg_each_pair(b, k, step, 1, 0, false, true);
     else
-        tg_each_pair(b, k, step, 1, 0, false);
+        tg_each_pair(b, k, step, 1, 0, false, false);
 }
 
 #endif
