@@ -389,6 +389,8 @@ const cli_command cli_bench = {
     .usage = "optimizers [NAME] [options]",
     .details = "Without --threads each optimizer runs on one thread and on all. 'arrays': the gradients lie in arrays; "
                "'tiles' and 'update': they are folded into the momentum as they are made, then the weights move.\n"
+               "'bytes/par': what the rule cannot do without. The NaN guard, on unless --nan-guard off, reads every "
+               "gradient once more; that is in the time, not in the bytes.\n"
                "Quiet the machine first; what else runs on it uses the same memory.",
     .positionals_least = 1,
     .positionals_most = 2,

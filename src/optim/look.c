@@ -48,12 +48,19 @@ static void measure_columns(const tg_optim *o, const tg_entry *e, const tg_pass 
 
 static void move_lines(const tg_optim *o, const tg_entry *e, const tg_pass *p, const tg_view *view)
 {
-    tg_factors f = {.row_squares = e->line_squares, .col_squares = e->line_squares + e->param.rows, .row_k = e->row_k};
-    for (size_t s = 0; s < o->rule->info.slot_count; s++)
-        if (o->rule->info.slots[s].shape == TG_SLOT_ROW || o->rule->info.slots[s].shape == TG_SLOT_COLUMN)
+    tg_factors f = {.row_squares = e->line_squares, .row_k = e->row_k};
+    bool columns = false;
+    for (size_t s = 0; s < o->rule->info.slot_count; s++) {
+        const tg_slot_shape shape = o->rule->info.slots[s].shape;
+        columns = columns || shape == TG_SLOT_COLUMN;
+        if (shape == TG_SLOT_ROW || shape == TG_SLOT_COLUMN)
             f.slot[s] = e->state[s].data;
+    }
     measure_rows(o, e, p);
-    measure_columns(o, e, p);
+    if (columns) {
+        measure_columns(o, e, p);
+        f.col_squares = e->line_squares + e->param.rows;
+    }
     o->rule->factors(&f, view);
 }
 

@@ -59,7 +59,8 @@ typedef struct tg_view {
 
 /* What `factors` works on: lines of a matrix. */
 typedef struct tg_factors {
-    const double *row_squares, *col_squares; /* (rows), (cols): means of g^2 over the row, the column */
+    const double *row_squares, *col_squares; /* (rows), (cols): means of g^2 over the row, the column; for
+                                                rules without a column slot the latter is NULL */
     float *slot[TG_MAX_SLOTS];               /* row and column slots, whole */
     float *row_k;                            /* (rows, TG_ROW_SCALARS), written: what blocks of a row see */
 } tg_factors;

@@ -141,8 +141,8 @@ static void check_released(const char *rule, work_option *options, size_t count)
     options[count] = options[count + 1] = (work_option){0};
 }
 
-/* Two updates from scaled gradient arrays in the weights' format. */
-static uint64_t run_scaled(const char *rule, const work_option *options, tg_format format)
+/* Two updates from gradient arrays in the weights' format, scaled or not. */
+static uint64_t run_scaled(const char *rule, const work_option *options, tg_format format, float scale)
 {
     static float g[3][1230];
     work w;
@@ -156,9 +156,9 @@ static uint64_t run_scaled(const char *rule, const work_option *options, tg_form
         work_fill(&w, u);
         for (size_t k = 0; k < w.count; k++) {
             for (size_t i = 0; i < w.t[k].n; i++)
-                w.t[k].g[i] *= 2.385f;
+                w.t[k].g[i] *= scale;
             tg_kernels_get()->narrow(g[k], w.t[k].g, format, w.t[k].n);
-            grads[k] = (tg_grad){.data = g[k], .format = format, .scale = 2.385f};
+            grads[k] = (tg_grad){.data = g[k], .format = format, .scale = scale};
         }
         must(tg_optim_step(w.o, grads));
     }
@@ -167,21 +167,34 @@ static uint64_t run_scaled(const char *rule, const work_option *options, tg_form
     return hash;
 }
 
-/* A block worked in registers ends up as one that passes through arrays, which a bound that nothing reaches asks for. */
+/* A block worked in registers ends up as one that passes through arrays, which a bound that nothing reaches asks for.
+ * options: room for two more behind `count`. */
+static void check_way(const char *rule, work_option *options, size_t count, tg_format format, float scale)
+{
+    options[count] = (work_option){0};
+    const uint64_t want = run_scaled(rule, options, format, scale);
+    options[count] = (work_option){"clip_value", "1e30"};
+    if (run_scaled(rule, options, format, scale) != want)
+        fail_msg("%s%s, %s, scale %g, %s: other bits", rule, options_text(options), tg_format_name(format), (double)scale,
+                 tg_isa_name(tg_isa_chosen()));
+    options[count] = (work_option){0};
+}
+
+/* In bf16 also without a scale, where the loop leaves out factors of 1, and with draws that turn, where it may not. */
 static void check_ways(const char *rule, work_option *options, size_t count)
 {
     const tg_isa best = tg_isa_chosen();
-    for (int isa = 0; isa < TG_ISA_COUNT; isa++)
-        for (size_t f = 0; f < 2 && tg_isa_usable((tg_isa)isa); f++) {
-            tg_isa_force((tg_isa)isa);
-            options[count] = (work_option){0};
-            const uint64_t want = run_scaled(rule, options, formats[f]);
-            options[count] = (work_option){"clip_value", "1e30"};
-            if (run_scaled(rule, options, formats[f]) != want)
-                fail_msg("%s%s, %s, %s: other bits", rule, options_text(options), tg_format_name(formats[f]),
-                         tg_isa_name((tg_isa)isa));
-        }
-    options[count] = (work_option){0};
+    for (int isa = 0; isa < TG_ISA_COUNT; isa++) {
+        if (!tg_isa_usable((tg_isa)isa))
+            continue;
+        tg_isa_force((tg_isa)isa);
+        for (size_t f = 0; f < 2; f++)
+            check_way(rule, options, count, formats[f], 2.385f);
+        check_way(rule, options, count, TG_BF16, 1);
+        options[count] = (work_option){"rounding", "weyl"};
+        check_way(rule, options, count + 1, TG_BF16, 1);
+        options[count] = (work_option){0};
+    }
     tg_isa_force(best);
 }
 

@@ -47,10 +47,11 @@ static inline float direction(float m, float v, float x, const float *k)
     return k[K_MEAN] * m / (sqrtf(v) * k[K_ROOT] + k[K_EPS]) + k[K_WD] * x;
 }
 
-static double look(const tg_block *b, const float *k)
+static double look(const tg_block *b, const float *own_k)
 {
-    float *restrict m = b->slot[M], *restrict v = b->slot[V], r[TG_BLOCK];
+    float *restrict m = b->slot[M], *restrict v = b->slot[V], r[TG_BLOCK], k[TG_MAX_SCALARS];
     const float *restrict x = b->x, *restrict g = b->g;
+    memcpy(k, own_k, sizeof k); /* nothing that is written can lie there: the loop vectorises */
     for (size_t i = 0; i < b->n; i++) {
         m[i] = k[K_B1] * m[i] + k[K_A1] * g[i];
         v[i] = k[K_B2] * v[i] + k[K_A2] * (g[i] * g[i]);
