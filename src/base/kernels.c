@@ -270,11 +270,11 @@ static void fold_f32(float *restrict m, const float *restrict g, float decay, fl
 static void fold_pairs_bf16(uint16_t *restrict h, const float *restrict g, float decay, float scale, size_t pairs,
                             tg_key key, uint32_t draw)
 {
-    for (size_t p = 0; p < pairs; p++, draw++) {
-        const uint32_t pair = tg_pair_load(h + 2 * p), begun = tg_random_begin(key.a, draw);
+    for (size_t p = 0; p < pairs; p++) {
+        const uint32_t pair = tg_pair_load(h + 2 * p);
         const float first = decay * tg_pair_first(pair) + scale * g[2 * p];
         const float second = decay * tg_pair_second(pair) + scale * g[2 * p + 1];
-        tg_pair_store(h + 2 * p, tg_pair_round_last(first, second, tg_random_last(key.b, begun)));
+        tg_pair_store(h + 2 * p, tg_pair_round(first, second, tg_random(key, draw + (uint32_t)p)));
     }
 }
 
