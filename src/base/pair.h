@@ -31,21 +31,25 @@ static inline uint32_t tg_add_chance(uint32_t bits, uint32_t chance)
     return bits + ((bits & 0x7fffffffu) < TG_CARE ? chance : 0u);
 }
 
-/* Rounds stochastically what arithmetic gave: NaN that is made there, or was bf16, has no bit below bf16's. */
+/* Rounds stochastically what arithmetic gave: NaN that is made there, or was bf16, has no bit below bf16's. A chance: 16
+ * random bits. */
+static inline uint32_t tg_pair_round_by(float first, float second, uint32_t chance, uint32_t other_chance)
+{
+    const uint32_t low = tg_add_chance(tg_bits_from_float(first), chance);
+    const uint32_t high = tg_add_chance(tg_bits_from_float(second), other_chance);
+    return low >> 16 | (high & 0xffff0000u);
+}
+
 static inline uint32_t tg_pair_round(float first, float second, uint32_t random)
 {
-    const uint32_t low = tg_add_chance(tg_bits_from_float(first), random & 0xffffu);
-    const uint32_t high = tg_add_chance(tg_bits_from_float(second), random >> 16);
-    return low >> 16 | (high & 0xffff0000u);
+    return tg_pair_round_by(first, second, random & 0xffffu, random >> 16);
 }
 
 /* The same under tg_random_spread(last), whose upper half is last's. */
 static inline uint32_t tg_pair_round_last(float first, float second, uint32_t last)
 {
     const uint32_t upper = last >> 16;
-    const uint32_t low = tg_add_chance(tg_bits_from_float(first), (last ^ upper) & 0xffffu);
-    const uint32_t high = tg_add_chance(tg_bits_from_float(second), upper);
-    return low >> 16 | (high & 0xffff0000u);
+    return tg_pair_round_by(first, second, (last ^ upper) & 0xffffu, upper);
 }
 
 /* What a key's turn adds to the draw of a pair. A carry from the first half into the second does no harm: whatever is

@@ -1,5 +1,5 @@
-/* dense/onednn.h -- oneDNN 2.x and 3.x as one, for the files that call it: what it can on this CPU, and products of
- * strided operands. */
+/* dense/onednn.h -- oneDNN 2.x and 3.x as one, for the files that call it: what it can on this CPU, descriptions of
+ * memory, and products of strided operands. */
 #ifndef TG_DENSE_ONEDNN_H
 #define TG_DENSE_ONEDNN_H
 
@@ -85,7 +85,8 @@ static inline dnnl_status_t tg_onednn_memory(dnnl_memory_t *memory, const tg_one
 {
     return dnnl_memory_create(memory, *d, engine, DNNL_MEMORY_NONE);
 }
-typedef const_dnnl_memory_desc_t tg_onednn_scratch;
+typedef const_dnnl_memory_desc_t tg_onednn_described;
+static inline tg_onednn_described tg_onednn_view(const tg_onednn_description *d) { return *d; }
 #else
 static inline dnnl_status_t tg_onednn_describe(tg_onednn_description *d, const tg_onednn_operand *o)
 {
@@ -126,11 +127,12 @@ static inline dnnl_status_t tg_onednn_memory(dnnl_memory_t *memory, const tg_one
 {
     return dnnl_memory_create(memory, d, engine, DNNL_MEMORY_NONE);
 }
-typedef const dnnl_memory_desc_t *tg_onednn_scratch;
+typedef const dnnl_memory_desc_t *tg_onednn_described;
+static inline tg_onednn_described tg_onednn_view(const tg_onednn_description *d) { return d; }
 #endif
 
-/* Of a compiled product whose attributes say that its scratch is the caller's; NULL: it needs none. */
-static inline tg_onednn_scratch tg_onednn_scratch_of(dnnl_primitive_desc_t pd)
+/* Of a compiled primitive whose attributes say that its scratch is the caller's; NULL: it needs none. */
+static inline tg_onednn_described tg_onednn_scratch_of(dnnl_primitive_desc_t pd)
 {
     return dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
 }

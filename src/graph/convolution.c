@@ -4,45 +4,24 @@
  * part of the plan: kernels in the library's order, and behind them what the primitives ask for. */
 #include "graph/convolution.h"
 
-#include <dnnl.h>
 #include <string.h>
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "dense/onednn.h"
 
-enum {
-    X,
-    KERNEL,
-    Y,
-    BIAS,
-    PLAIN_KERNEL,
-    SCRATCH,
-    HANDLES
-}; /* KERNEL: as the library wants it, PLAIN_KERNEL: as files do */
+/* KERNEL: as the library wants it, PLAIN_KERNEL: as files do. */
+enum { X, KERNEL, Y, BIAS, PLAIN_KERNEL, SCRATCH, HANDLES };
 
+static dnnl_status_t describe(tg_onednn_description *d, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
+                              dnnl_format_tag_t tag)
+{
 #if DNNL_VERSION_MAJOR >= 3
-typedef dnnl_memory_desc_t description;
-typedef const_dnnl_memory_desc_t described;
-static described view(const description *d) { return *d; }
-static dnnl_status_t describe(description *d, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
-                              dnnl_format_tag_t tag)
-{
     return dnnl_memory_desc_create_with_tag(d, rank, dims, type, tag);
-}
-static void forget(description *d) { dnnl_memory_desc_destroy(*d); }
-static bool equal(described a, described b) { return dnnl_memory_desc_equal(a, b) != 0; }
 #else
-typedef dnnl_memory_desc_t description;
-typedef const dnnl_memory_desc_t *described;
-static described view(const description *d) { return d; }
-static dnnl_status_t describe(description *d, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
-                              dnnl_format_tag_t tag)
-{
     return dnnl_memory_desc_init_by_tag(d, rank, dims, type, tag);
-}
-static void forget(description *d) { (void)d; }
-static bool equal(described a, described b) { return dnnl_memory_desc_equal(a, b) != 0; }
 #endif
+}
 
 typedef struct compiled {
     tg_convolution shape;
@@ -52,7 +31,7 @@ typedef struct compiled {
 } compiled;
 
 struct tg_convolutions {
-    dnnl_engine_t engine;
+    dnnl_engine_t engine; /* with stream: NULL until the first is planned */
     dnnl_stream_t stream;
     compiled *list;
     size_t count, at; /* at: the last that was run; the next is likely the next in the list */
@@ -71,21 +50,24 @@ static tg_status refused(const char *what, const tg_convolution *c, dnnl_status_
                    what, c->images, c->in, c->size[0], c->size[1], c->out, (int)status);
 }
 
-/* ---- life ----------------------------------------------------------------------------------------------------------
- */
+/* ---- life -------------------------------------------------------------------------------------------------------- */
 
 tg_status tg_convolutions_create(tg_convolutions **out)
 {
     tg_convolutions *c = tg_heap_alloc(1, sizeof *c);
     if (c == NULL)
         return tg_no_memory("convolutions", sizeof *c);
-    if (dnnl_engine_create(&c->engine, dnnl_cpu, 0) != dnnl_success ||
-        dnnl_stream_create(&c->stream, c->engine, dnnl_stream_default_flags) != dnnl_success) {
-        tg_convolutions_destroy(c);
-        return tg_fail(TG_EUNSUPPORTED, "oneDNN has no engine for this CPU");
-    }
     *out = c;
     return TG_OK;
+}
+
+/* The library's part, made for the first convolution: most graphs have none. */
+static tg_status start(tg_convolutions *c)
+{
+    if (c->stream != NULL || ((c->engine != NULL || dnnl_engine_create(&c->engine, dnnl_cpu, 0) == dnnl_success) &&
+                              dnnl_stream_create(&c->stream, c->engine, dnnl_stream_default_flags) == dnnl_success))
+        return TG_OK;
+    return tg_fail(TG_EUNSUPPORTED, "oneDNN has no engine for this CPU");
 }
 
 static void compiled_fini(compiled *n)
@@ -110,12 +92,11 @@ void tg_convolutions_destroy(tg_convolutions *c)
     tg_heap_free(c);
 }
 
-/* ---- compiling -----------------------------------------------------------------------------------------------------
- */
+/* ---- compiling --------------------------------------------------------------------------------------------------- */
 
 /* What a convolution is to the library. The kernel it may choose an order for is d[KERNEL]. */
 typedef struct terms {
-    description d[PLAIN_KERNEL + 1];
+    tg_onednn_description d[PLAIN_KERNEL + 1];
     int count; /* described so far, in order */
     dnnl_dims_t stride, dilation, padding;
 } terms;
@@ -164,7 +145,7 @@ static dnnl_status_t terms_init(terms *t, const tg_convolution *c)
 static void terms_fini(terms *t)
 {
     for (int i = 0; i < t->count; i++)
-        forget(&t->d[i]);
+        tg_onednn_forget(t->d[i]);
 }
 
 /* `hint`: the forward convolution that a backward one belongs to. */
@@ -227,7 +208,7 @@ static dnnl_status_t choose_with_hint(dnnl_primitive_desc_t *pd, const terms *t,
 }
 
 /* Kernels to the library's order, or dw from it. Its scratch shares the convolution's. */
-static dnnl_status_t make_reorder(compiled *n, described plain, described wanted, dnnl_engine_t engine,
+static dnnl_status_t make_reorder(compiled *n, tg_onednn_described plain, tg_onednn_described wanted, dnnl_engine_t engine,
                                   dnnl_primitive_attr_t attr, size_t *most_scratch)
 {
     const bool from = n->shape.way == TG_CONVOLVE_WEIGHTS;
@@ -237,7 +218,7 @@ static dnnl_status_t make_reorder(compiled *n, described plain, described wanted
     if (status == dnnl_success)
         status = dnnl_primitive_create(&n->reorder, pd);
     if (status == dnnl_success) {
-        described scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+        tg_onednn_described scratch = tg_onednn_scratch_of(pd);
         const size_t bytes = scratch == NULL ? 0 : dnnl_memory_desc_get_size(scratch);
         n->kernel_bytes = tg_round_up(dnnl_memory_desc_get_size(wanted), TG_CACHE_LINE);
         *most_scratch = bytes > *most_scratch ? bytes : *most_scratch;
@@ -250,33 +231,33 @@ static dnnl_status_t make_reorder(compiled *n, described plain, described wanted
 /* A piece of memory of `bytes` bytes, as the library wants scratch to be described. */
 static dnnl_status_t make_scratch(dnnl_memory_t *memory, size_t bytes, dnnl_engine_t engine)
 {
-    description d;
+    tg_onednn_description d;
     const dnnl_dims_t dims = {(dnnl_dim_t)bytes};
     dnnl_status_t status = describe(&d, 1, dims, dnnl_u8, dnnl_a);
     if (status != dnnl_success)
         return status;
-    status = dnnl_memory_create(memory, view(&d), engine, DNNL_MEMORY_NONE);
-    forget(&d);
+    status = tg_onednn_memory(memory, &d, engine);
+    tg_onednn_forget(d);
     return status;
 }
 
 static dnnl_status_t make_handles(compiled *n, const terms *t, dnnl_primitive_desc_t pd, dnnl_engine_t engine,
                                   dnnl_primitive_attr_t attr)
 {
-    described scratch = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
-    described wanted = n->shape.way == TG_CONVOLVE_WEIGHTS
+    tg_onednn_described scratch = tg_onednn_scratch_of(pd);
+    tg_onednn_described wanted = n->shape.way == TG_CONVOLVE_WEIGHTS
                            ? dnnl_primitive_desc_query_md(pd, dnnl_query_diff_weights_md, 0)
                            : dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
     size_t bytes = scratch == NULL ? 0 : dnnl_memory_desc_get_size(scratch);
-    dnnl_status_t status = dnnl_memory_create(&n->handle[X], view(&t->d[X]), engine, DNNL_MEMORY_NONE);
+    dnnl_status_t status = tg_onednn_memory(&n->handle[X], &t->d[X], engine);
     if (status == dnnl_success)
-        status = dnnl_memory_create(&n->handle[Y], view(&t->d[Y]), engine, DNNL_MEMORY_NONE);
+        status = tg_onednn_memory(&n->handle[Y], &t->d[Y], engine);
     if (status == dnnl_success)
         status = dnnl_memory_create(&n->handle[KERNEL], wanted, engine, DNNL_MEMORY_NONE);
     if (status == dnnl_success && n->shape.bias)
-        status = dnnl_memory_create(&n->handle[BIAS], view(&t->d[BIAS]), engine, DNNL_MEMORY_NONE);
-    if (status == dnnl_success && !equal(wanted, view(&t->d[PLAIN_KERNEL])))
-        status = make_reorder(n, view(&t->d[PLAIN_KERNEL]), wanted, engine, attr, &bytes);
+        status = tg_onednn_memory(&n->handle[BIAS], &t->d[BIAS], engine);
+    if (status == dnnl_success && dnnl_memory_desc_equal(wanted, tg_onednn_view(&t->d[PLAIN_KERNEL])) == 0)
+        status = make_reorder(n, tg_onednn_view(&t->d[PLAIN_KERNEL]), wanted, engine, attr, &bytes);
     if (status == dnnl_success && bytes > 0)
         status = make_scratch(&n->handle[SCRATCH], bytes, engine);
     n->scratch_bytes = n->kernel_bytes + tg_round_up(bytes, TG_CACHE_LINE);
@@ -335,6 +316,9 @@ tg_status tg_convolutions_plan(tg_convolutions *c, const tg_convolution *convolu
         *scratch_bytes = known->scratch_bytes;
         return TG_OK;
     }
+    const tg_status started = start(c);
+    if (started != TG_OK)
+        return started;
     compiled *list = tg_heap_resize(c->list, c->count, c->count + 1, sizeof *list);
     if (list == NULL)
         return tg_no_memory("convolutions", (c->count + 1) * sizeof *list);
@@ -351,8 +335,7 @@ tg_status tg_convolutions_plan(tg_convolutions *c, const tg_convolution *convolu
     return TG_OK;
 }
 
-/* ---- running -------------------------------------------------------------------------------------------------------
- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 static dnnl_status_t run_reorder(const compiled *n, dnnl_stream_t stream)
 {

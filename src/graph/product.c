@@ -183,7 +183,7 @@ static dnnl_status_t make_handles(native *n, const tg_onednn_description *d, dnn
     n->of_thread = tg_heap_alloc(n->threads, sizeof *n->of_thread);
     if (n->of_thread == NULL)
         return dnnl_out_of_memory;
-    tg_onednn_scratch scratch = tg_onednn_scratch_of(pd);
+    tg_onednn_described scratch = tg_onednn_scratch_of(pd);
     n->scratch_bytes = scratch == NULL ? 0 : dnnl_memory_desc_get_size(scratch);
     for (size_t t = 0; t < n->threads && status == dnnl_success; t++) {
         for (int i = A; i <= (n->shape.bias ? BIAS : C) && status == dnnl_success; i++)

@@ -48,8 +48,7 @@ static size_t chunk_of(size_t images, size_t bytes)
     return most == 0 ? 1 : tg_least(most, images);
 }
 
-/* ---- y and dx -------------------------------------------------------------------------------------------------------
- */
+/* ---- y and dx ---------------------------------------------------------------------------------------------------- */
 
 /* dst <- (or += ) convolution of src and w, + bias. Scratch; NULL where not needed. */
 typedef struct map {
@@ -109,8 +108,7 @@ static tg_status map_walk(tg_work *work, const extent *e, const map *p, const tg
     return status;
 }
 
-/* ---- dw -------------------------------------------------------------------------------------------------------------
- */
+/* ---- dw ---------------------------------------------------------------------------------------------------------- */
 
 /* Scratch; NULL where not needed. */
 typedef struct outer {
@@ -228,16 +226,6 @@ static tg_status give_data(const tg_call *call)
     return map_walk(&work, &e, &p, w, NULL, call->dout[0], call->din[0], call->add[0]);
 }
 
-static tg_status give_bias(const tg_call *call, const outer *q)
-{
-    const tg_tensor *y = call->out_shape[0];
-    if (!tg_call_trains(call, B))
-        return tg_call_complete(call, B);
-    tg_column_sums(q->sums, call->dout[0], y->format, y->rows, y->cols);
-    const tg_status status = tg_call_tile(call, B, 0, 1, q->sums);
-    return status == TG_OK ? tg_call_complete(call, B) : status;
-}
-
 static tg_status give_weight(const tg_call *call, tg_work *work, const extent *e, const outer *q)
 {
     const tg_tensor *x = call->in_shape[0], *y = call->out_shape[0];
@@ -265,7 +253,7 @@ static tg_status backward(const tg_call *call)
     const extent e = extent_of(&work, call->graph, call->op);
     const outer q = outer_init(&work, &e, w, b);
     if (status == TG_OK)
-        status = give_bias(call, &q);
+        status = tg_give_bias(call, B, q.sums);
     return status == TG_OK ? give_weight(call, &work, &e, &q) : status;
 }
 

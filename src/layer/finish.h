@@ -1,4 +1,5 @@
-/* layer/finish.h -- what follows a product: bias, addition, rounding to the activations' format; and sums over tokens.
+/* layer/finish.h -- what follows a product: bias, addition, rounding to the activations' format; and sums over tokens, a
+ * bias' gradient.
  * Inline, because its users are compiled per instruction set. */
 #ifndef TG_LAYER_FINISH_H
 #define TG_LAYER_FINISH_H
@@ -9,6 +10,7 @@
 #include <string.h>
 
 #include "layer/elements.h"
+#include "layer/layer.h"
 
 #define TG_FINISH_SERIAL_BELOW ((size_t)1 << 15)
 
@@ -93,6 +95,17 @@ static inline void tg_column_sums(float *sums, const void *x, tg_format format, 
         const size_t now = cols - c < TG_SUM_COLS ? cols - c : TG_SUM_COLS;
         tg_sum_block(sums + c, (const char *)x + c * tg_format_bytes(format), format, rows, cols, now);
     }
+}
+
+/* Gives the bias, weight `slot`, its gradient: the column sums of dy, for which `sums` is room. */
+static inline tg_status tg_give_bias(const tg_call *call, int slot, float *sums)
+{
+    const tg_tensor *y = call->out_shape[0];
+    if (!tg_call_trains(call, slot))
+        return tg_call_complete(call, slot);
+    tg_column_sums(sums, call->dout[0], y->format, y->rows, y->cols);
+    const tg_status status = tg_call_tile(call, slot, 0, 1, sums);
+    return status == TG_OK ? tg_call_complete(call, slot) : status;
 }
 
 #endif

@@ -299,16 +299,6 @@ static tg_status forward(const tg_call *call)
     return map_walk(&work, &p, &o);
 }
 
-static tg_status give_bias(const tg_call *call, const outer *q)
-{
-    const tg_tensor *y = call->out_shape[0];
-    if (!tg_call_trains(call, B))
-        return tg_call_complete(call, B);
-    tg_column_sums(q->sums, call->dout[0], y->format, y->rows, y->cols);
-    const tg_status status = tg_call_tile(call, B, 0, 1, q->sums);
-    return status == TG_OK ? tg_call_complete(call, B) : status;
-}
-
 /* `good`: dy and x are known to be finite. */
 static tg_status give_weight(const tg_call *call, tg_work *work, const outer *q, const sources *from, bool good)
 {
@@ -365,7 +355,7 @@ static tg_status backward(const tg_call *call)
     if (status == TG_OK)
         status = tg_call_layer(call, W, from.x, from.dy, from.format, q.m);
     if (status == TG_OK)
-        status = give_bias(call, &q);
+        status = tg_give_bias(call, B, q.sums);
     return status == TG_OK ? give_weight(call, &for_dw, &q, &from, good) : status;
 }
 

@@ -33,8 +33,7 @@ tg_work tg_work_plan(const tg_graph *graph);
 tg_work tg_work_run(const tg_graph *graph, void *scratch);
 /* Takes `bytes` of scratch; when planning the pointer is NULL. */
 void *tg_work_take(tg_work *work, size_t bytes);
-/* The rest of scratch serves native products and convolutions: call it after the last take, before the first of them.
- */
+/* The rest of scratch serves native products and convolutions: call it after the last take, before the first of these. */
 void tg_work_taken(tg_work *work);
 /* What the op needs in all; notes the library's share in the graph. Ends a planning walk. */
 size_t tg_work_bytes(const tg_work *work, tg_graph *graph);

@@ -6,8 +6,8 @@
  * Schraudolph, Yu & Guenter 2007, AISTATS); `fixed`: those of the first update throughout; `all`: all the training
  * data, batch by batch. Dropout has the same key for the same sequences, and so is a part of the function. Products
  * with the Hessian are the minimizer's own central differences of gradients. The Fisher matrix is that of some samples
- * whose labels are drawn from the model. The point is put into the weights for an
- * evaluation, and the best one at the end. */
+ * whose labels are drawn from the model. The point is put into the weights for an evaluation, and the best one at the
+ * end. */
 #include <math.h>
 #include <string.h>
 
