@@ -9,6 +9,7 @@
 #include "help.h"
 #include "patience.h"
 #include "suggest.h"
+#include "system.h"
 #include "tiger/status.h"
 
 #define COMMAND(name) extern const cli_command cli_##name;
@@ -85,6 +86,7 @@ static int dispatch(int argc, char **argv)
 int main(int argc, char **argv)
 {
     cli_wait_politely(argv);
+    cli_share_heap();
     const int status = dispatch(argc, argv);
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;

@@ -62,7 +62,7 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
  * about as large as fp32's. */
 size_t tg_product_library_bytes(const tg_product *p)
 {
-    const size_t threads = omp_in_parallel() ? 1 : (size_t)omp_get_max_threads();
+    const size_t threads = p->alone || omp_in_parallel() ? 1 : (size_t)omp_get_max_threads();
     const size_t shared = least(4 * p->k * p->n, (size_t)6850 << 10), own = least(4 * p->k * p->m, (size_t)600 << 10);
     return shared + threads * (own + ((size_t)72 << 10));
 }

@@ -18,10 +18,10 @@ typedef struct tg_product {
     bool transpose_a, transpose_b;
     size_t lda, ldb, ldc; /* values from one stored row to the next */
     bool add;             /* C += A B */
+    bool alone;           /* run by threads of a parallel region, each its own product */
     /* Native products only: */
     tg_format to; /* of C: fp32, or bf16, rounded once to nearest even */
     bool bias;    /* C = A B + bias (n) */
-    bool alone;   /* run by threads of a parallel region, each its own product */
 } tg_product;
 
 /* Whether a native product with B (k,n) had better write bf16 and add the bias itself. The implementation that can is
@@ -32,7 +32,7 @@ static inline bool tg_product_fuses(size_t k, size_t n) { return n <= ((size_t)1
 tg_status tg_product_f32(const tg_product *product, const float *a, const float *b, float *c);
 
 /* What the library allocates for the packed panels of an fp32 product, or of a native one that is not `alone` and does
- * not fuse, at most; released on return. */
+ * not fuse, at most; released on return. That of an `alone` product is one thread's. */
 size_t tg_product_library_bytes(const tg_product *product);
 
 /* The compiled native products of one graph. */

@@ -516,7 +516,7 @@ static tg_status settle_schedule(training *t, const tg_saved_run *run)
 static tg_status find_peak(training *t)
 {
     t->peak_flops = t->config.peak_flops > 0 ? t->config.peak_flops : NAN;
-    return t->config.peak_flops == 0 ? tg_peak_measure(&t->peak_flops, t->session.train) : TG_OK;
+    return t->config.peak_flops == 0 ? tg_peak_measure(&t->peak_flops, t->session.train, tg_session_room(&t->plan)) : TG_OK;
 }
 
 static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_run *run, const char *checkpoint)
@@ -533,11 +533,12 @@ static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_
     t->session.guard = run->guard;
     if (status == TG_OK)
         status = settle_schedule(t, run);
-    if (status == TG_OK)
-        status = find_peak(t);
     if (status != TG_OK)
         return status;
     tg_session_plan(&t->session, &t->plan);
+    status = find_peak(t);
+    if (status != TG_OK)
+        return status;
     if (t->listener.plan != NULL)
         t->listener.plan(t->listener.ctx, &t->plan);
     if (checkpoint != NULL)

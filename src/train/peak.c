@@ -11,13 +11,7 @@
 #define SECONDS 0.25 /* others may use the machine too: the best of what fits into this */
 #define ROUNDS 200   /* and no more */
 #define LEAST 3
-
-/* Rows and columns: enough work for the threads, and operands that caches hold. */
-static size_t side(void)
-{
-    const int threads = omp_get_max_threads();
-    return threads <= 4 ? 704 : threads <= 16 ? 1536 : 3072;
-}
+#define LEAST_SIDE 400 /* halved once more, products are too small to keep threads busy */
 
 static bool is_native(const tg_graph *graph)
 {
@@ -26,12 +20,24 @@ static bool is_native(const tg_graph *graph)
 
 static tg_product product_of(size_t n) { return (tg_product){.m = n, .n = n, .k = n, .lda = n, .ldb = n, .ldc = n}; }
 
-size_t tg_peak_bytes(const tg_graph *graph)
+static size_t bytes_of(const tg_graph *graph, size_t n)
 {
-    const tg_product p = product_of(side());
+    const tg_product p = product_of(n);
     const size_t operand = is_native(graph) ? sizeof(uint16_t) : sizeof(float);
-    return p.n * p.n * (2 * operand + sizeof(float)) + (is_native(graph) ? 0 : tg_product_library_bytes(&p));
+    return n * n * (2 * operand + sizeof(float)) + (is_native(graph) ? 0 : tg_product_library_bytes(&p));
 }
+
+/* Rows and columns: enough work for the threads, and operands that caches hold. */
+static size_t side(const tg_graph *graph, size_t room)
+{
+    const int threads = omp_get_max_threads();
+    size_t n = threads <= 4 ? 704 : threads <= 16 ? 1536 : 3072;
+    while (n > LEAST_SIDE && bytes_of(graph, n) > room)
+        n /= 2;
+    return n;
+}
+
+size_t tg_peak_bytes(const tg_graph *graph, size_t room) { return bytes_of(graph, side(graph, room)); }
 
 typedef struct operands {
     void *a, *b, *scratch;
@@ -83,9 +89,9 @@ static tg_status time_product(double *best, const tg_product *p, tg_products *pr
     return TG_OK;
 }
 
-tg_status tg_peak_measure(double *flops, const tg_graph *graph)
+tg_status tg_peak_measure(double *flops, const tg_graph *graph, size_t room)
 {
-    const size_t n = side();
+    const size_t n = side(graph, room);
     const tg_product p = product_of(n);
     const bool native = is_native(graph);
     tg_products *products = NULL;

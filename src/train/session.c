@@ -191,6 +191,15 @@ static size_t evaluation_bytes(const tg_session *s)
     return s->evaluate->arena_bytes > s->train->arena_bytes ? s->evaluate->arena_bytes : 0;
 }
 
+/* The machine's peak is measured before the rest is taken, and before most of what the runtime will take. */
+static size_t before_measuring(const tg_plan *plan) { return plan->process_bytes - RUNTIME_BYTES / 2 + plan->data_bytes; }
+
+size_t tg_session_room(const tg_plan *plan)
+{
+    const size_t before = before_measuring(plan);
+    return plan->peak_bytes > before ? plan->peak_bytes - before : 0;
+}
+
 void tg_session_plan(const tg_session *s, tg_plan *plan)
 {
     const tg_train_config *c = s->config;
@@ -230,8 +239,7 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
                        plan->process_bytes;
     if (plan->peak_bytes < s->opening_bytes)
         plan->peak_bytes = s->opening_bytes;
-    /* The peak is measured before the rest is taken, and before most of what the runtime will take. */
-    const size_t measuring = plan->process_bytes - RUNTIME_BYTES / 2 + plan->data_bytes + tg_peak_bytes(s->train);
+    const size_t measuring = before_measuring(plan) + tg_peak_bytes(s->train, tg_session_room(plan));
     if (c->peak_flops == 0 && plan->peak_bytes < measuring)
         plan->peak_bytes = measuring;
     plan->evaluates = s->method.minimizer != NULL;

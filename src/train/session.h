@@ -65,4 +65,7 @@ tg_run tg_session_run(const tg_session *session, uint64_t update, uint32_t micro
 
 void tg_session_plan(const tg_session *session, tg_plan *plan);
 
+/* Bytes that the planned training will take, once it has begun, beyond what the process and the data have taken before. */
+size_t tg_session_room(const tg_plan *plan);
+
 #endif

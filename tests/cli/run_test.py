@@ -410,7 +410,7 @@ class Memory(Case):
             self.assertRegex(line, r"^chosen to stay within .*\(as asked it would take [\d.]+ MiB\)$")
             seen.add((batch, recompute))
         self.assertGreater(len(seen), 2)
-        self.assertEqual(self.chosen(0.6 * whole, "--batch", 12, "--accumulate", 1, "--recompute", "block"), (12, 1, "block"))
+        self.assertEqual(self.chosen(0.8 * whole, "--batch", 12, "--accumulate", 1, "--recompute", "block"), (12, 1, "block"))
         self.assertEqual(self.chosen(0.8 * whole, "--recompute", "sqrt")[2], "sqrt")
         self.assertEqual(self.chosen(0.8 * whole, "--accumulate", 1)[:2], (24, 1))
 
