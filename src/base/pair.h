@@ -52,6 +52,14 @@ static inline uint32_t tg_pair_round_last(float first, float second, uint32_t la
     return tg_pair_round_by(first, second, (last ^ upper) & 0xffffu, upper);
 }
 
+/* The same where what is added carries neither into Inf: it is NaN, or below TG_CARE, or has no bit below bf16's. */
+static inline uint32_t tg_pair_round_calm_last(float first, float second, uint32_t last)
+{
+    const uint32_t upper = last >> 16;
+    const uint32_t low = tg_bits_from_float(first) + ((last ^ upper) & 0xffffu), high = tg_bits_from_float(second) + upper;
+    return low >> 16 | (high & 0xffff0000u);
+}
+
 /* What a key's turn adds to the draw of a pair. A carry from the first half into the second does no harm: whatever is
  * added to a uniform number that knows nothing of it, the sum is uniform. */
 static inline uint32_t tg_pair_turn(tg_key key) { return (key.turn & 0xffffu) * 0x10001u; }

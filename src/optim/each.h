@@ -74,10 +74,10 @@ TG_INLINE void tg_write_slot(float *w, uint16_t *s, size_t p, const tg_element *
         tg_pair_store(s + 2 * p, tg_pair_round_last(e->slot[slot], f->slot[slot], last));
 }
 
-/* `plain`, a constant when inlined: keep and scale are 1 and the draws do not turn, as mostly. Same bits, fewer
- * instructions. */
+/* Constants when inlined, for the same bits by fewer instructions. `plain`: keep and scale are 1 and the draws do not turn,
+ * as mostly. `calm`: and no weight is rounded to Inf, see tg_is_calm. */
 TG_INLINE void tg_each_pair(const tg_block *b, const float *own_k, tg_step *step, unsigned slots, unsigned ranged,
-                            bool gradient, bool plain)
+                            bool gradient, bool plain, bool calm)
 {
     const tg_stored *at = b->stored;
     uint16_t *restrict x = at->x, *restrict s0 = at->slot[0], *restrict s1 = at->slot[1], *restrict s2 = at->slot[2];
@@ -103,8 +103,9 @@ TG_INLINE void tg_each_pair(const tg_block *b, const float *own_k, tg_step *step
         step(&e, k);
         step(&f, k);
         const uint32_t begun = tg_random_begin(a, draw), last = tg_random_last(kx, begun);
-        tg_pair_store(x + 2 * p, plain ? tg_pair_round_last(e.x, f.x, last)
-                                       : tg_pair_round(e.x, f.x, tg_random_spread(last) + turn));
+        tg_pair_store(x + 2 * p, calm    ? tg_pair_round_calm_last(e.x, f.x, last)
+                                 : plain ? tg_pair_round_last(e.x, f.x, last)
+                                         : tg_pair_round(e.x, f.x, tg_random_spread(last) + turn));
         if (gradient && (slots & 1) != 0)
             tg_write_slot(w0, s0, p, &e, &f, 0, (ranged & 1) != 0, tg_random_last(k0, begun));
         if (gradient && (slots & 2) != 0)
@@ -126,20 +127,26 @@ TG_INLINE void tg_each(const tg_block *b, const float *k, tg_step *step, unsigne
     if (b->stored == NULL)
         tg_each_float(b, k, step, slots, true);
     else if (tg_is_plain(b))
-        tg_each_pair(b, k, step, slots, ranged, true, true);
+        tg_each_pair(b, k, step, slots, ranged, true, true, false);
     else
-        tg_each_pair(b, k, step, slots, ranged, true, false);
+        tg_each_pair(b, k, step, slots, ranged, true, false, false);
 }
 
+/* Whether weights in bf16 stay what rounding needs no care with under x -= eta (s + decay x), |s| <= 1. None grows but by
+ * eta, and the largest do not by that little, as their last place is worth 2^104; Inf becomes NaN. */
+static inline bool tg_is_calm(float eta, float decay) { return eta < 0x1p20f && decay <= 1.0f && eta * decay <= 1.0f; }
+
 /* The same of a block whose gradient is folded into slot 0, which is only read. */
-TG_INLINE void tg_each_folded(const tg_block *b, const float *k, tg_step *step)
+TG_INLINE void tg_each_folded(const tg_block *b, const float *k, tg_step *step, bool calm)
 {
     if (b->stored == NULL)
         tg_each_float(b, k, step, 1, false);
-    else if (tg_is_plain(b))
-        tg_each_pair(b, k, step, 1, 0, false, true);
+    else if (!tg_is_plain(b))
+        tg_each_pair(b, k, step, 1, 0, false, false, false);
+    else if (calm)
+        tg_each_pair(b, k, step, 1, 0, false, true, true);
     else
-        tg_each_pair(b, k, step, 1, 0, false, false);
+        tg_each_pair(b, k, step, 1, 0, false, true, false);
 }
 
 #endif

@@ -66,7 +66,7 @@ static inline void folded(tg_element *e, const float *k) { e->x -= k[K_LR] * e->
 static void block(const tg_block *b, const float *k)
 {
     if (tg_is_folded(b))
-        tg_each_folded(b, k, folded);
+        tg_each_folded(b, k, folded, false);
     else if (tg_has_slot(b, M))
         tg_each(b, k, with_momentum, 1 << M, 0);
     else

@@ -47,7 +47,7 @@ static inline void step(tg_element *e, const float *k)
 static void block(const tg_block *b, const float *k)
 {
     if (tg_is_folded(b))
-        tg_each_folded(b, k, sign_step);
+        tg_each_folded(b, k, sign_step, tg_is_calm(k[K_LR], k[K_WD]));
     else
         tg_each(b, k, step, 1 << M, 0);
 }

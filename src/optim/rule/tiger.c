@@ -114,11 +114,11 @@ static inline void power_of_average(tg_element *e, const float *k) { average(e, 
 static void folded(const tg_block *b, const float *k)
 {
     if (k[K_POWER] == 0.0f)
-        tg_each_folded(b, k, sign_step);
+        tg_each_folded(b, k, sign_step, tg_is_calm(k[K_ETA], k[K_WD]));
     else if (k[K_POWER] == 1.0f)
-        tg_each_folded(b, k, momentum_step);
+        tg_each_folded(b, k, momentum_step, false);
     else
-        tg_each_folded(b, k, power_step);
+        tg_each_folded(b, k, power_step, false);
 }
 
 static void block(const tg_block *b, const float *k)
