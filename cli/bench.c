@@ -132,8 +132,8 @@ static tg_status give_rows(const job *j, bench *b)
     tg_status status = TG_OK;
     for (size_t i = 0; i < b->tensors && status == TG_OK; i++) {
         const size_t at = i * j->tensor * tg_format_bytes(j->format);
-        const tg_layer_rows rows = {b->weights + at, b->gradients + at, j->format, most < LAYER_ROWS ? most : LAYER_ROWS,
-                                    LAYER_ROWS};
+        const tg_layer_rows rows = {.inputs = b->weights + at, .gradients = b->gradients + at, .format = j->format,
+                                    .rows = most < LAYER_ROWS ? most : LAYER_ROWS, .scale = LAYER_ROWS};
         status = tg_optim_observe_layer(b->o, i, &rows);
     }
     return status;

@@ -207,7 +207,8 @@ tg_status tb_observe(tg_optim *o, void *room, const uint64_t *data, const int32_
 tg_status tb_observe_layer(tg_optim *o, uint64_t param, const void *inputs, const void *gradients, int32_t format,
                            uint64_t rows, double scale)
 {
-    const tg_layer_rows layer = {inputs, gradients, (tg_format)format, rows, scale};
+    const tg_layer_rows layer = {
+        .inputs = inputs, .gradients = gradients, .format = (tg_format)format, .rows = rows, .scale = scale};
     return tg_optim_observe_layer(o, param, &layer);
 }
 

@@ -230,13 +230,16 @@ tg_status tg_optim_observe(tg_optim *optim, const tg_grad *grads, tg_estimate es
  * then -2 times a length make central differences. The caller keeps what the weights were, and puts it back. */
 tg_status tg_optim_probe(tg_optim *optim, double length);
 
-/* What a linear layer saw of a batch. A row is a place: a sample, or one of the steps in time of one. */
+/* What a layer saw of a batch. A row is a place: a sample, one of the steps in time of one, or the window of a convolution at
+ * one of its places. */
 typedef struct tg_layer_rows {
     const void *inputs;    /* (rows, in): what went into the layer, without the 1 that stands for its bias */
     const void *gradients; /* (rows, out): the loss's gradient at its output, times the scale of gradients that is set */
     tg_format format;      /* of both: fp32, bf16 or fp16 */
     size_t rows;
     double scale;          /* terms of the mean that the loss is: gradients of one term are `scale` times as large */
+    size_t first, all;     /* of a batch that comes in parts, in their order: this one's first row, and the rows of all
+                              parts; 0, 0: it comes at once */
 } tg_layer_rows;
 
 /* Takes a batch into the averages of a layer's second moments, which rules that work layers (kfac) divide by:
@@ -246,8 +249,10 @@ typedef struct tg_layer_rows {
  * at any time between tg_optim_start and an update that uses them; whole arrays are read, and no copy of them is kept. For
  * the Fisher matrix the loss is that of labels drawn from the model's own output, with those of the data it is the empirical
  * one. Layers shared over time count every step as a sample of its own, as if all gradients came from different samples
- * (the "expand" setting of Eschenhagen et al. 2023, arXiv:2311.00636). Rows with NaN or Inf are left out, all of them. For
- * a tensor that tg_optim_observes_layer denies, nothing is done. */
+ * (the "expand" setting of Eschenhagen et al. 2023, arXiv:2311.00636); so do convolutions with their places, which is the
+ * approximation of Grosse & Martens 2016, arXiv:1602.01407, as places / samples of one side is samples / places of the other.
+ * Rows with NaN or Inf are left out, all of them; in a part of a batch they are refused (TG_EINVAL), so look before the
+ * first. For a tensor that tg_optim_observes_layer denies, nothing is done. */
 tg_status tg_optim_observe_layer(tg_optim *optim, size_t param, const tg_layer_rows *rows);
 /* Whether this tensor is worked as a layer: a rule that does, tg_param.layer, and the rule's limits. */
 bool tg_optim_observes_layer(const tg_optim *optim, size_t param);

@@ -24,7 +24,8 @@ tg_status tg_call_layer(const tg_call *call, int slot, const void *inputs, const
 {
     const tg_sink *sink = &call->run->sink;
     const size_t terms = call->run->targets_counted; /* the loss is their mean, and was made before */
-    const tg_layer_rows layer = {inputs, gradients, format, rows, (double)terms};
+    const tg_layer_rows layer = {.inputs = inputs, .gradients = gradients, .format = format, .rows = rows,
+                                 .scale = (double)terms};
     return terms > 0 && tg_call_observes(call, slot)
                ? sink->layer(sink->ctx, (size_t)call->op->weight[slot], &layer)
                : TG_OK;

@@ -148,6 +148,9 @@ static tg_status check(const tg_optim *o, size_t param, const tg_layer_rows *row
                        tg_format_name(rows->format));
     if (rows->rows > 0 && (rows->inputs == NULL || rows->gradients == NULL))
         return tg_fail(TG_EINVAL, "%s: a layer's rows need inputs and gradients", o->entry[param].param.name);
+    if (rows->all > 0 && (rows->first >= rows->all || rows->rows > rows->all - rows->first))
+        return tg_fail(TG_EINVAL, "%s: rows %zu to %zu are no part of %zu rows", o->entry[param].param.name, rows->first,
+                       rows->first + rows->rows, rows->all);
     if (!(rows->scale > 0) || isinf(rows->scale))
         return tg_fail(TG_EINVAL, "%s: the scale of a layer's gradients must be a number > 0, not %g",
                        o->entry[param].param.name, rows->scale);
@@ -183,17 +186,20 @@ tg_status tg_optim_observe_layer(tg_optim *o, size_t param, const tg_layer_rows 
     const size_t in = inputs_of(&e->param), out = outputs_of(&e->param), left = o->rule->factor;
     if (!is_finite(o, rows->inputs, rows->format, rows->rows * in) ||
         !is_finite(o, rows->gradients, rows->format, rows->rows * out))
-        return TG_OK;
+        return rows->all == 0 ? TG_OK : tg_fail(TG_EINVAL, "%s: NaN or Inf in a part of a layer's rows", e->param.name);
     const tg_view view = tg_entry_view(o, e);
     if (o->window == 0)
         tg_optim_schedule_groups(o);
-    ++*(double *)e->state[o->rule->batches].data;
-    const double keep = o->rule->kept(&view), take = 1 - keep, squares = o->gradient_scale * o->gradient_scale;
+    if (rows->first == 0)
+        ++*(double *)e->state[o->rule->batches].data;
+    const double kept = o->rule->kept(&view), take = 1 - kept, squares = o->gradient_scale * o->gradient_scale;
+    const double all = (double)(rows->all == 0 ? rows->rows : rows->all);
+    const float keep = rows->first == 0 ? (float)kept : 1.0f;
     const bool swapped = e->param.layer == TG_LAYER_IN_BY_OUT;
     const side sides[] = {{rows->inputs, rows->rows, in, rows->format, e->mate != TG_ALONE,
-                           e->state[left + !swapped].data, (float)keep, (float)(take / (double)rows->rows)},
-                          {rows->gradients, rows->rows, out, rows->format, false, e->state[left + swapped].data,
-                           (float)keep, (float)(take * rows->scale / squares)}};
+                           e->state[left + !swapped].data, keep, (float)(take / all)},
+                          {rows->gradients, rows->rows, out, rows->format, false, e->state[left + swapped].data, keep,
+                           (float)(take * rows->scale / squares)}};
     status = gather(o, &sides[0]);
     return status == TG_OK ? gather(o, &sides[1]) : status;
 }

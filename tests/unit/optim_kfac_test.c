@@ -91,6 +91,14 @@ static void fill_rows(float *a, float *g, size_t l, size_t step)
         g[i] = input_row(300 + (uint32_t)l, step, i, true);
 }
 
+static tg_status observe(tg_optim *o, size_t param, const void *inputs, const void *gradients, tg_format format, size_t rows,
+                         double scale)
+{
+    return tg_optim_observe_layer(
+        o, param,
+        &(tg_layer_rows){.inputs = inputs, .gradients = gradients, .format = format, .rows = rows, .scale = scale});
+}
+
 static void net_rows(net *s, size_t step)
 {
     for (size_t l = 0; l < LAYERS; l++) {
@@ -101,9 +109,8 @@ static void net_rows(net *s, size_t step)
         fill_rows(a, g, l, step);
         tg_kernels_get()->narrow(half_a, a, wide ? TG_BF16 : s->rows_format, rows * layers[l].in);
         tg_kernels_get()->narrow(half_g, g, wide ? TG_BF16 : s->rows_format, rows * layers[l].out);
-        const tg_layer_rows r = {wide ? (void *)a : half_a, wide ? (void *)g : half_g, s->rows_format, rows,
-                                 input_terms};
-        must(tg_optim_observe_layer(s->o, 2 * l, &r));
+        must(observe(s->o, 2 * l, wide ? (void *)a : half_a, wide ? (void *)g : half_g, s->rows_format, rows,
+                     input_terms));
     }
 }
 
@@ -401,7 +408,7 @@ static void test_least_squares(void **state)
         y[i] = input_unit(8, i) * 2.385f;
     for (size_t i = 0; i < 3; i++)
         g[i * 3 + i] = 0.71f; /* 1 / 0.71^2 times the sum of g g^T is I */
-    must(tg_optim_observe_layer(s.o, 0, &(tg_layer_rows){a, g, TG_F32, N, 1 / (0.71 * 0.71)}));
+    must(observe(s.o, 0, a, g, TG_F32, N, 1 / (0.71 * 0.71)));
     assert_true(residual(&s, a, y, N, gw, gb) > 0.5);
     for (int step = 0; step < 2; step++) {
         must(tg_optim_step(s.o, (tg_grad[]){{gw, TG_F32, 0}, {gb, TG_F32, 0}}));
@@ -439,7 +446,7 @@ static void test_whole_fisher(void **state)
         *(i % 6 < 5 ? &gw[i / 6 * 5 + i % 6] : &gb[i / 6]) = input_gradient(19, 0, i) * 0.01f;
         before[i] = (double)(i % 6 < 5 ? s.w[i / 6 * 5 + i % 6] : s.b[i / 6]);
     }
-    must(tg_optim_observe_layer(s.o, 0, &(tg_layer_rows){a, g, TG_F32, N, N}));
+    must(observe(s.o, 0, a, g, TG_F32, N, N));
     must(tg_optim_step(s.o, (tg_grad[]){{gw, TG_F32, 0}, {gb, TG_F32, 0}}));
     for (size_t p = 0; p < 18; p++) {
         double step = 0;
@@ -553,8 +560,8 @@ static void test_half_rows(void **state)
         tg_kernels_get()->narrow(hg, g, (tg_format)f, ROWS * 3);
         tg_kernels_get()->widen(a, ha, (tg_format)f, ROWS * 5);
         tg_kernels_get()->widen(g, hg, (tg_format)f, ROWS * 3);
-        must(tg_optim_observe_layer(wide.o, 0, &(tg_layer_rows){a, g, TG_F32, ROWS, ROWS}));
-        must(tg_optim_observe_layer(half.o, 0, &(tg_layer_rows){ha, hg, (tg_format)f, ROWS, ROWS}));
+        must(observe(wide.o, 0, a, g, TG_F32, ROWS, ROWS));
+        must(observe(half.o, 0, ha, hg, (tg_format)f, ROWS, ROWS));
         for (size_t i = 0; i < tg_optim_state_count(wide.o); i++) {
             const tg_named_tensor *x = tg_optim_state(wide.o, i), *y = tg_optim_state(half.o, i);
             for (size_t j = 0; x->format == TG_F32 && j < x->bytes / 4; j++)
@@ -580,7 +587,7 @@ static void test_scaled_rows(void **state)
         for (size_t i = 0; i < 9 * 3; i++)
             g[i] = input_unit(8, i) * (scaled ? 64.0f : 1.0f);
         must(tg_optim_set_gradient_scale(s.o, scaled ? 64 : 1));
-        must(tg_optim_observe_layer(s.o, 0, &(tg_layer_rows){a, g, TG_F32, 9, 9}));
+        must(observe(s.o, 0, a, g, TG_F32, 9, 9));
         for (size_t i = 0; i < tg_optim_state_count(s.o); i++)
             if (strcmp(tg_optim_state(s.o, i)->name, "w/left") == 0)
                 for (size_t d = 0; d < 3; d++)
@@ -601,13 +608,55 @@ static void test_bad_rows(void **state)
     for (int side = 0; side < 2; side++) {
         float a[3 * 13] = {0}, g[3 * 5] = {0};
         (side == 0 ? a : g)[14] = side == 0 ? NAN : -INFINITY;
-        must(tg_optim_observe_layer(s.o, 0, &(tg_layer_rows){a, g, TG_F32, 3, 3}));
+        must(observe(s.o, 0, a, g, TG_F32, 3, 3));
         assert_true(net_hash(&s) == before);
-        must(tg_optim_observe_layer(s.o, 0, &(tg_layer_rows){a, g, TG_F32, 0, 3}));
-        must(tg_optim_observe_layer(s.o, 1, &(tg_layer_rows){a, g, TG_F32, 3, 3})); /* a bias */
+        must(observe(s.o, 0, a, g, TG_F32, 0, 3));
+        must(observe(s.o, 1, a, g, TG_F32, 3, 3)); /* a bias */
         assert_true(net_hash(&s) == before);
     }
     net_destroy(&s);
+}
+
+/* A batch in three parts is the batch, up to rounding; a part that is not finite is refused. */
+static void test_parts(void **state)
+{
+    (void)state;
+    enum { ROWS = 11 };
+    static const size_t ends[] = {4, 5, ROWS};
+    net whole, parts;
+    float a[ROWS * 13], g[ROWS * 5];
+    net_create(&whole, busy, TG_F32);
+    net_create(&parts, busy, TG_F32);
+    must(tg_optim_start(whole.o));
+    must(tg_optim_start(parts.o));
+    for (size_t step = 0; step < 3; step++) {
+        for (size_t i = 0; i < ROWS * 13; i++)
+            a[i] = input_unit(21, step * ROWS * 13 + i);
+        for (size_t i = 0; i < ROWS * 5; i++)
+            g[i] = input_unit(22, step * ROWS * 5 + i);
+        must(observe(whole.o, 0, a, g, TG_F32, ROWS, 7));
+        for (size_t p = 0, first = 0; p < 3; first = ends[p++])
+            must(tg_optim_observe_layer(parts.o, 0,
+                                        &(tg_layer_rows){.inputs = a + first * 13, .gradients = g + first * 5, .format = TG_F32,
+                                                         .rows = ends[p] - first, .scale = 7, .first = first, .all = ROWS}));
+    }
+    for (size_t k = 0; k < tg_optim_state_count(whole.o); k++) {
+        const tg_named_tensor *x = tg_optim_state(whole.o, k), *y = tg_optim_state(parts.o, k);
+        if (x->format != TG_F32) {
+            assert_memory_equal(x->data, y->data, x->bytes); /* counts */
+            continue;
+        }
+        for (size_t i = 0; i < x->bytes / sizeof(float); i++) {
+            const float at_once = ((const float *)x->data)[i], in_parts = ((const float *)y->data)[i];
+            if (!(fabsf(at_once - in_parts) <= 2e-6f * fmaxf(1, fabsf(at_once))))
+                fail_msg("%s, value %zu: %.9g at once, %.9g in parts", x->name, i, (double)at_once, (double)in_parts);
+        }
+    }
+    a[0] = NAN;
+    const tg_layer_rows bad = {.inputs = a, .gradients = g, .format = TG_F32, .rows = 4, .scale = 7, .all = ROWS};
+    assert_int_equal(tg_optim_observe_layer(parts.o, 0, &bad), TG_EINVAL);
+    net_destroy(&whole);
+    net_destroy(&parts);
 }
 
 /* Rows are due at first, every `interval` updates, and while a layer has had none. */
@@ -754,7 +803,7 @@ static void test_first_inverse(void **state)
     for (size_t i = 0; i < 3; i++)
         gb[i] = input_gradient(4, 0, i);
     memcpy(w, s.w, sizeof w);
-    must(tg_optim_observe_layer(s.o, 0, &(tg_layer_rows){a, g, TG_F32, 2, 2}));
+    must(observe(s.o, 0, a, g, TG_F32, 2, 2));
     must(tg_optim_step(s.o, (tg_grad[]){{gw, TG_F32, 0}, {gb, TG_F32, 0}}));
     for (size_t i = 0; i < 15; i++)
         assert_true(s.w[i] == w[i] - gw[i]);
@@ -768,12 +817,13 @@ static void test_refused(void **state)
     (void)state;
     net s;
     float a[13] = {0}, g[5] = {0};
-    const tg_layer_rows good = {a, g, TG_F32, 1, 1};
+    const tg_layer_rows good = {a, g, TG_F32, 1, 1, 0, 0};
     net_create(&s, busy, TG_F32);
     assert_int_equal(tg_optim_observe_layer(s.o, 0, &good), TG_ESTATE);
     must(tg_optim_start(s.o));
-    const tg_layer_rows wrong[] = {{a, g, TG_F64, 1, 1}, {NULL, g, TG_F32, 1, 1}, {a, NULL, TG_F32, 1, 1},
-                                   {a, g, TG_F32, 1, 0}, {a, g, TG_F32, 1, NAN},  {a, g, TG_F32, 1, INFINITY}};
+    const tg_layer_rows wrong[] = {
+        {a, g, TG_F64, 1, 1, 0, 0},   {NULL, g, TG_F32, 1, 1, 0, 0},     {a, NULL, TG_F32, 1, 1, 0, 0}, {a, g, TG_F32, 1, 0, 0, 0},
+        {a, g, TG_F32, 1, NAN, 0, 0}, {a, g, TG_F32, 1, INFINITY, 0, 0}, {a, g, TG_F32, 1, 1, 1, 1},    {a, g, TG_F32, 2, 1, 2, 3}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(tg_optim_observe_layer(s.o, 0, &wrong[i]), TG_EINVAL);
     assert_int_equal(tg_optim_observe_layer(s.o, TENSORS, &good), TG_EINVAL);
@@ -869,7 +919,8 @@ int main(void)
         cmocka_unit_test(test_equations),    cmocka_unit_test(test_least_squares),
         cmocka_unit_test(test_whole_fisher), cmocka_unit_test(test_bits),
         cmocka_unit_test(test_resume),       cmocka_unit_test(test_half_rows),
-        cmocka_unit_test(test_bad_rows),     cmocka_unit_test(test_scaled_rows),
+        cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_parts),     cmocka_unit_test(test_scaled_rows),
         cmocka_unit_test(test_due),          cmocka_unit_test(test_apart),
         cmocka_unit_test(test_states),       cmocka_unit_test(test_stale),
         cmocka_unit_test(test_refused),      cmocka_unit_test(test_first_inverse),
