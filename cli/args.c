@@ -30,11 +30,18 @@ int cli_usage(const cli_args *args, const char *format, ...)
     return CLI_USAGE;
 }
 
-int cli_failed(const cli_args *args)
+int cli_exit_status(tg_status status)
 {
-    fflush(stdout);
-    fprintf(stderr, "tiger %s: %s\n", args->command->name, tg_message());
-    return CLI_FAILED;
+    return status == TG_OK ? CLI_OK : status == TG_EINVAL ? CLI_USAGE : CLI_FAILED;
+}
+
+int cli_answer(const cli_args *args, tg_status status)
+{
+    if (status != TG_OK) {
+        fflush(stdout);
+        fprintf(stderr, "tiger %s: %s\n", args->command->name, tg_message());
+    }
+    return cli_exit_status(status);
 }
 
 void cli_add_group(cli_args *args, const cli_group *group)
@@ -240,15 +247,26 @@ void cli_args_fini(cli_args *args)
     args->given = NULL;
 }
 
+static bool is_flag(const char *word, const char *name)
+{
+    return strncmp(word, "--", 2) == 0 && same_name(word + 2, strcspn(word + 2, "="), name);
+}
+
+bool cli_peek_flag(const cli_args *args, const char *name)
+{
+    for (int i = 0; i < args->argc; i++)
+        if (is_flag(args->argv[i], name))
+            return true;
+    return false;
+}
+
 /* A value never starts with two dashes unless it stands behind '=', so a flag is known by its start alone. */
 const char *cli_peek(const cli_args *args, const char *name, const char *initial)
 {
     const char *value = initial;
     for (int i = 0; i < args->argc; i++) {
-        if (strncmp(args->argv[i], "--", 2) != 0)
-            continue;
-        const char *flag = args->argv[i] + 2, *equals = strchr(flag, '=');
-        if (!same_name(flag, equals != NULL ? (size_t)(equals - flag) : strlen(flag), name))
+        const char *equals = strchr(args->argv[i], '=');
+        if (!is_flag(args->argv[i], name))
             continue;
         if (equals != NULL)
             value = equals + 1;

@@ -285,7 +285,7 @@ static int run_job(const job *j, json_t *rows)
             made = measure(j, &b, parts, count);
         for (size_t p = 0; p < count && made == TG_OK; p++)
             report(j, &parts[p], rows);
-        status = made == TG_OK ? CLI_OK : cli_failed(j->args);
+        status = cli_answer(j->args, made);
     }
     bench_destroy(&b);
     return status;

@@ -14,7 +14,7 @@ static const tg_option options[] = {
     {.name = "batch", .kind = TG_INTEGER, .value = 2, .least = 1, .most = 1 << 16, .help = "sequences"},
     {.name = "time", .kind = TG_INTEGER, .value = 7, .least = 1, .most = 1 << 16, .help = "tokens of a sequence"},
     {.name = "probes", .kind = TG_INTEGER, .value = 8, .least = 1, .most = 1 << 16, .help = "differences a tensor"},
-    {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = 9007199254740992.0,
+    {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = TG_WHOLE_MOST,
      .help = "of weights, tokens and probes"},
 };
 
@@ -54,19 +54,17 @@ static int arrange(cli_args *args)
 static int small_model(tg_model_config *model, const cli_args *args)
 {
     const tg_option_table *table = &args->group[1].table;
-    if (tg_model_config_default(model, cli_text_of(args, "model")) != TG_OK)
-        return cli_failed(args);
-    for (size_t i = 0; i < table->count; i++) {
+    tg_status made = tg_model_config_default(model, cli_text_of(args, "model"));
+    for (size_t i = 0; i < table->count && made == TG_OK; i++) {
         char text[64];
         tg_option_print(text, sizeof text, &table->at[i], table->at[i].value);
-        if (tg_model_config_set(model, table->at[i].name, text) != TG_OK)
-            return cli_failed(args);
+        made = tg_model_config_set(model, table->at[i].name, text);
     }
+    if (made != TG_OK)
+        return cli_answer(args, made);
     model->vocab = (size_t)cli_number_of(args, "vocab");
     const int status = cli_setup_model(model, args);
-    if (status == CLI_OK && tg_model_config_complete(model) != TG_OK)
-        return cli_failed(args);
-    return status;
+    return status != CLI_OK ? status : cli_answer(args, tg_model_config_complete(model));
 }
 
 static void print_row(void *ctx, const tg_check_row *row)
@@ -85,10 +83,11 @@ static int run(const cli_args *args)
     if (status != CLI_OK)
         return status;
     printf("%-55s %11s %11s %9s %5s\n", "weight", "backward", "difference", "error", "of");
-    if (tg_check_gradients(&model, (size_t)cli_number_of(args, "batch"), (size_t)cli_number_of(args, "time"),
-                           (size_t)cli_number_of(args, "probes"), (uint64_t)cli_number_of(args, "seed"), print_row,
-                           NULL, &all_good) != TG_OK)
-        return cli_failed(args);
+    const tg_status checked = tg_check_gradients(
+        &model, (size_t)cli_number_of(args, "batch"), (size_t)cli_number_of(args, "time"),
+        (size_t)cli_number_of(args, "probes"), (uint64_t)cli_number_of(args, "seed"), print_row, NULL, &all_good);
+    if (checked != TG_OK)
+        return cli_answer(args, checked);
     puts(all_good ? "every gradient agrees" : "some gradients do not agree");
     return all_good ? CLI_OK : CLI_FAILED;
 }

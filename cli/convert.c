@@ -21,9 +21,10 @@ static int run(const cli_args *args)
 {
     tg_conversion made;
     char count[32], size[32];
-    if (tg_model_convert(&made, args->positional[0], args->positional[1],
-                         formats[(int)cli_number_of(args, "format")]) != TG_OK)
-        return cli_failed(args);
+    const tg_status status =
+        tg_model_convert(&made, args->positional[0], args->positional[1], formats[(int)cli_number_of(args, "format")]);
+    if (status != TG_OK)
+        return cli_answer(args, status);
     cli_human_count(count, sizeof count, (double)made.parameters, "");
     cli_human_bytes(size, sizeof size, (double)made.bytes);
     printf("%s: a %s of %s parameters in %zu tensors, %s\n", args->positional[1], made.model, count, made.tensors,

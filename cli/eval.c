@@ -54,8 +54,9 @@ static int run(const cli_args *args)
                                        .target = cli_text_of(args, "target"),
                                        .batch = (size_t)cli_number_of(args, "batch"),
                                        .precision = (tg_precision)(int)cli_number_of(args, "precision")};
-    if (tg_evaluate(&result, &config) != TG_OK)
-        return cli_failed(args);
+    const tg_status evaluated = tg_evaluate(&result, &config);
+    if (evaluated != TG_OK)
+        return cli_answer(args, evaluated);
     const bool language = !isnan(result.perplexity);
     printf("loss           %.4f%s\n", result.loss, language ? " nats a token" : "");
     cli_scores_table(&result);

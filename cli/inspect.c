@@ -78,7 +78,7 @@ static int print_statistics(const cli_args *args, const tg_tensors *tensors, siz
         return CLI_OK;
     }
     if (status != TG_OK)
-        return cli_failed(args);
+        return cli_answer(args, status);
     const double share = s.values == 0 ? 0 : 100.0 * (double)s.zeros / (double)s.values;
     printf("  %11.4e %11.4e %11.4e %11.4e %6.2f %% %8llu", s.least, s.most, s.mean, s.rms, share,
            (unsigned long long)s.non_finite);
@@ -144,8 +144,9 @@ static void print_totals(const tg_tensors *tensors)
 static int run(const cli_args *args)
 {
     tg_tensors *tensors = NULL;
-    if (tg_tensors_open(&tensors, args->positional[0]) != TG_OK)
-        return cli_failed(args);
+    const tg_status opened = tg_tensors_open(&tensors, args->positional[0]);
+    if (opened != TG_OK)
+        return cli_answer(args, opened);
     int status = print_metadata(args, tensors);
     if (status == CLI_OK)
         status = print_tensors(args, tensors);

@@ -100,8 +100,9 @@ static int write_table(const cli_args *args, const tg_lr_range *range, const cha
 {
     const char *const name[] = {"lr", "loss", "smoothed"};
     const double *const column[] = {range->lr, range->loss, range->smoothed};
-    if (tg_table_write(path, name, column, 3, range->count) != TG_OK)
-        return cli_failed(args);
+    const tg_status status = tg_table_write(path, name, column, 3, range->count);
+    if (status != TG_OK)
+        return cli_answer(args, status);
     printf("numbers: %s\n", path);
     return CLI_OK;
 }
@@ -141,11 +142,11 @@ static int write_files(const cli_args *args, const tg_lr_range *range, const cha
     return status;
 }
 
-static int finish(const cli_args *args, const tg_lr_range *range)
+static int finish(const cli_args *args, const tg_lr_range *range, bool unread)
 {
     const char *out = cli_text_of(args, "out");
     if (range->interrupted) {
-        printf("stopped after %zu updates: nothing was written\n", range->count + 1);
+        fprintf(unread ? stderr : stdout, "stopped after %zu updates: nothing was written\n", range->count + 1);
         return cli_signal_status();
     }
     print_table(range);
@@ -216,7 +217,7 @@ static int run(const cli_args *args)
                                               cli_number_of(args, "smooth"), &listener);
     if (progress.drawn)
         putchar('\n');
-    status = trained == TG_OK ? finish(args, &range) : cli_failed(args);
+    status = trained == TG_OK ? finish(args, &range, progress.unread) : cli_answer(args, trained);
 done:
     if (status != CLI_OK && made)
         rmdir(out); /* which leaves it when there is something in it */

@@ -1,6 +1,7 @@
 /* main.c -- the `tiger` command: finds the sub-command in the table and runs it.
  *
- * Exit status: 0 done, 1 failed, 2 wrong usage. A reader that goes away ends the program silently. */
+ * Exit status: 0 done, 1 failed, 2 wrong usage: what was asked for cannot be. A reader that goes away ends the program
+ * silently, but for trainings (progress.h). */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -45,7 +45,7 @@ static const tg_option options[] = {
      .kind = TG_INTEGER,
      .value = 1,
      .least = 0,
-     .most = 0x1p53,
+     .most = TG_WHOLE_MOST,
      .help = "of the random starts, and of optimizers that draw"},
     {.name = "every",
      .kind = TG_INTEGER,
@@ -176,7 +176,7 @@ static int run_one(cli_minimization *m, size_t method, size_t number)
                                       .start = m->start};
     m->outcome[index].method = method;
     const tg_status status = tg_descend(&m->outcome[index].result, m->end, &config, see, &w);
-    return status == TG_OK && w.status == TG_OK ? CLI_OK : cli_failed(args);
+    return cli_answer(args, status != TG_OK ? status : w.status);
 }
 
 static int finish(const cli_minimization *m)
@@ -188,8 +188,9 @@ static int finish(const cli_minimization *m)
         cli_minimize_print_end(m, &m->outcome[0]);
     else
         cli_minimize_print_table(m);
-    if (out != NULL && tg_traces_write(m->trace, runs, out) != TG_OK)
-        return cli_failed(m->args);
+    const tg_status written = out == NULL ? TG_OK : tg_traces_write(m->trace, runs, out);
+    if (written != TG_OK)
+        return cli_answer(m->args, written);
     if (out != NULL)
         printf("paths: %s\n", out);
     for (size_t i = 0; i < runs; i++)

@@ -24,15 +24,16 @@ static int on_screen(const cli_args *args, const tg_plot *plot)
         columns = size.ws_col;
         rows = size.ws_row - 1u; /* the prompt's line */
     }
-    return tg_plot_text(plot, columns, rows, print_line, NULL) == TG_OK ? CLI_OK : cli_failed(args);
+    return cli_answer(args, tg_plot_text(plot, columns, rows, print_line, NULL));
 }
 
 int cli_picture(const cli_args *args, const tg_plot *plot, const char *path)
 {
     if (path == NULL)
         return on_screen(args, plot);
-    if (tg_plot_file(plot, path) != TG_OK)
-        return cli_failed(args);
+    const tg_status status = tg_plot_file(plot, path);
+    if (status != TG_OK)
+        return cli_answer(args, status);
     printf("plot: %s\n", path);
     return CLI_OK;
 }

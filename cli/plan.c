@@ -13,10 +13,12 @@ static int run(const cli_args *args)
     int status = cli_setup(&config, args);
     if (status != CLI_OK)
         goto done;
-    if (tg_train_plan(&plan, &config) == TG_OK && tg_train_plan_peers(peer, &plan, &config) == TG_OK)
+    tg_status planned = tg_train_plan(&plan, &config);
+    if (planned == TG_OK)
+        planned = tg_train_plan_peers(peer, &plan, &config);
+    if (planned == TG_OK)
         cli_report_peers(&plan, peer, TG_PLAN_PEERS);
-    else
-        status = cli_failed(args);
+    status = cli_answer(args, planned);
 done:
     cli_setup_fini(&config);
     return status;

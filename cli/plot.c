@@ -25,7 +25,7 @@ static const tg_option options[] = {
      .kind = TG_INTEGER,
      .value = 2000,
      .least = 1,
-     .most = 9007199254740992.0,
+     .most = TG_WHOLE_MOST,
      .help = "length of the run that a schedule is drawn for"},
     {.name = "kind", .kind = TG_CHOICE, .value = 0, .choices = "auto|surface|curves",
      .help = "paths over contour lines, or f over the updates; auto: the former for one function of 2 variables"},
@@ -51,9 +51,9 @@ static int add_courses(cli_gallery *g, const cli_args *args, const char *text, u
 {
     const size_t count = updates < MOST_POINTS ? (size_t)updates : MOST_POINTS;
     tg_schedule *schedule = NULL;
-    if (tg_schedule_create(&schedule, text, updates, NULL) != TG_OK)
-        return cli_failed(args);
-    int status = CLI_OK;
+    int status = cli_answer(args, tg_schedule_create(&schedule, text, updates, NULL));
+    if (status != CLI_OK)
+        return status;
     for (size_t c = 0; c < tg_schedule_courses(schedule) && status == CLI_OK; c++) {
         const size_t i = g->curves;
         if (!cli_gallery_add(g, args, count)) {
@@ -89,9 +89,9 @@ static int add_series(cli_gallery *g, const cli_args *args, const char *run, con
 {
     tg_series series = {0};
     const size_t i = g->curves;
-    if (tg_series_read(&series, run, name) != TG_OK)
-        return cli_failed(args);
-    int status = CLI_OK;
+    int status = cli_answer(args, tg_series_read(&series, run, name));
+    if (status != CLI_OK)
+        return status;
     if (series.count > 0 && !cli_gallery_add(g, args, series.count))
         status = CLI_FAILED;
     else if (series.count > 0) {

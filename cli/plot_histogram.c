@@ -44,8 +44,7 @@ static int narrow(choice *c, const cli_args *args, const tg_tensors *tensors)
         return CLI_FAILED;
     }
     for (size_t t = 0; t < c->count && status == CLI_OK; t++)
-        if (tg_tensors_histogram(fine, FINE, c->low, c->high, tensors, c->index[t]) != TG_OK)
-            status = cli_failed(args);
+        status = cli_answer(args, tg_tensors_histogram(fine, FINE, c->low, c->high, tensors, c->index[t]));
     const double low = quantile(c, fine, TAIL), high = quantile(c, fine, 1 - TAIL), half = (high - low) / 2;
     c->low = fmax(c->low, low - half);
     c->high = fmin(c->high, high + half);
@@ -67,8 +66,9 @@ static int choose(choice *c, const cli_args *args, const tg_tensors *tensors)
         tg_tensor_statistics s;
         if (!holds_reals(t->type) || fnmatch(pattern, t->name, 0) != 0)
             continue;
-        if (tg_tensors_statistics(&s, tensors, i) != TG_OK)
-            return cli_failed(args);
+        const int status = cli_answer(args, tg_tensors_statistics(&s, tensors, i));
+        if (status != CLI_OK)
+            return status;
         const double finite = (double)(s.values - s.non_finite);
         if (finite == 0)
             continue;
@@ -99,8 +99,7 @@ static int add_histogram(cli_gallery *g, const cli_args *args, const tg_tensors 
     int status = counts != NULL && cli_gallery_add(g, args, bins) ? CLI_OK : CLI_FAILED;
     for (size_t t = first; t <= last && status == CLI_OK; t++) {
         total += (double)tg_tensors_at(tensors, c->index[t])->values;
-        if (tg_tensors_histogram(counts, bins, c->low, c->high, tensors, c->index[t]) != TG_OK)
-            status = cli_failed(args);
+        status = cli_answer(args, tg_tensors_histogram(counts, bins, c->low, c->high, tensors, c->index[t]));
     }
     for (size_t b = 0; b < bins && status == CLI_OK; b++) {
         g->x[i][b] = c->low + (c->high - c->low) * ((double)b + 0.5) / (double)bins;
@@ -124,9 +123,10 @@ int cli_plot_histogram(cli_gallery *g, const cli_args *args)
     char label[128];
     if (args->positionals != 2)
         return cli_usage(args, "which file? usage: tiger plot histogram FILE|DIR [options]");
-    if (tg_tensors_open(&tensors, args->positional[1]) != TG_OK)
-        return cli_failed(args);
-    int status = choose(&c, args, tensors);
+    int status = cli_answer(args, tg_tensors_open(&tensors, args->positional[1]));
+    if (status != CLI_OK)
+        return status;
+    status = choose(&c, args, tensors);
     const bool apart = cli_is_given(args, "tensor") && c.count <= MOST_APART;
     for (size_t t = 0; apart && t < c.count && status == CLI_OK; t++)
         status = add_histogram(g, args, tensors, &c, t, t, &inside);

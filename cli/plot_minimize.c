@@ -161,7 +161,7 @@ int cli_plot_surface(cli_gallery *g, const cli_args *args)
     const tg_status made = tg_problem_find(what) != NULL ? tg_problem_create(&problem, what, NULL)
                                                          : tg_problem_parse(&problem, what, NULL);
     if (made != TG_OK)
-        return cli_failed(args);
+        return cli_answer(args, made);
     int status = check_plane(args, problem);
     if (status == CLI_OK)
         status = read_box(&b, args, problem);
@@ -187,8 +187,9 @@ static int read_paths(paths *p, const cli_args *args)
 {
     for (size_t i = 1; i < args->positionals; i++) {
         tg_traces *file = &p->file[p->files];
-        if (tg_traces_read(file, args->positional[i]) != TG_OK)
-            return cli_failed(args);
+        const int status = cli_answer(args, tg_traces_read(file, args->positional[i]));
+        if (status != CLI_OK)
+            return status;
         p->files++;
         for (size_t t = 0; t < file->count; t++) {
             if (p->count == CLI_CURVES)

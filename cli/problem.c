@@ -89,7 +89,7 @@ static int make_on(tg_problem **problem, const cli_args *args, const char *name,
         data.feature = feature;
         data.second = second;
         data.column = column;
-        status = tg_problem_create_on(problem, name, option, &data) == TG_OK ? CLI_OK : cli_failed(args);
+        status = cli_answer(args, tg_problem_create_on(problem, name, option, &data));
     }
     free(wide);
     free(class);
@@ -106,9 +106,10 @@ static int make_on_table(tg_problem **problem, const cli_args *args, const char 
     tg_samples *samples = NULL;
     if (source.target == NULL)
         return cli_usage(args, "--target COLUMN is missing: the column of %s to be told", source.data);
-    if (tg_samples_open(&samples, &source, NULL, 0) != TG_OK)
-        return cli_failed(args);
-    const int status = make_on(problem, args, name, option, samples);
+    int status = cli_answer(args, tg_samples_open(&samples, &source, NULL, 0));
+    if (status != CLI_OK)
+        return status;
+    status = make_on(problem, args, name, option, samples);
     tg_samples_destroy(samples);
     return status;
 }
@@ -119,7 +120,7 @@ static int make_on_table(tg_problem **problem, const cli_args *args, const char 
 static int bad_expression(const cli_args *args, const char *text, size_t column)
 {
     const size_t from = column > 60 ? column - 40 : 1;
-    cli_failed(args);
+    cli_usage(args, "%s", tg_message());
     if (column == 0)
         return CLI_USAGE;
     fprintf(stderr, "    ");
@@ -156,5 +157,5 @@ int cli_problem_make(tg_problem **problem, const cli_args *args, const char *nam
     }
     if (own_text(args, "data") != NULL)
         return make_on_table(problem, args, info->name, option);
-    return tg_problem_create(problem, info->name, option) == TG_OK ? CLI_OK : cli_failed(args);
+    return cli_answer(args, tg_problem_create(problem, info->name, option));
 }

@@ -4,6 +4,7 @@
  * nobody reads the output any more, the training is told to save and stop. */
 #include "progress.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,18 +80,20 @@ void cli_progress_clear(cli_progress *progress)
     progress->drawn = false;
 }
 
-/* Output must be seen now; a reader that is gone ends the training. */
-static void flush(void)
+/* Output must be seen now; when it cannot be, the training ends. What is still to be said to a reader that is gone goes
+ * nowhere, and is no failure. */
+void cli_progress_flush(cli_progress *progress)
 {
-    if (fflush(stdout) != 0)
-        tg_train_stop();
+    if (fflush(stdout) == 0)
+        return;
+    progress->unread = errno == EPIPE && freopen("/dev/null", "w", stdout) != NULL;
+    tg_train_stop();
 }
 
 static void on_plan(void *ctx, const tg_plan *plan)
 {
-    (void)ctx;
     cli_report_plan(plan);
-    flush();
+    cli_progress_flush(ctx);
 }
 
 static void on_progress(void *ctx, const tg_progress *p)
@@ -104,7 +107,7 @@ static void on_progress(void *ctx, const tg_progress *p)
             return;
         cli_progress_line(line, sizeof line, 0, p);
         puts(line);
-        flush();
+        cli_progress_flush(ctx);
         return;
     }
     const int64_t now = cli_now_ns();
@@ -114,7 +117,7 @@ static void on_progress(void *ctx, const tg_progress *p)
     cli_progress_line(line, sizeof line, terminal_columns(), p);
     printf("\r\033[K%s", line);
     progress->drawn = true;
-    flush();
+    cli_progress_flush(ctx);
 }
 
 static void on_evaluated(void *ctx, const tg_evaluated *e)
@@ -123,14 +126,14 @@ static void on_evaluated(void *ctx, const tg_evaluated *e)
     printf("update %llu: validation loss %.4f", (unsigned long long)e->update, e->of.loss);
     cli_scores_line(&e->of, ", ", "");
     puts(e->best ? ", the best so far" : "");
-    flush();
+    cli_progress_flush(ctx);
 }
 
 static void on_sampled(void *ctx, uint64_t update, const char *text)
 {
     cli_progress_clear(ctx);
     printf("update %llu: sample\n%s\n", (unsigned long long)update, text);
-    flush();
+    cli_progress_flush(ctx);
 }
 
 static void on_saved(void *ctx, uint64_t update, const char *directory)
@@ -144,7 +147,7 @@ static void on_note(void *ctx, const char *line)
 {
     cli_progress_clear(ctx);
     puts(line);
-    flush();
+    cli_progress_flush(ctx);
 }
 
 void cli_progress_init(cli_progress *progress, uint64_t every)

@@ -122,10 +122,12 @@ static size_t jobs_for(const cli_args *args)
 static int open_contenders(racing *r)
 {
     const cli_args *args = r->args;
-    for (size_t i = 0; i < args->positionals; i++)
-        if (tg_contender_parse(&r->contender[i], args->positional[i], (size_t)cli_number_of(args, "rates"),
-                               r->config.task) != TG_OK)
-            return cli_failed(args);
+    for (size_t i = 0; i < args->positionals; i++) {
+        const int status = cli_answer(args, tg_contender_parse(&r->contender[i], args->positional[i],
+                                                               (size_t)cli_number_of(args, "rates"), r->config.task));
+        if (status != CLI_OK)
+            return status;
+    }
     return CLI_OK;
 }
 
@@ -148,7 +150,7 @@ static int open_race(racing *r)
     if (status != CLI_OK)
         return status;
     r->jobs = jobs_for(args);
-    return tg_race_open(&r->race, &r->config) == TG_OK ? CLI_OK : cli_failed(args);
+    return cli_answer(args, tg_race_open(&r->race, &r->config));
 }
 
 /* Two races in one directory would write the same files. */
@@ -195,12 +197,13 @@ static int work(void *ctx, size_t index)
     racing *r = ctx;
     signal(SIGINT, SIG_IGN); /* of a terminal it comes to all of them: the parent then says what is to end */
     signal(SIGTERM, SIG_DFL);
-    if (tg_race_make(&r->race, index) == TG_OK)
+    const tg_status made = tg_race_make(&r->race, index);
+    if (made == TG_OK)
         return CLI_OK;
     signal(SIGTERM, SIG_IGN); /* the first to fail says why, even when another's silent end makes the parent end all */
     if (!atomic_flag_test_and_set(r->said))
         fprintf(stderr, "tiger race: %s: %s\n", r->race.run[index].name, tg_message());
-    return CLI_FAILED;
+    return cli_exit_status(made);
 }
 
 static void tell(racing *r, const tg_race_run *run)
@@ -221,14 +224,15 @@ static bool ended(void *ctx, size_t index, int status)
 {
     racing *r = ctx;
     tg_race_run *run = &r->race.run[index];
-    if (status != CLI_OK || tg_race_read(&r->race, index) != TG_OK) {
+    if (status == CLI_OK)
+        status = cli_answer(r->args, tg_race_read(&r->race, index));
+    if (status != CLI_OK) {
         if (status > 0)
             r->failed = status;
-        else if (status < 0 && signalled == 0 && r->failed == 0) {
+        else if (signalled == 0 && r->failed == 0) {
             fprintf(stderr, "tiger race: %s was ended by signal %d\n", run->name, -status);
             r->failed = CLI_FAILED;
-        } else if (status == CLI_OK)
-            r->failed = cli_failed(r->args);
+        }
         return false;
     }
     r->done++;
@@ -267,7 +271,7 @@ static int run_all(racing *r)
         return CLI_OK;
     if (signalled != 0)
         printf("stopped with %zu of %zu runs made; the same command goes on\n", r->done, r->race.runs);
-    return signalled != 0 ? 128 + signalled : CLI_FAILED;
+    return signalled != 0 ? 128 + signalled : r->failed != 0 ? r->failed : CLI_FAILED;
 }
 
 static int report(racing *r)
@@ -275,11 +279,12 @@ static int report(racing *r)
     tg_race_row *row = NULL;
     double target = r->target;
     char path[4096];
-    if (tg_race_judge(&row, &target, &r->race) != TG_OK)
-        return cli_failed(r->args);
+    int status = cli_answer(r->args, tg_race_judge(&row, &target, &r->race));
+    if (status != CLI_OK)
+        return status;
     cli_race_print(r->task, &r->race, row, target);
     snprintf(path, sizeof path, "%s/race.json", r->config.out);
-    int status = tg_race_write(&r->race, row, target, path) == TG_OK ? CLI_OK : cli_failed(r->args);
+    status = cli_answer(r->args, tg_race_write(&r->race, row, target, path));
     if (status == CLI_OK) {
         printf("\nresults: %s\n", path);
         status = cli_race_draw(r->args, &r->race, row);

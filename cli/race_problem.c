@@ -31,7 +31,7 @@ static const tg_option options[] = {
      .kind = TG_INTEGER,
      .value = 1,
      .least = 0,
-     .most = 0x1p53 - 1000,
+     .most = TG_WHOLE_MOST - 1000,
      .help =
          "the first seed: of the random start, uniform in the problem's box (5 around 0 for --f), and of methods that "
          "draw"},

@@ -17,7 +17,7 @@ static const tg_option options[] = {
      .help = "below 1 likelier, above 1 wilder text; 0 always takes the likeliest token"},
     {.name = "top_k", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1 << 24,
      .help = "choose among the k likeliest tokens only; 0: all. bert: show so many; 0: 5"},
-    {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = 9007199254740992.0,
+    {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = TG_WHOLE_MOST,
      .help = "the same seed gives the same text"},
     {.name = "precision", .kind = TG_CHOICE, .value = TG_PRECISION_FP32, .most = TG_PRECISION_COUNT - 1, .choices = "fp32|mixed|bf16|fp16",
      .help = "number format of the activations"},
@@ -82,12 +82,13 @@ static int run(const cli_args *args)
         .seed = (uint64_t)cli_number_of(args, "seed"),
         .precision = (tg_precision)cli_number_of(args, "precision"),
     };
-    if (tg_model_config_read(&model, config.directory) != TG_OK)
-        return cli_failed(args);
-    if (model.info->masked)
-        return tg_fill(&config, print_filling, NULL) == TG_OK ? CLI_OK : cli_failed(args);
-    if (tg_sample(&config, print_piece, NULL) != TG_OK)
-        return cli_failed(args);
+    tg_status made = tg_model_config_read(&model, config.directory);
+    if (made == TG_OK && model.info->masked)
+        return cli_answer(args, tg_fill(&config, print_filling, NULL));
+    if (made == TG_OK)
+        made = tg_sample(&config, print_piece, NULL);
+    if (made != TG_OK)
+        return cli_answer(args, made);
     putchar('\n');
     return CLI_OK;
 }

@@ -45,13 +45,19 @@ static const cli_text preset_text[] = {CLI_TEXT_PRESET};
 int cli_setup_choose_model(const tg_model_info **model, const cli_args *args)
 {
     const char *init = cli_peek(args, "init", NULL), *name = cli_peek(args, "model", NULL);
+    const char *run = cli_peek_flag(args, "resume") ? cli_peek(args, "out", NULL) : NULL;
+    tg_model_config config;
+    if (init == NULL && name == NULL && run != NULL && tg_model_config_read(&config, run) == TG_OK) {
+        *model = config.info; /* that of the run to resume */
+        return CLI_OK;
+    }
     if (init == NULL)
         return cli_choose_model(model, args, name != NULL ? name : "gpt2");
     if (name != NULL)
         return cli_usage(args, "--init brings its own model: leave out --model");
-    tg_model_config config;
-    if (tg_model_config_read(&config, init) != TG_OK)
-        return cli_failed(args);
+    const int status = cli_answer(args, tg_model_config_read(&config, init));
+    if (status != CLI_OK)
+        return status;
     *model = config.info;
     return CLI_OK;
 }
@@ -133,9 +139,11 @@ int cli_setup_model(tg_model_config *model, const cli_args *args)
 {
     for (size_t i = 0; i < args->given_count; i++) {
         const cli_given *given = &args->given[i];
-        if (given->is_option && is_of_model(&args->group[given->group]) &&
-            tg_model_config_set(model, option_of(args, given)->name, given->text) != TG_OK)
-            return cli_failed(args);
+        int status = CLI_OK;
+        if (given->is_option && is_of_model(&args->group[given->group]))
+            status = cli_answer(args, tg_model_config_set(model, option_of(args, given)->name, given->text));
+        if (status != CLI_OK)
+            return status;
     }
     return CLI_OK;
 }
@@ -238,64 +246,22 @@ static int setup_peak(double *flops, const cli_args *args)
     return cli_usage(args, "--peak: '%s' is no number of GFLOP/s above 0, nor measure, nor off", text);
 }
 
-static int disagrees(const cli_args *args, const char *what, const char *has, const char *wished)
+/* The model that the options are set on: what is not said of a run to resume is as the run has it. A run that has none
+ * yet, or a damaged one, is for the training to tell. */
+static tg_status base_model(tg_train_config *config, const cli_args *args)
 {
-    cli_usage(args, "the run to resume has %s %s, not %s: leave it out, or start a new run", what, has, wished);
-    return CLI_FAILED;
-}
-
-/* Whether an option that was given is the model's. 0 may stand for what follows from others. */
-static int check_model_option(const cli_args *args, const tg_option *option, const char *text,
-                              const tg_model_config *has)
-{
-    tg_model_config wish = *has;
-    double old, new;
-    if (tg_model_config_get(has, option->name, &old) != TG_OK ||
-        tg_model_config_set(&wish, option->name, text) != TG_OK ||
-        tg_model_config_get(&wish, option->name, &new) != TG_OK)
-        return cli_failed(args);
-    if (new == 0 && tg_model_config_complete(&wish) == TG_OK)
-        tg_model_config_get(&wish, option->name, &new);
-    char before[64];
-    tg_option_print(before, sizeof before, option, old);
-    return old == new ? CLI_OK : disagrees(args, option->name, before, text);
-}
-
-static int check_tokenizer(const cli_args *args, const char *out)
-{
-    const char *wished = cli_text_of(args, "tokenizer");
-    tg_tokenizer *tokenizer;
-    if (!cli_is_given(args, "tokenizer") || (strcmp(wished, "byte") != 0 && strcmp(wished, "char") != 0) ||
-        tg_tokenizer_read(&tokenizer, out) != TG_OK)
-        return CLI_OK;
-    const char *kind = tg_tokenizer_kind(tokenizer);
-    const int status = strcmp(kind, wished) == 0 ? CLI_OK : disagrees(args, "tokenizer", kind, wished);
-    tg_tokenizer_destroy(tokenizer);
-    return status;
-}
-
-/* The model of a run to resume is its checkpoint's: what the command line says of it again must agree. A run that has
- * none yet, or a damaged one, is for the training to tell. */
-static int check_resumed_model(const tg_train_config *config, const cli_args *args)
-{
+    const char *name = cli_text_of(args, "model");
     tg_model_config has;
-    if (!config->resume || config->out == NULL || tg_model_config_read(&has, config->out) != TG_OK)
-        return CLI_OK;
-    if (cli_is_given(args, "model") && strcmp(has.info->name, cli_text_of(args, "model")) != 0)
-        return disagrees(args, "model", has.info->name, cli_text_of(args, "model"));
-    int status = CLI_OK;
-    for (size_t i = 0; status == CLI_OK && i < args->given_count; i++) {
-        const cli_given *given = &args->given[i];
-        if (given->is_option && is_of_model(&args->group[given->group]))
-            status = check_model_option(args, option_of(args, given), given->text, &has);
+    config->given_model = cli_is_given(args, "model");
+    if (config->init != NULL)
+        return tg_model_config_read(&config->model, config->init);
+    if (config->resume && config->out != NULL && tg_model_config_read(&has, config->out) == TG_OK &&
+        (!config->given_model || strcmp(has.info->name, name) == 0)) {
+        config->model = has;
+        config->given_model = true;
+        return TG_OK;
     }
-    if (status == CLI_OK && config->vocab != 0 && config->vocab != has.vocab) {
-        char before[32], wished[32];
-        snprintf(before, sizeof before, "%zu", has.vocab);
-        snprintf(wished, sizeof wished, "%zu", config->vocab);
-        return disagrees(args, "vocab", before, wished);
-    }
-    return status != CLI_OK ? status : check_tokenizer(args, config->out);
+    return tg_model_config_default(&config->model, name);
 }
 
 int cli_setup(tg_train_config *config, const cli_args *args)
@@ -330,13 +296,9 @@ int cli_setup(tg_train_config *config, const cli_args *args)
         status = setup_peak(&config->peak_flops, args);
     if (status != CLI_OK)
         return status;
-    const tg_status made = config->init != NULL ? tg_model_config_read(&config->model, config->init)
-                                                : tg_model_config_default(&config->model, cli_text_of(args, "model"));
-    if (made != TG_OK)
-        return cli_failed(args);
-    status = cli_setup_model(&config->model, args);
+    status = cli_answer(args, base_model(config, args));
     if (status == CLI_OK)
-        status = check_resumed_model(config, args);
+        status = cli_setup_model(&config->model, args);
     return status != CLI_OK ? status : setup_settings(config, args);
 }
 

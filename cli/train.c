@@ -1,7 +1,7 @@
 /* train.c -- tiger train: trains a model on its data, or goes on with a run that was stopped.
  *
- * SIGINT, SIGTERM, SIGHUP and the end of --max-time save the run's state and end it with success; a second signal ends
- * it at once, and costs what was done since the last checkpoint. */
+ * SIGINT, SIGTERM, SIGHUP, the end of --max-time, and a reader of stdout that goes away save the run's state and end it
+ * with success; a second signal ends it at once, and costs what was done since the last checkpoint. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,18 +61,22 @@ static void print_result(const tg_train_result *result, const tg_train_config *c
     printf("metrics: %s/metrics.jsonl\n", config->out);
 }
 
-static int finish(const tg_train_result *result, const tg_train_config *config, const cli_progress *progress)
+static int finish(const tg_train_result *result, const tg_train_config *config, cli_progress *progress)
 {
     print_result(result, config, progress);
+    cli_progress_flush(progress);
     if (!result->interrupted)
         return CLI_OK;
+    FILE *const to = progress->unread ? stderr : stdout;
+    if (progress->unread)
+        fputs("tiger train: nobody reads the output any more: ", to);
+    fprintf(to, "stopped after update %llu of %llu; ", (unsigned long long)result->updates,
+            (unsigned long long)progress->updates);
     if (config->option[TG_TRAIN_SAVE] == 0) {
-        printf("stopped after update %llu of %llu; with --no-save there is nothing to go on from\n",
-               (unsigned long long)result->updates, (unsigned long long)progress->updates);
+        fputs("with --no-save there is nothing to go on from\n", to);
         return cli_signal_status();
     }
-    printf("stopped after update %llu of %llu; go on with: tiger train --out %s --resume\n",
-           (unsigned long long)result->updates, (unsigned long long)progress->updates, config->out);
+    fprintf(to, "go on with: tiger train --out %s --resume\n", config->out);
     return CLI_OK;
 }
 
@@ -101,7 +105,7 @@ static int run(const cli_args *args)
     const tg_status trained = tg_train_run(&result, &config, &listener);
     if (progress.drawn)
         putchar('\n');
-    status = trained == TG_OK ? finish(&result, &config, &progress) : cli_failed(args);
+    status = trained == TG_OK ? finish(&result, &config, &progress) : cli_answer(args, trained);
 done:
     cli_setup_fini(&config);
     return status;
@@ -116,8 +120,9 @@ const cli_command cli_train = {
                "--name=value.\n"
                "A model of language learns from a text. mlp, logistic and linear learn from samples: images with "
                "--labels, or a table with --target.\n"
-               "Ctrl-C, SIGTERM and the end of --max-time save the run and end it, with exit status 0; --resume goes "
-               "on, and comes to the same bits as a run that was never stopped. A second signal stops at once.",
+               "Ctrl-C, SIGTERM, the end of --max-time, and a reader of the output that goes away (| head) save the "
+               "run and end it, with exit status 0; --resume goes on, and comes to the same bits as a run that was "
+               "never stopped. A second signal stops at once.",
     .arrange = cli_setup_arrange,
     .run = run,
 };

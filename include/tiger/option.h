@@ -11,9 +11,12 @@
 extern "C" {
 #endif
 
+/* 2^53 - 1: every whole number up to here is a double, and of larger ones a double may stand for several. */
+#define TG_WHOLE_MOST 9007199254740991.0
+
 typedef enum tg_option_kind { TG_REAL, TG_INTEGER, TG_SWITCH, TG_CHOICE, TG_BYTES } tg_option_kind;
 
-/* Every value is a finite double: integers and bytes exactly (up to 2^53), switches 0 or 1, choices the index into
+/* Every value is a finite double: integers and bytes exactly, switches 0 or 1, choices the index into
  * `choices`. */
 typedef struct tg_option {
     const char *name; /* as in PyTorch where it has one: "weight_decay"; the flag is --weight-decay */

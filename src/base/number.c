@@ -47,6 +47,28 @@ bool tg_number_read(double *value, const char *text, size_t bytes)
     return true;
 }
 
+/* The last digit that is not 0 must stand for ones or more: its place is counted from the point, moved by the exponent.
+ */
+bool tg_number_is_whole(const char *text)
+{
+    long digits = 0, before_point = -1, last = 0, exponent = 0;
+    for (size_t i = 0; text[i] != '\0'; i++) {
+        if (text[i] == 'e' || text[i] == 'E') {
+            exponent = strtol(text + i + 1, NULL, 10);
+            break;
+        }
+        if (text[i] == '.')
+            before_point = digits;
+        else if (text[i] >= '0' && text[i] <= '9') {
+            digits++;
+            last = text[i] != '0' ? digits : last;
+        }
+    }
+    if (before_point < 0)
+        before_point = digits;
+    return last == 0 || exponent >= last - before_point;
+}
+
 void tg_number_print(char text[static TG_NUMBER_BYTES], double value)
 {
     locale_t c;

@@ -10,7 +10,6 @@
 #include "base/fail.h"
 #include "base/number.h"
 
-#define LARGEST_INTEGER 0x1p53 /* every integer up to here is a double */
 #define MAX_NAME 64
 #define TEXT_BYTES 512
 
@@ -233,7 +232,7 @@ static bool legal(const tg_option *option, double value)
         return value >= 0 && value < (double)choice_count(option->choices) && value == rint(value);
     case TG_INTEGER:
     case TG_BYTES:
-        if (value != rint(value) || fabs(value) > LARGEST_INTEGER)
+        if (value != rint(value) || fabs(value) > TG_WHOLE_MOST)
             return false;
         break;
     case TG_REAL:
@@ -249,7 +248,8 @@ tg_status tg_option_parse(double *value, const tg_option *option, const char *te
                             : option->kind == TG_SWITCH ? switch_read(&read, text)
                             : option->kind == TG_BYTES  ? bytes_read(&read, text)
                                                         : tg_number_read(&read, text, strlen(text));
-    if (!understood || !legal(option, read))
+    const bool rounded = option->kind == TG_INTEGER && !tg_number_is_whole(text);
+    if (!understood || rounded || !legal(option, read))
         return refuse(option, text);
     *value = read;
     return TG_OK;

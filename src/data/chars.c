@@ -50,9 +50,11 @@ static tg_status no_memory(void) { return tg_no_memory("a char tokenizer", sizeo
 static tg_status unknown(uint32_t code_point, const char *text, size_t length, size_t offset)
 {
     const bool shown = code_point >= 0x20 && !(code_point >= 0x7f && code_point < 0xa0);
-    return tg_fail(TG_EINVAL, "the tokenizer does not know the character U+%04X%s%.*s%s at offset %zu",
-                   (unsigned)code_point, shown ? " '" : "", shown ? (int)length : 0, text + offset, shown ? "'" : "",
-                   offset);
+    return tg_fail(
+        TG_EINVAL,
+        "the tokenizer does not know the character U+%04X%s%.*s%s at offset %zu: it has those of the text it "
+        "was made from (a model trained with --tokenizer byte reads any text)",
+        (unsigned)code_point, shown ? " '" : "", shown ? (int)length : 0, text + offset, shown ? "'" : "", offset);
 }
 
 static tg_status no_utf8(const char *text, size_t offset)

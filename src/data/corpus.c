@@ -210,10 +210,12 @@ static tg_status fill(tg_corpus *corpus, const tg_tokenizer *tokenizer, tg_data_
         status = encode(corpus, tokenizer, format, text, bytes);
         tg_text_close(text, bytes);
     }
+    if (status == TG_EINVAL) /* of a tokenizer, for a text: here it is the file's */
+        status = TG_EFORMAT;
     if (status == TG_OK && corpus->count == 0)
-        status = tg_fail(TG_EINVAL, "'%s' has no document", corpus->path);
+        status = tg_fail(TG_EFORMAT, "'%s' has no document", corpus->path);
     if (status == TG_OK && corpus->count < 2)
-        status = tg_fail(TG_EINVAL, "'%s' has only one token: there is nothing to predict", corpus->path);
+        status = tg_fail(TG_EFORMAT, "'%s' has only one token: there is nothing to predict", corpus->path);
     return status;
 }
 

@@ -17,9 +17,9 @@ static tg_status map(const char **text, size_t *bytes, int fd, const char *path)
     if (fstat(fd, &about) != 0)
         return tg_fail_errno(errno, "cannot read '%s'", path);
     if (S_ISDIR(about.st_mode))
-        return tg_fail(TG_EINVAL, "'%s' is a directory; give the text file itself", path);
+        return tg_fail(TG_EINVAL, "'%s' is a directory; give the file itself", path);
     if (!S_ISREG(about.st_mode))
-        return tg_fail(TG_EINVAL, "'%s' is not a regular file; write the text into one first", path);
+        return tg_fail(TG_EINVAL, "'%s' is not a regular file; write what comes from it into one first", path);
     if (about.st_size == 0)
         return tg_fail(TG_EFORMAT, "'%s' is empty", path);
     if ((uintmax_t)about.st_size > SIZE_MAX)

@@ -27,7 +27,7 @@ static const tg_option common[TG_COMMON_COUNT] = {
                                             "value by no more of itself; 0: never (methods with gradients)"},
     [TG_COMMON_TARGET] = {.name = "target", .kind = TG_REAL, .value = -1e300, .least = -INFINITY, .most = INFINITY,
                           .help = "converged when the value is not above it"},
-    [TG_COMMON_SEED] = {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = 9007199254740992.0,
+    [TG_COMMON_SEED] = {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = TG_WHOLE_MOST,
                         .help = "of the random numbers"},
     [TG_COMMON_THREADS] = {.name = "threads", .kind = TG_INTEGER, .least = 0, .most = 4096,
                            .help = "that evaluate a generation, if the function allows it; 0: as many as OpenMP says"},

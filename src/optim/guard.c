@@ -65,7 +65,9 @@ tg_status tg_optim_guard_window(tg_optim *o)
         else if (e->accepted > 0)
             *e->bad_updates = 0;
         if (budget > 0 && e->bad_in_window && *e->bad_updates >= budget && status == TG_OK)
-            status = tg_fail(TG_EDIVERGED, "the gradient of %s was not finite in %u updates in a row (up to update %llu)",
+            status = tg_fail(TG_EDIVERGED,
+                             "the gradient of %s was not finite in %u updates in a row (up to update %llu): lower lr, "
+                             "clip gradients (clip_norm), look at the data, or calculate in fp32",
                              e->param.name, *e->bad_updates, (unsigned long long)(o->update + 1));
     }
     return status;

@@ -33,7 +33,7 @@ static const tg_option common[TG_COMMON_OPTIONS] = {
                                 .help = "standard deviation of noise added after a shrink"},
     [TG_COMMON_NAN_BUDGET] = {.name = "nan_budget", .kind = TG_INTEGER, .value = 20, .least = 0, .most = 1e9,
                               .help = "bad updates of a tensor in a row that stop the training; 0: never"},
-    [TG_COMMON_SEED] = {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = 9007199254740992.0,
+    [TG_COMMON_SEED] = {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = TG_WHOLE_MOST,
                         .help = "of stochastic rounding"},
     [TG_COMMON_THREADS] = {.name = "threads", .kind = TG_INTEGER, .least = 0, .most = 4096,
                            .help = "0: as many as OpenMP says"},

@@ -55,7 +55,7 @@ struct tg_problem {
 #define TG_OPTION_VARIABLES(default_, least_, most_)                                                                   \
     {.name = "n", .kind = TG_INTEGER, .value = default_, .least = least_, .most = most_, .help = "variables"}
 #define TG_OPTION_SEED                                                                                                 \
-    {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = 0x1p53, .help = "of what is drawn"}
+    {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = TG_WHOLE_MOST, .help = "of what is drawn"}
 #define TG_PROBLEM_TABLE(options) {options, sizeof(options) / sizeof *(options)}
 
 static inline double tg_square(double v) { return v * v; }

@@ -367,6 +367,8 @@ tg_status tg_contender_parse(tg_contender *contender, const char *text, size_t r
     if (status == TG_OK)
         status = fill_title(&c, &w);
     words_fini(&w);
+    if (status == TG_ENOTFOUND) /* what it names: the text is wrong */
+        status = TG_EINVAL;
     if (status == TG_OK)
         *contender = c;
     else

@@ -103,6 +103,23 @@ tg_status tg_checkpoint_save(const tg_session *s, const tg_reached *at, char **d
     return status;
 }
 
+tg_status tg_checkpoint_not_read(tg_status status, const char *path, const char *out)
+{
+    uint64_t *updates = NULL;
+    size_t count = 0;
+    char told[1024];
+    snprintf(told, sizeof told, "%s", tg_message());
+    if (status == TG_OK || status == TG_EINVAL || strstr(told, path) == NULL)
+        return status;
+    if (tg_checkpoint_list(&updates, &count, out) == TG_OK && count > 1)
+        tg_fail(status, "%s; to go on from the checkpoint of update %llu instead, move %s away, then --resume", told,
+                (unsigned long long)updates[1], path);
+    else
+        tg_fail(status, "%s", told);
+    tg_heap_free(updates);
+    return status;
+}
+
 tg_status tg_checkpoint_newest(char **path, tg_saved_run *run, const char *out)
 {
     uint64_t *updates = NULL;
@@ -124,6 +141,8 @@ tg_status tg_checkpoint_newest(char **path, tg_saved_run *run, const char *out)
             tg_saved_run_fini(run);
             status = tg_fail(TG_EFORMAT, "%s: trainer.json speaks of another update", newest);
         }
+        if (status != TG_OK && newest != NULL)
+            status = tg_checkpoint_not_read(status, newest, out);
     }
     tg_heap_free(updates);
     if (status == TG_OK)

@@ -17,6 +17,10 @@ tg_status tg_checkpoint_save_best(const tg_session *session, const tg_reached *a
 /* The newest checkpoint of `out`: its path (heap text) and settings; *path NULL when there is none. */
 tg_status tg_checkpoint_newest(char **path, tg_saved_run *run, const char *out);
 
+/* `status`, of a failure to resume; where its message names a file of the newest checkpoint, `path`, it says now how to
+ * go on from the one before it, if there is one. Nothing is removed: the user may yet mend it. */
+tg_status tg_checkpoint_not_read(tg_status status, const char *path, const char *out);
+
 /* The states of a checkpoint into a session that was opened from it, allocated and begun with its weights. */
 tg_status tg_checkpoint_load_states(tg_session *session, const char *path);
 

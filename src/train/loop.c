@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "store/directory.h"
 #include "store/metrics.h"
+#include "train/agree.h"
 #include "train/board.h"
 #include "train/checkpoint.h"
 #include "train/mover.h"
@@ -182,8 +183,9 @@ static tg_status make_update(training *t)
     if (status == TG_OK)
         status = move_loss_scale(t);
     if (status == TG_EDIVERGED && t->saved_update > 0)
-        status = tg_fail(status, "%s; the last good checkpoint is that of update %llu", tg_message(),
-                         (unsigned long long)t->saved_update);
+        status =
+            tg_fail(status, "%s; the last good checkpoint, of update %llu, is in %s: --init takes it for a new run",
+                    tg_message(), (unsigned long long)t->saved_update, t->config.out);
     if (status != TG_OK)
         return status;
     t->update_seconds += tg_process_seconds() - began;
@@ -466,11 +468,14 @@ static const char *default_schedule(const tg_train_config *c)
 }
 
 /* Settings of the newest checkpoint under the user's, or the user's with defaults filled in. */
-static tg_status settle_config(training *t, const tg_train_config *wish, const tg_saved_run *run)
+static tg_status settle_config(training *t, const tg_train_config *wish, const tg_saved_run *run,
+                               const char *checkpoint)
 {
     t->config = *wish;
     if (run->texts != NULL) {
-        const tg_status status = tg_settings_merge(&t->config, run, wish);
+        tg_status status = tg_settings_merge(&t->config, run, wish);
+        if (status == TG_OK)
+            status = tg_agree_check(wish, checkpoint);
         if (status != TG_OK)
             return status;
     }
@@ -482,7 +487,7 @@ static tg_status settle_config(training *t, const tg_train_config *wish, const t
     t->at = run->texts != NULL ? run->at : (tg_reached){.validation_loss = NAN, .best_loss = NAN};
     t->first_update = t->saved_update = t->at.update;
     if (t->config.data == NULL && wish->resume)
-        return tg_fail(TG_EINVAL, "there is no checkpoint in %s to resume from, and no text (data) to begin with", wish->out);
+        return tg_fail(TG_EINVAL, "there is no checkpoint in %s to resume from, and no data to begin with", wish->out);
     if (t->config.data == NULL)
         return tg_fail(TG_EINVAL, "there is nothing to train on: name it with data");
     if (run->texts != NULL && t->at.update > t->updates)
@@ -521,7 +526,7 @@ static tg_status find_peak(training *t)
 
 static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_run *run, const char *checkpoint)
 {
-    tg_status status = settle_config(t, wish, run);
+    tg_status status = settle_config(t, wish, run, checkpoint);
     if (status == TG_OK)
         status = tg_session_open(&t->session, &t->config, checkpoint);
     if (status == TG_OK)
@@ -594,6 +599,8 @@ tg_status tg_train_run(tg_train_result *result, const tg_train_config *config, c
         status = config->resume ? tg_checkpoint_newest(&checkpoint, &run, config->out) : check_fresh(config->out);
     if (status == TG_OK)
         status = begin(&t, config, &run, checkpoint);
+    if (status != TG_OK && checkpoint != NULL)
+        status = tg_checkpoint_not_read(status, checkpoint, config->out);
     if (status == TG_OK)
         status = train(&t);
     if (status == TG_OK)

@@ -17,7 +17,7 @@ static const tg_option options[TG_TRAIN_OPTIONS] = {
                             .help = "activations made again in backward instead of kept: same bits, less memory"},
     [TG_TRAIN_VALIDATION] = {.name = "validation", .kind = TG_REAL, .value = 0.1, .least = 0, .most = 0.9,
                              .help = "share of the text, at its end, that is held out"},
-    [TG_TRAIN_SEED] = WHOLE("seed", 1, 0, 9007199254740992.0, "of weights, batches, dropout and rounding"),
+    [TG_TRAIN_SEED] = WHOLE("seed", 1, 0, TG_WHOLE_MOST, "of weights, batches, dropout and rounding"),
     [TG_TRAIN_THREADS] = WHOLE("threads", 0, 0, 1024, "0: as many as OpenMP says"),
     [TG_TRAIN_EVAL_EVERY] = WHOLE("eval_every", 250, 0, 4e9, "updates from one evaluation to the next; 0: at the end"),
     [TG_TRAIN_EVAL_BATCHES] = WHOLE("eval_batches", 0, 0, 4e9, "batches of an evaluation; 0: all held-out text"),
@@ -27,7 +27,7 @@ static const tg_option options[TG_TRAIN_OPTIONS] = {
     [TG_TRAIN_FORMAT] = {.name = "format", .kind = TG_CHOICE, .most = TG_FORMATS - 1, .choices = "text|lines|jsonl",
                          .help = "of the data: one text, a document a line, or JSON with \"text\" or \"prompt\" and "
                                  "\"response\""},
-    [TG_TRAIN_MEMORY] = {.name = "memory", .kind = TG_BYTES, .most = 9007199254740992.0,
+    [TG_TRAIN_MEMORY] = {.name = "memory", .kind = TG_BYTES, .most = TG_WHOLE_MOST,
                          .help = "plan to stay within this: choose what of recompute, and of batch x accumulate, is not "
                                  "said; a batch said alone is that of an update; 0: no limit"},
     [TG_TRAIN_SAVE] = {.name = "save", .kind = TG_SWITCH, .value = 1, .least = 0, .most = 1,

@@ -70,7 +70,7 @@ static void set_text(json_t *root, const char *key, const char *path, const char
     free(found);
 }
 
-/* A file that goes with another: its hash is in the other's. */
+/* Without a hash: one that goes with another, whose hash has it in, or a directory. */
 static void set_file(json_t *root, const char *key, const char *path)
 {
     char *found = path == NULL ? NULL : realpath(path, NULL);
@@ -116,6 +116,8 @@ tg_status tg_settings_write(const tg_train_config *config, const tg_schedule *sc
     set_text(root, "data", config->data, "corpus_hash", corpus_hash);
     if (config->eval_data != NULL)
         set_text(root, "eval_data", config->eval_data, "eval_hash", eval_hash);
+    json_object_set_new(root, "init", json_null()); /* fresh weights */
+    set_file(root, "init", config->init);
     set_file(root, "labels", config->labels);
     set_file(root, "eval_labels", config->eval_labels);
     if (config->target != NULL)
@@ -277,6 +279,8 @@ static tg_status read_run(tg_saved_run *run, const json_t *root, const char *nam
     config->schedule = json_string_value(json_object_get(root, "schedule"));
     config->eval_data = json_string_value(json_object_get(root, "eval_data"));
     config->sample_prompt = json_string_value(json_object_get(root, "sample_prompt"));
+    config->init = json_string_value(json_object_get(root, "init"));
+    run->says_init = json_object_get(root, "init") != NULL;
     config->labels = json_string_value(json_object_get(root, "labels"));
     config->eval_labels = json_string_value(json_object_get(root, "eval_labels"));
     config->target = json_string_value(json_object_get(root, "target"));
@@ -372,9 +376,19 @@ static bool may_change(size_t option)
     }
 }
 
-static tg_status disagrees(const char *what, const char *saved, const char *wished)
+tg_status tg_settings_disagree(const char *what, const char *has, const char *wished)
 {
-    return tg_fail(TG_EINVAL, "the run to resume has %s %s, not %s: leave it out, or start a new run", what, saved, wished);
+    return tg_fail(TG_EINVAL, "the run to resume has %s %s, not %s: leave it out, or start a new run", what, has,
+                   wished);
+}
+
+/* The same directory, however it is said. */
+static bool same_place(const char *saved, const char *wished)
+{
+    char *found = realpath(wished, NULL);
+    const bool same = saved != NULL && (strcmp(saved, wished) == 0 || (found != NULL && strcmp(saved, found) == 0));
+    free(found);
+    return same;
 }
 
 static const char *saved_setting(const tg_train_config *config, const char *name)
@@ -406,22 +420,25 @@ tg_status tg_settings_merge(tg_train_config *merged, const tg_saved_run *run, co
         tg_option_print(old, sizeof old, option, saved->option[i]);
         tg_option_print(new, sizeof new, option, wish->option[i]);
         if (!may_change(i))
-            return disagrees(option->name, old, new);
+            return tg_settings_disagree(option->name, old, new);
         result.option[i] = wish->option[i];
     }
     if (wish->optimizer != NULL && strcmp(wish->optimizer, saved->optimizer) != 0)
-        return disagrees("optimizer", saved->optimizer, wish->optimizer);
+        return tg_settings_disagree("optimizer", saved->optimizer, wish->optimizer);
     if (wish->schedule != NULL && strcmp(wish->schedule, saved->schedule) != 0)
-        return disagrees("schedule", saved->schedule, wish->schedule);
+        return tg_settings_disagree("schedule", saved->schedule, wish->schedule);
     for (size_t i = 0; i < wish->settings; i++) {
         const char *old = saved_setting(saved, wish->setting[i].name);
         if (old == NULL || strcmp(old, wish->setting[i].value) != 0)
-            return disagrees(wish->setting[i].name, old == NULL ? "by default" : old, wish->setting[i].value);
+            return tg_settings_disagree(wish->setting[i].name, old == NULL ? "by default" : old,
+                                        wish->setting[i].value);
     }
+    if (wish->init != NULL && run->says_init && !same_place(saved->init, wish->init))
+        return tg_settings_disagree("init", saved->init != NULL ? saved->init : "none", wish->init);
     if (wish->eval_data != NULL && saved->eval_data == NULL) /* which training text is held out would be another */
-        return disagrees("eval_data", "none", wish->eval_data);
+        return tg_settings_disagree("eval_data", "none", wish->eval_data);
     if (wish->target != NULL && (saved->target == NULL || strcmp(wish->target, saved->target) != 0))
-        return disagrees("target", saved->target != NULL ? saved->target : "none", wish->target);
+        return tg_settings_disagree("target", saved->target != NULL ? saved->target : "none", wish->target);
     result.data = wish->data != NULL ? wish->data : saved->data;
     result.labels = wish->labels != NULL ? wish->labels : saved->labels;
     result.eval_labels = wish->eval_labels != NULL ? wish->eval_labels : saved->eval_labels;

@@ -20,6 +20,7 @@ typedef struct tg_reached {
 typedef struct tg_saved_run {
     tg_train_config config; /* texts belong to `texts`; model as in config.json */
     tg_reached at;
+    bool says_init;                  /* what its weights began as: not said by early versions */
     uint64_t corpus_hash, eval_hash; /* of the texts; eval_hash 0 without eval_data */
     tg_loss_guard guard;
     tg_schedule_state *watched; /* what the schedule's courses remember; none unless it watches evaluations */
@@ -37,6 +38,8 @@ tg_status tg_settings_read(tg_saved_run *run, const char *directory);
 tg_status tg_settings_parse(tg_saved_run *run, const char *text, size_t bytes, const char *name); /* `name`: for messages */
 void tg_saved_run_fini(tg_saved_run *run);
 
+/* TG_EINVAL: the run to resume has another `what` than is wished. */
+tg_status tg_settings_disagree(const char *what, const char *has, const char *wished);
 /* *merged <- the saved run's settings, with what `wish` may change; TG_EINVAL naming the first thing that disagrees. */
 tg_status tg_settings_merge(tg_train_config *merged, const tg_saved_run *run, const tg_train_config *wish);
 

@@ -1205,10 +1205,50 @@ class Tokenizers(Case):
         for flag, value, has in (("--width", 32, None), ("--context", 24, None), ("--hidden", 40, None),
                                  ("--model", "llama", "gpt2"), ("--tokenizer", "byte", "char"), ("--vocab", 999, None)):
             before = sorted(p.name for p in (self.at / "run").iterdir())
-            done = self.tiger("train", *run, "--resume", "--updates", 4, flag, value, status=1)
-            self.assertRegex(done.stderr, f"the run to resume has {flag[2:]} {has or '[0-9]+'}, not {value}:")
+            done = self.tiger("train", *run, "--resume", "--updates", 4, flag, value, status=2)
+            self.assertRegex(done.stderr, f"the run to resume has {flag[2:]} {has or '[0-9]+'}[^,]*, not {value}:")
             self.assertEqual(before, sorted(p.name for p in (self.at / "run").iterdir()))
         self.tiger("train", *run, *TINY, "--hidden", 0, "--model", "gpt2", "--tokenizer", "char", "--updates", 4, "--resume")
+
+    def test_resume_refuses_another_beginning(self):
+        for out, tokenizer in (("chars", "char"), ("bytes", "byte")):
+            self.train(out, "--tokenizer", tokenizer, "--updates", 2)
+        self.tiger("train", "--data", "text.txt", "--out", "run", "--init", "chars", "--tokenizer", "chars", "--updates", 2)
+        resume = ["train", "--out", "run", "--resume", "--updates"]
+        shutil.copytree(self.at / "chars", self.at / "moved")
+        self.tiger(*resume, 3, "--init", "./chars", "--tokenizer", "moved/tokenizer.json")  # the same tokens
+        for flag, value, has in (("--init", "bytes", "/.*/chars"), ("--tokenizer", "bytes", r"char of \d+ tokens")):
+            done = self.tiger(*resume, 4, flag, value, status=2)
+            self.assertRegex(done.stderr, f"^tiger train: the run to resume has {flag[2:]} {has}, not {value}:")
+        done = self.tiger("train", "--out", "chars", "--resume", "--updates", 4, "--init", "bytes", status=2)
+        self.assertIn("has init none, not bytes", done.stderr)
+
+    def test_flags_beside_resume_are_those_of_the_runs_model(self):
+        self.train("run", "--model", "llama", "--kv-heads", 1, "--updates", 2)
+        self.tiger("train", "--out", "run", "--resume", "--updates", 3, "--kv-heads", 1)
+        done = self.tiger("train", "--out", "run", "--resume", "--updates", 4, "--kv-heads", 2, status=2)
+        self.assertIn("has kv_heads 1, not 2", done.stderr)
+
+    def test_damage_names_the_way_on(self):
+        self.train("run", "--updates", 6, "--save-every", 3)
+        newest = self.at / "run/checkpoint-00000006"
+        shutil.copytree(newest, self.at / "whole")
+        for name, change in (("model.safetensors", lambda b: b[:-8]), ("optimizer.safetensors", lambda b: b[:-8]),
+                             ("trainer.json", lambda b: b[:-8]), ("tokenizer.json", lambda b: b"{"),
+                             ("config.json", lambda b: b"{}"), ("model.safetensors", None)):
+            with self.subTest(name=name, change=change):
+                path = newest / name
+                whole = path.read_bytes()
+                path.unlink()
+                if change is not None:
+                    path.write_bytes(change(whole))
+                done = self.tiger("train", "--out", "run", "--resume", "--updates", 9, status=1)
+                self.assertRegex(done.stderr, f"^tiger train: .*run/checkpoint-00000006.*; to go on from the checkpoint of "
+                                              "update 3 instead, move run/checkpoint-00000006 away, then --resume\n$")
+                path.write_bytes(whole)
+        newest.rename(self.at / "gone")
+        self.assertIn("resuming after update 3", self.tiger("train", "--out", "run", "--resume", "--updates", 6).stdout)
+        self.assertEqual(digest(newest), digest(self.at / "whole"))
 
 
 class Planning(Case):
@@ -1728,6 +1768,20 @@ class Pipes(Case):
         done = subprocess.run([TIGER, "list", "optimizers", "tiger"], stdout=write, stderr=subprocess.PIPE, text=True)
         os.close(write)
         self.assertEqual(done.stderr, "")
+
+    def test_training_without_a_reader_stops_and_saves(self):
+        flags = ["--data", "text.txt", *TINY, "--log-every", 1, "--peak", "off"]
+        process = self.start(*flags, "--out", "run", "--updates", 100000)
+        self.wait_for(process, "^update 3/")
+        process.stdout.close()
+        error = process.stderr.read()
+        self.assertEqual(process.wait(), 0)
+        made = re.fullmatch(r"tiger train: nobody reads the output any more: stopped after update (\d+) of 100000; go on "
+                            r"with: tiger train --out run --resume\n", error)
+        self.assertTrue(made, error)
+        self.assertTrue((self.at / f"run/checkpoint-{int(made[1]):08}").exists())
+        self.assertIn(f"resuming after update {made[1]}",
+                      self.tiger("train", "--out", "run", "--resume", "--updates", int(made[1]) + 1).stdout)
 
     def test_full_disk_is_told(self):
         with open("/dev/full", "w") as full:

@@ -26,7 +26,7 @@ static const tg_option options[OPTIONS] = {
     [ROUNDING] = {.name = "rounding", .kind = TG_CHOICE, .choices = "stochastic|nearest|kahan"},
     [CEILING] = {.name = "ceiling", .kind = TG_REAL, .least = -INFINITY, .most = 2.5},
     [ANY_WHOLE] = {.name = "seed", .kind = TG_INTEGER, .least = -INFINITY, .most = INFINITY},
-    [MEMORY] = {.name = "memory", .kind = TG_BYTES, .least = 0, .most = 0x1p53},
+    [MEMORY] = {.name = "memory", .kind = TG_BYTES, .least = 0, .most = TG_WHOLE_MOST},
 };
 static const tg_option_table table = {options, OPTIONS};
 
@@ -84,7 +84,9 @@ static void test_numbers(void **state)
     assert_true(parsed(BETA, "0.9999999999999999") < 1);
     assert_true(parsed(BATCH, "4096") == 4096);
     assert_true(parsed(BATCH, "1e3") == 1000);
-    assert_true(parsed(ANY_WHOLE, "9007199254740992") == 0x1p53);
+    assert_true(parsed(ANY_WHOLE, "9007199254740991") == 9007199254740991.0);
+    assert_true(parsed(ANY_WHOLE, "0.2385e4") == 2385 && parsed(ANY_WHOLE, "238500e-2") == 2385);
+    assert_true(parsed(ANY_WHOLE, "2385.000") == 2385 && parsed(ANY_WHOLE, "0e-7") == 0);
     assert_true(parsed(ANY_WHOLE, "-9007199254740991") == -9007199254740991.0);
     refused(LR, "abc", "lr must be a number >= 0, not 'abc'");
     refused(LR, "-1e-3", "lr must be a number >= 0, not '-1e-3'");
@@ -94,7 +96,12 @@ static void test_numbers(void **state)
     refused(BATCH, "3.5", NULL);
     refused(CEILING, "2.6", "ceiling must be a number <= 2.5, not '2.6'");
     refused(SHIFT, "", "shift must be a number, not ''");
-    refused(ANY_WHOLE, "9007199254740994", NULL);
+    /* what a double would round to a whole number that is legal */
+    static const char *const rounded[] = {"9007199254740992", "9007199254740993", "-9007199254740992",
+                                          "4503599627370497.5",
+                                          "2385.0000000000000000001", "238500000000000000000001e-20"};
+    for (size_t i = 0; i < sizeof rounded / sizeof *rounded; i++)
+        refused(ANY_WHOLE, rounded[i], NULL);
     static const char *const wrong[] = {"0x10", "inf", "-inf", "nan", "1e999", "1e", "1 ",
                                         " 1",   "1,5", "1.5f", "--1", "1e3e3", "e",  "."};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)

@@ -41,10 +41,11 @@ tg_format tg_precision_activations(tg_precision precision);
 
 /* A run, as the user describes it. Texts are the caller's and live as long as the run.
  *
- * With `resume` the run's own settings hold, as its newest checkpoint has them; what the user says again must agree, but for
- * data and eval_data (another path to the same text) and what changes neither the model nor what it learns from:
- * updates, threads, recompute, memory, how often and how much is evaluated, saved, kept, logged and sampled; and
- * loss_guard, for a run that needs one. What was chosen to fit into a memory stays chosen. */
+ * With `resume` the run's own settings hold, as its newest checkpoint has them; what the user says again must agree
+ * (init by its place, a tokenizer by its tokens), but for data and eval_data (another path to the same text) and what
+ * changes neither the model nor what it learns from: updates, threads, recompute, memory, how often and how much is
+ * evaluated, saved, kept, logged and sampled; and loss_guard, for a run that needs one. What was chosen to fit into a
+ * memory stays chosen. */
 typedef struct tg_train_config {
     const char *data;      /* text file; of models that learn from samples images, or a table (tiger/engine/samples.h) */
     const char *labels;    /* of images */
@@ -57,6 +58,8 @@ typedef struct tg_train_config {
     size_t vocab;          /* pad the vocabulary to this size; 0: the tokenizer's */
     tg_model_config model; /* vocab is filled in from the tokenizer; with `init` it is what tg_model_config_read gives for
                               that directory, dropout changed perhaps */
+    bool given_model;      /* `model` was said by the user, rather than a default: that of a run to resume must be the
+                              same; what is 0 in it follows from others */
     double option[TG_TRAIN_OPTIONS];
     bool given[TG_TRAIN_OPTIONS]; /* said by the user, rather than a default */
     const char *optimizer;     /* or minimizer (tiger/engine/method.h); NULL: "tiger" */
@@ -195,7 +198,11 @@ tg_status tg_train_plan(tg_plan *plan, const tg_train_config *config);
 /* What a plan is to be compared with: AdamW in mixed precision as it is usually done (16 bytes a parameter, activations
  * alike), and adamw as tg_train_run runs it in fp32 and in bf16. `plan` is what tg_train_plan made of `config`. */
 tg_status tg_train_plan_peers(tg_plan_peer peer[TG_PLAN_PEERS], const tg_plan *plan, const tg_train_config *config);
-/* Async-signal-safe: the running training saves after its current update and returns. */
+/* Async-signal-safe: the running training saves after its current update and returns.
+ *
+ * Signal handlers of a program that trains, whatever they do, need a stack of their own (sigaltstack, and SA_ONSTACK in
+ * sigaction): on the program's stack a signal in the midst of oneDNN's products has spoiled the heap now and then.
+ * cli/signals.c shows how. */
 void tg_train_stop(void);
 
 /* ---- the learning-rate range test -------------------------------------------------------------------------------- */

@@ -1,0 +1,102 @@
+/* train/agree.c -- whether what the user says again of a run to resume is what the run has: its model and its
+ * tokenizer, which stand in its checkpoint. Settings are compared where they are merged (settings.c). */
+#include "train/agree.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "train/settings.h"
+
+/* Of the options in `wish` 0 may stand for what follows from others. */
+static tg_status check_options(const tg_model_config *wish, const tg_model_config *has)
+{
+    const tg_option_table *table = &has->info->options;
+    tg_model_config full = *wish;
+    full.vocab = has->vocab;
+    full.features = full.features == 0 ? has->features : full.features;
+    full.outputs = full.outputs == 0 ? has->outputs : full.outputs;
+    full.task = full.task == TG_TASK_AUTO ? has->task : full.task;
+    const bool completed = tg_model_config_complete(&full) == TG_OK;
+    for (size_t i = 0; i < table->count; i++) {
+        const char *name = table->at[i].name;
+        double old, new;
+        tg_status status = tg_model_config_get(has, name, &old);
+        if (status == TG_OK)
+            status = tg_model_config_get(wish, name, &new);
+        if (status == TG_OK && new == 0 && completed)
+            status = tg_model_config_get(&full, name, &new);
+        if (status != TG_OK)
+            return status;
+        char before[64], after[64];
+        tg_option_print(before, sizeof before, &table->at[i], old);
+        tg_option_print(after, sizeof after, &table->at[i], new);
+        if (old != new)
+            return tg_settings_disagree(name, before, after);
+    }
+    return TG_OK;
+}
+
+static tg_status check_model(const tg_train_config *wish, const tg_model_config *has)
+{
+    char before[32], after[32];
+    if (wish->given_model && strcmp(wish->model.info->name, has->info->name) != 0)
+        return tg_settings_disagree("model", has->info->name, wish->model.info->name);
+    const tg_status status = wish->given_model ? check_options(&wish->model, has) : TG_OK;
+    if (status != TG_OK || wish->vocab == 0 || wish->vocab == has->vocab)
+        return status;
+    snprintf(before, sizeof before, "%zu", has->vocab);
+    snprintf(after, sizeof after, "%zu", wish->vocab);
+    return tg_settings_disagree("vocab", before, after);
+}
+
+/* Whether both cut a text into the same tokens, as far as their tokens tell. */
+static bool same_tokens(const tg_tokenizer *a, const tg_tokenizer *b)
+{
+    size_t before[2], after[2];
+    const uint32_t *frame[2] = {tg_tokenizer_frame(a, &before[0], &after[0]),
+                                tg_tokenizer_frame(b, &before[1], &after[1])};
+    if (strcmp(tg_tokenizer_kind(a), tg_tokenizer_kind(b)) != 0 || tg_tokenizer_vocab(a) != tg_tokenizer_vocab(b) ||
+        before[0] != before[1] || after[0] != after[1])
+        return false;
+    for (size_t i = 0; i < before[0] + after[0]; i++)
+        if (frame[0][i] != frame[1][i])
+            return false;
+    for (uint32_t id = 0; id < tg_tokenizer_vocab(a); id++) {
+        size_t bytes[2];
+        const char *token[2] = {tg_tokenizer_token(a, id, &bytes[0]), tg_tokenizer_token(b, id, &bytes[1])};
+        if (bytes[0] != bytes[1] || (bytes[0] > 0 && memcmp(token[0], token[1], bytes[0]) != 0))
+            return false;
+    }
+    return true;
+}
+
+/* A kind, or the path of one with the same tokens: it may have moved. */
+static tg_status check_tokenizer(const char *wished, const char *checkpoint, bool masked)
+{
+    tg_tokenizer *has = NULL, *other = NULL;
+    char before[64];
+    const bool kind = strcmp(wished, "byte") == 0 || strcmp(wished, "char") == 0;
+    tg_status status = tg_tokenizer_read(&has, checkpoint);
+    if (status == TG_OK && !kind)
+        status = tg_tokenizer_read(&other, wished);
+    if (status == TG_OK && !kind && masked) /* as the run did */
+        status = tg_tokenizer_add_mask(other);
+    if (status == TG_OK && (kind ? strcmp(tg_tokenizer_kind(has), wished) != 0 : !same_tokens(has, other))) {
+        snprintf(before, sizeof before, "%s of %zu tokens", tg_tokenizer_kind(has), tg_tokenizer_vocab(has));
+        status = tg_settings_disagree("tokenizer", before, wished);
+    }
+    tg_tokenizer_destroy(other);
+    tg_tokenizer_destroy(has);
+    return status;
+}
+
+tg_status tg_agree_check(const tg_train_config *wish, const char *checkpoint)
+{
+    tg_model_config has;
+    tg_status status = tg_model_config_read(&has, checkpoint);
+    if (status == TG_OK)
+        status = check_model(wish, &has);
+    if (status == TG_OK && wish->tokenizer != NULL && has.task == TG_TASK_LANGUAGE)
+        status = check_tokenizer(wish->tokenizer, checkpoint, has.info->masked);
+    return status;
+}

@@ -1,0 +1,10 @@
+/* train/agree.h -- whether what the user says again of a run to resume is what the run has. */
+#ifndef TG_TRAIN_AGREE_H
+#define TG_TRAIN_AGREE_H
+
+#include "tiger/engine/train.h"
+
+/* TG_EINVAL naming the first thing in which `wish` has another model, vocabulary or tokenizer than the checkpoint. */
+tg_status tg_agree_check(const tg_train_config *wish, const char *checkpoint);
+
+#endif
