@@ -72,8 +72,10 @@ static void iterate(tg_minimizer *m, size_t times)
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
+/* A file that is cut and written again is flushed by some file systems, a new one is not. */
 static void write_file(const uint8_t *data, size_t bytes)
 {
+    remove(path);
     FILE *file = fopen(path, "wb");
     demand(file != NULL && fwrite(data, 1, bytes, file) == bytes && fclose(file) == 0);
 }
