@@ -325,7 +325,8 @@ const cli_command cli_race = {
         "training or a problem, schedule, and preset. An optimizer without lr gets --rates values of its search "
         "range.\n"
         "The race is on a training of --data, or on a textbook problem or a function written down; minimizers (lbfgs, "
-        "cmaes, ...) race on problems only. tiger help race --problem NAME shows the flags of a problem.\n"
+        "cmaes, ...) are contenders too: of a training as long as they have cost no more forward and backward than "
+        "--updates of --batch x --accumulate. tiger help race --problem NAME shows the flags of a problem.\n"
         "Seeds are shared: the same first weights and batches, or the same random start, for all contenders, so their "
         "differences are tested in pairs. The same command goes on with a race that was stopped; what has ended is not "
         "made again.",

@@ -130,6 +130,7 @@ typedef struct column {
     int width; /* at least; below 0: to the left */
     cell *print;
     bool scored; /* for trainings that have a score beside the loss */
+    bool counted; /* where updates have cost something else than one evaluation each */
     bool known;  /* for problems whose least value is known, which are those compared by logarithms */
 } column;
 
@@ -140,12 +141,22 @@ static const column columns[CLI_RACE_COLUMNS] = {
     [CLI_RACE_DISTANCE] = {.head = "distance", .under = "", .width = 9, .print = distance, .known = true},
     [CLI_RACE_BEST] = {.head = "best of its grid", .under = "", .width = -18, .print = best},
     [CLI_RACE_UPDATES] = {.head = "updates", .under = "to target", .width = 9, .print = updates},
-    [CLI_RACE_CALLS] = {.head = "evaluations", .under = "to target", .width = 11, .print = calls},
+    [CLI_RACE_CALLS] = {.head = "evaluations", .under = "to target", .width = 11, .print = calls, .counted = true},
     [CLI_RACE_SECONDS] = {.head = "seconds", .under = "to target", .width = 9, .print = seconds},
     [CLI_RACE_STATE] = {.head = "state", .under = "", .width = 10, .print = state},
     [CLI_RACE_TIME] = {.head = "ms", .under = "an update", .width = 8, .print = milliseconds},
     [CLI_RACE_OPTIMIZER] = {.head = "of these", .under = "optimizer", .width = 9, .print = of_optimizer},
 };
+
+/* Whether evaluations say more than updates do. */
+static bool counts(const tg_race *race)
+{
+    for (size_t i = 0; i < race->runs; i++)
+        for (size_t e = 0; e < race->run[i].evaluations; e++)
+            if (fabs(race->run[i].calls[e] - race->run[i].update[e]) > 1e-6)
+                return true;
+    return false;
+}
 
 #define CELL 160
 
@@ -166,7 +177,7 @@ static void print_cell(char text[CELL], const column *c, const tg_race *race, co
 static void print_table(const cli_race_task *task, const tg_race *race, const tg_race_row *row)
 {
     const size_t lines = race->config->contenders + 2;
-    const bool known = tg_race_measure_of(race->config).logarithmic;
+    const bool known = tg_race_measure_of(race->config).logarithmic, counted = counts(race);
     int width[CLI_RACE_COLUMNS];
     char text[CELL];
     for (size_t c = 0; c < task->columns; c++) {
@@ -179,7 +190,8 @@ static void print_table(const cli_race_task *task, const tg_race *race, const tg
     for (size_t i = 0; i < lines; i++) {
         for (size_t c = 0; c < task->columns; c++) {
             const column *shown = &columns[task->column[c]];
-            if ((shown->known && !known) || (shown->scored && score_of(race, row) == NULL))
+            if ((shown->known && !known) || (shown->counted && !counted) ||
+                (shown->scored && score_of(race, row) == NULL))
                 continue;
             print_cell(text, shown, race, row, i);
             printf("%s%*s", c > 0 ? " " : "", shown->width < 0 ? -width[c] : width[c], text);
@@ -259,7 +271,13 @@ typedef struct axis {
     double (*at)(const tg_race *race, const tg_race_run *run, size_t i); /* of the runs of a point */
 } axis;
 
-static double update_at(const tg_race *race, const tg_race_run *run, size_t i) { return (void)race, run[0].update[i]; }
+static double update_at(const tg_race *race, const tg_race_run *run, size_t i)
+{
+    double sum = 0;
+    for (size_t s = 0; s < race->config->seeds; s++)
+        sum += run[s].update[i];
+    return sum / (double)race->config->seeds;
+}
 
 static double calls_at(const tg_race *race, const tg_race_run *run, size_t i)
 {
@@ -270,7 +288,7 @@ static double calls_at(const tg_race *race, const tg_race_run *run, size_t i)
 }
 
 static const axis over_updates = {"update", "curves", false, update_at};
-static const axis over_calls = {"evaluations of f, mean (log scale)", "evaluations", true, calls_at};
+static const axis over_calls = {"evaluations, mean (log scale)", "evaluations", true, calls_at};
 
 /* One curve's arrays, one behind the other in `room` (4 * count). */
 static tg_curve mean_curve(const axis *over, const tg_race *race, const tg_race_row *row, double *room, size_t count,
@@ -418,7 +436,7 @@ int cli_race_draw(const cli_args *args, const tg_race *race, const tg_race_row *
 {
     const bool any = row[0].point != SIZE_MAX;
     int status = any ? draw_curves(&over_updates, args, race, row) : CLI_OK;
-    if (status == CLI_OK && any && isfinite(tg_race_runs_of(race, row[0].contender, row[0].point)[0].calls[0]))
+    if (status == CLI_OK && any && counts(race))
         status = draw_curves(&over_calls, args, race, row);
     return status != CLI_OK ? status : draw_rates(args, race);
 }

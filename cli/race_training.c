@@ -19,13 +19,14 @@ static const cli_text texts[] = {
     CLI_TEXT_MODEL,
     CLI_TEXT_INIT,
     CLI_TEXT_TOKENIZER,
-    {"schedule", "TEXT", "warmup:100 > cosine:min=0.1", "the course of the learning rate (see: tiger list schedules)"},
+    {"schedule", "TEXT", "warmup:100 > cosine:min=0.1",
+     "the course of the learning rate; minimizers have none (see: tiger list schedules)"},
 };
 
 /* The options of a training that a race has too; --vocab behind them. */
 static const size_t shared[] = {TG_TRAIN_UPDATES,    TG_TRAIN_BATCH,        TG_TRAIN_ACCUMULATE, TG_TRAIN_PRECISION,
                                 TG_TRAIN_RECOMPUTE,  TG_TRAIN_VALIDATION,   TG_TRAIN_SEED,       TG_TRAIN_THREADS,
-                                TG_TRAIN_EVAL_EVERY, TG_TRAIN_EVAL_BATCHES, TG_TRAIN_FORMAT};
+                                TG_TRAIN_EVAL_EVERY, TG_TRAIN_EVAL_BATCHES, TG_TRAIN_FORMAT,     TG_TRAIN_CLOSURE};
 #define SHARED (sizeof shared / sizeof *shared)
 _Static_assert(SHARED < CLI_OWN_OPTIONS, "room for the training's options");
 
@@ -94,7 +95,7 @@ const cli_race_task cli_race_training = {
     .arrange = arrange,
     .open = open_ground,
     .close = close_ground,
-    .column = {CLI_RACE_CONTENDER, CLI_RACE_LOSS, CLI_RACE_SCORE, CLI_RACE_BEST, CLI_RACE_UPDATES, CLI_RACE_SECONDS,
-               CLI_RACE_STATE, CLI_RACE_TIME, CLI_RACE_OPTIMIZER},
-    .columns = 8,
+    .column = {CLI_RACE_CONTENDER, CLI_RACE_LOSS, CLI_RACE_SCORE, CLI_RACE_BEST, CLI_RACE_UPDATES, CLI_RACE_CALLS,
+               CLI_RACE_SECONDS, CLI_RACE_STATE, CLI_RACE_TIME, CLI_RACE_OPTIMIZER},
+    .columns = 10,
 };

@@ -335,7 +335,7 @@ void tg_contender_fini(tg_contender *c)
     *c = (tg_contender){0};
 }
 
-static tg_status find_method(tg_contender *c, const tg_race_task *task, const char *text, size_t bytes)
+static tg_status find_method(tg_contender *c, const char *text, size_t bytes)
 {
     char name[64];
     snprintf(name, sizeof name, "%.*s", bytes < sizeof name ? (int)bytes : (int)sizeof name - 1, text);
@@ -343,8 +343,6 @@ static tg_status find_method(tg_contender *c, const tg_race_task *task, const ch
     c->minimizer = c->rule == NULL ? tg_minimizer_find(name) : NULL;
     if (c->rule == NULL && c->minimizer == NULL)
         return tg_fail(TG_ENOTFOUND, "there is no optimizer '%s' (a contender is \"NAME option=value ...\")", name);
-    if (c->minimizer != NULL && !task->minimizers)
-        return tg_fail(TG_EINVAL, "%s is a minimizer: it races on problems, not in a training", name);
     c->name = c->rule != NULL ? c->rule->name : c->minimizer->name;
     return TG_OK;
 }
@@ -355,7 +353,7 @@ tg_status tg_contender_parse(tg_contender *contender, const char *text, size_t r
     words w = {.of = &c, .task = task};
     const char *at = text + strspn(text, " ");
     size_t bytes = strcspn(at, " ");
-    tg_status status = find_method(&c, task, at, bytes);
+    tg_status status = find_method(&c, at, bytes);
     for (at += bytes, at += strspn(at, " "); status == TG_OK && *at != '\0'; at += bytes, at += strspn(at, " ")) {
         bytes = strcspn(at, " ");
         status = add_word(&w, at, bytes);

@@ -49,9 +49,10 @@ static moment moment_at(const tg_race_run *run, const tg_race *race, size_t i)
 {
     const tg_race_measure measure = tg_race_measure_of(race->config);
     const double share = 1 / (double)race->config->seeds;
-    moment m = {.update = run[0].update[i]};
+    moment m = {0};
     for (size_t s = 0; s < race->config->seeds; s++) {
         m.loss += share * tg_race_judged(&measure, run[s].loss[i]);
+        m.update += share * run[s].update[i];
         m.seconds += share * run[s].seconds[i];
         m.calls += share * run[s].calls[i];
     }

@@ -240,10 +240,5 @@ static tg_status check(const tg_race_config *race)
     return race->descent->updates > 0 ? TG_OK : tg_fail(TG_EINVAL, "a race needs updates");
 }
 
-const tg_race_task tg_race_task_problem = {.name = "problem",
-                                           .minimizers = true,
-                                           .options = task_options,
-                                           .measure = measure,
-                                           .check = check,
-                                           .settings = settings,
-                                           .make = make};
+const tg_race_task tg_race_task_problem = {
+    .name = "problem", .options = task_options, .measure = measure, .check = check, .settings = settings, .make = make};

@@ -10,15 +10,14 @@
 /* What the contenders are run on: one const descriptor, one file, one line in tasks.inc. */
 struct tg_race_task {
     const char *name;
-    bool minimizers; /* the methods of tiger/minimize.h are contenders too */
     /* What a contender may set beside the options of its method. */
     const tg_option_table *(*options)(void);
     tg_race_measure (*measure)(const tg_race_config *race);
     tg_status (*check)(const tg_race_config *race);
     /* *object <- all that the run's result follows from: an object of objects. */
     tg_status (*settings)(json_t **object, const tg_race_config *race, const tg_race_run *run);
-    /* Makes the run and writes its evaluations: "update", the measure's key, "seconds" and, where a run has them,
-     * "evaluations" and "distance"; then, unless it was stopped, its end. That it diverges is no failure. */
+    /* Makes the run and writes its evaluations: "update", the measure's key, "seconds", "evaluations" and, where
+     * it is known, "distance"; then, unless it was stopped, its end. That it diverges is no failure. */
     tg_status (*make)(tg_metrics *metrics, const tg_race_config *race, const tg_race_run *run);
 };
 

@@ -1,6 +1,9 @@
 /* race/training.c -- the task of training a model: judged by its validation loss.
  *
- * A run is a training that keeps no checkpoint. */
+ * A run is a training that keeps no checkpoint. An optimizer makes all updates and is evaluated after every so many. A
+ * minimizer's updates cost as much as they want, so its run is cut by what it costs: it is over when it has taken
+ * as many samples forward and backward as --updates updates of --batch x --accumulate, and is evaluated, as nearly as
+ * whole updates allow, where an optimizer has cost as much. So the n-th evaluations of all contenders compare. */
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,6 +33,12 @@ static bool set_training(tg_train_config *config, const tg_setting *setting, tg_
     return true;
 }
 
+/* Samples of one evaluation of loss and gradient, as races count them, whatever a contender's own batch is. */
+static double unit(const tg_race_config *race)
+{
+    return race->train->option[TG_TRAIN_BATCH] * race->train->option[TG_TRAIN_ACCUMULATE];
+}
+
 static tg_status setup_init(setup *made, const tg_race_config *race, const tg_race_run *run)
 {
     const tg_contender *contender = &race->contender[run->contender];
@@ -46,6 +55,10 @@ static tg_status setup_init(setup *made, const tg_race_config *race, const tg_ra
     c->optimizer = contender->name;
     c->setting = made->setting;
     c->settings = 0;
+    if (contender->minimizer != NULL) /* what is said for all is for those whom it concerns */
+        c->schedule = NULL;
+    else
+        c->option[TG_TRAIN_CLOSURE] = TG_CLOSURE_AUTO;
     c->option[TG_TRAIN_SEED] = (double)run->seed;
     for (size_t i = 0; i < point->settings && status == TG_OK; i++) {
         const tg_option_table *own = tg_contender_options(contender);
@@ -55,6 +68,10 @@ static tg_status setup_init(setup *made, const tg_race_config *race, const tg_ra
     }
     if (c->schedule == NULL)
         c->schedule = "constant";
+    if (contender->minimizer != NULL) {
+        c->eval_work = unit(race) * c->option[TG_TRAIN_EVAL_EVERY];
+        c->max_work = unit(race) * c->option[TG_TRAIN_UPDATES];
+    }
     return status;
 }
 
@@ -87,6 +104,10 @@ static json_t *training_object(const tg_train_config *c)
         if (!is_silent(i))
             json_object_set_new(object, table->at[i].name, tg_race_option_value(&table->at[i], c->option[i]));
     json_object_set_new(object, "schedule", json_string(c->schedule));
+    if (c->max_work > 0)
+        json_object_set_new(object, "max_work", json_real(c->max_work));
+    if (c->eval_work > 0)
+        json_object_set_new(object, "eval_work", json_real(c->eval_work));
     return object;
 }
 
@@ -142,6 +163,8 @@ static tg_status settings(json_t **object, const tg_race_config *race, const tg_
 
 /* ---- one run ---- */
 
+#define MOST_FIELDS 5
+
 typedef struct making {
     tg_metrics *metrics;
     double mark, busy; /* when the updates were last seen to go on; seconds they have taken, */
@@ -149,7 +172,13 @@ typedef struct making {
     double last_loss;
     tg_plan plan;
     uint64_t updates;
-    tg_status status; /* a line could not be written */
+    double work, unit;           /* samples taken forward and backward; those of an evaluation */
+    uint64_t lines;              /* written, */
+    uint64_t every, most;        /* evaluations between them and lines of a whole run, where cost decides; else 0 */
+    tg_metric line[MOST_FIELDS]; /* the last, */
+    size_t fields;               /* so many of it, */
+    uint64_t at;                 /* and the update it is of */
+    tg_status status;            /* a line could not be written */
 } making;
 
 static void on_plan(void *ctx, const tg_plan *plan)
@@ -167,26 +196,35 @@ static void on_progress(void *ctx, const tg_progress *progress)
     m->mark = t;
     m->optimizer = progress->optimizer_seconds;
     m->updates = progress->update;
+    m->work = progress->work;
     m->last_loss = progress->loss;
+}
+
+/* One that is dearer than what lies between two lines is all of them. */
+static void write_lines(making *m, uint64_t until)
+{
+    for (; m->lines < until && m->fields > 0 && m->status == TG_OK; m->lines++)
+        m->status = tg_metrics_append(m->metrics, m->at, m->line, m->fields);
 }
 
 static void on_evaluated(void *ctx, const tg_evaluated *evaluated)
 {
     making *m = ctx;
-    const double loss = evaluated->of.loss;
-    tg_metric fields[4] = {{.name = "validation_loss", .value = loss},
-                           {.name = "loss", .value = m->last_loss},
-                           {.name = "seconds", .value = m->busy}};
-    size_t count = 3;
-    for (size_t i = 0; i < tg_score_count() && count < sizeof fields / sizeof *fields; i++) {
+    const double loss = evaluated->of.loss, evaluations = m->work / m->unit;
+    m->at = evaluated->update;
+    m->fields = 0;
+    m->line[m->fields++] = (tg_metric){.name = "validation_loss", .value = loss};
+    m->line[m->fields++] = (tg_metric){.name = "loss", .value = m->last_loss};
+    m->line[m->fields++] = (tg_metric){.name = "seconds", .value = m->busy};
+    m->line[m->fields++] = (tg_metric){.name = "evaluations", .value = evaluations};
+    for (size_t i = 0; i < tg_score_count() && m->fields < MOST_FIELDS; i++) {
         const tg_score *score = tg_score_at(i);
         const double value = tg_score_value(score, &evaluated->of);
         if (score->main && !isnan(value))
-            fields[count++] = (tg_metric){.name = score->name, .value = value};
+            m->line[m->fields++] = (tg_metric){.name = score->name, .value = value};
     }
-    const tg_status status = tg_metrics_append(m->metrics, evaluated->update, fields, count);
-    if (m->status == TG_OK)
-        m->status = status;
+    const uint64_t passed = m->every > 0 ? (uint64_t)fmin(floor(evaluations / (double)m->every), (double)m->most) : 0;
+    write_lines(m, passed > m->lines ? passed : m->lines + 1);
     m->last_loss = loss;
     m->mark = tg_process_seconds(); /* what the evaluation took is not the updates' */
 }
@@ -194,7 +232,7 @@ static void on_evaluated(void *ctx, const tg_evaluated *evaluated)
 static tg_status write_end(const making *m, bool finished)
 {
     return tg_race_write_end(m->metrics,
-                             &(tg_race_end){.updates = m->updates,
+                             &(tg_race_end){.updates = m->updates > 0 ? m->updates : 1,
                                             .finished = finished,
                                             .busy = m->busy,
                                             .optimizer = m->optimizer,
@@ -203,18 +241,30 @@ static tg_status write_end(const making *m, bool finished)
                                             .parameters = (double)m->plan.parameters});
 }
 
+static making making_of(tg_metrics *metrics, const tg_race_config *race, const tg_train_config *config)
+{
+    making m = {.metrics = metrics, .unit = unit(race), .status = TG_OK};
+    if (config->eval_work > 0) {
+        m.every = (uint64_t)config->option[TG_TRAIN_EVAL_EVERY];
+        m.most = ((uint64_t)config->option[TG_TRAIN_UPDATES] + m.every - 1) / m.every;
+    }
+    return m;
+}
+
 static tg_status make(tg_metrics *metrics, const tg_race_config *race, const tg_race_run *run)
 {
-    making m = {.metrics = metrics, .status = TG_OK};
     tg_train_result result = {0};
     setup made = {0};
     tg_status status = setup_init(&made, race, run);
+    making m = making_of(metrics, race, &made.config);
     if (status == TG_OK) {
         const tg_train_listener listener = {
             .plan = on_plan, .progress = on_progress, .evaluated = on_evaluated, .ctx = &m};
         status = tg_train_run(&result, &made.config, &listener);
         const bool diverged =
             status == TG_EDIVERGED || (status == TG_OK && !result.interrupted && !isfinite(m.last_loss));
+        if (status == TG_OK && !diverged && !result.interrupted)
+            write_lines(&m, m.most); /* one that has ended stays where it is */
         if (m.status != TG_OK)
             status = m.status;
         else if (diverged || (status == TG_OK && !result.interrupted))

@@ -49,6 +49,8 @@ typedef struct training {
     double opened, started, loss; /* when the run was opened, and when its first update began */
     double passes;                /* through the tokens of an update, in this process, and */
     uint64_t evaluations;         /* how often they were read */
+    double work;                  /* as in tg_progress */
+    bool eval_due;                /* work has come to where an evaluation is wanted */
     double update_seconds;        /* spent in updates, without evaluation and the like */
     double optimizer_seconds;     /* of these, beside forward and backward */
     double peak_flops;            /* NaN: not known */
@@ -150,6 +152,15 @@ static tg_status move_loss_scale(training *t)
     return append(t, t->at.update + 1, &field, 1);
 }
 
+/* Adds what the update has taken. */
+static void count_work(training *t)
+{
+    const tg_session *s = &t->session;
+    const double before = t->work, every = t->config.eval_work;
+    t->work += t->step.passes * (double)s->train->batch * (double)s->mover->micro_steps(s);
+    t->eval_due = every > 0 && floor(t->work / every) > floor(before / every);
+}
+
 /* What a minimizer could not better on one batch is told once, until it can again. */
 static void take_step(training *t)
 {
@@ -161,6 +172,7 @@ static void take_step(training *t)
     t->passes += t->step.passes;
     t->optimizer_seconds += t->step.optimizer_seconds;
     t->evaluations += t->step.evaluations;
+    count_work(t);
     t->at.update++;
     t->ended = t->session.mover->ended(&t->session);
 }
@@ -195,13 +207,22 @@ static tg_status make_update(training *t)
 
 /* ---- telling, evaluating, saving ---- */
 
-/* Whether the run is at its end: all updates made, or none left to make. */
-static bool is_over(const training *t) { return t->at.update >= t->updates || t->ended != NULL; }
+/* Whether the run is at its end: all updates or all work done, or none left to do. */
+static bool is_over(const training *t)
+{
+    const double most = t->config.max_work;
+    return t->at.update >= t->updates || t->ended != NULL || (most > 0 && t->work >= most);
+}
 
 static bool due(const training *t, size_t option)
 {
     const uint64_t every = (uint64_t)t->config.option[option];
     return is_over(t) || (every > 0 && t->at.update % every == 0);
+}
+
+static bool evaluation_due(const training *t)
+{
+    return t->config.eval_work > 0 ? is_over(t) || t->eval_due : due(t, TG_TRAIN_EVAL_EVERY);
 }
 
 /* The update's line: what every run has, and what the mover tells of it. */
@@ -244,6 +265,7 @@ static tg_status tell(training *t)
         .memory_bytes = tg_process_resident_bytes(),
         .flops_per_second = flops,
         .utilisation = flops / t->peak_flops,
+        .work = t->work,
         .evaluations = t->step.evaluations,
         .step = t->step.length,
         .line_search = t->step.line,
@@ -396,7 +418,7 @@ static tg_status train(training *t)
         status = make_update(t);
         if (status == TG_OK)
             status = tell(t);
-        if (status == TG_OK && due(t, TG_TRAIN_EVAL_EVERY))
+        if (status == TG_OK && evaluation_due(t))
             status = evaluate(t);
         if (status == TG_OK && t->config.option[TG_TRAIN_SAMPLE_EVERY] > 0 && due(t, TG_TRAIN_SAMPLE_EVERY))
             status = sample(t);

@@ -1569,7 +1569,53 @@ class Race(Case):
         self.assertIn("no optimizer 'adamx'", self.tiger("race", "adamx", *self.RUN, status=1).stderr)
         self.assertIn("--reach must be a number", self.tiger("race", "adamw", *self.RUN, "--reach", "x", status=2).stderr)
         self.assertIn("two contenders", self.tiger("race", "adamw lr=1/2", "adamw lr=3/4", *self.RUN, status=1).stderr)
+        for words, complaint in (("lbfgs schedule=cosine", "a schedule is for optimizers"),
+                                 ("lbfgs precision=bf16", "take precision fp32"),
+                                 ("adamw closure=all", "takes each batch once"),
+                                 ("genetic closure=fresh", "closure fixed or all")):
+            done = self.tiger("race", words, *self.RUN, "--seeds", "1", status=1)
+            self.assertIn(complaint, done.stderr)
+            self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
 
+    def test_minimizers_are_cut_by_cost(self):
+        """Line by line they have cost what the optimizer has, and are what a training by them alone is."""
+        field = ["adamw lr=1e-2", "lbfgs", "gd closure=fixed", "lbfgs closure=all", "anneal chains=6 closure=fixed",
+                 "gd target=1e9"]
+        run = [*self.RUN, "--closure", "fresh", "--seeds", "2"]
+        done = self.tiger("race", *field, *run)
+        results = self.results()
+        self.assertRegex(done.stdout, "updates evaluations +seconds")
+        self.assertIn("of these", done.stdout)
+        self.assertTrue((self.at / "race" / "evaluations.png").exists())
+        runs = {r["name"]: r for r in results["runs"]}
+        self.assertEqual(runs["adamw_lr=1e-2_seed=2"]["evaluations"], [8, 16, 24])
+        for name, r in runs.items():
+            self.assertEqual((r["outcome"], len(r["validation_loss"])), ("finished", 3), name)
+            if "target" not in name:
+                for cost, budget in zip(r["evaluations"], (8, 16, 24)):
+                    self.assertGreater(cost, budget - 1e-6, name)
+        for name in ("gd_closure=fixed_seed=1", "lbfgs_seed=2"):  # no more than the update that came to it
+            self.assertLess(runs[name]["evaluations"][-1], 24 + 20, name)
+            self.assertLess(runs[name]["update"][-1], 24, name)
+        one = runs["lbfgs_closure=all_seed=1"]  # an evaluation of all the text is dearer than the whole run may be
+        self.assertEqual(one["update"], [1, 1, 1])
+        self.assertGreater(one["evaluations"][0], 24)
+        ended = runs["gd_target=1e9_seed=1"]  # and one that has converged stays there
+        self.assertEqual((len(set(ended["validation_loss"])), len(set(ended["evaluations"]))), (1, 1))
+        self.assertLess(ended["evaluations"][-1], 8)
+        train = ["alone" if a == "race" else a for a in self.RUN]
+        train[train.index("--eval-every") + 1] = "1"
+        self.tiger("train", *train, "--optimizer", "lbfgs", "--seed", "2", "--threads", "1")
+        alone = [json.loads(line) for line in (self.at / "alone/metrics.jsonl").read_text().splitlines()]
+        losses = {line["update"]: line["validation_loss"] for line in alone if "validation_loss" in line}
+        r = runs["lbfgs_seed=2"]
+        for update, loss in zip(r["update"], r["validation_loss"]):
+            self.assertAlmostEqual(losses[update], loss, places=7)
+        again = self.tiger("race", *field, *run)
+        self.assertIn("12 are there already", again.stdout)
+        rules = self.tiger("race", "adamw lr=1e-2", *self.RUN, "--seeds", "2", "--out", "rules")
+        self.assertNotIn("evaluations", rules.stdout)
+        self.assertFalse((self.at / "rules" / "evaluations.png").exists())
 
     def test_eval_data_is_what_is_judged_by(self):
         held = (self.at / "text.txt").read_text()[:2000][::-1]
@@ -1666,7 +1712,6 @@ class RaceOnProblems(Case):
             (["adam batch=3", "--problem", "booth"], 1, "neither it nor a problem has an option 'batch'"),
             (["natgrad", "lbfgs", "--problem", "booth"], 1, "natgrad needs a Fisher matrix"),
             (["lbfgs weights=bf16", "--problem", "booth"], 1, "lbfgs works in double"),
-            (["lbfgs", "--data", "text.txt"], 1, "lbfgs is a minimizer: it races on problems"),
             (["lion preset=vision", "--problem", "booth"], 1, "lion has no preset 'vision' (there are: language)"),
         ):
             done = self.tiger("race", *arguments, "--out", "race", status=status)

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the seeds of the fuzz targets that read GGUF files, indexes and WordPiece vocabularies: corpus/engine_gguf,
-engine_gguf_model, engine_index, engine_wordpiece and engine_vocabulary; and the WordPiece ones of engine_tokenizer.
+"""Makes the seeds of the fuzz targets that read GGUF files, indexes, WordPiece vocabularies and searches of minimizers:
+corpus/engine_gguf, engine_gguf_model, engine_index, engine_wordpiece, engine_vocabulary and minimizer; and the WordPiece
+ones of engine_tokenizer.
 
     corpus.py           writes them anew
 """
+import json
 import struct
 from pathlib import Path
 
@@ -125,10 +127,33 @@ INDEXES = {
     "none": '{"metadata": {}}',
 }
 
+METHODS = ["gd", "cg", "lbfgs", "newton", "newton_cg", "natgrad", "hybrid", "anneal", "genetic", "cmaes"]
+
+
+def search(method=0, tag="tiger-minimizer-1", counts=38):
+    """A file of a search with gd of 3 variables, after two iterations; arrays are padded to 8."""
+    x = struct.pack("<8d", 0.385, -0.77, 1.3, *[0.0] * 5)
+    arrays = {"counts": ("U64", struct.pack(f"<{counts}Q", 2, 5, *[0] * 6, 1, 0, 0, 0, *[0] * (counts - 12))),
+              "numbers": ("F64", struct.pack("<28d", 1.75, 2.5, 0.25, 0.5, *[0.0] * 24))}
+    arrays |= {name: ("F64", x) for name in ("x", "gradient", "line_x", "line_gradient", "method_0")}
+    header, at = {"__metadata__": {"format": tag, "minimizer": "gd"}}, 0
+    for name, (kind, data) in arrays.items():
+        header[name] = {"dtype": kind, "shape": [len(data) // 8], "data_offsets": [at, at + len(data)]}
+        at += len(data)
+    line = json.dumps(header, separators=(",", ":")).encode()
+    line += b" " * (-len(line) % 64)
+    return bytes([method]) + struct.pack("<Q", len(line)) + line + b"".join(data for _, data in arrays.values())
+
+
+# Behind a method and the high bit nothing but zeros: what it saves itself, as it is.
+SEARCHES = {f"saved_{name}": bytes([0x80 | number]) + bytes(640) for number, name in enumerate(METHODS)}
+SEARCHES |= {"gd": search(), "of_another": search(method=1), "tag": search(tag="tiger-minimizer-0"), "short": search(counts=37)}
+
 
 def main():
     for folder, files in (("engine_gguf", FILES), ("engine_index", INDEXES), ("engine_gguf_model", MODELS),
-                          ("engine_wordpiece", TEXTS), ("engine_vocabulary", VOCABULARIES), ("engine_tokenizer", TOKENIZERS)):
+                          ("engine_wordpiece", TEXTS), ("engine_vocabulary", VOCABULARIES), ("engine_tokenizer", TOKENIZERS),
+                          ("minimizer", SEARCHES)):
         (CORPUS / folder).mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (CORPUS / folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Models that learn from samples, against PyTorch: statistics, losses, trajectories of the weights, scores.
+"""Models that learn from samples, against PyTorch: statistics, losses, trajectories of the weights, scores; and the
+losses of torch.optim.LBFGS on a fixed batch.
 
     python3 samples.py TIGER
 
@@ -23,6 +24,9 @@ TIGER = str(Path(sys.argv[1]).resolve())
 SAMPLES, UPDATES = 90, 12
 LOSS_TOLERANCE = 2e-5   # relative: fp32 sums of a batch
 WAY_TOLERANCE = 2e-3    # of the way that a weight has gone since the first checkpoint, in norm
+ITERATIONS = 20
+LBFGS_TOLERANCE = 5e-4  # of the loss: rounding in fp32 grows along the path, to 1.1e-4 where this was written;
+LBFGS_LEAST = 1e-3      # or of this, below it
 LEAST_WAY = 1e-2        # a bias of standardised numbers goes nowhere
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "silu": torch.nn.functional.silu,
                "gelu": torch.nn.functional.gelu, "gelu_tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
@@ -86,6 +90,23 @@ def loss_of(config, w, x, y):
 
 # ---- one case ----
 
+def train(folder, data, out, *flags):
+    command = [TIGER, "train", *data, "--out", out, *flags, "--batch", SAMPLES, "--validation", "0", "--save-every", "1",
+               "--keep", "100", "--log-every", "1", "--threads", "2", "--peak", "off"]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, cwd=folder)
+    if done.returncode != 0:
+        wrong.append(f"{out.name}: {done.stderr.strip()}")
+    return done.returncode == 0
+
+
+def standardised(directory, x, y):
+    """As the schema of the run has it, in float64."""
+    schema = json.loads((directory / "samples.json").read_text())
+    mean, std = ([x.mean()], [x.std()]) if schema["kind"] == "images" else (x.mean(0), x.std(0))
+    numbers = "classes" not in schema["target"]
+    return torch.tensor((x - mean) / std), torch.tensor((y - y.mean()) / y.std()) if numbers else torch.tensor(y)
+
+
 def losses(folder):
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return {row["update"]: row["loss"] for row in rows if "loss" in row}, rows
@@ -93,12 +114,7 @@ def losses(folder):
 
 def check(name, folder, data, x, y, flags, lr):
     out = folder / "run"
-    command = [TIGER, "train", *data, "--out", out, *flags, "--lr", str(lr), "--batch", str(SAMPLES), "--validation", "0",
-               "--updates", str(UPDATES), "--save-every", "1", "--keep", "100", "--log-every", "1", "--schedule", "constant",
-               "--threads", "2", "--peak", "off", "--optimizer", "sgd"]
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, cwd=folder)
-    if done.returncode != 0:
-        wrong.append(f"{name}: {done.stderr.strip()}")
+    if not train(folder, data, out, *flags, "--lr", lr, "--updates", UPDATES, "--schedule", "constant", "--optimizer", "sgd"):
         return
     first, last = out / f"checkpoint-{1:08}", out / f"checkpoint-{UPDATES:08}"
     config = json.loads((first / "config.json").read_text())
@@ -107,9 +123,8 @@ def check(name, folder, data, x, y, flags, lr):
     for i, channel in enumerate(schema["channels"]):
         expect(f"{name}: mean", channel["mean"], mean[i], 1e-12)
         expect(f"{name}: std", channel["std"], std[i], 1e-12)
-    x = torch.tensor((x - mean) / std)
-    numbers = "classes" not in schema["target"]
-    target = torch.tensor((y - y.mean()) / y.std()) if numbers else torch.tensor(y)
+    x, target = standardised(first, x, y)
+    numbers = target.dtype != torch.long
     begin = {k: v.double() for k, v in load_file(first / "model.safetensors").items()}
     w = {k: v.clone().requires_grad_() for k, v in begin.items()}
     optimizer = torch.optim.SGD(list(w.values()), lr=lr)
@@ -137,6 +152,35 @@ def check(name, folder, data, x, y, flags, lr):
         expect(f"{name}: accuracy", scores["accuracy"], 100 * (result.argmax(1) == target).double().mean().item(), 1e-3)
 
 
+def check_lbfgs(name, folder, data, x, y, flags):
+    """From the weights of a run's only update: the same batch, the same losses after each iteration."""
+    begin, out = folder / "begin", folder / "lbfgs"
+    if not train(folder, data, begin, *flags, "--lr", 0.01, "--updates", 1, "--schedule", "constant", "--optimizer", "sgd"):
+        return
+    begin /= f"checkpoint-{1:08}"
+    if not train(folder, data, out, "--init", begin, "--updates", ITERATIONS, "--optimizer", "lbfgs", "--line-search", "torch",
+                 "--history-size", 100, "--closure", "fixed", "--tolerance-grad", 0, "--tolerance-change", 0):
+        return
+    config = json.loads((begin / "config.json").read_text())
+    x, target = standardised(begin, x, y)
+    w = {k: v.double().requires_grad_() for k, v in load_file(begin / "model.safetensors").items()}
+    optimizer = torch.optim.LBFGS(list(w.values()), lr=1, max_iter=1, max_eval=100, tolerance_grad=0, tolerance_change=0,
+                                  history_size=100, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss, _ = loss_of(config, w, x, target)
+        loss.backward()
+        return loss
+
+    seen, _ = losses(out)
+    for update in range(1, ITERATIONS + 1):
+        optimizer.step(closure)
+        loss = loss_of(config, w, x, target)[0].item()
+        expect(f"{name}: loss after iteration {update}", seen.get(update, float("nan")), loss,
+               LBFGS_TOLERANCE * max(1, LBFGS_LEAST / loss))
+
+
 def main():
     torch.set_num_threads(2)
     mlp = ["--model", "mlp", "--width", "19"]
@@ -151,13 +195,16 @@ def main():
     cases += run("linear", "numbers", ["--model", "linear"], 0.1)
     cases += run("logistic words", "words", ["--model", "logistic"], 0.3)
     cases += run("logistic images", "images", ["--model", "logistic"], 0.1)
+    for activation, norm, kind in (("tanh", "none", "words"), ("gelu", "layer", "images"), ("silu", "rms", "numbers")):
+        cases += run(f"lbfgs mlp {activation} {norm} {kind}", kind, [*mlp, "--activation", activation, "--norm", norm])
     for line in wrong:
         print(line)
     print(f"{cases} cases, {len(wrong)} differences")
     return 1 if wrong else 0
 
 
-def run(name, kind, flags, lr):
+def run(name, kind, flags, lr=None):
+    """By SGD with that learning rate; without one by LBFGS."""
     chance = np.random.default_rng(2385)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -167,7 +214,10 @@ def run(name, kind, flags, lr):
         else:
             x, y = write_table(folder / "t.csv", chance, kind == "words")
             data = ["--data", "t.csv", "--target", "y"]
-        check(name, folder, data, x, y, flags, lr)
+        if lr is None:
+            check_lbfgs(name, folder, data, x, y, flags)
+        else:
+            check(name, folder, data, x, y, flags, lr)
     return 1
 
 

@@ -163,7 +163,7 @@ static void test_contender_takes_presets(void **state)
     tg_contender_fini(&c);
 }
 
-static void test_minimizers_race_on_problems(void **state)
+static void test_minimizers_are_contenders(void **state)
 {
     (void)state;
     const tg_race_task *problem = tg_race_task_find("problem");
@@ -174,8 +174,11 @@ static void test_minimizers_race_on_problems(void **state)
     assert_int_equal(c.points, 2);
     assert_true(isnan(c.point[0].lr));
     tg_contender_fini(&c);
-    assert_int_equal(tg_contender_parse(&c, "cmaes", 3, training()), TG_EINVAL);
-    assert_non_null(strstr(tg_message(), "minimizer"));
+    assert_int_equal(tg_contender_parse(&c, "lbfgs closure=fixed/all history-size=4", 3, training()), TG_OK);
+    assert_int_equal(c.points, 2); /* the grid of learning rates is for rules */
+    assert_string_equal(setting_of(&c.point[1], "closure"), "all");
+    tg_contender_fini(&c);
+    assert_int_equal(tg_contender_parse(&c, "lbfgs schedule=cosine", 3, training()), TG_EINVAL);
     assert_int_equal(tg_contender_parse(&c, "lbfgs schedule=cosine", 3, problem), TG_EINVAL);
     assert_int_equal(tg_contender_parse(&c, "lbfgs preset=language", 3, problem), TG_EINVAL);
     assert_int_equal(tg_contender_parse(&c, "adam batch=3", 3, problem), TG_EINVAL);
@@ -335,7 +338,7 @@ int main(void)
         cmocka_unit_test(test_contender),
         cmocka_unit_test(test_contender_takes_rates),
         cmocka_unit_test(test_contender_takes_presets),
-        cmocka_unit_test(test_minimizers_race_on_problems),
+        cmocka_unit_test(test_minimizers_are_contenders),
         cmocka_unit_test(test_contender_is_refused),
         cmocka_unit_test(test_verdict),
         cmocka_unit_test(test_verdict_of_logarithms),

@@ -75,6 +75,9 @@ typedef struct tg_train_config {
     const char *eval_labels;   /* of eval_data's images */
     const char *sample_prompt; /* what samples begin with; NULL: nothing */
     double max_seconds;    /* of this process: then the run ends as by tg_train_stop, after at least one update; 0: none */
+    double max_work;       /* the run is over once its updates have come to so much (tg_progress), as it is after all of them;
+                              0: none */
+    double eval_work;      /* 0, or work between evaluations, in place of eval_every */
     double peak_flops;     /* floating-point operations a second that the machine can do at most in products, for the
                               utilisation; 0: it is measured when the run begins; negative: not wanted */
 } tg_train_config;
@@ -125,6 +128,8 @@ typedef struct tg_progress {
     double optimizer_seconds;  /* of this process, spent on updates beside forward and backward; what is folded or
                                 * released while backward makes it is backward's */
     double utilisation;        /* of the peak in products, 0 to 1; NaN: the peak is not known */
+    double work;               /* of this process: sequences or samples that updates took forward and backward; those taken
+                                * forward alone count a third. Estimates of curvature are not counted */
     uint64_t evaluations;      /* of this update: 1, unless a minimizer made it; then lr is NaN, */
     double step;               /* this the length of its step, */
     const char *line_search;   /* and how that was found; else NULL */
