@@ -15,7 +15,7 @@ typedef struct tg_sink {
     tg_status (*reject)(void *ctx, size_t weight); /* TG_ALL_PARAMS: every weight */
     tg_status (*complete)(void *ctx, size_t weight);
     void *ctx;
-    /* tg_optim_observe_layer, of the linear layers whose weights `observes` names; NULL: nobody wants their rows. */
+    /* tg_optim_observe_layer, of the layers whose weights `observes` names; NULL: nobody wants their rows. */
     tg_status (*layer)(void *ctx, size_t weight, const tg_layer_rows *rows);
     bool (*observes)(void *ctx, size_t weight);
 } tg_sink;
@@ -82,10 +82,16 @@ tg_status tg_call_tile(const tg_call *call, int slot, size_t row, size_t rows, c
 tg_status tg_call_rows(const tg_call *call, int slot, const uint32_t *index, size_t rows, const float *tile);
 tg_status tg_call_reject(const tg_call *call, int slot);
 tg_status tg_call_complete(const tg_call *call, int slot);
-/* Whether the sink wants the rows of the linear layer whose matrix is op->weight[slot]; and these rows to it, which are
- * `inputs` (M,in) and the gradient of the output (M,out), in one format. */
+/* Rows that a layer hands over: `rows` from `first` on, of `all` that the batch has. */
+typedef struct tg_layer_part {
+    size_t first, rows, all;
+} tg_layer_part;
+
+/* Whether the sink wants the rows of the layer whose matrix is op->weight[slot]; and these rows to it, which are
+ * `inputs` (rows,in) and the gradient of the output (rows,out), in one format; all parts in their order, finite where
+ * they are several. */
 bool tg_call_observes(const tg_call *call, int slot);
 tg_status tg_call_layer(const tg_call *call, int slot, const void *inputs, const void *gradients, tg_format format,
-                        size_t rows);
+                        const tg_layer_part *part);
 
 #endif

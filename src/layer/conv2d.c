@@ -13,6 +13,8 @@
 #include "layer/layer.h"
 #include "layer/work.h"
 
+#define WINDOWS ((size_t)256) /* that are unfolded at a time */
+
 enum { W, B };
 
 /* What the op is, and what an image takes. */
@@ -167,6 +169,64 @@ static tg_status outer_tile(tg_work *work, const extent *e, const outer *p, cons
     return status;
 }
 
+/* ---- rows for rules of layers --------------------------------------------------------------------------------------
+ */
+
+/* What a place of y saw of x, in the order of a row of w: y is the product of these rows with w^T. */
+static inline void unfold_place(char *row, const char *x, const extent *e, size_t place, size_t bytes)
+{
+    const tg_window *w = &e->shape.window;
+    const size_t wide = tg_window_places(w, 1, e->shape.size[1]), at = place % e->y_places;
+    const char *image = x + place / e->y_places * e->x_values * bytes;
+    for (size_t i = 0; i < w->kernel[0]; i++)
+        for (size_t j = 0; j < w->kernel[1]; j++) {
+            const size_t r = at / wide * w->stride[0] + i * w->dilation[0] - w->padding[0]; /* wraps: outside */
+            const size_t c = at % wide * w->stride[1] + j * w->dilation[1] - w->padding[1];
+            const bool inside = r < e->shape.size[0] && c < e->shape.size[1];
+            const char *from = inside ? image + (r * e->shape.size[1] + c) * e->shape.in * bytes : NULL;
+            char *to = row + (i * w->kernel[1] + j) * bytes;
+            for (size_t k = 0; k < e->shape.in; k++, to += w->kernel[0] * w->kernel[1] * bytes)
+                if (inside)
+                    memcpy(to, from + k * bytes, bytes);
+                else
+                    memset(to, 0, bytes);
+        }
+}
+
+static void unfold(char *rows, const void *x, const extent *e, size_t first, size_t places)
+{
+    const size_t bytes = tg_format_bytes(e->format),
+                 cols = e->shape.in * e->shape.window.kernel[0] * e->shape.window.kernel[1];
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < places; i++)
+        if (bytes == sizeof(float))
+            unfold_place(rows + i * cols * bytes, x, e, first + i, sizeof(float));
+        else
+            unfold_place(rows + i * cols * bytes, x, e, first + i, sizeof(uint16_t));
+}
+
+static void *take_windows(tg_work *work, const extent *e, const tg_param *w)
+{
+    return tg_work_take(work, WINDOWS * w->cols * tg_format_bytes(e->format));
+}
+
+/* Some windows at a time, as they take many times the memory of x. Nothing of what is not finite. */
+static tg_status give_rows(const tg_call *call, const extent *e, char *windows)
+{
+    const tg_tensor *x = call->in_shape[0], *y = call->out_shape[0];
+    tg_status status = TG_OK;
+    if (!tg_call_observes(call, W) || e->shape.window.groups > 1 ||
+        !tg_all_finite(call->dout[0], y->format, y->rows * y->cols) ||
+        !tg_all_finite(call->in[0], x->format, x->rows * x->cols))
+        return TG_OK;
+    for (size_t first = 0; first < y->rows && status == TG_OK; first += WINDOWS) {
+        const tg_layer_part part = {first, tg_least(WINDOWS, y->rows - first), y->rows};
+        unfold(windows, call->in[0], e, first, part.rows);
+        status = tg_call_layer(call, W, windows, tg_at(call->dout[0], e->format, first * y->cols), e->format, &part);
+    }
+    return status;
+}
+
 /* ---- the layer's functions ------------------------------------------------------------------------------------------
  */
 
@@ -180,17 +240,17 @@ static tg_status plan_backward(tg_graph *graph, tg_op *op)
         e.shape.way = TG_CONVOLVE_DATA;
         const map p = map_init(&work, &e, w, NULL, add != 0);
         status = map_walk(&work, &e, &p, w, NULL, NULL, NULL, add != 0);
-        const size_t bytes = tg_work_bytes(&work, graph);
-        op->scratch_bytes[TG_BACKWARD] =
-            bytes > op->scratch_bytes[TG_BACKWARD] ? bytes : op->scratch_bytes[TG_BACKWARD];
+        op->scratch_bytes[TG_BACKWARD] = tg_larger(tg_work_bytes(&work, graph), op->scratch_bytes[TG_BACKWARD]);
     }
     tg_work work = tg_work_plan(graph);
     const extent e = extent_of(&work, graph, op);
     const outer q = outer_init(&work, &e, w, b);
     for (size_t row = 0; row < w->rows && status == TG_OK; row += q.panel)
         status = outer_tile(&work, &e, &q, NULL, NULL, row, tg_least(q.panel, w->rows - row));
-    const size_t bytes = tg_work_bytes(&work, graph);
-    op->scratch_bytes[TG_BACKWARD] = bytes > op->scratch_bytes[TG_BACKWARD] ? bytes : op->scratch_bytes[TG_BACKWARD];
+    tg_work rows = tg_work_plan(graph);
+    take_windows(&rows, &e, w);
+    const size_t most = tg_larger(tg_work_bytes(&work, graph), tg_work_bytes(&rows, graph));
+    op->scratch_bytes[TG_BACKWARD] = tg_larger(most, op->scratch_bytes[TG_BACKWARD]);
     return status;
 }
 
@@ -249,8 +309,10 @@ static tg_status backward(const tg_call *call)
 {
     const tg_param *w = tg_op_weight(call->graph, call->op, W), *b = tg_op_weight(call->graph, call->op, B);
     tg_status status = call->din[0] != NULL ? give_data(call) : TG_OK;
-    tg_work work = tg_work_run(call->graph, call->scratch); /* one after the other in the same place */
+    tg_work work = tg_work_run(call->graph, call->scratch), rows = work; /* one after the other in the same place */
     const extent e = extent_of(&work, call->graph, call->op);
+    if (status == TG_OK)
+        status = give_rows(call, &e, take_windows(&rows, &e, w));
     const outer q = outer_init(&work, &e, w, b);
     if (status == TG_OK)
         status = tg_give_bias(call, B, q.sums);

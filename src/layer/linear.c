@@ -353,7 +353,7 @@ static tg_status backward(const tg_call *call)
         status = map_walk(&for_dx, &p, &o);
     }
     if (status == TG_OK)
-        status = tg_call_layer(call, W, from.x, from.dy, from.format, q.m);
+        status = tg_call_layer(call, W, from.x, from.dy, from.format, &(tg_layer_part){0, q.m, q.m});
     if (status == TG_OK)
         status = tg_give_bias(call, B, q.sums);
     return status == TG_OK ? give_weight(call, &for_dw, &q, &from, good) : status;

@@ -162,6 +162,70 @@ static void chunks_of_images_make_one_tile(void **state)
     harness_end(&h);
 }
 
+/* ---- rows for rules of layers ---- */
+
+typedef struct observed {
+    float *product; /* sum of g a^T, as w */
+    size_t in, out, rows, parts;
+} observed;
+
+static observed *observed_now;
+
+static tg_status take_layer(void *ctx, size_t weight, const tg_layer_rows *rows)
+{
+    observed *o = observed_now;
+    (void)ctx;
+    const size_t n = rows->rows;
+    float *a = malloc(n * o->in * sizeof *a), *g = malloc(n * o->out * sizeof *g);
+    assert_int_equal(weight, 1);
+    assert_true(rows->scale == 3 && (rows->all == 0 || rows->first == o->rows));
+    tg_kernels_get()->widen(a, rows->inputs, rows->format, n * o->in);
+    tg_kernels_get()->widen(g, rows->gradients, rows->format, n * o->out);
+    for (size_t t = 0; t < n; t++)
+        for (size_t p = 0; p < o->out; p++)
+            for (size_t q = 0; q < o->in; q++)
+                o->product[p * o->in + q] += g[t * o->out + p] * a[t * o->in + q];
+    free(a);
+    free(g);
+    o->rows += n;
+    o->parts++;
+    return TG_OK;
+}
+
+static bool only_w(void *ctx, size_t weight) { return (void)ctx, weight == 1; }
+
+/* The windows and the gradients at their places make dw. */
+static void rows_make_the_gradient(void **state)
+{
+    (void)state;
+    static const conv_case wide = {3, 2, 3, {17, 16}, WINDOW(3, 3, 1, 1, 1, 1, 1, 1, 1), true}; /* 816 places: parts */
+    static const tg_format formats[] = {TG_F32, TG_BF16, TG_F16};
+    static const double tolerance[] = {FP32_TOLERANCE, BF16_TOLERANCE, FP16_TOLERANCE};
+    for (size_t i = 0; i <= CASES; i++)
+        for (size_t f = 0; f < 3; f++) {
+            const conv_case *c = i < CASES ? &cases[i] : &wide;
+            harness h;
+            harness_probe(&h, build(&h, formats[f], TG_F32, c), TG_NONE);
+            const tg_param *w = &h.weight[1].param;
+            observed o = {calloc(w->rows * w->cols, sizeof(float)), w->cols, w->rows, 0, 0};
+            observed_now = &o;
+            h.run.sink.layer = take_layer;
+            h.run.sink.observes = only_w;
+            h.run.targets_counted = 3;
+            harness_run(&h);
+            const size_t places = h.output_values[0] / c->out;
+            assert_int_equal(o.rows, c->window.groups > 1 ? 0 : places);
+            assert_int_equal(o.parts, c->window.groups > 1 ? 0 : (places + 255) / 256);
+            for (size_t k = 0; k < w->rows * w->cols && o.rows > 0; k++)
+                if (!(fabs((double)o.product[k] - (double)h.grad[1][k]) <=
+                      tolerance[f] * fmax(10, fabs((double)h.grad[1][k]))))
+                    fail_msg("case %zu: dw[%zu] is %g, of the rows %g", i, k, (double)h.grad[1][k],
+                             (double)o.product[k]);
+            free(o.product);
+            harness_end(&h);
+        }
+}
+
 /* torch.nn.functional.conv2d(x, w, b, stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2) of PyTorch 2.13 in
  * float64: x[n, c, i, j] = sin(1 + 7 n + 3 c + 2 i + j), w[o, c, i, j] = cos(2 + 5 o + 3 c + 2 i + j), b[o] = o / 7. */
 #include "conv2d_golden.h"
@@ -247,6 +311,7 @@ int main(void)
         cmocka_unit_test(gradients_match_differences),
         cmocka_unit_test(large_kernels_make_several_tiles),
         cmocka_unit_test(chunks_of_images_make_one_tile),
+        cmocka_unit_test(rows_make_the_gradient),
         cmocka_unit_test(values_are_pytorchs),
         cmocka_unit_test(mistakes_are_refused),
         cmocka_unit_test(runs_repeat),
