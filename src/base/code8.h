@@ -27,19 +27,19 @@ static inline float tg_code_magnitude(float x)
     return p * p * (x + 6.0f * (x - p));
 }
 
-/* The other way, in 256ths of a code, rounded to nearest even: of w = 4 * 8^e (1 + 7 f), 0 <= w <= 4 * 8^8.
+/* The other way, in 256ths of a code, rounded to nearest even, in the lower 16 bits: of w = 4 * 8^e (1 + 7 f), 0 <= w <= 4 * 8^8.
  *
  * Four times the code lies on the line 2^e 24/7 + w 4^-e / 7 of its range; below 1 it is w itself, which lies under every
  * line there. A third of w's bits has e + 43 for an exponent, but for a few units in w's last 8 places: so near the end of
  * a range its line and the next differ by less than a 1000th of a code. The factors are put together as bits. */
-static inline uint16_t tg_code_real(float w)
+static inline uint32_t tg_code_real(float w)
 {
     const float third = (float)(int32_t)tg_bits_from_float(w) * (1.0f / 3.0f);
     const uint32_t range = (uint32_t)(int32_t)third & 0xff800000u, zero = 43u << 23;
     const float start = tg_float_from_bits(range + (0x405b6db7u - zero));       /* 2^e 24/7 */
     const float slope = tg_float_from_bits(0x3e124925u + 2 * zero - 2 * range); /* 4^-e 1/7 */
     const float line = start + w * slope, real = line < w ? line : w;
-    return (uint16_t)tg_bits_from_float(real + 0x1.8p17f); /* of that sum's bits the last is a 256th of a code */
+    return tg_bits_from_float(real + 0x1.8p17f); /* of that sum's bits the last is a 256th of a code */
 }
 
 #endif

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "base/code8.h"
+#include "base/codes.h"
 #include "base/half.h"
 #include "base/normal.h"
 #include "base/pair.h"
@@ -36,13 +36,14 @@ static void narrow(void *restrict dst, const float *restrict src, tg_format form
             h[i] = tg_half_narrow(src[i]);
 }
 
-/* One draw serves a pair of neighbours, the first of even index: the first takes its low half, the second its high half. */
+/* One draw serves a pair of neighbours, the first of even index: the first takes its low half, the second its high
+ * half. */
 static void narrow_pairs_bf16(uint16_t *restrict h, const float *restrict src, size_t pairs, tg_key key, uint32_t draw)
 {
     const uint32_t turn = tg_pair_turn(key);
     for (size_t p = 0; p < pairs; p++, draw++)
-        tg_pair_store(h + 2 * p, tg_pair_round(tg_quiet(src[2 * p]), tg_quiet(src[2 * p + 1]),
-                                               tg_random(key, draw) + turn));
+        tg_pair_store(h + 2 * p,
+                      tg_pair_round(tg_quiet(src[2 * p]), tg_quiet(src[2 * p + 1]), tg_random(key, draw) + turn));
 }
 
 /* The 13 bits that fp16 cuts: the upper ones, which a turn spreads best. */
@@ -57,16 +58,6 @@ static void narrow_pairs_fp16(uint16_t *restrict h, const float *restrict src, s
         const uint32_t second = tg_half_narrow_stochastic(src[2 * p + 1], fp16_chance(random >> 16));
         tg_pair_store(h + 2 * p, first | second << 16);
     }
-}
-
-static inline float max_abs(const float *restrict x, size_t n)
-{
-    uint32_t most = 0; /* the bits of non-negative floats are ordered as the floats; NaN's lie above Inf's */
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t u = tg_bits_from_float(x[i]) & 0x7fffffffu;
-        most = u > most ? u : most;
-    }
-    return tg_float_from_bits(most > 0x7f800000u ? 0x7f800000u : most);
 }
 
 static void narrow_pairs(uint16_t *restrict h, const float *restrict src, tg_format format, size_t pairs, tg_key key,
@@ -173,15 +164,18 @@ static double sum_squares(const float *restrict x, size_t n)
     return fold_lanes(lane);
 }
 
-/* The quick sums: each lane of double takes the squares of QUICK / LANES values at a time, summed up in float. A few units
- * in the last place of a float are lost at most, and the loops keep up with memory. The rest at the end goes one by one. */
+/* The quick sums: each lane of double takes the squares of QUICK / LANES values at a time, summed up in float. A few
+ * units in the last place of a float are lost at most, and the loops keep up with memory. The rest at the end goes one
+ * by one. */
 #define QUICK (16 * LANES)
 
 static inline float squares_of_8(const float *x, size_t stride)
 {
-    const float a = x[0] * x[0] + x[stride] * x[stride], b = x[2 * stride] * x[2 * stride] + x[3 * stride] * x[3 * stride];
+    const float a = x[0] * x[0] + x[stride] * x[stride],
+                b = x[2 * stride] * x[2 * stride] + x[3 * stride] * x[3 * stride];
     x += 4 * stride;
-    const float c = x[0] * x[0] + x[stride] * x[stride], d = x[2 * stride] * x[2 * stride] + x[3 * stride] * x[3 * stride];
+    const float c = x[0] * x[0] + x[stride] * x[stride],
+                d = x[2 * stride] * x[2 * stride] + x[3 * stride] * x[3 * stride];
     return (a + b) + (c + d);
 }
 
@@ -242,7 +236,7 @@ static double squares_of_stored(const void *stored, tg_format format, size_t n)
 static bool all_finite(const void *restrict x, tg_format format, size_t n)
 {
     if (format == TG_F32)
-        return max_abs(x, n) < HUGE_VALF;
+        return tg_max_abs(x, n) < HUGE_VALF;
     const uint16_t *restrict h = x, least = format == TG_BF16 ? 0x7f80u : 0x7c00u;
     uint16_t most = 0;
     for (size_t i = 0; i < n; i++) {
@@ -314,109 +308,31 @@ static void fold(void *restrict m, tg_format format, const float *restrict g, fl
     fold_slow(h + tail, format, g + tail, decay, scale, n - tail, key, first + tail);
 }
 
+static float max_abs(const float *restrict x, size_t n) { return tg_max_abs(x, n); }
+
 /* ---- 8-bit codes ---- */
 
-static inline void decode_signed(float *restrict dst, const uint8_t *restrict codes, float unit, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const float magnitude = tg_code_magnitude((float)(codes[i] & 127u)) * unit;
-        dst[i] = tg_float_from_bits(tg_bits_from_float(magnitude) | (uint32_t)(codes[i] & 128u) << 24);
-    }
-}
-
-static inline void decode_unsigned(float *restrict dst, const uint8_t *restrict codes, float unit, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        dst[i] = tg_code_magnitude((float)codes[i]) * unit;
-}
-
-static inline void decode_part(float *restrict dst, const uint8_t *restrict codes, float scale, bool is_signed, size_t n)
-{
-    if (is_signed)
-        decode_signed(dst, codes, scale / TG_CODE_TOP_SIGNED, n);
-    else
-        decode_unsigned(dst, codes, scale / TG_CODE_TOP_UNSIGNED, n);
-}
-
-/* Whole blocks of codes apart, here and below: loops of a known length are better ones. */
-static void decode(float *restrict dst, const uint8_t *restrict codes, const float *restrict scale, bool is_signed, size_t n)
+static void decode(float *restrict dst, const uint8_t *restrict codes, const float *restrict scale, bool is_signed,
+                   size_t n)
 {
     size_t at = 0;
     for (; at + TG_CODES <= n; at += TG_CODES)
-        decode_part(dst + at, codes + at, *scale++, is_signed, TG_CODES);
+        tg_codes_decode(dst + at, codes + at, *scale++, is_signed, TG_CODES);
     if (at < n)
-        decode_part(dst + at, codes + at, *scale, is_signed, n - at);
+        tg_codes_decode(dst + at, codes + at, *scale, is_signed, n - at);
 }
 
-/* Signs and codes in 256ths. */
-static inline void codes_signed(uint16_t *restrict real, const float *restrict src, float unit, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const uint32_t bits = tg_bits_from_float(src[i]);
-        real[i] = (uint16_t)(tg_code_real(tg_float_from_bits(bits & 0x7fffffffu) * unit) | (bits >> 16 & 0x8000u));
-    }
-}
-
-static inline void codes_unsigned(uint16_t *restrict real, const float *restrict src, float unit, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        real[i] = tg_code_real(tg_float_from_bits(tg_bits_from_float(src[i]) & 0x7fffffffu) * unit);
-}
-
-/* One draw serves four neighbouring values, a byte of it each: 256ths of a code, added before codes are cut to whole ones.
- * No sum passes the largest code. */
-static inline void codes_cut(uint8_t *restrict codes, const uint16_t *restrict real, const uint8_t *restrict chance, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        codes[i] = (uint8_t)((uint16_t)(real[i] + chance[i]) >> 8);
-}
-
-static void draw_chances(uint32_t *restrict draws, tg_key key, uint32_t first)
-{
-    for (uint32_t l = 0; l < TG_CODES / 4; l++)
-        draws[l] = tg_random(key, first + l);
-}
-
-/* `most` is the block's scale. */
-static inline void encode_part(uint8_t *restrict codes, const float *restrict src, float most, bool is_signed, size_t n,
-                               const tg_key *key, uint64_t first)
-{
-    _Alignas(64) uint32_t draws[TG_CODES / 4];
-    _Alignas(64) uint16_t real[TG_CODES];
-    if (!(most > 0)) {
-        memset(codes, 0, n);
-        return;
-    }
-    if (is_signed)
-        codes_signed(real, src, 4.0f * TG_CODE_TOP_SIGNED / most, n);
-    else
-        codes_unsigned(real, src, 4.0f * TG_CODE_TOP_UNSIGNED / most, n);
-    if (key != NULL)
-        draw_chances(draws, tg_key_part(*key, first >> 32), (uint32_t)first / 4);
-    else
-        memset(draws, 128, sizeof draws); /* to nearest */
-    codes_cut(codes, real, (const uint8_t *)draws, n);
-}
-
-static inline float scale_of(const float *restrict src, size_t n)
-{
-    const float most = max_abs(src, n);
-    const bool good = most >= 0x1p-100f && most < 0x1p126f; /* below, a state is as good as zero */
-    return good ? most : most < 1.0f ? 0.0f : tg_float_from_bits(0x7fc00000u);
-}
-
-/* All scales first: nothing waits then for a block's largest value. */
 static void encode(uint8_t *restrict codes, float *restrict scale, const float *restrict src, bool is_signed, size_t n,
                    const tg_key *key, uint64_t first)
 {
-    const size_t whole = n / TG_CODES, rest = n % TG_CODES, at = whole * TG_CODES;
-    for (size_t i = 0; i < whole; i++)
-        scale[i] = scale_of(src + i * TG_CODES, TG_CODES);
-    for (size_t i = 0; i < whole; i++)
-        encode_part(codes + i * TG_CODES, src + i * TG_CODES, scale[i], is_signed, TG_CODES, key, first + i * TG_CODES);
-    if (rest > 0) {
-        scale[whole] = scale_of(src + at, rest);
-        encode_part(codes + at, src + at, scale[whole], is_signed, rest, key, first + at);
+    size_t at = 0;
+    for (; at + TG_CODES <= n; at += TG_CODES, scale++) {
+        *scale = tg_codes_scale(tg_max_abs(src + at, TG_CODES));
+        tg_codes_encode(codes + at, src + at, *scale, is_signed, TG_CODES, key, first + at);
+    }
+    if (at < n) {
+        *scale = tg_codes_scale(tg_max_abs(src + at, n - at));
+        tg_codes_encode(codes + at, src + at, *scale, is_signed, n - at, key, first + at);
     }
 }
 

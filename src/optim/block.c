@@ -55,12 +55,6 @@ float *tg_block_weights(const tg_optim *o, const tg_entry *e, tg_workspace *w, c
 
 static float *full_state(const tg_optim *o, const tg_state *state, float *copy, const tg_place *at)
 {
-    if (state->format == TG_U8) {
-        const uint8_t *codes = (const uint8_t *)state->data + at->first;
-        o->kernels->decode(copy, codes, state->scale + at->first / TG_CODES, state->is_signed, at->n);
-        ask_for_next((const char *)codes, at->n);
-        return copy;
-    }
     float *values = (float *)widened(o, copy, state->data, state->format, at->first, at->n);
     if (state->range != NULL && state->range->exponent != 0)
         o->kernels->multiply(values, ldexpf(1, -state->range->exponent), at->n);
@@ -84,7 +78,7 @@ void tg_block_states(const tg_optim *o, const tg_entry *e, tg_workspace *w, cons
             b->slot[s] = (float *)state->data + (at->first - at->row * e->param.cols);
             break;
         case TG_SLOT_FULL:
-            b->slot[s] = full_state(o, state, w->slot[s], at);
+            b->slot[s] = state->format == TG_U8 ? NULL : full_state(o, state, w->slot[s], at);
             break;
         default:
             break;
@@ -151,15 +145,9 @@ void tg_block_keys(const tg_optim *o, size_t entry, tg_pass *p)
 
 static void store_state(const tg_optim *o, const tg_state *state, float *values, const tg_place *at, tg_key key)
 {
-    if (state->format == TG_F32) /* worked in place */
+    if (state->format == TG_F32 || state->format == TG_U8) /* worked in place */
         return;
     char *target = (char *)state->data + at->first * tg_format_bytes(state->format);
-    if (state->format == TG_U8) {
-        const tg_key *random = o->rounding == TG_NEAREST ? NULL : &key;
-        o->kernels->encode((uint8_t *)target, state->scale + at->first / TG_CODES, values, state->is_signed, at->n,
-                           random, at->first);
-        return;
-    }
     if (state->range != NULL) {
         tg_range_see(state->range, o->kernels->max_abs(values, at->n));
         if (state->range->exponent != 0)
@@ -185,7 +173,8 @@ bool tg_block_in_storage(const tg_optim *o, const tg_entry *e, const tg_pass *p)
                o->common[TG_COMMON_CLIP_VALUE] == 0 && !late;
     for (size_t s = 0; s < o->rule->info.slot_count; s++)
         if (e->state[s].data != NULL && o->rule->info.slots[s].shape == TG_SLOT_FULL)
-            all = all && e->state[s].format == (o->rule->info.slots[s].needs_range ? TG_F32 : TG_BF16);
+            all = all && (e->state[s].format == TG_U8 ||
+                          e->state[s].format == (o->rule->info.slots[s].needs_range ? TG_F32 : TG_BF16));
     return all;
 }
 
@@ -201,6 +190,8 @@ const tg_stored *tg_block_stored(const tg_optim *o, size_t entry, const tg_place
                           .x_key = p->weight_key};
     for (size_t s = 0; s < o->rule->info.slot_count; s++)
         if (e->state[s].data != NULL && o->rule->info.slots[s].shape == TG_SLOT_FULL) {
+            if (e->state[s].format == TG_U8)
+                continue;
             if (e->state[s].format == TG_F32)
                 stored->wide[s] = (float *)e->state[s].data + at->first;
             else
@@ -208,4 +199,19 @@ const tg_stored *tg_block_stored(const tg_optim *o, size_t entry, const tg_place
             stored->slot_key[s] = p->slot_key[s];
         }
     return stored;
+}
+
+const tg_codes *tg_block_codes(const tg_optim *o, size_t entry, const tg_place *at, tg_codes *codes)
+{
+    const tg_entry *e = &o->entry[entry];
+    bool any = false;
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        if (e->state[s].scale != NULL) {
+            codes->code[s] = (uint8_t *)e->state[s].data + at->first;
+            codes->scale[s] = e->state[s].scale + at->first / TG_CODES;
+            codes->key[s] = o->rounding == TG_NEAREST ? NULL : &o->pass[entry].slot_key[s];
+            codes->first = at->first;
+            any = true;
+        }
+    return any ? codes : NULL;
 }

@@ -192,6 +192,8 @@ double tg_block_squares(const tg_optim *o, const tg_entry *e, const tg_place *at
 /* Whether blocks can be worked where they are stored; and one of them, or NULL where its place or length is odd. */
 bool tg_block_in_storage(const tg_optim *o, const tg_entry *e, const tg_pass *p);
 const tg_stored *tg_block_stored(const tg_optim *o, size_t entry, const tg_place *at, tg_stored *stored);
+/* Its states in codes, or NULL: there are none. */
+const tg_codes *tg_block_codes(const tg_optim *o, size_t entry, const tg_place *at, tg_codes *codes);
 void tg_block_keys(const tg_optim *o, size_t entry, tg_pass *p); /* of this update's random streams */
 
 /* look.c: what a rule must know of a whole tensor before its first block. */

@@ -162,8 +162,12 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, tg_works
         k = row_k;
     }
     tg_stored stored;
-    tg_block b = {
-        .n = at.n, .keep = p->keep, .scale = p->each_scale, .stored = tg_block_stored(o, entry, &at, &stored)};
+    tg_codes codes;
+    tg_block b = {.n = at.n,
+                  .keep = p->keep,
+                  .scale = p->each_scale,
+                  .stored = tg_block_stored(o, entry, &at, &stored),
+                  .codes = tg_block_codes(o, entry, &at, &codes)};
     if (b.stored != NULL) {
         o->rule->block(&b, k);
         if (e->block_squares != NULL)
@@ -267,7 +271,8 @@ void tg_pass_run(tg_optim *o, size_t first, size_t end)
     for (size_t i = first; mapped && i < end; i++)
         run_mapped(o, i);
     if (!mapped && first < end)
-        run_blocks(o, first, end, o->entry[first].first_block, o->entry[end - 1].first_block + o->entry[end - 1].blocks);
+        run_blocks(o, first, end, o->entry[first].first_block,
+                   o->entry[end - 1].first_block + o->entry[end - 1].blocks);
     for (size_t i = first; i < end; i++) {
         tg_entry *e = &o->entry[i];
         if (!o->pass[i].active)

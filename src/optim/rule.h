@@ -30,6 +30,14 @@ typedef struct tg_stored {
     tg_key x_key, slot_key[TG_MAX_SLOTS]; /* all with the same `a` */
 } tg_stored;
 
+/* States of a block in codes of base/code8.h. */
+typedef struct tg_codes {
+    uint8_t *code[TG_MAX_SLOTS];
+    float *scale[TG_MAX_SLOTS];      /* one for each TG_CODES of them, from the block's first value on */
+    const tg_key *key[TG_MAX_SLOTS]; /* codes are rounded under; NULL: to nearest */
+    uint64_t first;                  /* index of the block's first value in its tensor */
+} tg_codes;
+
 /* At most TG_BLOCK values of one tensor, and of one row when the tensor is worked row by row. fp32, in cache, none
  * overlapping. */
 typedef struct tg_block {
@@ -43,6 +51,7 @@ typedef struct tg_block {
                                   n values; a row's: one; a scalar's is NULL */
     float keep, scale;         /* what x and g are multiplied by first. For tg_each alone: otherwise both are done */
     const tg_stored *stored;   /* the block in bf16, in place of x, g and slot. For tg_each alone; else NULL */
+    const tg_codes *codes;     /* in place of slot, for rules whose states are codes: theirs is tg_each_codes; else NULL */
 } tg_block;
 
 /* What `prepare` is told about a tensor at an update. */

@@ -113,6 +113,8 @@ static const tg_slot slots_8bit[] = {
     {.name = "exp_avg_sq", .codes = TG_CODES_UNSIGNED},
 };
 
+static void block_8bit(const tg_block *b, const float *k) { tg_each_codes(b, k, plain, 1 << M | 1 << V, 1 << V); }
+
 static const tg_option adamw8bit_options[] = {ADAM_OPTIONS_PLAIN(1e-2)};
 
 const tg_rule TG_PER_ISA(tg_rule_adamw8bit) = {
@@ -129,7 +131,7 @@ const tg_rule TG_PER_ISA(tg_rule_adamw8bit) = {
     .lr = LR,
     .weight_decay = DECAY,
     .prepare = prepare,
-    .block = block,
+    .block = block_8bit,
     .each = true,
 };
 

@@ -42,6 +42,8 @@ static void block(const tg_block *b, const float *k) { tg_each(b, k, step, 1 << 
 
 static const tg_slot slots_8bit[] = {{.name = "exp_avg", .codes = TG_CODES_SIGNED}};
 
+static void block_8bit(const tg_block *b, const float *k) { tg_each_codes(b, k, step, 1 << M, 0); }
+
 #define EQUATIONS                                                                                                      \
     "u <- sign(beta1 m + (1 - beta1) g)\n"                                                                             \
     "x <- x - lr (u + weight_decay x)\n"                                                                               \
@@ -61,7 +63,7 @@ const tg_rule TG_PER_ISA(tg_rule_lion8bit) = {
     .lr = LR,
     .weight_decay = DECAY,
     .prepare = prepare,
-    .block = block,
+    .block = block_8bit,
     .each = true,
 };
 
