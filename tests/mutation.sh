@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# mutation.sh -- breaks libtiger on purpose, one line at a time, and expects the tests to notice each time.
+# mutation.sh -- breaks libtiger, and what of the engine has tests for it, on purpose, one line at a time, and expects the tests to notice each time.
 #
 #   tests/mutation.sh [WORD]...   only the mutations of tests/mutations.txt whose line holds one of the words
 #
-# The tree is not touched: libtiger and the tests are built once in build/mutation, without optimization beyond -O1; a
-# mutated source is compiled beside them and linked in before libtiger.a. Fails when a mutation survives, changes nothing
+# The tree is not touched: libtiger and the tests are built once in build/mutation, without optimization beyond -O1, and
+# with the engine in build/mutation-engine where one of its files is to be broken; a mutated source is compiled beside
+# them and linked in before the libraries. Fails when a mutation survives, changes nothing
 # any more or does not compile, and when a rule is not broken in all the five ways. MUTATION_JOBS: how many at a time.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -51,10 +52,18 @@ wanted() { # MUTATION [WORD]...
 
 # ---- compiling --------------------------------------------------------------------------------------------------------
 
-# cmake's commands for libtiger's sources, as "SOURCE COMMAND" with the path under src/.
-list_commands() {
-    sed -n 's/^ *"command": "\(.*\)",$/\1/p' "$build/compile_commands.json" | sed 's/\\\(.\)/\1/g' |
-        sed -n "s|^\(.* -c $root/src/\)\(.*\)$|\2 \1\2|p" >"$work/commands"
+# Where FILE is built: libtiger alone, or the engine's files.
+tree_of() {
+    case $1 in
+    train/*) echo "$build-engine" ;;
+    *) echo "$build" ;;
+    esac
+}
+
+# cmake's commands for a tree's sources, as "SOURCE COMMAND" with the path under src/.
+list_commands() { # TREE
+    sed -n 's/^ *"command": "\(.*\)",$/\1/p' "$1/compile_commands.json" | sed 's/\\\(.\)/\1/g' |
+        sed -n "s|^\(.* -c $root/src/\)\(.*\)$|\2 \1\2|p" >"$work/${1##*/}.commands"
 }
 
 # FILE when it is a source; all sources that include it, directly or through other headers, when it is a header.
@@ -68,14 +77,15 @@ sources_of() {
 
 # Compiles what FILE's mutant in DIR/src changes, for every instruction set.
 compile() { # DIR FILE
-    local dir=$1 source command count=0
+    local dir=$1 source command count=0 tree
+    tree=$(tree_of "$2")
     for source in $(sources_of "$2" | sort -u); do
         [ -e "$dir/src/$source" ] || { mkdir -p "$dir/src/${source%/*}" && cp "$root/src/$source" "$dir/src/$source"; }
         while read -r _ command; do
             count=$((count + 1))
             command=${command% -o *}
-            (cd "$build" && eval "${command/ / -I$dir/src } -w -o $dir/$count.o -c $dir/src/$source") >"$dir/log" 2>&1 || return 1
-        done < <(grep "^$source " "$work/commands")
+            (cd "$tree" && eval "${command/ / -I$dir/src } -w -o $dir/$count.o -c $dir/src/$source") >"$dir/log" 2>&1 || return 1
+        done < <(grep "^$source " "$work/${tree##*/}.commands")
     done
     [ $count -gt 0 ]
 }
@@ -91,6 +101,7 @@ tests_for() { # RULE FILE
     schedule/*) echo schedule_test ;;
     minimize/*) echo "minimize_free_test minimize_test" ;;
     dense/*) echo dense_test ;;
+    train/*) echo engine_natgrad_test ;;
     optim/rule*) echo "optim_golden_test $quick $long" ;;
     base/*) echo "format_test $quick $long" ;;
     *) echo "$quick $long" ;;
@@ -106,21 +117,24 @@ run_test() { # TEST PROGRAM RULE: with a rule, the suites for all rules are run 
 }
 
 # Whether the test passes when nothing is broken. Asked once.
-healthy() { # TEST RULE
+healthy() { # TEST RULE TREE
     local known=$work/healthy.$1.$2
-    [ -e "$known" ] || { run_test "$1" "$build/$1" "$2" && echo yes || echo no; } >"$known.$BASHPID"
+    [ -e "$known" ] || { run_test "$1" "$3/$1" "$2" && echo yes || echo no; } >"$known.$BASHPID"
     [ -e "$known" ] || mv "$known.$BASHPID" "$known"
     grep -q yes "$known"
 }
 
 # The name of the first test that fails; nothing when all pass.
 first_failure() { # DIR RULE FILE
-    local dir=$1 test done=" "
+    local dir=$1 test done=" " tree linked
+    tree=$(tree_of "$3")
+    linked=("$tree/libtiger.a" "${libraries[@]}")
+    [ "$tree" = "$build" ] || linked=("$tree/libtiger_engine.a" "$tree/libtiger.a" "${engine_libraries[@]}")
     for test in $(tests_for "$2" "$3"); do
         [[ $done != *" $test "* ]] || continue
         done="$done$test "
-        "${cc[@]}" -o "$dir/$test" "$build/tests/CMakeFiles/$test.dir/unit/$test.c.o" "$dir"/*.o "$build/libtiger.a" \
-            "${libraries[@]}" >"$dir/log" 2>&1 || { echo linker; return; }
+        "${cc[@]}" -o "$dir/$test" "$tree/tests/CMakeFiles/$test.dir/unit/$test.c.o" "$dir"/*.o "${linked[@]}" \
+            >"$dir/log" 2>&1 || { echo linker; return; }
         run_test "$test" "$dir/$test" "$2" || { echo "$test"; return; }
         rm "$dir/$test"
     done
@@ -142,7 +156,7 @@ try() { # NUMBER RULE/WAY FILE EXPRESSION
             verdict=SURVIVED
         elif [ "$by" = linker ]; then
             verdict=BROKEN
-        elif ! healthy "$by" "${target%/*}"; then
+        elif ! healthy "$by" "${target%/*}" "$(tree_of "$file")"; then
             verdict=UNTESTED
         fi
     fi
@@ -152,14 +166,24 @@ try() { # NUMBER RULE/WAY FILE EXPRESSION
 
 # ---- all of it --------------------------------------------------------------------------------------------------------
 
-mkdir -p "$build"
 generator=$(command -v ninja >/dev/null 2>&1 && echo Ninja || echo "Unix Makefiles")
-{ cmake -S "$root" -B "$build" -G "$generator" -DTIGER_ENGINE=OFF -DTIGER_DNNL=OFF -DTIGER_LAPACK=ON \
-    -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=-O1 &&
-    cmake --build "$build" -j "$jobs"; } >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
-list_commands
-cc=("$(sed -n 's|^[^ ]* \([^ ]*\) .*|\1|p;q' "$work/commands")" -fopenmp)
+build_tree() { # TREE TARGET [OPTION]...
+    local tree=$1 target=$2
+    shift 2
+    mkdir -p "$tree"
+    { cmake -S "$root" -B "$tree" -G "$generator" -DTIGER_LAPACK=ON -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=-O1 \
+        "$@" && cmake --build "$tree" -j "$jobs" --target "$target"; } >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
+    list_commands "$tree"
+}
+build_tree "$build" all -DTIGER_ENGINE=OFF -DTIGER_DNNL=OFF
+engine_files=0
+while read -r target file expression; do
+    [ "$(tree_of "$file")" = "$build" ] || ! wanted "$target $file $expression" "$@" || engine_files=1
+done < <(mutations)
+[ $engine_files = 0 ] || build_tree "$build-engine" engine_natgrad_test -DTIGER_ENGINE=ON -DTIGER_DNNL=ON -DTIGER_ZLIB=OFF
+cc=("$(sed -n 's|^[^ ]* \([^ ]*\) .*|\1|p;q' "$work/${build##*/}.commands")" -fopenmp)
 read -ra libraries <<<"$(pkg-config --libs cmocka) -llapacke -lm"
+read -ra engine_libraries <<<"$(pkg-config --libs cmocka jansson libpcre2-8 libutf8proc) -ldnnl -llapacke -lm"
 
 status=0
 check_list || status=1

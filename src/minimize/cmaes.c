@@ -57,7 +57,7 @@ static void lay(tg_minimizer *m)
         tg_lay(m, (size_t)vectors[i], 1, m->n);
     tg_lay(m, C, m->n, m->n);
     tg_lay(m, B, m->n, m->n);
-    tg_lay(m, WORK, m->n, m->n);
+    tg_lay_scratch(m, WORK, m->n, m->n);
     tg_lay(m, POINTS, most, m->n);
     tg_lay(m, TG_VALUES, most, 1);
     tg_lay(m, ORDER, most, 1);

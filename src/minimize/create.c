@@ -158,6 +158,13 @@ void tg_lay(tg_minimizer *m, size_t which, size_t rows, size_t cols)
     size_t count, bytes;
     m->wrong_size |= !tg_multiply(&count, rows, cols) || !tg_multiply(&bytes, count, 2 * sizeof(double));
     m->count[which] = m->wrong_size ? 0 : tg_round_up(count, TG_CACHE_LINE / sizeof(double));
+    m->scratch[which] = false;
+}
+
+void tg_lay_scratch(tg_minimizer *m, size_t which, size_t rows, size_t cols)
+{
+    tg_lay(m, which, rows, cols);
+    m->scratch[which] = true;
 }
 
 /* What is wrong with options and function, whatever the start. */
@@ -199,12 +206,24 @@ static void take(tg_minimizer *m, const tg_objective *objective)
     m->noise = objective->evaluate_f32 != NULL ? 8 * (double)FLT_EPSILON : 8 * DBL_EPSILON;
 }
 
-/* One block: tg_run, the arrays, and behind the state the points in fp32. Sets how much each takes. */
+/* *doubles <- all that arrays of the state take, or those that are scratch. False: too many. */
+static bool add_up(size_t *doubles, const tg_minimizer *m, bool scratch)
+{
+    bool fits = true;
+    *doubles = 0;
+    for (size_t i = 0; i < TG_MINIMIZER_ARRAYS; i++)
+        fits = fits && (m->scratch[i] != scratch || tg_add_size(doubles, *doubles, m->count[i]));
+    return fits;
+}
+
+/* One block: tg_run, the arrays, and behind the state those that are scratch and the points in fp32. Sets how much each
+ * takes. */
 static tg_status lay_out(tg_minimizer *m)
 {
     const size_t head = tg_round_up(sizeof(tg_run), TG_CACHE_LINE), n = m->n;
-    size_t doubles = 0, singles = 0, bytes = 0;
+    size_t doubles = 0, scratch = 0, singles = 0, bytes = 0;
     memset(m->count, 0, sizeof m->count);
+    memset(m->scratch, 0, sizeof m->scratch);
     m->wrong_size = false;
     tg_lay(m, TG_X, 1, n);
     if (m->bounded) {
@@ -214,10 +233,10 @@ static tg_status lay_out(tg_minimizer *m)
     m->kind->lay(m);
     m->room32 = m->f.evaluate_f32 == NULL ? 0 : m->count[TG_VALUES] == 0 ? 1 : m->count[TG_VALUES];
     bool fits = !m->wrong_size && tg_multiply(&singles, 2 * tg_round_up(n, TG_CACHE_LINE), m->room32);
-    for (size_t i = 0; i < TG_MINIMIZER_ARRAYS; i++)
-        fits = fits && tg_add_size(&doubles, doubles, m->count[i]);
+    fits = fits && add_up(&doubles, m, false) && add_up(&scratch, m, true);
     fits = fits && tg_multiply(&bytes, doubles, sizeof(double)) && tg_add_size(&m->state_bytes, head, bytes) &&
-           tg_multiply(&bytes, singles, sizeof(float)) && tg_add_size(&m->bytes, m->state_bytes, bytes);
+           tg_multiply(&bytes, scratch, sizeof(double)) && tg_add_size(&m->bytes, m->state_bytes, bytes) &&
+           tg_multiply(&bytes, singles, sizeof(float)) && tg_add_size(&m->bytes, m->bytes, bytes);
     return fits ? TG_OK : tg_fail(TG_EINVAL, "%s: %zu numbers are too many", m->kind->info.name, n);
 }
 
@@ -232,10 +251,12 @@ static tg_status allocate(tg_minimizer *m)
         return tg_no_memory(m->kind->info.name, m->bytes);
     m->run = m->memory;
     double *next = (double *)((char *)m->memory + head);
-    for (size_t i = 0; i < TG_MINIMIZER_ARRAYS; i++) {
-        m->at[i] = m->count[i] == 0 ? NULL : next;
-        next += m->count[i];
-    }
+    for (int scratch = 0; scratch < 2; scratch++)
+        for (size_t i = 0; i < TG_MINIMIZER_ARRAYS; i++)
+            if (m->scratch[i] == (scratch != 0)) {
+                m->at[i] = m->count[i] == 0 ? NULL : next;
+                next += m->count[i];
+            }
     m->x32 = m->room32 == 0 ? NULL : (float *)next;
     m->g32 = m->room32 == 0 ? NULL : m->x32 + tg_round_up(m->n, TG_CACHE_LINE) * m->room32;
     return TG_OK;

@@ -22,7 +22,7 @@ static const tg_option options[] = {
 static void lay(tg_minimizer *m)
 {
     tg_line_lay(m, false);
-    tg_lay(m, DIRECTION, 1, m->n);
+    tg_lay_scratch(m, DIRECTION, 1, m->n);
 }
 
 static void begin(tg_minimizer *m) { m->run->step = 0; }

@@ -35,8 +35,8 @@ void tg_lbfgs_lay(tg_minimizer *m)
     tg_lay(m, LBFGS_S, pairs, m->n);
     tg_lay(m, LBFGS_Y, pairs, m->n);
     tg_lay(m, LBFGS_RHO, pairs, 1);
-    tg_lay(m, LBFGS_ALPHA, pairs, 1);
-    tg_lay(m, LBFGS_D, 1, m->n);
+    tg_lay_scratch(m, LBFGS_ALPHA, pairs, 1);
+    tg_lay_scratch(m, LBFGS_D, 1, m->n);
 }
 
 void tg_lbfgs_begin(tg_minimizer *m) { m->run->c[PAIRS] = m->run->c[NEWEST] = 0; }

@@ -9,11 +9,11 @@
 void tg_line_lay(tg_minimizer *m, bool torch)
 {
     tg_lay(m, TG_G, 1, m->n);
-    tg_lay(m, TG_LINE_X, 1, m->n);
-    tg_lay(m, TG_LINE_G, 1, m->n);
+    tg_lay_scratch(m, TG_LINE_X, 1, m->n);
+    tg_lay_scratch(m, TG_LINE_G, 1, m->n);
     if (torch) {
-        tg_lay(m, TG_LINE_LOW, 1, m->n);
-        tg_lay(m, TG_LINE_HIGH, 1, m->n);
+        tg_lay_scratch(m, TG_LINE_LOW, 1, m->n);
+        tg_lay_scratch(m, TG_LINE_HIGH, 1, m->n);
     }
 }
 

@@ -54,6 +54,7 @@ struct tg_minimizer {
     tg_run *run;
     double *at[TG_MINIMIZER_ARRAYS];
     size_t count[TG_MINIMIZER_ARRAYS]; /* doubles of each */
+    bool scratch[TG_MINIMIZER_ARRAYS]; /* no part of the state */
     float *x32, *g32;                  /* for evaluate_f32: as many points as can be evaluated at once */
     size_t room32;                     /* how many that is */
     void *memory;
@@ -91,6 +92,8 @@ struct tg_minimizer_kind {
 
 /* Array `which` has rows * cols doubles. */
 void tg_lay(tg_minimizer *m, size_t which, size_t rows, size_t cols);
+/* One that every iteration writes before it reads it: no part of the state, neither copied with it nor saved. */
+void tg_lay_scratch(tg_minimizer *m, size_t which, size_t rows, size_t cols);
 
 /* ---- evaluating -------------------------------------------------------------------------------------------------- */
 

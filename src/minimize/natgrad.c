@@ -80,12 +80,12 @@ static void lay(tg_minimizer *m)
 {
     const int how = solver(m);
     tg_line_lay(m, false);
-    tg_lay(m, DIRECTION, 1, m->n);
-    tg_lay(m, WORK, how == SOLVE_WOODBURY ? 1 : 5, how == SOLVE_WOODBURY ? m->f.fisher_rows : m->n + 8);
+    tg_lay_scratch(m, DIRECTION, 1, m->n);
+    tg_lay_scratch(m, WORK, how == SOLVE_WOODBURY ? 1 : 5, how == SOLVE_WOODBURY ? m->f.fisher_rows : m->n + 8);
     if (how == SOLVE_DENSE)
-        tg_lay(m, MATRIX, m->n, m->n);
+        tg_lay_scratch(m, MATRIX, m->n, m->n);
     if (how == SOLVE_WOODBURY)
-        tg_lay(m, MATRIX, m->f.fisher_rows, m->f.fisher_rows);
+        tg_lay_scratch(m, MATRIX, m->f.fisher_rows, m->f.fisher_rows);
 }
 
 static void begin(tg_minimizer *m) { m->run->step = 0; }

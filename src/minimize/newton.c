@@ -31,10 +31,10 @@ static const char *check(const tg_minimizer *m)
 static void lay(tg_minimizer *m)
 {
     tg_line_lay(m, false);
-    tg_lay(m, HESSIAN, m->n, m->n);
-    tg_lay(m, FACTOR, m->n, m->n);
-    tg_lay(m, STEP, 1, m->n);
-    tg_lay(m, WORK, 4, m->n + 8);
+    tg_lay_scratch(m, HESSIAN, m->n, m->n);
+    tg_lay_scratch(m, FACTOR, m->n, m->n);
+    tg_lay_scratch(m, STEP, 1, m->n);
+    tg_lay_scratch(m, WORK, 4, m->n + 8);
 }
 
 static void begin(tg_minimizer *m) { m->run->k[K_LAMBDA] = m->option[DAMPING]; }

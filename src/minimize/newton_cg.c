@@ -30,8 +30,8 @@ static const char *check(const tg_minimizer *m)
 static void lay(tg_minimizer *m)
 {
     tg_line_lay(m, m->option[LINE_SEARCH] == TG_SEARCH_TORCH);
-    tg_lay(m, DIRECTION, 1, m->n);
-    tg_lay(m, WORK, 5, m->n + 8);
+    tg_lay_scratch(m, DIRECTION, 1, m->n);
+    tg_lay_scratch(m, WORK, 5, m->n + 8);
 }
 
 static void begin(tg_minimizer *m) { m->run->step = 0; }

@@ -1,6 +1,6 @@
 /* minimize/save.c -- a search as a file of named arrays, and back.
  *
- * "counts" and "numbers" are what tg_run has of the two kinds, in its order; then every array that the method lives on,
+ * "counts" and "numbers" are what tg_run has of the two kinds, in its order; then every array of the state,
  * those that all methods share by their names, its own as "method_0", "method_1", ... in the order of its file. What
  * comes back is checked before anything changes: shapes, and every count that indexes something. */
 #include <stddef.h>
@@ -86,7 +86,7 @@ static void list_all(listing *l, const tg_minimizer *m, const head *h)
     list(l, "counts", TG_U64, h->count, sizeof h->count / sizeof *h->count);
     list(l, "numbers", TG_F64, h->number, sizeof h->number / sizeof *h->number);
     for (size_t i = 0; i < TG_MINIMIZER_ARRAYS; i++) {
-        if (m->count[i] == 0)
+        if (m->count[i] == 0 || m->scratch[i])
             continue;
         if (i >= TG_OWN)
             snprintf(l->name[i], NAME_BYTES, "method_%zu", i - TG_OWN);

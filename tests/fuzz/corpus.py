@@ -135,7 +135,7 @@ def search(method=0, tag="tiger-minimizer-1", counts=38):
     x = struct.pack("<8d", 0.385, -0.77, 1.3, *[0.0] * 5)
     arrays = {"counts": ("U64", struct.pack(f"<{counts}Q", 2, 5, *[0] * 6, 1, 0, 0, 0, *[0] * (counts - 12))),
               "numbers": ("F64", struct.pack("<28d", 1.75, 2.5, 0.25, 0.5, *[0.0] * 24))}
-    arrays |= {name: ("F64", x) for name in ("x", "gradient", "line_x", "line_gradient", "method_0")}
+    arrays |= {name: ("F64", x) for name in ("x", "gradient")}
     header, at = {"__metadata__": {"format": tag, "minimizer": "gd"}}, 0
     for name, (kind, data) in arrays.items():
         header[name] = {"dtype": kind, "shape": [len(data) // 8], "data_offsets": [at, at + len(data)]}

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Models that learn from samples, against PyTorch: statistics, losses, trajectories of the weights, scores; and the
-losses of torch.optim.LBFGS on a fixed batch.
+losses of torch.optim.LBFGS on a fixed batch; and the first step of natgrad, by its equations in float64.
 
     python3 samples.py TIGER
 
@@ -9,6 +9,8 @@ float64 must go the same way over the next updates of SGD, and come to the same 
 the same accuracy, RMSE and R2 at the end. Needs torch, numpy and safetensors.
 """
 import csv
+import functools
+import itertools
 import json
 import struct
 import subprocess
@@ -27,6 +29,11 @@ WAY_TOLERANCE = 2e-3    # of the way that a weight has gone since the first chec
 ITERATIONS = 20
 LBFGS_TOLERANCE = 5e-4  # of the loss: rounding in fp32 grows along the path, to 1.1e-4 where this was written;
 LBFGS_LEAST = 1e-3      # or of this, below it
+FISHER, DAMPING = 5, 0.3   # samples of natgrad's matrix; all their labels are tried
+SEEDS = range(1, 13)
+NATGRAD_TOLERANCE = 1e-4   # of the step
+DRAW_TOLERANCE = 1e-2      # of squares that are solved for
+DEVIATIONS = 3.5
 LEAST_WAY = 1e-2        # a bias of standardised numbers goes nowhere
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "silu": torch.nn.functional.silu,
                "gelu": torch.nn.functional.gelu, "gelu_tanh": lambda x: torch.nn.functional.gelu(x, approximate="tanh"),
@@ -37,6 +44,11 @@ wrong = []
 def expect(what, got, wanted, tolerance):
     if not abs(got - wanted) <= tolerance * max(abs(wanted), 1e-6):
         wrong.append(f"{what}: {got!r} instead of {wanted!r}")
+
+
+def expect_small(what, got, most):
+    if not abs(got) <= most:
+        wrong.append(f"{what}: {got!r}, {most} at most")
 
 
 # ---- data ----
@@ -181,6 +193,84 @@ def check_lbfgs(name, folder, data, x, y, flags):
                LBFGS_TOLERANCE * max(1, LBFGS_LEAST / loss))
 
 
+# ---- natural gradient ----
+
+def flat(gradients):
+    return torch.cat([g.reshape(-1) for g in gradients]).numpy()
+
+
+def rows_of(config, w, x, kinds):
+    """Of each of the first FISHER samples: the gradient for each label there may be; of a number (kinds None) that of
+    what the model says."""
+    for sample in range(FISHER):
+        out = forward(config, w, x[sample:sample + 1])
+        values = [out[0, 0]] if kinds is None else [torch.nn.functional.cross_entropy(out, torch.tensor([k]))
+                                                    for k in range(kinds)]
+        yield [flat(torch.autograd.grad(v, list(w.values()), retain_graph=True)) for v in values]
+
+
+def off(step, d):
+    """How far a step is from d, whatever length a line search has found."""
+    along = d * (step @ d) / (d @ d)
+    return np.linalg.norm(step - along) / np.linalg.norm(along) if step @ d > 0 else np.inf
+
+
+def label_steps(g, rows):
+    """-(R^T R + damping)^-1 g for every way in which labels may have been drawn."""
+    for labels in itertools.product(range(len(rows[0])), repeat=FISHER):
+        r = np.stack([rows[j][k] for j, k in enumerate(labels)]) / FISHER ** 0.5
+        yield labels, np.linalg.solve(r.T @ r + DAMPING * np.eye(g.size), -g)
+
+
+def number_step(name, step, g, rows):
+    """The squares of what was drawn. A row is 2 e times the gradient v of the model's number, e drawn, so that a step of
+    length t has (damping step + sum 4 e^2 / m v (v step)) / t = -g: linear in 1 / t and in e^2 / t."""
+    columns = np.stack([DAMPING * step, *(4 / FISHER * v[0] * (v[0] @ step) for v in rows)], 1)
+    found = np.linalg.lstsq(columns, -g, rcond=None)[0]
+    squares = found[1:] / found[0]
+    expect_small(f"{name}: what no draw explains", np.linalg.norm(columns @ found + g) / np.linalg.norm(g), NATGRAD_TOLERANCE)
+    expect_small(f"{name}: squares of draws below 0", min(squares.min(), 0), DRAW_TOLERANCE)
+    return squares
+
+
+def check_natgrad(name, folder, data, x, y, flags):
+    """Rows are the gradients of the first samples, by labels that are drawn: some way to draw them must give the step,
+    and over many seeds they must come as often as the model says."""
+    begin = folder / "begin"
+    if not train(folder, data, begin, *flags, "--lr", 0.3, "--updates", 3, "--schedule", "constant", "--optimizer", "sgd"):
+        return
+    begin /= f"checkpoint-{3:08}"
+    config = json.loads((begin / "config.json").read_text())
+    x, target = standardised(begin, x, y)
+    w = {k: v.double().requires_grad_() for k, v in load_file(begin / "model.safetensors").items()}
+    loss, outputs = loss_of(config, w, x, target)
+    g = flat(torch.autograd.grad(loss, list(w.values()), retain_graph=True))
+    numbers = target.dtype != torch.long
+    rows = list(rows_of(config, w, x, None if numbers else outputs.shape[1]))
+    p = None if numbers else outputs.softmax(1).detach().numpy()[:FISHER]
+    surprise, variance, squares = 0, 0, []
+    for seed in SEEDS:
+        out = folder / f"natgrad{seed}"
+        if not train(folder, data, out, "--init", begin, "--updates", 1, "--optimizer", "natgrad", "--samples", FISHER,
+                     "--damping", DAMPING, "--closure", "all", "--seed", seed):
+            return
+        after = load_file(out / f"checkpoint-{1:08}" / "model.safetensors")
+        step = flat([after[k].double() - w[k].detach() for k in w])
+        if numbers:
+            squares.append(number_step(f"{name} {seed}", step, g, rows))
+            continue
+        gap, labels = min((off(step, d), labels) for labels, d in label_steps(g, rows))
+        expect_small(f"{name} {seed}: the step's distance", gap, NATGRAD_TOLERANCE)
+        drawn = np.array(labels) == 0
+        surprise += (drawn - p[:, 0]).sum()
+        variance += (p[:, 0] * (1 - p[:, 0])).sum()
+    if numbers:  # a variance of 1/2 goes with the square as the loss
+        expect_small(f"{name}: draws' mean square in standard deviations",
+                     (np.mean(squares) - 0.5) * (np.size(squares) / 0.5) ** 0.5, DEVIATIONS)
+    else:
+        expect_small(f"{name}: the first label's count in standard deviations", surprise / variance ** 0.5, DEVIATIONS)
+
+
 def main():
     torch.set_num_threads(2)
     mlp = ["--model", "mlp", "--width", "19"]
@@ -191,20 +281,26 @@ def main():
                 if (activation, norm) not in (("relu", "none"), ("gelu", "layer"), ("tanh", "rms")) and kind != "words":
                     continue
                 flags = [*mlp, "--activation", activation, "--norm", norm, "--layers", "1" if norm == "none" else "2"]
-                cases += run(f"mlp {activation} {norm} {kind}", kind, flags, 0.05)
-    cases += run("linear", "numbers", ["--model", "linear"], 0.1)
-    cases += run("logistic words", "words", ["--model", "logistic"], 0.3)
-    cases += run("logistic images", "images", ["--model", "logistic"], 0.1)
+                cases += run(f"mlp {activation} {norm} {kind}", kind, flags, sgd(0.05))
+    cases += run("linear", "numbers", ["--model", "linear"], sgd(0.1))
+    cases += run("logistic words", "words", ["--model", "logistic"], sgd(0.3))
+    cases += run("logistic images", "images", ["--model", "logistic"], sgd(0.1))
     for activation, norm, kind in (("tanh", "none", "words"), ("gelu", "layer", "images"), ("silu", "rms", "numbers")):
-        cases += run(f"lbfgs mlp {activation} {norm} {kind}", kind, [*mlp, "--activation", activation, "--norm", norm])
+        cases += run(f"lbfgs mlp {activation} {norm} {kind}", kind, [*mlp, "--activation", activation, "--norm", norm], check_lbfgs)
+    small = ["--model", "mlp", "--width", "5", "--activation", "tanh"]
+    for kind in ("words", "numbers"):
+        cases += run(f"natgrad mlp {kind}", kind, small, check_natgrad)
     for line in wrong:
         print(line)
     print(f"{cases} cases, {len(wrong)} differences")
     return 1 if wrong else 0
 
 
-def run(name, kind, flags, lr=None):
-    """By SGD with that learning rate; without one by LBFGS."""
+def sgd(lr):
+    return functools.partial(check, lr=lr)
+
+
+def run(name, kind, flags, judge):
     chance = np.random.default_rng(2385)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -214,10 +310,7 @@ def run(name, kind, flags, lr=None):
         else:
             x, y = write_table(folder / "t.csv", chance, kind == "words")
             data = ["--data", "t.csv", "--target", "y"]
-        if lr is None:
-            check_lbfgs(name, folder, data, x, y, flags)
-        else:
-            check(name, folder, data, x, y, flags, lr)
+        judge(name, folder, data, x, y, flags)
     return 1
 
 
