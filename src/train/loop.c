@@ -460,6 +460,8 @@ static tg_status fill_weights(training *t, const char *checkpoint)
     tg_status status = checkpoint != NULL       ? tg_model_load(s->model, checkpoint)
                        : t->config.init != NULL ? tg_model_load(s->model, t->config.init)
                                                 : tg_model_initialize(s->model, (uint64_t)t->config.option[TG_TRAIN_SEED]);
+    if (checkpoint == NULL && t->config.init != NULL)
+        status = tg_agree_init(status, t->config.init, tg_model_get_config(s->model));
     if (status == TG_OK)
         status = s->mover->begin(s, on_event, t);
     if (status == TG_OK && checkpoint != NULL)
