@@ -548,11 +548,26 @@ static tg_status find_peak(training *t)
     return t->config.peak_flops == 0 ? tg_peak_measure(&t->peak_flops, t->session.train, tg_session_room(&t->plan)) : TG_OK;
 }
 
+/* A text that the run to resume knows, and that is not there any more, may lie elsewhere. */
+static tg_status not_opened(const training *t, tg_status status, const tg_train_config *wish)
+{
+    const struct {
+        const char *name, *said, *saved;
+    } file[] = {{"data", wish->data, t->config.data},
+                {"eval_data", wish->eval_data, t->config.eval_data},
+                {"labels", wish->labels, t->config.labels},
+                {"eval_labels", wish->eval_labels, t->config.eval_labels}};
+    for (size_t i = 0; status == TG_ENOTFOUND && i < sizeof file / sizeof *file; i++)
+        if (file[i].said == NULL && file[i].saved != NULL && strstr(tg_message(), file[i].saved) != NULL)
+            return tg_fail(status, "%s; if it has moved, say where with %s", tg_message(), file[i].name);
+    return status;
+}
+
 static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_run *run, const char *checkpoint)
 {
     tg_status status = settle_config(t, wish, run, checkpoint);
     if (status == TG_OK)
-        status = tg_session_open(&t->session, &t->config, checkpoint);
+        status = not_opened(t, tg_session_open(&t->session, &t->config, checkpoint), wish);
     if (status == TG_OK)
         status = check_data(t, run);
     if (run->texts != NULL && t->session.loss_scale.on) {

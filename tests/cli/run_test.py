@@ -1229,6 +1229,20 @@ class Tokenizers(Case):
             self.assertIn(f"the model in first has {flag[2:]} {has}, not {value}: leave it out", done.stderr)
             self.assertFalse((self.at / "run").exists())
 
+    def test_data_that_moved(self):
+        shutil.copy(self.at / "text.txt", self.at / "other.txt")
+        self.tiger("train", "--data", "text.txt", "--eval-data", "other.txt", "--out", "run", *TINY, "--updates", 2)
+        for name, flag in (("text.txt", "data"), ("other.txt", "eval_data")):
+            (self.at / name).rename(self.at / f"moved_{name}")
+            done = self.tiger("train", "--out", "run", "--resume", "--updates", 3, status=1)
+            self.assertRegex(done.stderr, f"{name}': No such file or directory; if it has moved, say where with {flag}\n$")
+            (self.at / f"moved_{name}").rename(self.at / name)
+
+    def test_nothing_left_to_do_is_said(self):
+        self.train("run", "--updates", 2)
+        done = self.tiger("train", "--out", "run", "--resume")
+        self.assertIn("all 2 updates had been made before: with more --updates the run goes on", done.stdout)
+
     def test_flags_beside_resume_are_those_of_the_runs_model(self):
         self.train("run", "--model", "llama", "--kv-heads", 1, "--updates", 2)
         self.tiger("train", "--out", "run", "--resume", "--updates", 3, "--kv-heads", 1)
