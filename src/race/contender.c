@@ -104,12 +104,12 @@ static const char *nearest_option(const words *w, const char *wanted)
     return best.name;
 }
 
-static const char *nearest_method(const tg_race_task *task, const char *wanted)
+static const char *nearest_method(const char *wanted)
 {
     guess best = {0};
     for (size_t i = 0; i < tg_rule_count(); i++)
         consider(&best, tg_rule_at(i)->name, wanted);
-    for (size_t i = 0; task->minimizers && i < tg_minimizer_count(); i++)
+    for (size_t i = 0; i < tg_minimizer_count(); i++)
         consider(&best, tg_minimizer_at(i)->name, wanted);
     return best.name;
 }
@@ -390,7 +390,7 @@ static tg_status find_method(tg_contender *c, const char *text, size_t bytes)
     snprintf(name, sizeof name, "%.*s", bytes < sizeof name ? (int)bytes : (int)sizeof name - 1, text);
     c->rule = tg_rule_find(name);
     c->minimizer = c->rule == NULL ? tg_minimizer_find(name) : NULL;
-    const char *meant = c->rule == NULL && c->minimizer == NULL ? nearest_method(task, name) : NULL;
+    const char *meant = c->rule == NULL && c->minimizer == NULL ? nearest_method(name) : NULL;
     if (meant != NULL)
         return tg_fail(TG_ENOTFOUND, "there is no optimizer '%s' (did you mean %s?)", name, meant);
     if (c->rule == NULL && c->minimizer == NULL)
