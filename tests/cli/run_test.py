@@ -579,6 +579,22 @@ class Guarding(Case):
             done = self.tiger("train", "--out", "plain", "--resume", "--updates", 140, status=1)
             self.assertIn('trainer.json: "loss_guard" is missing or not what it should be', done.stderr)
 
+    def test_gradients_that_are_never_finite(self):
+        done = self.train("run", "--optimizer", "sgd", "--lr", "1e30", "--schedule", "constant", "--updates", 60, "--save-every",
+                          1, "--keep", 30, status=1)
+        told = re.findall(r"^update (\d+): (\d+) gradients are not finite, the first of (\S+) \((\d+) updates in a row\): guarded$",
+                          done.stdout, re.MULTILINE)
+        self.assertEqual([int(row[3]) for row in told], list(range(1, 21)))  # one line an update
+        self.assertGreater(int(told[0][1]), 5)
+        last = int(told[-1][0])
+        self.assertRegex(done.stderr, rf"^tiger train: the gradient of {told[0][2]} was not finite in 20 updates in a row \(up to "
+                                      rf"update {last}\): lower lr, clip gradients \(clip_norm\), .*; a new run may begin with the "
+                                      rf"model from before: --init run/checkpoint-{last - 20:08}\n$")
+        self.tiger("train", "--init", f"run/checkpoint-{last - 20:08}", "--data", "text.txt", "--out", "new", "--updates", 2)
+        done = self.train("few", "--optimizer", "sgd", "--lr", "1e30", "--schedule", "constant", "--updates", 60, "--save-every",
+                          1, "--keep", 2, status=1)
+        self.assertTrue(done.stderr.endswith("calculate in fp32\n"), done.stderr)  # it is gone
+
 
 class Watching(Case):
     """Evaluation, the best model, samples, utilisation."""
