@@ -219,7 +219,7 @@ static int parse_arguments(cli_args *args)
             return cli_usage(args, "unknown option %s (options start with two dashes; see: tiger %s --help)", word,
                              command->name);
         } else if (args->positionals == command->positionals_most) {
-            return cli_usage(args, "unexpected argument '%s' (see: tiger %s --help)", word, command->name);
+            return cli_usage(args, "unexpected argument '%s'; usage: tiger %s %s", word, command->name, command->usage);
         } else {
             args->positional[args->positionals++] = word;
         }

@@ -5,22 +5,20 @@
 
 #include "args.h"
 
-bool cli_gallery_add(cli_gallery *g, const cli_args *args, size_t count)
+int cli_gallery_add(cli_gallery *g, const cli_args *args, size_t count)
 {
     const size_t i = g->curves;
-    if (i == CLI_CURVES) {
-        cli_usage(args, "more than %d curves in one picture", CLI_CURVES);
-        return false;
-    }
+    if (i == CLI_CURVES)
+        return cli_usage(args, "more than %d curves in one picture", CLI_CURVES);
     g->x[i] = malloc((count + 1) * sizeof *g->x[i]);
     g->y[i] = malloc((count + 1) * sizeof *g->y[i]);
     g->curves++;
     if (g->x[i] == NULL || g->y[i] == NULL) {
         cli_usage(args, "no memory for %zu points", count);
-        return false;
+        return CLI_FAILED;
     }
     g->curve[i] = (tg_curve){.title = g->title[i], .x = g->x[i], .y = g->y[i], .count = count};
-    return true;
+    return CLI_OK;
 }
 
 void cli_gallery_free(cli_gallery *g)

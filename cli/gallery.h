@@ -15,9 +15,9 @@ typedef struct cli_gallery {
     size_t curves;
 } cli_gallery;
 
-/* A curve with room for `count` points in x[i], y[i], i the number of curves before; false, with a line printed, when
- * there is no room. The title is "". */
-bool cli_gallery_add(cli_gallery *g, const cli_args *args, size_t count);
+/* A curve with room for `count` points in x[i], y[i], i the number of curves before. CLI_OK, or a line is printed and
+ * the exit status given: too many, or no memory. The title is "". */
+int cli_gallery_add(cli_gallery *g, const cli_args *args, size_t count);
 void cli_gallery_free(cli_gallery *g); /* heap, itself included */
 
 /* What `tiger plot` draws: each is told the command's arguments, and an empty gallery, and gives the exit status. */

@@ -108,7 +108,7 @@ static int write_table(const cli_args *args, const tg_lr_range *range, const cha
 }
 
 /* The picture of a curve that explodes shows nothing else: the curves end where they rise above the start by half. */
-static int draw(const cli_args *args, const tg_lr_range *range, const char *path)
+static int draw(const cli_args *args, const tg_lr_range *range, const char *unit, const char *path)
 {
     const double most = 1.5 * range->smoothed[0];
     size_t shown = 1;
@@ -118,7 +118,7 @@ static int draw(const cli_args *args, const tg_lr_range *range, const char *path
                               {.title = "smoothed", .x = range->lr, .y = range->smoothed, .count = shown}};
     const tg_plot_mark mark[] = {{range->suggested, "suggested"}, {range->last_stable, "last stable"}};
     const tg_plot plot = {.x_label = "learning rate (log scale)",
-                          .y_label = "loss (nats a token)",
+                          .y_label = unit,
                           .x_log = true,
                           .curve = curve,
                           .curves = 2,
@@ -127,7 +127,7 @@ static int draw(const cli_args *args, const tg_lr_range *range, const char *path
     return cli_picture(args, &plot, path);
 }
 
-static int write_files(const cli_args *args, const tg_lr_range *range, const char *out)
+static int write_files(const cli_args *args, const tg_lr_range *range, const char *unit, const char *out)
 {
     char *table = cli_path_join(out, "lr-range.tsv"), *picture = cli_path_join(out, "lr-range.png");
     int status = CLI_FAILED;
@@ -136,17 +136,18 @@ static int write_files(const cli_args *args, const tg_lr_range *range, const cha
     else
         status = write_table(args, range, table);
     if (status == CLI_OK)
-        status = draw(args, range, picture);
+        status = draw(args, range, unit, picture);
     free(table);
     free(picture);
     return status;
 }
 
-static int finish(const cli_args *args, const tg_lr_range *range, bool unread)
+static int finish(const cli_args *args, const tg_lr_range *range, const char *unit, const cli_progress *progress)
 {
     const char *out = cli_text_of(args, "out");
     if (range->interrupted) {
-        fprintf(unread ? stderr : stdout, "stopped after %zu updates: nothing was written\n", range->count + 1);
+        fprintf(progress->unread ? stderr : stdout, "stopped after %zu updates: nothing was written\n",
+                range->count + 1);
         return cli_signal_status();
     }
     print_table(range);
@@ -156,7 +157,7 @@ static int finish(const cli_args *args, const tg_lr_range *range, bool unread)
         return CLI_FAILED;
     }
     print_rates(range);
-    return out != NULL ? write_files(args, range, out) : draw(args, range, NULL);
+    return out != NULL ? write_files(args, range, unit, out) : draw(args, range, unit, NULL);
 }
 
 /* ---- running ---- */
@@ -164,7 +165,7 @@ static int finish(const cli_args *args, const tg_lr_range *range, bool unread)
 static int check(const cli_args *args)
 {
     if (cli_text_of(args, "data") == NULL)
-        return cli_usage(args, "--data FILE is missing: the text to train on");
+        return cli_usage(args, "--data FILE is missing: the text, images or table to train on");
     if (cli_is_given(args, "lr"))
         return cli_usage(args, "--lr is what is looked for: leave it out, or set the range with --from and --to");
     if (!(cli_number_of(args, "from") < cli_number_of(args, "to")))
@@ -217,7 +218,9 @@ static int run(const cli_args *args)
                                               cli_number_of(args, "smooth"), &listener);
     if (progress.drawn)
         putchar('\n');
-    status = trained == TG_OK ? finish(args, &range, progress.unread) : cli_answer(args, trained);
+    const bool of_tokens = config.model.info->tasks == TG_CAN(TG_TASK_LANGUAGE);
+    status = trained == TG_OK ? finish(args, &range, of_tokens ? "loss (nats a token)" : "loss", &progress)
+                              : cli_answer(args, trained);
 done:
     if (status != CLI_OK && made)
         rmdir(out); /* which leaves it when there is something in it */

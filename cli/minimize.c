@@ -18,7 +18,8 @@ static const cli_text texts[] = {
     {"schedule", "TEXT", "constant",
      "the course of the learning rate, and of other options; minimizers have none (see: tiger list schedules)"},
     {"start", "NUMBERS", NULL,
-     "where to begin: -1.2,1 in the variables' order, or y=1,x=-1.2 (default: the problem's; 1 for --f)"},
+     "where to begin: -1.2,1 in the variables' order (of --f: that of their names), or y=1,x=-1.2 (default: the "
+     "problem's; 1 for --f)"},
     {"out", "FILE.jsonl", NULL, "write the paths, for tiger plot minimize"},
 };
 

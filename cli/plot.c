@@ -56,10 +56,9 @@ static int add_courses(cli_gallery *g, const cli_args *args, const char *text, u
         return status;
     for (size_t c = 0; c < tg_schedule_courses(schedule) && status == CLI_OK; c++) {
         const size_t i = g->curves;
-        if (!cli_gallery_add(g, args, count)) {
-            status = CLI_FAILED;
+        status = cli_gallery_add(g, args, count);
+        if (status != CLI_OK)
             break;
-        }
         course_title(g->title[i], sizeof g->title[i], text, c);
         for (size_t p = 0; p < count; p++) {
             const uint64_t u = (uint64_t)((double)p * (double)updates / (double)count);
@@ -92,9 +91,9 @@ static int add_series(cli_gallery *g, const cli_args *args, const char *run, con
     int status = cli_answer(args, tg_series_read(&series, run, name));
     if (status != CLI_OK)
         return status;
-    if (series.count > 0 && !cli_gallery_add(g, args, series.count))
-        status = CLI_FAILED;
-    else if (series.count > 0) {
+    if (series.count > 0)
+        status = cli_gallery_add(g, args, series.count);
+    if (series.count > 0 && status == CLI_OK) {
         memcpy(g->x[i], series.update, series.count * sizeof *series.update);
         memcpy(g->y[i], series.value, series.count * sizeof *series.value);
         snprintf(g->title[i], sizeof g->title[i], "%.120s: %s", run, shown);
@@ -104,16 +103,31 @@ static int add_series(cli_gallery *g, const cli_args *args, const char *run, con
     return status;
 }
 
+/* Losses of models of language are of tokens, whose rate their metrics have. */
+static int counts_tokens(bool *tokens, const cli_args *args, const char *run)
+{
+    tg_series series = {0};
+    const int status = cli_answer(args, tg_series_read(&series, run, "tokens_per_second"));
+    *tokens = *tokens && series.count > 0;
+    tg_series_fini(&series);
+    return status;
+}
+
 static int plot_runs(cli_gallery *g, const cli_args *args)
 {
     int status = CLI_OK;
+    bool tokens = true;
     for (size_t i = 0; i < args->positionals && status == CLI_OK; i++) {
         status = add_series(g, args, args->positional[i], "loss", "training");
         if (status == CLI_OK)
             status = add_series(g, args, args->positional[i], "validation_loss", "validation");
+        if (status == CLI_OK)
+            status = counts_tokens(&tokens, args, args->positional[i]);
     }
-    const tg_plot plot = {
-        .x_label = "update", .y_label = "loss (nats a token)", .curve = g->curve, .curves = g->curves};
+    const tg_plot plot = {.x_label = "update",
+                          .y_label = tokens ? "loss (nats a token)" : "loss",
+                          .curve = g->curve,
+                          .curves = g->curves};
     return status != CLI_OK ? status : cli_picture(args, &plot, cli_text_of(args, "out"));
 }
 

@@ -96,7 +96,11 @@ static int add_histogram(cli_gallery *g, const cli_args *args, const tg_tensors 
     const size_t bins = (size_t)cli_number_of(args, "bins"), i = g->curves;
     uint64_t *counts = calloc(bins, sizeof *counts);
     double total = 0;
-    int status = counts != NULL && cli_gallery_add(g, args, bins) ? CLI_OK : CLI_FAILED;
+    int status = cli_gallery_add(g, args, bins);
+    if (status == CLI_OK && counts == NULL) {
+        cli_usage(args, "no memory for a histogram");
+        status = CLI_FAILED;
+    }
     for (size_t t = first; t <= last && status == CLI_OK; t++) {
         total += (double)tg_tensors_at(tensors, c->index[t])->values;
         status = cli_answer(args, tg_tensors_histogram(counts, bins, c->low, c->high, tensors, c->index[t]));

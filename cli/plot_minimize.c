@@ -122,8 +122,9 @@ static int add_minima(cli_gallery *g, const cli_args *args, const tg_problem *pr
     size_t shown = 0;
     if (known == 0)
         return CLI_OK;
-    if (!cli_gallery_add(g, args, known))
-        return CLI_FAILED;
+    const int added = cli_gallery_add(g, args, known);
+    if (added != CLI_OK)
+        return added;
     for (size_t k = 0; k < known; k++) {
         double x[2];
         tg_problem_minimum(problem, k, x);
@@ -244,8 +245,9 @@ static int add_path(cli_gallery *g, const cli_args *args, const tg_trace *t, con
 {
     const size_t i = g->curves;
     size_t shown = 0;
-    if (!cli_gallery_add(g, args, t->count))
-        return CLI_FAILED;
+    const int added = cli_gallery_add(g, args, t->count);
+    if (added != CLI_OK)
+        return added;
     for (size_t k = 0; k < t->count; k++) {
         const double *x = t->x + 2 * k;
         const double across = shown == 0 ? 1 : (x[0] - g->x[i][shown - 1]) / (b->high[0] - b->low[0]);
@@ -289,8 +291,9 @@ static int plot_over_surface(cli_gallery *g, const cli_args *args, const paths *
 static int add_curve(cli_gallery *g, const cli_args *args, const tg_trace *t, double least)
 {
     const size_t i = g->curves, count = t->count < MOST_POINTS ? t->count : MOST_POINTS;
-    if (!cli_gallery_add(g, args, count))
-        return CLI_FAILED;
+    const int added = cli_gallery_add(g, args, count);
+    if (added != CLI_OK)
+        return added;
     for (size_t k = 0; k < count; k++) {
         const size_t from = count > 1 ? k * (t->count - 1) / (count - 1) : 0;
         g->x[i][k] = t->update[from];

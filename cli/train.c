@@ -47,7 +47,10 @@ static void print_result(const tg_train_result *result, const tg_train_config *c
         printf("best: %.4f, of update %llu\n", result->best_loss, (unsigned long long)result->best_update);
     if (result->ended != NULL)
         printf("ended after update %llu: %s\n", (unsigned long long)result->updates, result->ended);
-    if (isfinite(result->train_loss)) /* nothing was left to do otherwise */
+    if (!isfinite(result->train_loss) && !result->interrupted && result->ended == NULL)
+        printf("all %llu updates had been made before: with more --updates the run goes on\n",
+               (unsigned long long)result->updates);
+    if (isfinite(result->train_loss))
         printf("%llu updates%s, training loss %.4f, %s, %s %s/s\n", (unsigned long long)result->updates, evaluations,
                result->train_loss, time, rate, result->rate);
     if (isfinite(result->update_seconds))

@@ -115,5 +115,10 @@ void tg_heap_free(void *memory) { free(memory); }
 
 tg_status tg_no_memory(const char *what, size_t bytes)
 {
-    return tg_fail(TG_ENOMEM, "no memory for %s (%.1f MiB)", what, (double)bytes / (1 << 20));
+    static const char *const unit[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double size = (double)bytes;
+    size_t u = 0;
+    for (; size >= 999.5 && u + 1 < sizeof unit / sizeof *unit; u++) /* three digits, as the command prints sizes */
+        size /= 1024;
+    return tg_fail(TG_ENOMEM, "no memory for %s (%.3g %s)", what, size, unit[u]);
 }

@@ -59,9 +59,10 @@ static tg_status unknown(uint32_t code_point, const char *text, size_t length, s
 
 static tg_status no_utf8(const char *text, size_t offset)
 {
-    return tg_fail(TG_EFORMAT,
-                   "byte 0x%02x at offset %zu is no UTF-8: the char tokenizer needs it, the byte tokenizer not",
-                   (unsigned)(unsigned char)text[offset], offset);
+    return tg_fail(
+        TG_EFORMAT,
+        "byte 0x%02x at offset %zu is no UTF-8, which the char tokenizer needs: --tokenizer byte takes any file",
+        (unsigned)(unsigned char)text[offset], offset);
 }
 
 /* Marks the characters of the text with 1 in their slots; *count is their number. */
@@ -74,8 +75,10 @@ static tg_status collect(char_table *table, size_t *count, const char *text, siz
         if (length == 0)
             return no_utf8(text, offset);
         if (code_point == 0)
-            return tg_fail(TG_EFORMAT, "a 0 byte at offset %zu: this is no text for the char tokenizer, use byte",
-                           offset);
+            return tg_fail(
+                TG_EFORMAT,
+                "a 0 byte at offset %zu is in no text, which the char tokenizer needs: --tokenizer byte takes any file",
+                offset);
         uint32_t *const slot = make_slot(table, code_point);
         if (slot == NULL)
             return no_memory();

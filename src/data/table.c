@@ -173,7 +173,8 @@ static tg_status no_number(const reading *r, const tg_cell *cell)
         return tg_fail(TG_EFORMAT, "'%s' line %zu, column %zu (%.80s): the cell is empty, and a number is needed",
                        r->path, cell->line, cell->column, name);
     return tg_fail(TG_EFORMAT,
-                   "'%s' line %zu, column %zu (%.80s): '%.*s' is no number, and only the target may have words",
+                   "'%s' line %zu, column %zu (%.80s): '%.*s' is no number, and only the target may have words: write "
+                   "the column as numbers, or leave it out",
                    r->path, cell->line, cell->column, name, shown(cell), cell->text);
 }
 

@@ -15,6 +15,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "base/number.h"
+#include "base/sort.h"
 #include "problem/dual.h"
 #include "problem/problem.h"
 #include "tiger/option.h"
@@ -296,6 +297,55 @@ static tg_status read_all(reader *r)
     return TG_OK;
 }
 
+/* ---- the order of variables -------------------------------------------------------------------------------------- */
+
+/* As people sort: x before y, x2 before x10. */
+static int compare_names(const char *a, const char *b)
+{
+    while (*a != '\0' && *b != '\0') {
+        size_t i = 0, k = 0;
+        while (digit(a[i]))
+            i++;
+        while (digit(b[k]))
+            k++;
+        if (i != k && i > 0 && k > 0)
+            return i < k ? -1 : 1;
+        if (*a != *b)
+            return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
+        a++;
+        b++;
+    }
+    return (*a != '\0') - (*b != '\0');
+}
+
+static int compare_variables(const void *ctx, size_t a, size_t b)
+{
+    const expression *e = ctx;
+    return compare_names(e->variable[a], e->variable[b]);
+}
+
+/* By name, wherever they stand in the text: a start is told, and a picture drawn, as (x, y) of "(y-x^2)^2", too. */
+static tg_status sort_variables(expression *e)
+{
+    size_t order[MOST_VARIABLES], place[MOST_VARIABLES];
+    char(*names)[NAME_BYTES] = tg_heap_alloc(e->variables, sizeof *names);
+    if (names == NULL)
+        return tg_no_memory("an expression", e->variables * sizeof *names);
+    memcpy(names, e->variable, e->variables * sizeof *names);
+    for (size_t i = 0; i < e->variables; i++)
+        order[i] = i;
+    tg_sort(order, e->variables, compare_variables, e);
+    for (size_t i = 0; i < e->variables; i++) {
+        place[order[i]] = i;
+        memcpy(e->variable[i], names[order[i]], sizeof *names);
+    }
+    for (size_t i = 0; i < e->codes; i++)
+        if (e->code[i].kind == CODE_VARIABLE)
+            e->code[i].variable = place[e->code[i].variable];
+    tg_heap_free(names);
+    return TG_OK;
+}
+
 /* ---- an expression ----------------------------------------------------------------------------------------------- */
 
 tg_status tg_expression_parse(expression **out, const char *text, size_t *column)
@@ -309,7 +359,9 @@ tg_status tg_expression_parse(expression **out, const char *text, size_t *column
         return tg_no_memory("an expression", sizeof *e);
     memcpy(e->text, text, bytes);
     reader r = {.e = e, .at = e->text, .column = column};
-    const tg_status status = read_all(&r);
+    tg_status status = read_all(&r);
+    if (status == TG_OK)
+        status = sort_variables(e);
     if (status == TG_OK)
         *out = e;
     else

@@ -54,18 +54,64 @@ const tg_option_table *tg_contender_options(const tg_contender *c)
     return c->rule != NULL ? &c->rule->options : &c->minimizer->options;
 }
 
-/* The table that has the option; NULL when none has. */
+#define TABLES 3
+
+/* Of all options that a contender may set. */
+static void tables_of(const tg_option_table *table[static TABLES], const words *w)
+{
+    table[0] = tg_contender_options(w->of);
+    table[1] = w->of->rule != NULL ? tg_optim_common_options() : tg_minimizer_common_options();
+    table[2] = w->task->options();
+}
+
+/* NULL when no table has it. */
 static const tg_option *find_option(const words *w, const char *name)
 {
-    const tg_option_table *const common =
-        w->of->rule != NULL ? tg_optim_common_options() : tg_minimizer_common_options();
-    const tg_option_table *const table[] = {tg_contender_options(w->of), common, w->task->options()};
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+    const tg_option_table *table[TABLES];
+    tables_of(table, w);
+    for (size_t i = 0; i < TABLES; i++) {
         const size_t found = tg_option_find(table[i], name);
         if (found < table[i]->count)
             return &table[i]->at[found];
     }
     return NULL;
+}
+
+/* What is nearest of all names seen so far to one that is not there. */
+typedef struct guess {
+    const char *name;
+    size_t distance;
+} guess;
+
+static void consider(guess *best, const char *name, const char *wanted)
+{
+    const size_t distance = tg_name_distance(name, wanted);
+    if (tg_name_near(wanted, distance) && (best->name == NULL || distance < best->distance))
+        *best = (guess){name, distance};
+}
+
+/* Of the options that a contender may set; NULL when none is near. */
+static const char *nearest_option(const words *w, const char *wanted)
+{
+    const tg_option_table *table[TABLES];
+    guess best = {0};
+    tables_of(table, w);
+    for (size_t i = 0; i < TABLES; i++)
+        for (size_t k = 0; k < table[i]->count; k++)
+            consider(&best, table[i]->at[k].name, wanted);
+    consider(&best, "schedule", wanted);
+    consider(&best, "preset", wanted);
+    return best.name;
+}
+
+static const char *nearest_method(const char *wanted)
+{
+    guess best = {0};
+    for (size_t i = 0; i < tg_rule_count(); i++)
+        consider(&best, tg_rule_at(i)->name, wanted);
+    for (size_t i = 0; i < tg_minimizer_count(); i++)
+        consider(&best, tg_minimizer_at(i)->name, wanted);
+    return best.name;
 }
 
 static tg_status check_value(const words *w, const char *name, const char *value)
@@ -100,9 +146,12 @@ static tg_status check_word(const words *w, const word *new)
     const bool of_rules = strcmp(new->name, "schedule") == 0 || strcmp(new->name, "preset") == 0;
     if (of_rules && w->of->rule == NULL)
         return tg_fail(TG_EINVAL, "contender %s: a %s is for optimizers, and this is a minimizer", who, new->name);
-    if (find_option(w, new->name) == NULL && !of_rules)
-        return tg_fail(TG_ENOTFOUND, "contender %s: neither it nor a %s has an option '%.80s'", who, w->task->name,
-                       new->name);
+    if (find_option(w, new->name) == NULL && !of_rules) {
+        const char *meant = nearest_option(w, new->name);
+        return tg_fail(TG_ENOTFOUND, "contender %s: neither it nor a %s has an option '%.80s'%s%s%s", who,
+                       w->task->name, new->name, meant != NULL ? " (did you mean " : "", meant != NULL ? meant : "",
+                       meant != NULL ? "?)" : "");
+    }
     if (strcmp(new->name, "seed") == 0)
         return tg_fail(TG_EINVAL, "contender %s: seeds are the race's", who);
     for (size_t i = 0; i < w->count; i++)
@@ -341,6 +390,9 @@ static tg_status find_method(tg_contender *c, const char *text, size_t bytes)
     snprintf(name, sizeof name, "%.*s", bytes < sizeof name ? (int)bytes : (int)sizeof name - 1, text);
     c->rule = tg_rule_find(name);
     c->minimizer = c->rule == NULL ? tg_minimizer_find(name) : NULL;
+    const char *meant = c->rule == NULL && c->minimizer == NULL ? nearest_method(name) : NULL;
+    if (meant != NULL)
+        return tg_fail(TG_ENOTFOUND, "there is no optimizer '%s' (did you mean %s?)", name, meant);
     if (c->rule == NULL && c->minimizer == NULL)
         return tg_fail(TG_ENOTFOUND, "there is no optimizer '%s' (a contender is \"NAME option=value ...\")", name);
     c->name = c->rule != NULL ? c->rule->name : c->minimizer->name;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fail.h"
 #include "train/settings.h"
 
 /* Of the options in `wish` 0 may stand for what follows from others. */
@@ -99,4 +100,25 @@ tg_status tg_agree_check(const tg_train_config *wish, const char *checkpoint)
     if (status == TG_OK && wish->tokenizer != NULL && has.task == TG_TASK_LANGUAGE)
         status = check_tokenizer(wish->tokenizer, checkpoint, has.info->masked);
     return status;
+}
+
+tg_status tg_agree_init(tg_status status, const char *init, const tg_model_config *model)
+{
+    tg_model_config has;
+    if (status == TG_OK)
+        return status;
+    char message[1024];
+    snprintf(message, sizeof message, "%s", tg_message());
+    if (tg_model_config_read(&has, init) != TG_OK || has.info != model->info)
+        return tg_fail(status, "%s", message);
+    for (size_t i = 0; i < has.info->options.count; i++) {
+        const tg_option *option = &has.info->options.at[i];
+        double old = 0, new = 0;
+        tg_model_config_get(&has, option->name, &old);
+        tg_model_config_get(model, option->name, &new);
+        if (option->kind == TG_INTEGER && old != new)
+            return tg_fail(TG_EINVAL, "the model in %s has %s %.0f, not %.0f: leave it out, or train without init",
+                           init, option->name, old, new);
+    }
+    return tg_fail(status, "%s", message);
 }

@@ -23,7 +23,8 @@ static tg_status check(const tg_train_config *c)
         {"labels", c->labels != NULL}, {"eval_labels", c->eval_labels != NULL}, {"target", c->target != NULL}};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i].said)
-            return tg_fail(TG_EINVAL, "%s: %s learns from a text, and images and tables are for models as mlp",
+            return tg_fail(TG_EINVAL,
+                           "%s: %s learns from a text; for images and tables take a model such as mlp (--model mlp)",
                            others[i].name, c->model.info->name);
     return TG_OK;
 }
@@ -114,11 +115,14 @@ static tg_status fit_model(const tg_session *s, tg_model_config *model, bool fix
 {
     if (!fixed)
         model->vocab = s->config->vocab != 0 ? s->config->vocab : tg_tokenizer_vocab(s->tokenizer);
+    else if (s->config->vocab != 0 && s->config->vocab != model->vocab)
+        return tg_fail(TG_EINVAL, "vocab %zu: the model there is has one of %zu tokens, and keeps it", s->config->vocab,
+                       model->vocab);
     const size_t needed = s->tokenizer == NULL ? 0 : tg_tokenizer_vocab(s->tokenizer);
     if (model->vocab >= needed)
         return TG_OK;
-    return tg_fail(TG_EINVAL, "the text needs a vocabulary of %zu tokens, and %zu were asked for", needed,
-                   model->vocab);
+    return tg_fail(TG_EINVAL, "the tokenizer has %zu tokens, and %s %zu", needed,
+                   fixed ? "the model there is knows only" : "vocab is", model->vocab);
 }
 
 static tg_status check_data(const tg_session *s)

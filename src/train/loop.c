@@ -42,7 +42,7 @@ typedef struct training {
     tg_reached at;
     tg_evaluation validation;     /* the last of this process */
     uint64_t updates, first_update; /* wanted, made when this process began */
-    uint64_t saved_update;
+    uint64_t saved_update, good_update; /* of the newest checkpoint, and of the newest that followed no bad gradient */
     tg_move step;                 /* the last update, or the one under way */
     const char *ended;            /* why there is no update left to make; NULL: there is */
     bool stuck;                   /* the last update found nothing better */
@@ -54,6 +54,10 @@ typedef struct training {
     double update_seconds;        /* spent in updates, without evaluation and the like */
     double optimizer_seconds;     /* of these, beside forward and backward */
     double peak_flops;            /* NaN: not known */
+    size_t bad_gradients;         /* of the update under way, of which the first was bad_tensor's */
+    char bad_tensor[128];
+    double bad_in_a_row;          /* updates, of the tensor that has had most */
+    bool finite;                  /* the last update had no bad gradient */
     tg_status event_status;       /* a metrics line of an event could not be written */
 } training;
 
@@ -87,9 +91,11 @@ static void on_event(void *ctx, const tg_event *event)
         t->session.loss_scale.overflow = true;
         return;
     }
-    if (bad)
-        note(t, "update %llu: the gradient of %s is not finite (%.0f in a row): guarded", (unsigned long long)event->update,
-             event->param, event->value);
+    if (bad && t->bad_gradients++ == 0) { /* told once, when the update has shown them all */
+        snprintf(t->bad_tensor, sizeof t->bad_tensor, "%s", event->param);
+        t->bad_in_a_row = event->value;
+    } else if (bad)
+        t->bad_in_a_row = fmax(t->bad_in_a_row, event->value);
     else if (event->kind == TG_EVENT_STALE_ROOT)
         note(t, "update %llu: a factor of %s has no root, basis or inverse: the last good one stays (%.0f times so far)",
              (unsigned long long)event->update, event->param, event->value);
@@ -105,6 +111,19 @@ static void on_event(void *ctx, const tg_event *event)
     const tg_status status = append(t, event->update, fields, sizeof fields / sizeof *fields);
     if (t->event_status == TG_OK)
         t->event_status = status;
+}
+
+static void note_bad_gradients(training *t)
+{
+    const unsigned long long update = t->at.update + 1;
+    if (t->bad_gradients == 1)
+        note(t, "update %llu: the gradient of %s is not finite (%.0f in a row): guarded", update, t->bad_tensor,
+             t->bad_in_a_row);
+    else if (t->bad_gradients > 1)
+        note(t, "update %llu: %zu gradients are not finite, the first of %s (%.0f updates in a row): guarded", update,
+             t->bad_gradients, t->bad_tensor, t->bad_in_a_row);
+    t->finite = t->bad_gradients == 0;
+    t->bad_gradients = 0;
 }
 
 /* ---- losses that are left out ---- */
@@ -177,6 +196,25 @@ static void take_step(training *t)
     t->ended = t->session.mover->ended(&t->session);
 }
 
+/* What a new run may begin with: the checkpoint from before the bad gradients, where that is still kept. */
+static tg_status diverged(const training *t, tg_status status)
+{
+    uint64_t *updates = NULL;
+    size_t count = 0;
+    char told[1024], name[TG_CHECKPOINT_NAME_BYTES];
+    bool kept = false;
+    snprintf(told, sizeof told, "%s", tg_message());
+    if (t->config.out != NULL && tg_checkpoint_list(&updates, &count, t->config.out) == TG_OK)
+        for (size_t i = 0; i < count; i++)
+            kept = kept || updates[i] == t->good_update;
+    tg_heap_free(updates);
+    if (!kept)
+        return tg_fail(status, "%s", told);
+    tg_checkpoint_name(name, t->good_update);
+    return tg_fail(status, "%s; a new run may begin with the model from before: --init %s/%s", told, t->config.out,
+                   name);
+}
+
 static tg_status make_update(training *t)
 {
     tg_session *s = &t->session;
@@ -190,16 +228,13 @@ static tg_status make_update(training *t)
     tg_status status = board ? tg_board_before(t->board) : TG_OK;
     if (status == TG_OK)
         status = s->mover->update(s, &t->step);
+    note_bad_gradients(t);
     if (status == TG_OK && board)
         status = tg_board_after(t->board, t->at.update + 1);
     if (status == TG_OK)
         status = move_loss_scale(t);
-    if (status == TG_EDIVERGED && t->saved_update > 0)
-        status =
-            tg_fail(status, "%s; the last good checkpoint, of update %llu, is in %s: --init takes it for a new run",
-                    tg_message(), (unsigned long long)t->saved_update, t->config.out);
     if (status != TG_OK)
-        return status;
+        return status == TG_EDIVERGED ? diverged(t, status) : status;
     t->update_seconds += tg_process_seconds() - began;
     take_step(t);
     return t->event_status;
@@ -395,6 +430,8 @@ static tg_status save(training *t)
     if (status != TG_OK)
         return not_saved(t, status);
     t->saved_update = t->at.update;
+    if (t->finite)
+        t->good_update = t->at.update;
     if (t->listener.saved != NULL)
         t->listener.saved(t->listener.ctx, t->at.update, directory);
     tg_heap_free(directory);
@@ -460,6 +497,8 @@ static tg_status fill_weights(training *t, const char *checkpoint)
     tg_status status = checkpoint != NULL       ? tg_model_load(s->model, checkpoint)
                        : t->config.init != NULL ? tg_model_load(s->model, t->config.init)
                                                 : tg_model_initialize(s->model, (uint64_t)t->config.option[TG_TRAIN_SEED]);
+    if (checkpoint == NULL && t->config.init != NULL)
+        status = tg_agree_init(status, t->config.init, tg_model_get_config(s->model));
     if (status == TG_OK)
         status = s->mover->begin(s, on_event, t);
     if (status == TG_OK && checkpoint != NULL)
@@ -507,7 +546,7 @@ static tg_status settle_config(training *t, const tg_train_config *wish, const t
         t->config.schedule = default_schedule(wish);
     t->updates = (uint64_t)t->config.option[TG_TRAIN_UPDATES];
     t->at = run->texts != NULL ? run->at : (tg_reached){.validation_loss = NAN, .best_loss = NAN};
-    t->first_update = t->saved_update = t->at.update;
+    t->first_update = t->saved_update = t->good_update = t->at.update;
     if (t->config.data == NULL && wish->resume)
         return tg_fail(TG_EINVAL, "there is no checkpoint in %s to resume from, and no data to begin with", wish->out);
     if (t->config.data == NULL)
@@ -546,11 +585,26 @@ static tg_status find_peak(training *t)
     return t->config.peak_flops == 0 ? tg_peak_measure(&t->peak_flops, t->session.train, tg_session_room(&t->plan)) : TG_OK;
 }
 
+/* A text that the run to resume knows, and that is not there any more, may lie elsewhere. */
+static tg_status not_opened(const training *t, tg_status status, const tg_train_config *wish)
+{
+    const struct {
+        const char *name, *said, *saved;
+    } file[] = {{"data", wish->data, t->config.data},
+                {"eval_data", wish->eval_data, t->config.eval_data},
+                {"labels", wish->labels, t->config.labels},
+                {"eval_labels", wish->eval_labels, t->config.eval_labels}};
+    for (size_t i = 0; status == TG_ENOTFOUND && i < sizeof file / sizeof *file; i++)
+        if (file[i].said == NULL && file[i].saved != NULL && strstr(tg_message(), file[i].saved) != NULL)
+            return tg_fail(status, "%s; if it has moved, say where with %s", tg_message(), file[i].name);
+    return status;
+}
+
 static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_run *run, const char *checkpoint)
 {
     tg_status status = settle_config(t, wish, run, checkpoint);
     if (status == TG_OK)
-        status = tg_session_open(&t->session, &t->config, checkpoint);
+        status = not_opened(t, tg_session_open(&t->session, &t->config, checkpoint), wish);
     if (status == TG_OK)
         status = check_data(t, run);
     if (run->texts != NULL && t->session.loss_scale.on) {

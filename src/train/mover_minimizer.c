@@ -313,7 +313,7 @@ static tg_status check_room(const tg_whole *w, const char *name)
 {
     const size_t available = tg_process_available_bytes(), bytes = w->bytes + root_bytes(w);
     if (strcmp(name, "cmaes") == 0 && w->n > MOST_CMAES)
-        return tg_fail(TG_EUNSUPPORTED,
+        return tg_fail(TG_EINVAL,
                        "cmaes finds the eigenvectors of an n x n matrix every few generations, and the "
                        "model has n = %zu weights: %d at most; genetic and anneal take more, lbfgs any",
                        w->n, MOST_CMAES);

@@ -8,6 +8,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "model/model.h"
+#include "train/agree.h"
 #include "train/board.h"
 #include "train/curvature.h"
 #include "train/fit.h"
@@ -29,8 +30,11 @@ static tg_status open_model(tg_session *s, const char *checkpoint, bool outline)
     const tg_train_config *c = s->config;
     tg_model_config model = c->model;
     tg_status status = s->task->fit_model(s, &model, checkpoint != NULL || c->init != NULL);
-    if (status == TG_OK)
+    if (status == TG_OK) {
         status = tg_model_config_complete(&model);
+        if (checkpoint == NULL && c->init != NULL)
+            status = tg_agree_init(status, c->init, &model);
+    }
     if (status != TG_OK)
         return status;
     s->task = tg_task_of(&model); /* data may have settled it */

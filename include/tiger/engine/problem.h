@@ -53,7 +53,7 @@ typedef struct tg_problem_data {
  * over. TG_EINVAL for problems that take none, and for tables without samples or with one class alone. */
 tg_status tg_problem_create_on(tg_problem **out, const char *name, const double *option, const tg_problem_data *data);
 
-/* A function as text: numbers, variables in the order in which they appear, + - * / ^ (or **), parentheses, the
+/* A function as text: numbers, variables, which are sorted by name (x2 before x10), + - * / ^ (or **), parentheses, the
  * constants pi and e, and functions: tg_expression_functions has them. At most 4096 signs, 512 variables, 64 levels of
  * nesting. TG_EINVAL when it is wrong, with *column (unless NULL) the sign it is about, from 1; 0 when it is about
  * none. */
