@@ -116,13 +116,13 @@ static void state(char *text, size_t bytes, const tg_race *race, const tg_race_r
 static void milliseconds(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
 {
     (void)race;
-    number(text, bytes, "%.1f", 1e3 * row->update_seconds);
+    number(text, bytes, row->update_seconds < 0.1 ? "%.3g" : "%.0f", 1e3 * row->update_seconds);
 }
 
 static void of_optimizer(char *text, size_t bytes, const tg_race *race, const tg_race_row *row)
 {
     (void)race;
-    number(text, bytes, "%.1f", 1e3 * row->optimizer_seconds);
+    number(text, bytes, row->optimizer_seconds < 0.1 ? "%.3g" : "%.0f", 1e3 * row->optimizer_seconds);
 }
 
 typedef struct column {

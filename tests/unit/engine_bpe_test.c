@@ -584,7 +584,7 @@ static void test_bad_lines(void **state)
     }
     tg_corpus *corpus = NULL;
     put_file("text", " \n\n", 3);
-    assert_int_equal(tg_corpus_open(&corpus, path, byte, TG_FORMAT_JSONL, 0), TG_EINVAL);
+    assert_int_equal(tg_corpus_open(&corpus, path, byte, TG_FORMAT_JSONL, 0), TG_EFORMAT);
     assert_non_null(strstr(tg_message(), "text' has no document"));
     tg_tokenizer_destroy(byte);
 }

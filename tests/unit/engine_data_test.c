@@ -319,10 +319,10 @@ static void test_bad_files(void **state)
     put(path, "", 0);
     open_fails(path, byte, 0.1, TG_EFORMAT, "is empty");
     put(path, "a", 1);
-    open_fails(path, byte, 0.1, TG_EINVAL, "only one token");
-    open_fails(path, chars, 0.1, TG_EINVAL, "only one token");
+    open_fails(path, byte, 0.1, TG_EFORMAT, "only one token");
+    open_fails(path, chars, 0.1, TG_EFORMAT, "only one token");
     put(path, "abd", 3);
-    open_fails(path, chars, 0.1, TG_EINVAL, "text': the tokenizer does not know the character U+0064 'd' at offset 2");
+    open_fails(path, chars, 0.1, TG_EFORMAT, "text': the tokenizer does not know the character U+0064 'd' at offset 2");
     put(path, "ab\xc3", 3);
     open_fails(path, chars, 0.1, TG_EFORMAT, "text': byte 0xc3 at offset 2 is no UTF-8");
     open_fails(path, byte, 1, TG_EINVAL, "validation share");
