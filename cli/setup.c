@@ -42,10 +42,24 @@ static const cli_text training_texts[] = {
 
 static const cli_text preset_text[] = {CLI_TEXT_PRESET};
 
+/* The directory of --out beside --resume, before the command line is parsed or after; else NULL. */
+static const char *run_to_resume(const cli_args *args)
+{
+    return cli_peek_flag(args, "resume") ? cli_peek(args, "out", NULL) : NULL;
+}
+
+/* What --optimizer says, or the run to resume has, or the default. */
+static const char *optimizer_of(const cli_args *args)
+{
+    const char *run = run_to_resume(args), *said = cli_peek(args, "optimizer", NULL);
+    const char *saved = said == NULL && run != NULL ? tg_train_saved_optimizer(run) : NULL;
+    return said != NULL ? said : saved != NULL ? saved : training_texts[0].initial;
+}
+
 int cli_setup_choose_model(const tg_model_info **model, const cli_args *args)
 {
     const char *init = cli_peek(args, "init", NULL), *name = cli_peek(args, "model", NULL);
-    const char *run = cli_peek_flag(args, "resume") ? cli_peek(args, "out", NULL) : NULL;
+    const char *run = run_to_resume(args);
     tg_model_config config;
     if (init == NULL && name == NULL && run != NULL && tg_model_config_read(&config, run) == TG_OK) {
         *model = config.info; /* that of the run to resume */
@@ -82,7 +96,7 @@ int cli_setup_arrange_chosen(cli_args *args)
 {
     tg_method method = {0};
     const tg_model_info *model = NULL;
-    int status = cli_choose_method(&method, args, cli_peek(args, "optimizer", training_texts[0].initial));
+    int status = cli_choose_method(&method, args, optimizer_of(args));
     if (status == CLI_OK)
         status = cli_setup_choose_model(&model, args);
     if (status != CLI_OK)
@@ -167,12 +181,12 @@ static void add_preset(tg_train_config *config, tg_setting *setting, const tg_pr
 static int setup_settings(tg_train_config *config, const cli_args *args)
 {
     static const tg_preset none = {0};
-    const char *optimizer = cli_text_of(args, "optimizer"), *wanted = cli_text_of(args, "preset");
+    const char *wanted = cli_text_of(args, "preset");
     const tg_preset *preset = &none;
-    if (optimizer == NULL) /* the command has no such flag */
+    if (config->optimizer == NULL) /* the command has no such flag */
         return CLI_OK;
     tg_method method;
-    tg_method_find(&method, optimizer);
+    tg_method_find(&method, config->optimizer);
     if (wanted != NULL && tg_preset_find(&preset, method.rule, wanted) != TG_OK)
         return cli_usage(args, "--preset: %s", tg_message());
     tg_setting *setting = calloc(args->given_count + preset->settings + 1, sizeof *setting);
@@ -191,17 +205,12 @@ static int setup_settings(tg_train_config *config, const cli_args *args)
     return CLI_OK;
 }
 
-/* A resumed run has its own; what is not on the command line must not speak against it. */
-static const char *unless_resumed(const tg_train_config *config, const cli_args *args, const char *name)
-{
-    return config->resume && !cli_is_given(args, name) ? NULL : cli_text_of(args, name);
-}
-
 /* A minimizer has no rate for the usual one to drive. */
 static void setup_schedule(tg_train_config *config, const cli_args *args)
 {
     tg_method method;
-    const bool minimizes = tg_method_find(&method, cli_text_of(args, "optimizer")) && method.minimizer != NULL;
+    const bool minimizes =
+        config->optimizer != NULL && tg_method_find(&method, config->optimizer) && method.minimizer != NULL;
     if (minimizes && !cli_is_given(args, "schedule"))
         return;
     if (config->resume && !cli_is_given(args, "schedule"))
@@ -259,6 +268,7 @@ static tg_status base_model(tg_train_config *config, const cli_args *args)
         (!config->given_model || strcmp(has.info->name, name) == 0)) {
         config->model = has;
         config->given_model = true;
+        config->vocab = config->vocab == 0 ? has.vocab : config->vocab;
         return TG_OK;
     }
     return tg_model_config_default(&config->model, name);
@@ -282,7 +292,7 @@ int cli_setup(tg_train_config *config, const cli_args *args)
     config->resume = cli_is_given(args, "resume");
     config->tokenizer = cli_text_of(args, "tokenizer");
     config->vocab = (size_t)cli_number_of(args, "vocab");
-    config->optimizer = unless_resumed(config, args, "optimizer");
+    config->optimizer = cli_text_of(args, "optimizer") != NULL ? optimizer_of(args) : NULL;
     setup_schedule(config, args);
     const tg_option_table *table = tg_train_options();
     for (size_t i = 0; i < table->count && i < TG_TRAIN_OPTIONS; i++) {

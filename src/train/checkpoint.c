@@ -7,8 +7,9 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "train/mover.h"
 #include "store/directory.h"
+#include "tiger/engine/method.h"
+#include "train/mover.h"
 #include "train/task.h"
 
 static const char states_name[] = "optimizer.safetensors", best_name[] = "best";
@@ -150,6 +151,24 @@ tg_status tg_checkpoint_newest(char **path, tg_saved_run *run, const char *out)
     else
         tg_heap_free(newest);
     return status;
+}
+
+const char *tg_train_saved_optimizer(const char *out)
+{
+    uint64_t *updates = NULL;
+    size_t count = 0;
+    char name[TG_CHECKPOINT_NAME_BYTES], *path = NULL;
+    tg_saved_run run = {0};
+    tg_method method = {0};
+    if (tg_checkpoint_list(&updates, &count, out) == TG_OK && count > 0) {
+        tg_checkpoint_name(name, updates[0]);
+        if (in_directory(&path, out, name) == TG_OK && tg_settings_read(&run, path) == TG_OK)
+            tg_method_find(&method, run.config.optimizer);
+    }
+    tg_saved_run_fini(&run);
+    tg_heap_free(path);
+    tg_heap_free(updates);
+    return method.name;
 }
 
 tg_status tg_checkpoint_load_states(tg_session *s, const char *path)

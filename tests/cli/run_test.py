@@ -1259,9 +1259,16 @@ class Tokenizers(Case):
         done = self.tiger("train", "--out", "run", "--resume")
         self.assertIn("all 2 updates had been made before: with more --updates the run goes on", done.stdout)
 
-    def test_flags_beside_resume_are_those_of_the_runs_model(self):
-        self.train("run", "--model", "llama", "--kv-heads", 1, "--updates", 2)
-        self.tiger("train", "--out", "run", "--resume", "--updates", 3, "--kv-heads", 1)
+    def test_flags_beside_resume_are_those_of_the_run(self):
+        self.train("run", "--model", "llama", "--kv-heads", 1, "--optimizer", "adamw", "--beta1", "0.8", "--updates", 2)
+        self.tiger("train", "--out", "run", "--resume", "--updates", 3, "--kv-heads", 1, "--beta1", "0.8")
+        done = self.tiger("train", "--out", "run", "--resume", "--updates", 4, "--beta1", "0.9", status=2)
+        self.assertIn("has beta1 0.8, not 0.9", done.stderr)
+        self.assertIn("Optimizer adamw:", self.tiger("train", "--out", "run", "--resume", "--help").stdout)
+        plans = [self.tiger("plan", *flags).stdout for flags in
+                 (("--out", "run", "--resume"), ("--model", "llama", "--kv-heads", 1, "--optimizer", "adamw", *TINY, "--data", "text.txt"))]
+        self.assertEqual(*(re.search("^  weights .*?iB", plan, re.MULTILINE)[0] for plan in plans))
+        self.assertEqual(*(re.search("^  states .*?iB", plan, re.MULTILINE)[0] for plan in plans))
         done = self.tiger("train", "--out", "run", "--resume", "--updates", 4, "--kv-heads", 2, status=2)
         self.assertIn("has kv_heads 1, not 2", done.stderr)
 
