@@ -101,8 +101,10 @@ tests_for() { # RULE FILE
     schedule/*) echo schedule_test ;;
     minimize/*) echo "minimize_free_test minimize_test" ;;
     dense/*) echo dense_test ;;
+    train/agree.c) echo engine_resume_test ;;
     train/*) echo engine_natgrad_test ;;
     optim/rule*) echo "optim_golden_test $quick $long" ;;
+    base/number.c | base/option.c) echo option_test ;;
     base/*) echo "format_test $quick $long" ;;
     *) echo "$quick $long" ;;
     esac
@@ -172,7 +174,7 @@ build_tree() { # TREE TARGET [OPTION]...
     shift 2
     mkdir -p "$tree"
     { cmake -S "$root" -B "$tree" -G "$generator" -DTIGER_LAPACK=ON -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=-O1 \
-        "$@" && cmake --build "$tree" -j "$jobs" --target "$target"; } >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
+        "$@" && cmake --build "$tree" -j "$jobs" --target $target; } >"$work/log" 2>&1 || { cat "$work/log" && exit 1; }
     list_commands "$tree"
 }
 build_tree "$build" all -DTIGER_ENGINE=OFF -DTIGER_DNNL=OFF
@@ -180,7 +182,7 @@ engine_files=0
 while read -r target file expression; do
     [ "$(tree_of "$file")" = "$build" ] || ! wanted "$target $file $expression" "$@" || engine_files=1
 done < <(mutations)
-[ $engine_files = 0 ] || build_tree "$build-engine" engine_natgrad_test -DTIGER_ENGINE=ON -DTIGER_DNNL=ON -DTIGER_ZLIB=OFF
+[ $engine_files = 0 ] || build_tree "$build-engine" "engine_natgrad_test engine_resume_test" -DTIGER_ENGINE=ON -DTIGER_DNNL=ON -DTIGER_ZLIB=OFF
 cc=("$(sed -n 's|^[^ ]* \([^ ]*\) .*|\1|p;q' "$work/${build##*/}.commands")" -fopenmp)
 read -ra libraries <<<"$(pkg-config --libs cmocka) -llapacke -lm"
 read -ra engine_libraries <<<"$(pkg-config --libs cmocka jansson libpcre2-8 libutf8proc) -ldnnl -llapacke -lm"

@@ -367,7 +367,7 @@ tg_status tg_model_config_read(tg_model_config *config, const char *directory)
         return tg_no_memory("a path", strlen(directory));
     tg_status status = read_small(&text, &bytes, path);
     if (status == TG_ENOTFOUND)
-        status = tg_fail(status, "'%s' is no directory of a model: there is no config.json in it", directory);
+        status = tg_fail(status, "'%s' is no directory of a model: there is no '%s'", directory, path);
     if (status == TG_OK)
         status = tg_model_config_parse(config, text, bytes, path);
     tg_heap_free(text);
