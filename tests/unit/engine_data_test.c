@@ -140,9 +140,9 @@ static void test_char(void **state)
 
     ids = NULL;
     assert_int_equal(tg_tokenizer_encode(tokenizer, &ids, &count, "abö", 4), TG_EINVAL);
-    assert_string_equal(tg_message(), "the tokenizer does not know the character U+00F6 'ö' at offset 2");
+    assert_non_null(strstr(tg_message(), "the tokenizer does not know the character U+00F6 'ö' at offset 2: "));
     assert_int_equal(tg_tokenizer_encode(tokenizer, &ids, &count, "a\r", 2), TG_EINVAL);
-    assert_string_equal(tg_message(), "the tokenizer does not know the character U+000D at offset 1");
+    assert_non_null(strstr(tg_message(), "the tokenizer does not know the character U+000D at offset 1: "));
     assert_int_equal(tg_tokenizer_encode(tokenizer, &ids, &count, "ab\xe2\x82", 4), TG_EFORMAT);
     assert_int_equal(tg_tokenizer_encode(tokenizer, &ids, &count, "\x80\x80", 2), TG_EFORMAT);
     assert_null(ids);
