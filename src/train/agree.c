@@ -71,22 +71,31 @@ static bool same_tokens(const tg_tokenizer *a, const tg_tokenizer *b)
     return true;
 }
 
-/* A kind, or the path of one with the same tokens: it may have moved. */
+/* Whether the tokenizer at a path has the same tokens: it may have moved. What cannot be had is another. */
+static tg_status compare_path(bool *same, const tg_tokenizer *has, const char *path, bool masked)
+{
+    tg_tokenizer *other = NULL;
+    tg_status status = tg_tokenizer_read(&other, path);
+    if (status == TG_OK && masked) /* as the run did */
+        status = tg_tokenizer_add_mask(other);
+    *same = status == TG_OK && same_tokens(has, other);
+    tg_tokenizer_destroy(other);
+    return status == TG_ENOTFOUND || status == TG_EUNSUPPORTED ? TG_OK : status;
+}
+
 static tg_status check_tokenizer(const char *wished, const char *checkpoint, bool masked)
 {
-    tg_tokenizer *has = NULL, *other = NULL;
+    tg_tokenizer *has;
     char before[64];
-    const bool kind = strcmp(wished, "byte") == 0 || strcmp(wished, "char") == 0;
     tg_status status = tg_tokenizer_read(&has, checkpoint);
-    if (status == TG_OK && !kind)
-        status = tg_tokenizer_read(&other, wished);
-    if (status == TG_OK && !kind && masked) /* as the run did */
-        status = tg_tokenizer_add_mask(other);
-    if (status == TG_OK && (kind ? strcmp(tg_tokenizer_kind(has), wished) != 0 : !same_tokens(has, other))) {
-        snprintf(before, sizeof before, "%s of %zu tokens", tg_tokenizer_kind(has), tg_tokenizer_vocab(has));
+    if (status != TG_OK)
+        return status;
+    bool same = strcmp(tg_tokenizer_kind(has), wished) == 0;
+    if (strcmp(wished, "byte") != 0 && strcmp(wished, "char") != 0)
+        status = compare_path(&same, has, wished, masked);
+    snprintf(before, sizeof before, "%s of %zu tokens", tg_tokenizer_kind(has), tg_tokenizer_vocab(has));
+    if (status == TG_OK && !same)
         status = tg_settings_disagree("tokenizer", before, wished);
-    }
-    tg_tokenizer_destroy(other);
     tg_tokenizer_destroy(has);
     return status;
 }

@@ -94,7 +94,7 @@ static void test_another_beginning_is_refused(void **state)
     config.tokenizer = "byte";
     refused(run(&config), TG_EINVAL, "has tokenizer char of 5 tokens, not byte");
     config.tokenizer = "nowhere/";
-    refused(run(&config), TG_ENOTFOUND, "nowhere/");
+    refused(run(&config), TG_EINVAL, "has tokenizer char of 5 tokens, not nowhere/");
 }
 
 int main(void)
