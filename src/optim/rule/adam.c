@@ -18,10 +18,8 @@ enum { K_STEP, K_B1, K_A1, K_B2, K_A2, K_ROOT, K_EPS };
         TG_OPTION_EPS(1e-8, "added to the root"), TG_OPTION_DECAY(decay)
 #define ADAM_OPTIONS(decay, amsgrad)                                                                                   \
     ADAM_OPTIONS_PLAIN(decay),                                                                                         \
-    {                                                                                                                  \
-        .name = "amsgrad", .kind = TG_SWITCH, .value = amsgrad, .least = 0, .most = 1,                                 \
-        .help = "divide by the largest second moment so far"                                                           \
-    }
+        {.name = "amsgrad", .kind = TG_SWITCH, .value = amsgrad, .least = 0, .most = 1,                                \
+         .help = "divide by the largest second moment so far"}
 
 static const tg_option adam_options[] = {ADAM_OPTIONS(0, 0)};
 static const tg_option adamw_options[] = {ADAM_OPTIONS(1e-2, 0)};
@@ -120,17 +118,15 @@ static void block_8bit(const tg_block *b, const float *k) { tg_each_codes(b, k, 
 static const tg_option adamw8bit_options[] = {ADAM_OPTIONS_PLAIN(1e-2)};
 
 const tg_rule TG_PER_ISA(tg_rule_adamw8bit) = {
-    .info =
-        {.name = "adamw8bit",
-         .title = "adamw with states of 8 bits",
-         .source =
-             "Loshchilov & Hutter 2019, arXiv:1711.05101, Alg. 2; codes after Dettmers et al. 2022, arXiv:2110.02861",
-         .equations = "x <- (1 - lr weight_decay) x\n" EQUATIONS,
-         .when_to_use = "adamw where memory is short: 2 bytes of state a parameter instead of 8",
-         .options = TG_TABLE(adamw8bit_options),
-         TG_PRESETS(adamw_presets),
-         .slots = slots_8bit,
-         .slot_count = 2},
+    .info = {.name = "adamw8bit",
+             .title = "adamw with states of 8 bits",
+             .source = "Loshchilov & Hutter 2019, arXiv:1711.05101, Alg. 2; codes after Dettmers et al. 2022, arXiv:2110.02861",
+             .equations = "x <- (1 - lr weight_decay) x\n" EQUATIONS,
+             .when_to_use = "adamw where memory is short: 2 bytes of state a parameter instead of 8",
+             .options = TG_TABLE(adamw8bit_options),
+             TG_PRESETS(adamw_presets),
+             .slots = slots_8bit,
+             .slot_count = 2},
     .decay = TG_DECAY_DECOUPLED,
     .lr = LR,
     .weight_decay = DECAY,
