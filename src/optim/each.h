@@ -26,8 +26,10 @@ static inline bool tg_has_slot(const tg_block *b, size_t slot)
     return b->stored != NULL ? b->stored->slot[slot] != NULL || b->stored->wide[slot] != NULL : b->slot[slot] != NULL;
 }
 
-/* `slots`: bits of the states that are read; with a gradient they are moved too. Both are constants when inlined. */
-TG_INLINE void tg_each_float(const tg_block *b, const float *own_k, tg_step *step, unsigned slots, bool gradient)
+/* `slots`: bits of the states that are read; with a gradient they are moved too. Both are constants when inlined. What the
+ * step leaves in x becomes the weight or, where `seen` is not NULL, goes there. */
+TG_INLINE void tg_each_float(const tg_block *b, const float *own_k, tg_step *step, unsigned slots, bool gradient,
+                             float *restrict seen)
 {
     float *restrict x = b->x, *restrict s0 = b->slot[0], *restrict s1 = b->slot[1], *restrict s2 = b->slot[2];
     float *restrict s3 = b->slot[3], k[TG_MAX_SCALARS];
@@ -42,7 +44,7 @@ TG_INLINE void tg_each_float(const tg_block *b, const float *own_k, tg_step *ste
                         .slot[2] = (slots & 4) != 0 ? s2[i] : 0.0f,
                         .slot[3] = (slots & 8) != 0 ? s3[i] : 0.0f};
         step(&e, k);
-        x[i] = e.x;
+        *(seen != NULL ? &seen[i] : &x[i]) = e.x;
         if (gradient && (slots & 1) != 0)
             s0[i] = e.slot[0];
         if (gradient && (slots & 2) != 0)
@@ -75,7 +77,7 @@ TG_INLINE void tg_write_slot(float *w, uint16_t *s, size_t p, const tg_element *
 /* Constants when inlined, for the same bits by fewer instructions. `plain`: keep and scale are 1 and the draws do not turn,
  * as mostly. `calm`: and no weight is rounded to Inf, see tg_is_calm. */
 TG_INLINE void tg_each_pair(const tg_block *b, const float *own_k, tg_step *step, unsigned slots, unsigned ranged,
-                            bool gradient, bool plain, bool calm)
+                            bool gradient, bool plain, bool calm, float *restrict seen)
 {
     const tg_stored *at = b->stored;
     uint16_t *restrict x = at->x, *restrict s0 = at->slot[0], *restrict s1 = at->slot[1], *restrict s2 = at->slot[2];
@@ -101,9 +103,12 @@ TG_INLINE void tg_each_pair(const tg_block *b, const float *own_k, tg_step *step
         step(&e, k);
         step(&f, k);
         const uint32_t begun = tg_random_begin(a, draw), last = tg_random_last(kx, begun);
-        tg_pair_store(x + 2 * p, calm    ? tg_pair_round_calm_last(e.x, f.x, last)
-                                 : plain ? tg_pair_round_last(e.x, f.x, last)
-                                         : tg_pair_round(e.x, f.x, tg_random_spread(last) + turn));
+        if (seen != NULL)
+            seen[2 * p] = e.x, seen[2 * p + 1] = f.x;
+        else
+            tg_pair_store(x + 2 * p, calm    ? tg_pair_round_calm_last(e.x, f.x, last)
+                                     : plain ? tg_pair_round_last(e.x, f.x, last)
+                                             : tg_pair_round(e.x, f.x, tg_random_spread(last) + turn));
         if (gradient && (slots & 1) != 0)
             tg_write_slot(w0, s0, p, &e, &f, 0, (ranged & 1) != 0, tg_random_last(k0, begun));
         if (gradient && (slots & 2) != 0)
@@ -123,11 +128,32 @@ TG_INLINE bool tg_is_plain(const tg_block *b)
 TG_INLINE void tg_each(const tg_block *b, const float *k, tg_step *step, unsigned slots, unsigned ranged)
 {
     if (b->stored == NULL)
-        tg_each_float(b, k, step, slots, true);
+        tg_each_float(b, k, step, slots, true, NULL);
     else if (tg_is_plain(b))
-        tg_each_pair(b, k, step, slots, ranged, true, true, false);
+        tg_each_pair(b, k, step, slots, ranged, true, true, false, NULL);
     else
-        tg_each_pair(b, k, step, slots, ranged, true, false, false);
+        tg_each_pair(b, k, step, slots, ranged, true, false, false, NULL);
+}
+
+/* For a `look` that moves states: what the step leaves in x goes to `seen` (n), the weights stay. */
+TG_INLINE void tg_each_look(const tg_block *b, const float *k, tg_step *step, unsigned slots, unsigned ranged,
+                            float *restrict seen)
+{
+    if (b->stored == NULL)
+        tg_each_float(b, k, step, slots, true, seen);
+    else
+        tg_each_pair(b, k, step, slots, ranged, true, true, false, seen);
+}
+
+/* Behind it: moves x, and reads the states. */
+TG_INLINE void tg_each_moved(const tg_block *b, const float *k, tg_step *step, unsigned slots, unsigned ranged)
+{
+    if (b->stored == NULL)
+        tg_each_float(b, k, step, slots, false, NULL);
+    else if (tg_is_plain(b))
+        tg_each_pair(b, k, step, slots, ranged, false, true, false, NULL);
+    else
+        tg_each_pair(b, k, step, slots, ranged, false, false, false, NULL);
 }
 
 /* Whether weights in bf16 stay what rounding needs no care with under x -= eta (s + decay x), |s| <= 1. None grows but by
@@ -138,13 +164,13 @@ static inline bool tg_is_calm(float eta, float decay) { return eta < 0x1p20f && 
 TG_INLINE void tg_each_folded(const tg_block *b, const float *k, tg_step *step, bool calm)
 {
     if (b->stored == NULL)
-        tg_each_float(b, k, step, 1, false);
+        tg_each_float(b, k, step, 1, false, NULL);
     else if (!tg_is_plain(b))
-        tg_each_pair(b, k, step, 1, 0, false, false, false);
+        tg_each_pair(b, k, step, 1, 0, false, false, false, NULL);
     else if (calm)
-        tg_each_pair(b, k, step, 1, 0, false, true, true);
+        tg_each_pair(b, k, step, 1, 0, false, true, true, NULL);
     else
-        tg_each_pair(b, k, step, 1, 0, false, true, false);
+        tg_each_pair(b, k, step, 1, 0, false, true, false, NULL);
 }
 
 #endif

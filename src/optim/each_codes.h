@@ -27,7 +27,7 @@ TG_INLINE void tg_each_scales(const tg_block *b, const float *k, tg_step *step, 
         }
     if (b->stored == NULL) {
         part.x = b->x + at, part.g = b->g + at;
-        tg_each_float(&part, k, step, slots, true);
+        tg_each_float(&part, k, step, slots, true, NULL);
     } else {
         stored = (tg_stored){.x = b->stored->x + at,
                              .wide = {wide[0], wide[1]},

@@ -148,7 +148,7 @@ typedef struct tg_rule {
     /* Takes an estimate of the Hessian's diagonal, in place of g, into the states; NULL: the rule has no use for it. */
     void (*observe)(const tg_block *b, const float *k);
     void (*block)(const tg_block *b, const float *k);
-    bool each; /* `block` is nothing but tg_each or tg_each_codes of all states that there are */
+    bool each; /* `block` is nothing but a loop of optim/each.h over all states that there are; `look` takes either form too */
 } tg_rule;
 
 /* The rules of one instruction set (rule/table.c); NULL behind the last. */
