@@ -9,9 +9,8 @@
 #include <string.h>
 
 #include "base/code8.h"
+#include "base/isa.h"
 #include "base/random.h"
-
-#define TG_INLINE static inline __attribute__((always_inline))
 
 /* NaN counts as +Inf. */
 TG_INLINE float tg_max_abs(const float *restrict x, size_t n)

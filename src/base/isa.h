@@ -13,6 +13,9 @@
 #define TG_PASTE(a, b) TG_PASTE2(a, b)
 #define TG_PER_ISA(name) TG_PASTE(name, TG_ISA)
 
+/* For loops that take functions and constants from where they are inlined. */
+#define TG_INLINE static inline __attribute__((always_inline))
+
 typedef enum tg_isa { TG_ISA_BASE, TG_ISA_V3, TG_ISA_V4, TG_ISA_COUNT } tg_isa;
 
 tg_isa tg_isa_chosen(void);          /* the best of this machine and build, or what TIGER_ISA says */

@@ -8,7 +8,6 @@
 #ifndef TG_OPTIM_EACH_H
 #define TG_OPTIM_EACH_H
 
-#include "base/codes.h"
 #include "base/pair.h"
 #include "base/random.h"
 #include "optim/rule.h"
@@ -27,8 +26,10 @@ static inline bool tg_has_slot(const tg_block *b, size_t slot)
     return b->stored != NULL ? b->stored->slot[slot] != NULL || b->stored->wide[slot] != NULL : b->slot[slot] != NULL;
 }
 
-/* `slots`: bits of the states that are read; with a gradient they are moved too. Both are constants when inlined. */
-TG_INLINE void tg_each_float(const tg_block *b, const float *own_k, tg_step *step, unsigned slots, bool gradient)
+/* `slots`: bits of the states that are read; with a gradient they are moved too. Both are constants when inlined. What the
+ * step leaves in x becomes the weight or, where `seen` is not NULL, goes there. */
+TG_INLINE void tg_each_float(const tg_block *b, const float *own_k, tg_step *step, unsigned slots, bool gradient,
+                             float *restrict seen)
 {
     float *restrict x = b->x, *restrict s0 = b->slot[0], *restrict s1 = b->slot[1], *restrict s2 = b->slot[2];
     float *restrict s3 = b->slot[3], k[TG_MAX_SCALARS];
@@ -43,7 +44,7 @@ TG_INLINE void tg_each_float(const tg_block *b, const float *own_k, tg_step *ste
                         .slot[2] = (slots & 4) != 0 ? s2[i] : 0.0f,
                         .slot[3] = (slots & 8) != 0 ? s3[i] : 0.0f};
         step(&e, k);
-        x[i] = e.x;
+        *(seen != NULL ? &seen[i] : &x[i]) = e.x;
         if (gradient && (slots & 1) != 0)
             s0[i] = e.slot[0];
         if (gradient && (slots & 2) != 0)
@@ -76,7 +77,7 @@ TG_INLINE void tg_write_slot(float *w, uint16_t *s, size_t p, const tg_element *
 /* Constants when inlined, for the same bits by fewer instructions. `plain`: keep and scale are 1 and the draws do not turn,
  * as mostly. `calm`: and no weight is rounded to Inf, see tg_is_calm. */
 TG_INLINE void tg_each_pair(const tg_block *b, const float *own_k, tg_step *step, unsigned slots, unsigned ranged,
-                            bool gradient, bool plain, bool calm)
+                            bool gradient, bool plain, bool calm, float *restrict seen)
 {
     const tg_stored *at = b->stored;
     uint16_t *restrict x = at->x, *restrict s0 = at->slot[0], *restrict s1 = at->slot[1], *restrict s2 = at->slot[2];
@@ -102,9 +103,12 @@ TG_INLINE void tg_each_pair(const tg_block *b, const float *own_k, tg_step *step
         step(&e, k);
         step(&f, k);
         const uint32_t begun = tg_random_begin(a, draw), last = tg_random_last(kx, begun);
-        tg_pair_store(x + 2 * p, calm    ? tg_pair_round_calm_last(e.x, f.x, last)
-                                 : plain ? tg_pair_round_last(e.x, f.x, last)
-                                         : tg_pair_round(e.x, f.x, tg_random_spread(last) + turn));
+        if (seen != NULL)
+            seen[2 * p] = e.x, seen[2 * p + 1] = f.x;
+        else
+            tg_pair_store(x + 2 * p, calm    ? tg_pair_round_calm_last(e.x, f.x, last)
+                                     : plain ? tg_pair_round_last(e.x, f.x, last)
+                                             : tg_pair_round(e.x, f.x, tg_random_spread(last) + turn));
         if (gradient && (slots & 1) != 0)
             tg_write_slot(w0, s0, p, &e, &f, 0, (ranged & 1) != 0, tg_random_last(k0, begun));
         if (gradient && (slots & 2) != 0)
@@ -124,64 +128,32 @@ TG_INLINE bool tg_is_plain(const tg_block *b)
 TG_INLINE void tg_each(const tg_block *b, const float *k, tg_step *step, unsigned slots, unsigned ranged)
 {
     if (b->stored == NULL)
-        tg_each_float(b, k, step, slots, true);
+        tg_each_float(b, k, step, slots, true, NULL);
     else if (tg_is_plain(b))
-        tg_each_pair(b, k, step, slots, ranged, true, true, false);
+        tg_each_pair(b, k, step, slots, ranged, true, true, false, NULL);
     else
-        tg_each_pair(b, k, step, slots, ranged, true, false, false);
+        tg_each_pair(b, k, step, slots, ranged, true, false, false, NULL);
 }
 
-/* Of a block in codes so many scales' worth at a time. Measured: with more, memory waits too long for its turn. */
-#define TG_SCALES ((size_t)2)
-
-/* Some scales' worth of a block in codes: `n` values from `at` on. */
-TG_INLINE void tg_each_scales(const tg_block *b, const float *k, tg_step *step, unsigned slots, unsigned positive,
-                              size_t at, size_t n)
+/* For a `look` that moves states: what the step leaves in x goes to `seen` (n), the weights stay. */
+TG_INLINE void tg_each_look(const tg_block *b, const float *k, tg_step *step, unsigned slots, unsigned ranged,
+                            float *restrict seen)
 {
-    _Alignas(64) float wide[2][TG_SCALES * TG_CODES];
-    const size_t unit = n < TG_CODES ? n : TG_CODES;
-    const tg_codes *c = b->codes;
-    tg_stored stored;
-    tg_block part = {.n = n, .keep = b->keep, .scale = b->scale};
-    for (size_t s = 0; s < 2; s++)
-        if ((slots >> s & 1) != 0) {
-            for (size_t i = 0; i < n; i += unit)
-                tg_codes_decode(wide[s] + i, c->code[s] + at + i, c->scale[s][(at + i) / TG_CODES],
-                                (positive >> s & 1) == 0, unit);
-            part.slot[s] = wide[s];
-        }
-    if (b->stored == NULL) {
-        part.x = b->x + at, part.g = b->g + at;
-        tg_each_float(&part, k, step, slots, true);
-    } else {
-        stored = (tg_stored){.x = b->stored->x + at,
-                             .wide = {wide[0], wide[1]},
-                             .g = b->stored->g + at,
-                             .draw = b->stored->draw + (uint32_t)(at / 2),
-                             .x_key = b->stored->x_key};
-        part.stored = &stored;
-        tg_each(&part, k, step, slots, slots);
-    }
-    for (size_t s = 0; s < 2; s++)
-        for (size_t i = 0; (slots >> s & 1) != 0 && i < n; i += unit)
-            c->scale[s][(at + i) / TG_CODES] = tg_codes_scale(tg_max_abs(wide[s] + i, unit));
-    for (size_t s = 0; s < 2; s++)
-        for (size_t i = 0; (slots >> s & 1) != 0 && i < n; i += unit)
-            tg_codes_encode(c->code[s] + at + i, wide[s] + i, c->scale[s][(at + i) / TG_CODES],
-                            (positive >> s & 1) == 0, unit, c->key[s], c->first + at + i);
+    if (b->stored == NULL)
+        tg_each_float(b, k, step, slots, true, seen);
+    else
+        tg_each_pair(b, k, step, slots, ranged, true, true, false, seen);
 }
 
-/* tg_each where all states, at most two, are codes; bit s of `positive`: state s has no sign. Codes become numbers for
- * a few scales' worth of weights at a time, which never leave the first-level cache. */
-TG_INLINE void tg_each_codes(const tg_block *b, const float *k, tg_step *step, unsigned slots, unsigned positive)
+/* Behind it: moves x, and reads the states. */
+TG_INLINE void tg_each_moved(const tg_block *b, const float *k, tg_step *step, unsigned slots, unsigned ranged)
 {
-    size_t at = 0;
-    for (; at + TG_SCALES * TG_CODES <= b->n; at += TG_SCALES * TG_CODES)
-        tg_each_scales(b, k, step, slots, positive, at, TG_SCALES * TG_CODES);
-    for (; at + TG_CODES <= b->n; at += TG_CODES)
-        tg_each_scales(b, k, step, slots, positive, at, TG_CODES);
-    if (at < b->n)
-        tg_each_scales(b, k, step, slots, positive, at, b->n - at);
+    if (b->stored == NULL)
+        tg_each_float(b, k, step, slots, false, NULL);
+    else if (tg_is_plain(b))
+        tg_each_pair(b, k, step, slots, ranged, false, true, false, NULL);
+    else
+        tg_each_pair(b, k, step, slots, ranged, false, false, false, NULL);
 }
 
 /* Whether weights in bf16 stay what rounding needs no care with under x -= eta (s + decay x), |s| <= 1. None grows but by
@@ -192,13 +164,13 @@ static inline bool tg_is_calm(float eta, float decay) { return eta < 0x1p20f && 
 TG_INLINE void tg_each_folded(const tg_block *b, const float *k, tg_step *step, bool calm)
 {
     if (b->stored == NULL)
-        tg_each_float(b, k, step, 1, false);
+        tg_each_float(b, k, step, 1, false, NULL);
     else if (!tg_is_plain(b))
-        tg_each_pair(b, k, step, 1, 0, false, false, false);
+        tg_each_pair(b, k, step, 1, 0, false, false, false, NULL);
     else if (calm)
-        tg_each_pair(b, k, step, 1, 0, false, true, true);
+        tg_each_pair(b, k, step, 1, 0, false, true, true, NULL);
     else
-        tg_each_pair(b, k, step, 1, 0, false, true, false);
+        tg_each_pair(b, k, step, 1, 0, false, true, false, NULL);
 }
 
 #endif

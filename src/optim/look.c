@@ -69,7 +69,11 @@ static double look_at_block(const tg_optim *o, size_t entry, size_t index, tg_wo
     const tg_entry *e = &o->entry[entry];
     const tg_pass *p = &o->pass[entry];
     const tg_place at = tg_block_place(e, index);
-    tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at)};
+    tg_stored stored;
+    tg_block b = {.n = at.n, .keep = 1, .scale = 1, .stored = tg_block_stored(o, entry, &at, &stored)};
+    if (b.stored != NULL)
+        return o->rule->look(&b, p->k);
+    b.x = tg_block_weights(o, e, w, &at);
     tg_block_states(o, e, w, &at, &b);
     b.g = p->gradient == NULL ? NULL : tg_block_gradient(o, p, w, b.x, &at);
     b.d = e->whole ? tg_direction_of(o, e, &at, w, false) : NULL;

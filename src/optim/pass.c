@@ -92,7 +92,7 @@ void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format 
             e->state[s].range->next = 0;
             ranged = true;
         }
-    if (o->rule->each && !ranged && p->coupled == 0 && o->common[TG_COMMON_CLIP_VALUE] == 0) {
+    if (o->rule->each && o->rule->look == NULL && !ranged && p->coupled == 0 && o->common[TG_COMMON_CLIP_VALUE] == 0) {
         p->each_scale = p->gradient_scale;
         p->gradient_scale = 1;
     }

@@ -51,7 +51,7 @@ typedef struct tg_block {
                                   n values; a row's: one; a scalar's is NULL */
     float keep, scale;         /* what x and g are multiplied by first. For tg_each alone: otherwise both are done */
     const tg_stored *stored;   /* the block in bf16, in place of x, g and slot. For tg_each alone; else NULL */
-    const tg_codes *codes;     /* in place of slot, for rules whose states are codes: theirs is tg_each_codes; else NULL */
+    const tg_codes *codes;     /* in place of slot, for tg_each_codes alone; else NULL */
 } tg_block;
 
 /* What `prepare` is told about a tensor at an update. */
@@ -148,7 +148,7 @@ typedef struct tg_rule {
     /* Takes an estimate of the Hessian's diagonal, in place of g, into the states; NULL: the rule has no use for it. */
     void (*observe)(const tg_block *b, const float *k);
     void (*block)(const tg_block *b, const float *k);
-    bool each; /* `block` is nothing but tg_each (optim/each.h) of all states that there are */
+    bool each; /* `block` is nothing but a loop of optim/each.h over all states that there are; `look` takes either form too */
 } tg_rule;
 
 /* The rules of one instruction set (rule/table.c); NULL behind the last. */

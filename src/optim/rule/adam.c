@@ -6,7 +6,7 @@
  *   x <- x - lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)
  *
  * As in PyTorch the maximum is of raw second moments. State: 2 values per parameter, 3 with amsgrad. */
-#include "optim/each.h"
+#include "optim/each_codes.h"
 
 enum { LR, BETA1, BETA2, EPS, DECAY, AMSGRAD };
 enum { M, V, H, RANGED = 1 << V | 1 << H };

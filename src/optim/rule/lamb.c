@@ -5,7 +5,7 @@
  *   x <- x - lr |x| / |r| r      matrices and embeddings; |x| / |r| is 1 for biases and gains, and where a norm is 0
  *
  * A first walk over the blocks moves m and v and gathers |r|^2, a second makes the step. State: 2 values per parameter. */
-#include "optim/rule.h"
+#include "optim/each.h"
 #include "optim/rule/sums.h"
 
 enum { LR, BETA1, BETA2, EPS, DECAY };
@@ -47,26 +47,26 @@ static inline float direction(float m, float v, float x, const float *k)
     return k[K_MEAN] * m / (sqrtf(v) * k[K_ROOT] + k[K_EPS]) + k[K_WD] * x;
 }
 
-static double look(const tg_block *b, const float *own_k)
+static inline void see(tg_element *e, const float *k)
 {
-    float *restrict m = b->slot[M], *restrict v = b->slot[V], r[TG_BLOCK], k[TG_MAX_SCALARS];
-    const float *restrict x = b->x, *restrict g = b->g;
-    memcpy(k, own_k, sizeof k); /* nothing that is written can lie there: the loop vectorises */
-    for (size_t i = 0; i < b->n; i++) {
-        m[i] = k[K_B1] * m[i] + k[K_A1] * g[i];
-        v[i] = k[K_B2] * v[i] + k[K_A2] * (g[i] * g[i]);
-        r[i] = direction(m[i], v[i], x[i], k);
-    }
+    e->slot[M] = k[K_B1] * e->slot[M] + k[K_A1] * e->g;
+    e->slot[V] = k[K_B2] * e->slot[V] + k[K_A2] * (e->g * e->g);
+    e->x = direction(e->slot[M], e->slot[V], e->x, k);
+}
+
+static double look(const tg_block *b, const float *k)
+{
+    float r[TG_BLOCK];
+    tg_each_look(b, k, see, 1 << M | 1 << V, 1 << V, r);
     return tg_block_sum_squares(r, b->n);
 }
 
-static void block(const tg_block *b, const float *k)
+static inline void step(tg_element *e, const float *k)
 {
-    float *restrict x = b->x;
-    const float *restrict m = b->slot[M], *restrict v = b->slot[V];
-    for (size_t i = 0; i < b->n; i++)
-        x[i] -= k[K_STEP] * direction(m[i], v[i], x[i], k);
+    e->x -= k[K_STEP] * direction(e->slot[M], e->slot[V], e->x, k);
 }
+
+static void block(const tg_block *b, const float *k) { tg_each_moved(b, k, step, 1 << M | 1 << V, 1 << V); }
 
 const tg_rule TG_PER_ISA(tg_rule_lamb) = {
     .info = {.name = "lamb",
@@ -88,4 +88,5 @@ const tg_rule TG_PER_ISA(tg_rule_lamb) = {
     .look = look,
     .look_moves = true,
     .block = block,
+    .each = true,
 };

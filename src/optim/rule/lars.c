@@ -6,7 +6,7 @@
  *
  * Norms are over the tensor, before the update. optax.lars has |g + weight_decay x| for the denominator's sum: the same
  * without decay. State: 1 value per parameter. */
-#include "optim/rule.h"
+#include "optim/each.h"
 #include "optim/rule/sums.h"
 
 enum { LR, MOMENTUM, DECAY, TRUST, EPS };
@@ -23,10 +23,19 @@ static const tg_option options[] = {
 
 static const tg_slot slots[] = {{.name = "momentum_buffer"}};
 
-static double squares(const tg_block *b, const float *k)
+static inline void see(tg_element *e, const float *k)
 {
     (void)k;
-    return tg_block_sum_squares(b->g, b->n);
+    e->x = e->g;
+}
+
+static double squares(const tg_block *b, const float *k)
+{
+    float g[TG_BLOCK];
+    if (b->stored == NULL)
+        return tg_block_sum_squares(b->g, b->n);
+    tg_each_look(b, k, see, 0, 0, g);
+    return tg_block_sum_squares(g, b->n);
 }
 
 static double trust(const tg_view *v)
@@ -44,15 +53,13 @@ static void prepare(float *k, const tg_view *v)
     k[K_WD] = (float)v->option[DECAY];
 }
 
-static void block(const tg_block *b, const float *k)
+static inline void step(tg_element *e, const float *k)
 {
-    float *restrict x = b->x, *restrict step = b->slot[0];
-    const float *restrict g = b->g;
-    for (size_t i = 0; i < b->n; i++) {
-        step[i] = k[K_MU] * step[i] + k[K_TAKE] * (g[i] + k[K_WD] * x[i]);
-        x[i] -= step[i];
-    }
+    e->slot[0] = k[K_MU] * e->slot[0] + k[K_TAKE] * (e->g + k[K_WD] * e->x);
+    e->x -= e->slot[0];
 }
+
+static void block(const tg_block *b, const float *k) { tg_each(b, k, step, 1, 0); }
 
 const tg_rule TG_PER_ISA(tg_rule_lars) = {
     .info = {.name = "lars",
@@ -72,4 +79,5 @@ const tg_rule TG_PER_ISA(tg_rule_lars) = {
     .prepare = prepare,
     .look = squares,
     .block = block,
+    .each = true,
 };

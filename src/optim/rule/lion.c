@@ -3,7 +3,7 @@
  *   u <- sign(b1 m + (1-b1) g)      x <- x - lr (u + wd x)      m <- b2 m + (1-b2) g
  *
  * With b1 = b2 it is signum on every step. State: 1 value per parameter. */
-#include "optim/each.h"
+#include "optim/each_codes.h"
 
 enum { LR, BETA1, BETA2, DECAY };
 enum { M };
