@@ -64,6 +64,7 @@ typedef struct tg_op {
                  size_t cache; int threads; } attention;
         struct { double label_smoothing; } head;
         tg_window window;                                        /* of what slides over images */
+        struct { tg_window window; int kind; } pool;
     } as;
 } tg_op;
 

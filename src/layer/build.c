@@ -77,6 +77,17 @@ int tg_features(tg_graph *graph, const char *name, size_t count)
     return output_of(append(graph, TG_LAYER_FEATURES, name, TG_NONE, graph->batch * graph->time, count));
 }
 
+int tg_images(tg_graph *graph, const char *name, size_t channels, size_t height, size_t width)
+{
+    const size_t rows = graph->batch * graph->time * height * width;
+    const tg_op *op = append(graph, TG_LAYER_FEATURES, name, TG_NONE, rows, channels);
+    if (op == NULL)
+        return TG_NONE;
+    graph->tensor[op->output[0]].height = height;
+    graph->tensor[op->output[0]].width = width;
+    return op->output[0];
+}
+
 int tg_linear(tg_graph *graph, const char *name, int x, int w, int b, bool in_by_out)
 {
     if (!have(graph, x))
@@ -143,6 +154,39 @@ int tg_conv2d(tg_graph *graph, const char *name, int x, int w, int b, const tg_w
     op->weight[0] = w;
     op->weight[1] = b;
     return op->output[0];
+}
+
+int tg_pool2d(tg_graph *graph, const char *name, int x, tg_pool_kind kind, const tg_window *window)
+{
+    if (!have(graph, x))
+        return TG_NONE;
+    for (int side = 0; side < 2; side++)
+        if (window->padding[side] > window->kernel[side] / 2 || window->dilation[side] != 1 || window->groups != 1) {
+            tg_graph_refuse(graph,
+                            "%s: a pooling window is padded by half of its size at most, without dilation or "
+                            "groups",
+                            name);
+            return TG_NONE;
+        }
+    tg_op *op = append_window(graph, TG_LAYER_POOL2D, name, x, graph->tensor[x].cols, window);
+    if (op == NULL)
+        return TG_NONE;
+    op->as.pool.window = *window;
+    op->as.pool.kind = (int)kind;
+    return op->output[0];
+}
+
+int tg_pool_all(tg_graph *graph, const char *name, int x, tg_pool_kind kind)
+{
+    if (!have(graph, x))
+        return TG_NONE;
+    const tg_tensor *from = &graph->tensor[x];
+    const tg_window whole = {.kernel = {from->height, from->width}, .stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
+    if (from->height == 0) {
+        tg_graph_refuse(graph, "%s: the input has no images", name);
+        return TG_NONE;
+    }
+    return tg_pool2d(graph, name, x, kind, &whole);
 }
 
 int tg_dropout(tg_graph *graph, const char *name, int x, double rate)
