@@ -41,6 +41,12 @@ int tg_gated(tg_graph *graph, const char *name, int a, int b);
 int tg_add(tg_graph *graph, const char *name, int x, int y);
 int tg_layernorm(tg_graph *graph, const char *name, int x, int gain, int bias, double eps);
 int tg_rmsnorm(tg_graph *graph, const char *name, int x, int gain, double eps);
+/* gain and bias (C): of a channel. `groups` divides C: the channels of one are normalised together, over all rows of a
+ * sample. */
+int tg_groupnorm(tg_graph *graph, const char *name, int x, int gain, int bias, size_t groups, double eps);
+/* Over all rows; running_mean and running_var (C) are frozen and fp32, and training writes to them. */
+int tg_batchnorm(tg_graph *graph, const char *name, int x, int gain, int bias, int running_mean, int running_var,
+                 double eps);
 /* (B*T, heads * head_dim). Either k and v are TG_NONE and q is fused, (B*T, (heads + 2 kv_heads) head_dim) with all
  * queries first, then keys, then values; or q (B*T, heads * head_dim), k and v (B*T, kv_heads * head_dim). */
 int tg_attention(tg_graph *graph, const char *name, int q, int k, int v, const tg_attention_config *config);
