@@ -94,6 +94,7 @@ typedef struct tg_graph {
     size_t steps, forward_steps; /* steps before forward_steps are the forward pass */
     int blocks, open_block;
     bool training_differs; /* the loss in training is another function than in evaluation */
+    bool mixes_samples;  /* a sample's loss in training depends on the others of its batch */
     char advice[256];    /* what a builder has to tell the user of this shape; "" for nothing */
     size_t attentions, dropouts; /* how many of each: their cache's and their stream's index */
     size_t arena_bytes;  /* tensors and scratch */

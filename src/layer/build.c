@@ -314,7 +314,7 @@ int tg_batchnorm(tg_graph *graph, const char *name, int x, int gain, int bias, i
         return TG_NONE;
     op->weight[2] = running_mean;
     op->weight[3] = running_var;
-    graph->training_differs = true;
+    graph->training_differs = graph->mixes_samples = true;
     if (graph->mode == TG_TRAIN && graph->batch < FEW_SAMPLES)
         tg_graph_advise(graph,
                         "batch norm estimates means and variances from %zu samples, and below %d those are poor: "
