@@ -21,7 +21,7 @@ static const tg_option options[] = {
 /* A check needs every path of the model but no size: the model's table with other defaults. */
 static const struct { const char *name; double value; } small[] = {
     {"layers", 2}, {"heads", 4}, {"kv_heads", 2}, {"width", 24}, {"context", 8}, {"hidden", 40}, {"features", 13},
-    {"outputs", 5}, {"activation", TG_GELU},
+    {"outputs", 5}, {"activation", TG_GELU}, {"depth", 8}, {"channels", 3}, {"rows", 8}, {"cols", 7},
 };
 
 static tg_option_table small_table(tg_option *at, const tg_option_table *table)
@@ -97,7 +97,7 @@ const cli_command cli_check = {
     .summary = "compares a model's gradients with differences of its loss",
     .usage = "[--model NAME] [options]",
     .details = "Central differences in fp32 on a small model; exit status 1 when a tensor's gradient does not "
-               "agree. mlp is checked with gelu unless "
+               "agree. mlp and resnet are checked with gelu unless "
                "another activation is named: relu bends, and a difference across a bend is no gradient.",
     .arrange = arrange,
     .run = run,

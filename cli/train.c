@@ -121,7 +121,7 @@ const cli_command cli_train = {
     .details = "The options below are those of the chosen optimizer and model: tiger train --help --optimizer lion "
                "--model llama shows others. '-' and '_' are the same in names, and so are --name value and "
                "--name=value.\n"
-               "A model of language learns from a text. mlp, logistic and linear learn from samples: images with "
+               "A model of language learns from a text. mlp, resnet, logistic and linear learn from samples: images with "
                "--labels, or a table with --target.\n"
                "Ctrl-C, SIGTERM, the end of --max-time, and a reader of the output that goes away (| head) save the "
                "run and end it, with exit status 0; --resume goes on, and comes to the same bits as a run that was "

@@ -66,6 +66,16 @@ void tg_graph_refuse(tg_graph *graph, const char *format, ...)
     va_end(args);
 }
 
+void tg_graph_advise(tg_graph *graph, const char *format, ...)
+{
+    if (graph->advice[0] != '\0')
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(graph->advice, sizeof graph->advice, format, args);
+    va_end(args);
+}
+
 static void out_of_memory(tg_graph *graph)
 {
     tg_graph_refuse(graph, "no memory for the graph of %zu operations and %zu tensors", graph->ops, graph->tensors);

@@ -58,12 +58,13 @@ typedef struct tg_op {
     union {                        /* the layer's own attributes; see the layer's file */
         struct { bool in_by_out; } linear;                       /* W is (in, out) instead of (out, in) */
         struct { int kind; } activation;
-        struct { double eps; } norm;
+        struct { double eps; size_t groups; } norm;              /* groups: of channels, of group norm */
         struct { double rate; uint32_t index; } dropout;         /* index: which dropout of the graph */
         struct { size_t heads, kv_heads, head_dim; double rope_theta; const struct tg_rope_scaling *rope; bool causal;
                  size_t cache; int threads; } attention;
         struct { double label_smoothing; } head;
         tg_window window;                                        /* of what slides over images */
+        struct { tg_window window; int kind; } pool;
     } as;
 } tg_op;
 
@@ -92,6 +93,9 @@ typedef struct tg_graph {
     tg_step *step;
     size_t steps, forward_steps; /* steps before forward_steps are the forward pass */
     int blocks, open_block;
+    bool training_differs; /* the loss in training is another function than in evaluation */
+    bool mixes_samples;  /* a sample's loss in training depends on the others of its batch */
+    char advice[256];    /* what a builder has to tell the user of this shape; "" for nothing */
     size_t attentions, dropouts; /* how many of each: their cache's and their stream's index */
     size_t arena_bytes;  /* tensors and scratch */
     size_t scratch_bytes; /* the largest scratch of one step, part of arena_bytes */
@@ -118,6 +122,8 @@ int tg_graph_tensor(tg_graph *graph, tg_format format, size_t rows, size_t cols)
 tg_op *tg_graph_op(tg_graph *graph, const struct tg_layer *layer, const char *name);
 /* Remembers a mistake of the builder (shapes that do not fit); tg_graph_plan will report the first. */
 void tg_graph_refuse(tg_graph *graph, const char *format, ...) TG_PRINTF(2, 3);
+/* Remembers what a user should know of the graph; the first that is said. */
+void tg_graph_advise(tg_graph *graph, const char *format, ...) TG_PRINTF(2, 3);
 /* Brackets what recomputation may throw away and make again: all between is one block. */
 void tg_graph_block_begin(tg_graph *graph);
 void tg_graph_block_end(tg_graph *graph);

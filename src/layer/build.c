@@ -1,6 +1,8 @@
 /* layer/build.c -- appending layers to a graph, and what the list of layers tells the outside. Compiled once. */
 #include "layer/layers.h"
 
+#define FEW_SAMPLES 16 /* for the statistics of a batch */
+
 size_t tg_layer_count(void) { return TG_LAYER_COUNT; }
 
 const tg_layer_info *tg_layer_at(size_t index)
@@ -77,6 +79,17 @@ int tg_features(tg_graph *graph, const char *name, size_t count)
     return output_of(append(graph, TG_LAYER_FEATURES, name, TG_NONE, graph->batch * graph->time, count));
 }
 
+int tg_images(tg_graph *graph, const char *name, size_t channels, size_t height, size_t width)
+{
+    const size_t rows = graph->batch * graph->time * height * width;
+    const tg_op *op = append(graph, TG_LAYER_FEATURES, name, TG_NONE, rows, channels);
+    if (op == NULL)
+        return TG_NONE;
+    graph->tensor[op->output[0]].height = height;
+    graph->tensor[op->output[0]].width = width;
+    return op->output[0];
+}
+
 int tg_linear(tg_graph *graph, const char *name, int x, int w, int b, bool in_by_out)
 {
     if (!have(graph, x))
@@ -145,6 +158,39 @@ int tg_conv2d(tg_graph *graph, const char *name, int x, int w, int b, const tg_w
     return op->output[0];
 }
 
+int tg_pool2d(tg_graph *graph, const char *name, int x, tg_pool_kind kind, const tg_window *window)
+{
+    if (!have(graph, x))
+        return TG_NONE;
+    for (int side = 0; side < 2; side++)
+        if (window->padding[side] > window->kernel[side] / 2 || window->dilation[side] != 1 || window->groups != 1) {
+            tg_graph_refuse(graph,
+                            "%s: a pooling window is padded by half of its size at most, without dilation or "
+                            "groups",
+                            name);
+            return TG_NONE;
+        }
+    tg_op *op = append_window(graph, TG_LAYER_POOL2D, name, x, graph->tensor[x].cols, window);
+    if (op == NULL)
+        return TG_NONE;
+    op->as.pool.window = *window;
+    op->as.pool.kind = (int)kind;
+    return op->output[0];
+}
+
+int tg_pool_all(tg_graph *graph, const char *name, int x, tg_pool_kind kind)
+{
+    if (!have(graph, x))
+        return TG_NONE;
+    const tg_tensor *from = &graph->tensor[x];
+    const tg_window whole = {.kernel = {from->height, from->width}, .stride = {1, 1}, .dilation = {1, 1}, .groups = 1};
+    if (from->height == 0) {
+        tg_graph_refuse(graph, "%s: the input has no images", name);
+        return TG_NONE;
+    }
+    return tg_pool2d(graph, name, x, kind, &whole);
+}
+
 int tg_dropout(tg_graph *graph, const char *name, int x, double rate)
 {
     if (rate == 0.0 || graph->mode != TG_TRAIN)
@@ -157,6 +203,7 @@ int tg_dropout(tg_graph *graph, const char *name, int x, double rate)
     if (op != NULL) {
         op->as.dropout.rate = rate;
         op->as.dropout.index = (uint32_t)graph->dropouts++;
+        graph->training_differs = true;
     }
     return output_of(op);
 }
@@ -216,6 +263,63 @@ int tg_rmsnorm(tg_graph *graph, const char *name, int x, int gain, double eps)
         return TG_NONE;
     op->weight[0] = gain;
     op->as.norm.eps = eps;
+    return op->output[0];
+}
+
+/* A norm of channels with gain and bias. */
+static tg_op *append_norm(tg_graph *graph, tg_layer_id id, const char *name, int x, int gain, int bias, double eps)
+{
+    if (!have(graph, x) || !vector_fits(graph, name, "gain", gain, graph->tensor[x].cols) ||
+        !vector_fits(graph, name, "bias", bias, graph->tensor[x].cols))
+        return NULL;
+    tg_op *op = append_like(graph, id, name, x);
+    if (op == NULL)
+        return NULL;
+    op->weight[0] = gain;
+    op->weight[1] = bias;
+    op->as.norm.eps = eps;
+    return op;
+}
+
+int tg_groupnorm(tg_graph *graph, const char *name, int x, int gain, int bias, size_t groups, double eps)
+{
+    if (have(graph, x) && (groups == 0 || graph->tensor[x].cols % groups != 0)) {
+        tg_graph_refuse(graph, "%s: %zu channels do not fall into %zu groups", name, graph->tensor[x].cols, groups);
+        return TG_NONE;
+    }
+    tg_op *op = append_norm(graph, TG_LAYER_GROUPNORM, name, x, gain, bias, eps);
+    if (op != NULL)
+        op->as.norm.groups = groups;
+    return output_of(op);
+}
+
+int tg_batchnorm(tg_graph *graph, const char *name, int x, int gain, int bias, int running_mean, int running_var,
+                 double eps)
+{
+    const int running[] = {running_mean, running_var};
+    for (int i = 0; i < 2 && have(graph, x); i++) {
+        if (!vector_fits(graph, name, "running statistic", running[i], graph->tensor[x].cols))
+            return TG_NONE;
+        if (weight_of(graph, running[i])->format != TG_F32 || !weight_of(graph, running[i])->frozen) {
+            tg_graph_refuse(graph, "%s: '%s' must be frozen, in fp32", name, weight_of(graph, running[i])->name);
+            return TG_NONE;
+        }
+    }
+    if (have(graph, x) && graph->mode == TG_TRAIN && graph->tensor[x].rows < 2) {
+        tg_graph_refuse(graph, "%s: batch norm needs 2 values of a channel to train, and there is 1", name);
+        return TG_NONE;
+    }
+    tg_op *op = append_norm(graph, TG_LAYER_BATCHNORM, name, x, gain, bias, eps);
+    if (op == NULL)
+        return TG_NONE;
+    op->weight[2] = running_mean;
+    op->weight[3] = running_var;
+    graph->training_differs = graph->mixes_samples = true;
+    if (graph->mode == TG_TRAIN && graph->batch < FEW_SAMPLES)
+        tg_graph_advise(graph,
+                        "batch norm estimates means and variances from %zu samples, and below %d those are poor: "
+                        "a larger batch or group norm does better",
+                        graph->batch, FEW_SAMPLES);
     return op->output[0];
 }
 

@@ -82,13 +82,13 @@ static tg_status write_weight(void *ctx, size_t index, tg_safetensors_sink *sink
 {
     const job *j = ctx;
     const tg_param *p = &j->model->weight[index].param;
-    const size_t value_bytes = tg_format_bytes(j->model->format), step = pieces_rows(j, index);
+    const size_t value_bytes = tg_format_bytes(p->format), step = pieces_rows(j, index);
     tg_status status = TG_OK;
     for (size_t row = 0; row < p->rows && status == TG_OK; row += step) {
         const size_t rows = p->rows - row < step ? p->rows - row : step, n = rows * p->cols;
         if ((status = read_rows(j, index, row, rows)) != TG_OK)
             break;
-        tg_kernels_get()->narrow(j->narrow, j->x, j->model->format, n);
+        tg_kernels_get()->narrow(j->narrow, j->x, p->format, n);
         status = tg_safetensors_put(sink, j->narrow, n * value_bytes);
     }
     tg_map_forget(j->source[index]->data, j->source[index]->info.bytes);
@@ -111,17 +111,17 @@ static tg_status write_weights(tg_conversion *made, job *j, const char *director
         made->bytes += tensors[i].bytes;
     }
     j->x = tg_alloc(NULL, j->room, sizeof *j->x);
-    j->narrow = tg_alloc(NULL, j->room, tg_format_bytes(m->format));
+    j->narrow = tg_alloc(NULL, j->room, sizeof(float)); /* statistics are fp32 in every model */
     tg_status status = TG_OK;
     if (path == NULL || tensors == NULL || j->x == NULL || j->narrow == NULL)
-        status = tg_no_memory("converting a model", j->room * (sizeof *j->x + tg_format_bytes(m->format)));
+        status = tg_no_memory("converting a model", j->room * 2 * sizeof *j->x);
     else
         status = tg_safetensors_stream(path, tensors, m->weights, metadata, 1, write_weight, j);
     made->model = m->type->info.name;
     made->tensors = m->weights;
     made->parameters = tg_model_parameters(m);
     tg_free(NULL, j->x, j->room, sizeof *j->x);
-    tg_free(NULL, j->narrow, j->room, tg_format_bytes(m->format));
+    tg_free(NULL, j->narrow, j->room, sizeof(float));
     tg_heap_free(tensors);
     tg_heap_free(path);
     return status;

@@ -10,14 +10,14 @@
 #include "model/parts.h"
 
 #define NAME_BYTES 64
-#define ACTIVATIONS "relu|gelu|gelu_tanh|silu|tanh|relu2"
-#define NORMS "none|layer|rms"
+#define NORMS "none|layer|rms|batch|group"
 
 static const tg_option options[] = {
     TG_MODEL_SIZE("layers", 1, 1, 4096, "hidden layers"),
     TG_MODEL_SIZE("width", 256, 1, 1048576, "features of a hidden layer"),
-    TG_MODEL_CHOICE("activation", TG_RELU, ACTIVATIONS, TG_ACTIVATION_COUNT - 1, "behind every layer"),
-    TG_MODEL_CHOICE("norm", TG_NORM_NONE, NORMS, TG_NORM_COUNT - 1, "of every layer, before its activation"),
+    TG_MODEL_CHOICE("activation", TG_RELU, TG_ACTIVATIONS, TG_ACTIVATION_COUNT - 1, "behind every layer"),
+    TG_MODEL_CHOICE("norm", TG_NORM_NONE, NORMS, TG_NORM_GROUP, "of every layer, before its activation"),
+    TG_MODEL_SIZE("groups", 8, 1, 65536, "norm=group: of features that are normalised together"),
     TG_MODEL_DROPOUT,
     TG_MODEL_EPS(1e-5),
     TG_MODEL_CHOICE("task", TG_TASK_AUTO, TG_TASK_CHOICES, TG_TASK_REGRESSION,
@@ -32,24 +32,21 @@ static const tg_config_key keys[] = {
     {.key = "task", .offset = FIELD(task), .kind = TG_KEY_CHOICE, .choices = TG_TASK_CHOICES, .required = true},
     {.key = "layers", .offset = FIELD(layers), .kind = TG_KEY_SIZE, .required = true},
     {.key = "width", .offset = FIELD(width), .kind = TG_KEY_SIZE, .required = true},
-    {.key = "activation", .offset = FIELD(activation), .kind = TG_KEY_CHOICE, .choices = ACTIVATIONS, .required = true},
+    {.key = "activation",
+     .offset = FIELD(activation),
+     .kind = TG_KEY_CHOICE,
+     .choices = TG_ACTIVATIONS,
+     .required = true},
     {.key = "norm", .offset = FIELD(norm), .kind = TG_KEY_CHOICE, .choices = NORMS, .required = true},
+    {.key = "groups", .offset = FIELD(groups), .kind = TG_KEY_SIZE, .absent = 8},
     {.key = "dropout", .offset = FIELD(dropout), .kind = TG_KEY_REAL, .absent = 0},
     {.key = "norm_eps", .offset = FIELD(eps), .kind = TG_KEY_REAL, .absent = 1e-5},
 };
 
-static tg_status declare_norm(tg_model *model, size_t layer)
+static tg_status complete(tg_model_config *config)
 {
-    char name[NAME_BYTES];
-    int index;
-    if (model->config.norm == TG_NORM_NONE)
-        return TG_OK;
-    snprintf(name, sizeof name, "norms.%zu.weight", layer);
-    const tg_status status = tg_model_declare(model, &index, name, 1, model->config.width, TG_GAIN, TG_INIT_ONE, true);
-    if (status != TG_OK || model->config.norm != TG_NORM_LAYER)
-        return status;
-    snprintf(name, sizeof name, "norms.%zu.bias", layer);
-    return tg_model_declare(model, &index, name, 1, model->config.width, TG_BIAS, TG_INIT_ZERO, true);
+    const tg_status status = tg_part_check_groups(config);
+    return status == TG_OK ? tg_part_complete(config) : status;
 }
 
 static tg_status declare(tg_model *model)
@@ -61,26 +58,12 @@ static tg_status declare(tg_model *model)
         char name[NAME_BYTES];
         snprintf(name, sizeof name, "layers.%zu", layer);
         status = tg_part_declare_linear(model, name, c->width, layer == 0 ? c->features : c->width, init, false);
+        snprintf(name, sizeof name, "norms.%zu", layer);
         if (status == TG_OK)
-            status = declare_norm(model, layer);
+            status = tg_part_declare_norm(model, name, c->width);
     }
     return status == TG_OK ? tg_part_declare_linear(model, "output", c->outputs, c->width, TG_INIT_XAVIER, true)
                            : status;
-}
-
-static int norm(tg_model *model, tg_graph *graph, size_t layer, int x)
-{
-    char name[NAME_BYTES];
-    snprintf(name, sizeof name, "norms.%zu", layer);
-    const int gain = tg_model_index(model, "%s.weight", name), bias = tg_model_index(model, "%s.bias", name);
-    switch (model->config.norm) {
-    case TG_NORM_LAYER:
-        return tg_layernorm(graph, name, x, gain, bias, model->config.eps);
-    case TG_NORM_RMS:
-        return tg_rmsnorm(graph, name, x, gain, model->config.eps);
-    default:
-        return x;
-    }
 }
 
 static tg_status build(tg_model *model, tg_graph *graph)
@@ -91,7 +74,9 @@ static tg_status build(tg_model *model, tg_graph *graph)
         char name[NAME_BYTES];
         tg_graph_block_begin(graph);
         snprintf(name, sizeof name, "layers.%zu", layer);
-        x = norm(model, graph, layer, tg_part_linear(model, graph, name, x));
+        x = tg_part_linear(model, graph, name, x);
+        snprintf(name, sizeof name, "norms.%zu", layer);
+        x = tg_part_norm(model, graph, name, x);
         snprintf(name, sizeof name, "layers.%zu.act", layer);
         x = tg_activation(graph, name, x, (tg_activation_kind)c->activation);
         snprintf(name, sizeof name, "layers.%zu.dropout", layer);
@@ -111,7 +96,7 @@ const tg_model_type tg_model_mlp = {
     .hf_type = "mlp",
     .keys = keys,
     .key_count = sizeof keys / sizeof *keys,
-    .complete = tg_part_complete,
+    .complete = complete,
     .declare = declare,
     .build = build,
 };

@@ -97,6 +97,28 @@ tg_status tg_model_declare(tg_model *m, int *index, const char *name, size_t row
     return TG_OK;
 }
 
+tg_status tg_model_declare_kernel(tg_model *m, int *index, const char *name, size_t out, size_t in,
+                                  const size_t kernel[2], tg_init init)
+{
+    size_t values;
+    if (!tg_multiply(&values, kernel[0], kernel[1]) || !tg_multiply(&values, values, in))
+        return tg_fail(TG_EINVAL, "weight '%s' is too large", name);
+    const tg_status status = tg_model_declare(m, index, name, out, values, TG_MATRIX, init, false);
+    for (int side = 0; side < 2 && status == TG_OK; side++)
+        m->weight[*index].kernel[side] = kernel[side];
+    return status;
+}
+
+tg_status tg_model_declare_statistic(tg_model *m, int *index, const char *name, size_t n, tg_init init)
+{
+    const tg_status status = tg_model_declare(m, index, name, 1, n, TG_BIAS, init, true);
+    if (status != TG_OK)
+        return status;
+    m->weight[*index].param.format = TG_F32;
+    m->weight[*index].param.frozen = true;
+    return TG_OK;
+}
+
 tg_status tg_model_declare_bias(tg_model *m, int matrix, tg_layer_form form, const char *name, size_t out)
 {
     int bias;

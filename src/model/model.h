@@ -17,6 +17,7 @@ typedef struct tg_weight {
     tg_param param; /* what the optimizer is told; data points into the model's block */
     tg_init init;
     bool vector;    /* rank 1 in files (rows = 1) */
+    size_t kernel[2]; /* of a convolution, (out, in / groups, height, width) in files: its height and width; 0: none */
 } tg_weight;
 
 /* A key of config.json and the field it fills. Keys that share a field must agree in a file, and all of them are
@@ -119,6 +120,11 @@ struct tg_model {
 /* Adds a weight; its index through *index. Vectors have rows = 1 (`vector` true). */
 tg_status tg_model_declare(tg_model *model, int *index, const char *name, size_t rows, size_t cols, tg_role role,
                            tg_init init, bool vector);
+/* Adds the kernels (out, in * kernel height * kernel width) of a convolution, each from `in` channels. */
+tg_status tg_model_declare_kernel(tg_model *model, int *index, const char *name, size_t out, size_t in,
+                                  const size_t kernel[2], tg_init init);
+/* Adds n values that a layer writes and no optimizer changes, in fp32 whatever the weights are. */
+tg_status tg_model_declare_statistic(tg_model *model, int *index, const char *name, size_t n, tg_init init);
 /* Adds the bias (1, out) of a linear layer, whose matrix was declared before. */
 tg_status tg_model_declare_bias(tg_model *model, int matrix, tg_layer_form form, const char *name, size_t out);
 /* The index of a declared weight, TG_NONE when there is none; names as in printf. */
@@ -127,7 +133,8 @@ int tg_model_index(const tg_model *model, const char *format, ...) TG_PRINTF(2, 
 /* A model whose weights are declared and have no memory. */
 tg_status tg_model_outline(tg_model **out, const tg_model_config *config, tg_format weights);
 
-/* shape (2) <- the shape of a weight in files; its rank. */
+/* shape (TG_WEIGHT_RANK) <- the shape of a weight in files; its rank. */
+#define TG_WEIGHT_RANK 4
 unsigned tg_weight_shape(uint64_t *shape, const tg_weight *weight);
 
 /* source[i] (zeroed before) <- the tensor of weight i in Hugging Face's files, for all of them, each checked. */

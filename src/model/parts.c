@@ -44,6 +44,82 @@ int tg_part_linear(tg_model *model, tg_graph *graph, const char *part, int x)
                      false);
 }
 
+tg_status tg_part_declare_conv(tg_model *model, const char *part, size_t out, size_t in, const tg_window *window,
+                               tg_init init, bool biased)
+{
+    char name[NAME_BYTES];
+    int index;
+    snprintf(name, sizeof name, "%s.weight", part);
+    const tg_status status =
+        tg_model_declare_kernel(model, &index, name, out, in / window->groups, window->kernel, init);
+    if (status != TG_OK || !biased)
+        return status;
+    snprintf(name, sizeof name, "%s.bias", part);
+    return tg_model_declare(model, &index, name, 1, out, TG_BIAS, TG_INIT_ZERO, true);
+}
+
+int tg_part_conv(tg_model *model, tg_graph *graph, const char *part, int x, const tg_window *window)
+{
+    return tg_conv2d(graph, part, x, tg_model_index(model, "%s.weight", part), tg_model_index(model, "%s.bias", part),
+                     window);
+}
+
+tg_status tg_part_declare_norm(tg_model *model, const char *part, size_t cols)
+{
+    static const struct {
+        const char *name;
+        unsigned norms; /* that have it */
+        tg_role role;
+        tg_init init;
+        bool statistic;
+    } row[] = {
+        {"weight", ~(1u << TG_NORM_NONE), TG_GAIN, TG_INIT_ONE, false},
+        {"bias", ~(1u << TG_NORM_NONE | 1u << TG_NORM_RMS), TG_BIAS, TG_INIT_ZERO, false},
+        {"running_mean", 1u << TG_NORM_BATCH, TG_BIAS, TG_INIT_ZERO, true},
+        {"running_var", 1u << TG_NORM_BATCH, TG_BIAS, TG_INIT_ONE, true},
+    };
+    tg_status status = TG_OK;
+    for (size_t i = 0; i < sizeof row / sizeof *row && status == TG_OK; i++) {
+        char name[NAME_BYTES];
+        int index;
+        if ((row[i].norms >> model->config.norm & 1) == 0)
+            continue;
+        snprintf(name, sizeof name, "%s.%s", part, row[i].name);
+        status = row[i].statistic ? tg_model_declare_statistic(model, &index, name, cols, row[i].init)
+                                  : tg_model_declare(model, &index, name, 1, cols, row[i].role, row[i].init, true);
+    }
+    return status;
+}
+
+int tg_part_norm(tg_model *model, tg_graph *graph, const char *part, int x)
+{
+    const tg_model_config *c = &model->config;
+    const int gain = tg_model_index(model, "%s.weight", part), bias = tg_model_index(model, "%s.bias", part);
+    switch (c->norm) {
+    case TG_NORM_LAYER:
+        return tg_layernorm(graph, part, x, gain, bias, c->eps);
+    case TG_NORM_RMS:
+        return tg_rmsnorm(graph, part, x, gain, c->eps);
+    case TG_NORM_BATCH:
+        return tg_batchnorm(graph, part, x, gain, bias, tg_model_index(model, "%s.running_mean", part),
+                            tg_model_index(model, "%s.running_var", part), c->eps);
+    case TG_NORM_GROUP:
+        return tg_groupnorm(graph, part, x, gain, bias, c->groups, c->eps);
+    case TG_NORM_INSTANCE:
+        return tg_groupnorm(graph, part, x, gain, bias, x == TG_NONE ? 1 : graph->tensor[x].cols, c->eps);
+    default:
+        return x;
+    }
+}
+
+tg_status tg_part_check_groups(const tg_model_config *config)
+{
+    if (config->norm != TG_NORM_GROUP || config->width % config->groups == 0)
+        return TG_OK;
+    return tg_fail(TG_EINVAL, "%s: a width of %zu does not fall into %zu groups", config->info->name, config->width,
+                   config->groups);
+}
+
 void tg_part_output(tg_model *model, tg_graph *graph, const char *part, int x)
 {
     if (model->config.task == TG_TASK_CLASSIFICATION)

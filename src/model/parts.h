@@ -12,12 +12,27 @@ tg_status tg_part_declare_linear(tg_model *model, const char *part, size_t out, 
                                  bool is_output);
 int tg_part_linear(tg_model *model, tg_graph *graph, const char *part, int x);
 
+/* Kernels (out, in / groups, height, width), "PART.weight", and a bias, "PART.bias", where `biased`; and their op. */
+tg_status tg_part_declare_conv(tg_model *model, const char *part, size_t out, size_t in, const tg_window *window,
+                               tg_init init, bool biased);
+int tg_part_conv(tg_model *model, tg_graph *graph, const char *part, int x, const tg_window *window);
+
+/* The weights of the configuration's norm over `cols` channels, PART.weight, .bias, .running_mean, .running_var; and the
+ * op: x where there is no norm. */
+tg_status tg_part_declare_norm(tg_model *model, const char *part, size_t cols);
+int tg_part_norm(tg_model *model, tg_graph *graph, const char *part, int x);
+/* Part of `complete`: widths fall into groups. */
+tg_status tg_part_check_groups(const tg_model_config *config);
+
 /* Ends the graph: the linear layer PART and the loss of the configuration's task. */
 void tg_part_output(tg_model *model, tg_graph *graph, const char *part, int x);
 
 /* `declare` and `build` of models that are one linear layer, "linear", and the loss. */
 tg_status tg_part_declare_alone(tg_model *model);
 tg_status tg_part_build_alone(tg_model *model, tg_graph *graph);
+
+#define TG_NORMS "none|layer|rms|batch|group|instance"
+#define TG_ACTIVATIONS "relu|gelu|gelu_tanh|silu|tanh|relu2"
 
 /* Rows of the keys of config.json. */
 #define TG_KEYS_OF_SAMPLES                                                                                             \

@@ -55,10 +55,10 @@ static double std_of(const tg_model *m, const tg_weight *w)
 tg_status tg_model_initialize(tg_model *m, uint64_t seed)
 {
     const tg_kernels *kernels = tg_kernels_get();
-    const size_t value_bytes = tg_format_bytes(m->format);
     for (size_t i = 0; i < m->weights; i++) {
         const tg_weight *w = &m->weight[i];
         const size_t n = w->param.rows * w->param.cols, chunks = (n + CHUNK - 1) / CHUNK;
+        const size_t value_bytes = tg_format_bytes(w->param.format);
         const tg_key key = tg_key_make(seed, PURPOSE_INIT, i, 0);
         const double std = std_of(m, w);
         char *data = w->param.data;
@@ -69,7 +69,7 @@ tg_status tg_model_initialize(tg_model *m, uint64_t seed)
                 float x[CHUNK];
                 const size_t first = c * CHUNK, now = n - first < CHUNK ? n - first : CHUNK;
                 fill_chunk(x, w, key, std, first, now);
-                kernels->narrow(data + first * value_bytes, x, m->format, now);
+                kernels->narrow(data + first * value_bytes, x, w->param.format, now);
             }
             rest_values(w, strip * CHUNK, (end - strip) * CHUNK);
         }
@@ -157,9 +157,12 @@ static void print_shape(char *text, size_t room, const uint64_t *shape, unsigned
 
 unsigned tg_weight_shape(uint64_t *shape, const tg_weight *w)
 {
+    const size_t places = w->kernel[0] * w->kernel[1];
     shape[0] = w->vector ? w->param.cols : w->param.rows;
-    shape[1] = w->param.cols;
-    return w->vector ? 1 : 2;
+    shape[1] = places == 0 ? w->param.cols : w->param.cols / places;
+    shape[2] = w->kernel[0];
+    shape[3] = w->kernel[1];
+    return w->vector ? 1 : places == 0 ? 2 : 4;
 }
 
 /* A table of positions may have more rows than the context: the first are taken. */
@@ -176,7 +179,7 @@ static tg_status check_tensor(const tg_model *m, const tg_weight *w, const tg_st
 {
     const tg_tensor_info *t = &s->info;
     const tg_format format = s->encoding->format;
-    uint64_t shape[2];
+    uint64_t shape[TG_WEIGHT_RANK];
     const unsigned rank = tg_weight_shape(shape, w);
     if (format != TG_F32 && format != TG_BF16 && format != TG_F16 && format != TG_F64)
         return tg_fail(TG_EFORMAT, "'%s': tensor '%s' is %s; weights are F32, BF16, F16 or F64", t->file, t->name,

@@ -34,7 +34,7 @@ enum { PURPOSE_WEIGHTS = 0x63686b00, PURPOSE_TOKENS, PURPOSE_TARGETS, PURPOSE_PR
 
 typedef struct checker {
     tg_model *model;
-    tg_graph *train, *forward; /* forward: loss alone; the same as train where there is dropout */
+    tg_graph *train, *forward; /* forward: loss alone; the same as train where that is another function */
     tg_run run;
     uint32_t *tokens;
     int32_t *targets;
@@ -171,7 +171,7 @@ static tg_status make(checker *c, const tg_model_config *config, size_t batch, s
         status = make_graph(&c->train, c->model, TG_TRAIN, batch, time);
     if (status != TG_OK)
         return status;
-    if (complete.dropout > 0)
+    if (c->train->training_differs)
         c->forward = c->train;
     else if ((status = make_graph(&c->forward, c->model, TG_EVALUATE, batch, time)) != TG_OK)
         return status;
@@ -313,6 +313,8 @@ tg_status tg_check_gradients(const tg_model_config *model, size_t batch, size_t 
     }
     for (size_t w = 0; status == TG_OK && w < tg_model_weight_count(c.model); w++) {
         tg_check_row result;
+        if (tg_model_weight(c.model, w)->frozen)
+            continue;
         if ((status = check_weight(&result, &c, w, probes, seed)) == TG_OK) {
             good = good && result.good;
             if (row != NULL)

@@ -626,6 +626,8 @@ static tg_status begin(training *t, const tg_train_config *wish, const tg_saved_
         note(t, "resuming after update %llu", (unsigned long long)t->at.update);
     else if (wish->resume)
         note(t, "no checkpoint in %s: starting from the beginning", wish->out);
+    if (t->session.train->advice[0] != '\0')
+        note(t, "%s", t->session.train->advice);
     status = tg_session_allocate(&t->session);
     if (status == TG_OK)
         status = fill_weights(t, checkpoint);

@@ -382,7 +382,12 @@ static tg_status plan_single(tg_session *s)
     tg_graph **single = &s->whole->single;
     tg_status status = tg_model_graph(single, s->model, TG_TRAIN, s->train->format, 1, s->train->time);
     if (status == TG_OK)
-        status = tg_graph_plan(*single, (tg_recompute)(int)s->config->option[TG_TRAIN_RECOMPUTE]);
+        status = (*single)->mixes_samples
+                     ? tg_fail(TG_EINVAL,
+                               "%s takes the gradients of single samples, and with batch norm there are "
+                               "none: group norm has them",
+                               s->method.name)
+                     : tg_graph_plan(*single, (tg_recompute)(int)s->config->option[TG_TRAIN_RECOMPUTE]);
     return status == TG_OK ? tg_graph_share(*single, s->train) : status;
 }
 
@@ -397,6 +402,9 @@ static tg_status count_all(tg_session *s)
     }
     if (status == TG_OK && w->counted == 0)
         return tg_fail(TG_EINVAL, "the %s has nothing that counts", s->task->data);
+    if (status == TG_OK && s->train->mixes_samples && w->counted != (double)(w->micro_steps * s->places))
+        return tg_fail(TG_EINVAL, "closure=all: with batch norm the %.0f samples must be whole batches of %zu",
+                       w->counted, s->places);
     return status;
 }
 

@@ -20,10 +20,8 @@ static tg_status ours(tg_plan_peer *peer, const tg_plan *plan, const tg_train_co
     tg_train_config c = *config;
     c.data = c.init = c.out = c.tokenizer = c.state_file = c.weight_file = NULL; /* the data are read once */
     c.eval_data = c.labels = c.eval_labels = c.target = NULL;
-    c.vocab = plan->vocab;
-    c.model.task = plan->task;
-    c.model.features = plan->features;
-    c.model.outputs = plan->outputs;
+    c.vocab = plan->model.vocab;
+    c.model = plan->model;
     c.optimizer = "adamw";
     c.schedule = NULL;
     c.settings = 0;

@@ -87,6 +87,19 @@ static tg_status check_size(const char *name, size_t asked, size_t there, bool f
                    fixed ? "are the model's" : "were asked for");
 }
 
+static tg_status fit_images(const tg_schema *schema, tg_model_config *model, bool fixed)
+{
+    tg_status status = check_size("channels", model->channels, schema->channels, fixed);
+    if (status == TG_OK)
+        status = check_size("rows", model->rows, schema->rows, fixed);
+    if (status == TG_OK)
+        status = check_size("columns", model->cols, schema->cols, fixed);
+    model->channels = schema->channels;
+    model->rows = schema->rows;
+    model->cols = schema->cols;
+    return status;
+}
+
 static tg_status fit_model(const tg_session *s, tg_model_config *model, bool fixed)
 {
     if (s->samples == NULL)
@@ -95,7 +108,11 @@ static tg_status fit_model(const tg_session *s, tg_model_config *model, bool fix
     const int task = schema->class_name != NULL ? TG_TASK_CLASSIFICATION : TG_TASK_REGRESSION;
     if (model->task == TG_TASK_AUTO)
         model->task = task;
-    tg_status status = check_size("features", model->features, tg_schema_features(schema), fixed);
+    if (model->info->images && !schema->images)
+        return tg_fail(TG_EINVAL, "%s learns from images, and the data are a table", model->info->name);
+    tg_status status = model->info->images ? fit_images(schema, model, fixed) : TG_OK;
+    if (status == TG_OK)
+        status = check_size("features", model->features, tg_schema_features(schema), fixed);
     if (status == TG_OK)
         status = check_size(task == TG_TASK_CLASSIFICATION ? "classes" : "outputs", model->outputs,
                             tg_schema_outputs(schema), fixed);
@@ -286,6 +303,11 @@ static tg_status load(tg_loaded *directory, const tg_model_config *config, const
         return status;
     const tg_schema *schema = directory->schema;
     const bool classes = config->task == TG_TASK_CLASSIFICATION;
+    if (config->info->images && (schema->channels != config->channels || schema->rows != config->rows ||
+                                 schema->cols != config->cols || !schema->images))
+        return tg_fail(TG_EFORMAT, "%s: samples.json has images of %zu x %zu x %zu, and config.json of %zu x %zu x %zu",
+                       path, schema->channels, schema->rows, schema->cols, config->channels, config->rows,
+                       config->cols);
     if (tg_schema_features(schema) == config->features && tg_schema_outputs(schema) == config->outputs &&
         classes == (schema->class_name != NULL))
         return TG_OK;

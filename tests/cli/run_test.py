@@ -1053,6 +1053,52 @@ class Samples(Case):
                 out = self.learn(precision, "--model", "mlp", "--precision", precision, *self.images, "--updates", 120).stdout
                 self.assertGreater(float(re.search(r"\(accuracy ([\d.]+)", out).group(1)), 85)
 
+    resnet = ("--model", "resnet", "--depth", 8, "--width", 8, "--threads", 1)
+
+    def test_residual_networks(self):
+        for norm in ("batch", "group"):
+            for precision in ("fp32", "bf16"):
+                with self.subTest(norm=norm, precision=precision):
+                    out = f"{norm}-{precision}"
+                    self.learn(out, *self.resnet, *self.images, "--norm", norm, "--precision", precision, "--updates", 60)
+                    done = self.tiger("eval", out, *self.images)
+                    self.assertGreater(self.score(done.stdout, "accuracy"), 90)
+        tensors = self.tiger("inspect", "batch-bf16").stdout
+        self.assertRegex(tensors, r"layer2\.0\.downsample\.0\.weight +BF16 +16 x 8 x 1 x 1 ")
+        self.assertRegex(tensors, r"layer3\.0\.bn2\.running_var +F32 +32 ")
+
+    def test_statistics_resume_to_the_same_bits(self):
+        for precision in ("fp32", "bf16"):
+            with self.subTest(precision=precision):
+                flags = (*self.resnet, *self.images, "--precision", precision, "--updates", 12, "--save-every", 5)
+                whole = self.model_of(self.learn(f"whole-{precision}", *flags).stdout)
+                again = self.model_of(self.learn(f"again-{precision}", *flags, "--recompute", "block").stdout)
+                part = f"part-{precision}"
+                self.learn(part, *flags, "--keep", 9)
+                for update in (10, 12):
+                    shutil.rmtree(self.at / f"{part}/checkpoint-{update:08}")
+                done = self.tiger("train", "--out", part, "--resume", "--peak", "off")
+                self.assertIn("resuming after update 5", done.stdout)
+                self.assertEqual(digest(whole), digest(self.model_of(done.stdout)))
+                self.assertEqual(digest(whole), digest(again))
+
+    def test_small_batches_are_told_once(self):
+        words = "batch norm estimates means and variances from 15 samples"
+        for norm, batch, told in (("batch", 15, 1), ("batch", 16, 0), ("group", 15, 0)):
+            with self.subTest(norm=norm, batch=batch):
+                done = self.tiger("train", "--out", f"{norm}{batch}", *self.resnet, *self.images, "--norm", norm, "--batch",
+                                  batch, "--updates", 3, "--peak", "off")
+                self.assertEqual((done.stdout + done.stderr).count(words), told)
+
+    def test_plan_of_convolutions(self):
+        for precision in ("fp32", "bf16"):
+            with self.subTest(precision=precision):
+                done = self.learn(precision, *self.resnet, "--width", 40, *self.images, "--batch", 320, "--updates", 4,
+                                  "--precision", precision)
+                planned, measured = (float(x) for x in
+                                     re.search(r"peak memory ([\d.]+) MiB \(planned ([\d.]+) MiB", done.stdout).groups())
+                self.assertLess(abs(planned / measured - 1), 0.1)
+
     def test_other_data(self):
         (self.at / "more").write_bytes((self.at / "images").read_bytes())
         out = self.learn("run", "--model", "logistic", *self.images, "--eval-data", "more", "--eval-labels", "labels",
@@ -1078,6 +1124,11 @@ class Samples(Case):
             self.assertIn("every gradient agrees", self.tiger("check", "--model", model).stdout)
         for extra in (("--task", "regression", "--norm", "layer"), ("--activation", "tanh", "--norm", "rms")):
             self.assertIn("every gradient agrees", self.tiger("check", "--model", "mlp", *extra).stdout)
+        for norm in ("batch", "group"):
+            self.assertIn("every gradient agrees",
+                          self.tiger("check", "--model", "resnet", "--norm", norm, "--width", 8, "--probes", 2).stdout)
+        self.assertIn("272k parameters", self.tiger("plan", "--model", "resnet", "--channels", 3, "--rows", 32, "--cols", 32,
+                                                    "--outputs", 10, "--norm", "group").stdout)
         self.assertIn("204k parameters",
                       self.tiger("plan", "--model", "mlp", "--features", 784, "--outputs", 10).stdout)
         self.assertIn("samples", self.tiger("plan", "--model", "linear", "--data", "houses.csv", "--target", "price").stdout)
@@ -1119,6 +1170,10 @@ class Samples(Case):
             (("--model", "mlp", *self.images, "--format", "jsonl"), "format is for models of language"),
             (("--model", "mlp", *self.images, "--outputs", 7), "have 4 classes, and 7 were asked for"),
             (("--model", "mlp", *self.images, "--eval-data", "images"), "eval_labels"),
+            ((*self.resnet, "--data", "flowers.csv", "--target", "kind"), "learns from images, and the data are a table"),
+            ((*self.resnet, *self.images, "--rows", 7), "have 6 rows, and 7 were asked for"),
+            ((*self.resnet, *self.images, "--batch", 19, "--optimizer", "lbfgs", "--closure", "all"), "whole batches of 19"),
+            ((*self.resnet, *self.images, "--optimizer", "natgrad"), "with batch norm there are none"),
             (("--model", "gpt2", *self.images), "labels: gpt2 learns from a text"),
             (("--model", "mlp", "--data", "images", "--labels", "flowers.csv"), "flowers.csv' byte 0"),
         ]

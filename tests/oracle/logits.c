@@ -4,6 +4,7 @@
  *   logits copy DIRECTORY COPY          opens the one and writes the other
  *   logits full DIRECTORY TOKEN...      prints a line of logits for every position, each computed from its whole past
  *   logits cached DIRECTORY TOKEN...    the same, token by token with the key/value cache
+ *   logits samples DIRECTORY FILE       prints a line for every sample, the features of which FILE has as fp32
  *
  * A model that fills in masked tokens sees all of them for every position; "cached" then pads them to its context. */
 #include <stdio.h>
@@ -135,6 +136,48 @@ static int show(int count, char **argument, int cached)
     return status == TG_OK ? 0 : fail();
 }
 
+static tg_status show_samples(tg_model *model, FILE *file)
+{
+    const tg_model_config *config = tg_model_get_config(model);
+    tg_graph *graph = NULL;
+    float *features = tg_heap_alloc(config->features, sizeof *features);
+    float *logits = tg_heap_alloc(config->outputs, sizeof *logits);
+    tg_status status = features == NULL || logits == NULL ? TG_ENOMEM : TG_OK;
+    if (status == TG_OK)
+        status = tg_model_graph(&graph, model, TG_GENERATE, TG_F32, 1, 1);
+    if (status == TG_OK)
+        status = tg_graph_plan(graph, TG_RECOMPUTE_NONE);
+    if (status == TG_OK)
+        status = tg_graph_allocate(graph);
+    while (status == TG_OK && fread(features, sizeof *features, config->features, file) == config->features) {
+        tg_run run = {.features = features, .logits = logits};
+        if ((status = tg_graph_run(graph, &run)) == TG_OK)
+            print(logits, config->outputs);
+    }
+    tg_graph_destroy(graph);
+    tg_heap_free(logits);
+    tg_heap_free(features);
+    return status;
+}
+
+static int samples(char **argument)
+{
+    tg_model_config config;
+    tg_model *model = NULL;
+    FILE *file = fopen(argument[1], "rb");
+    tg_status status = file == NULL ? TG_EIO : tg_model_config_read(&config, argument[0]);
+    if (status == TG_OK)
+        status = tg_model_create(&model, &config, TG_F32);
+    if (status == TG_OK)
+        status = tg_model_load(model, argument[0]);
+    if (status == TG_OK)
+        status = show_samples(model, file);
+    tg_model_destroy(model);
+    if (file != NULL)
+        fclose(file);
+    return status == TG_OK ? 0 : fail();
+}
+
 static int copy(char **argument)
 {
     tg_model_config config;
@@ -153,8 +196,11 @@ int main(int count, char **argument)
         return create(count - 2, argument + 2);
     if (count == 4 && strcmp(argument[1], "copy") == 0)
         return copy(argument + 2);
+    if (count == 4 && strcmp(argument[1], "samples") == 0)
+        return samples(argument + 2);
     if (count >= 4 && (strcmp(argument[1], "full") == 0 || strcmp(argument[1], "cached") == 0))
         return show(count - 2, argument + 2, strcmp(argument[1], "cached") == 0);
-    fprintf(stderr, "usage: logits create DIRECTORY MODEL FORMAT SEED [OPTION VALUE]... | full|cached DIRECTORY TOKEN...\n");
+    fprintf(stderr, "usage: logits create DIRECTORY MODEL FORMAT SEED [OPTION VALUE]... | copy DIRECTORY COPY | "
+                    "full|cached DIRECTORY TOKEN... | samples DIRECTORY FILE\n");
     return 2;
 }

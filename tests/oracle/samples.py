@@ -89,6 +89,9 @@ def forward(config, w, x):
                                                config["norm_eps"])
         elif config["norm"] == "rms":
             x = x / (x.square().mean(-1, keepdim=True) + config["norm_eps"]).sqrt() * w[f"norms.{i}.weight"]
+        elif config["norm"] == "group":
+            x = torch.nn.functional.group_norm(x, config["groups"], w[f"norms.{i}.weight"], w[f"norms.{i}.bias"],
+                                               config["norm_eps"])
         x = ACTIVATIONS[config["activation"]](x)
     return x @ w["output.weight"].T + w["output.bias"]
 
@@ -273,10 +276,10 @@ def check_natgrad(name, folder, data, x, y, flags):
 
 def main():
     torch.set_num_threads(2)
-    mlp = ["--model", "mlp", "--width", "19"]
+    mlp = ["--model", "mlp", "--width", "20", "--groups", "4"]
     cases = 0
     for activation in ACTIVATIONS:
-        for norm in ("none", "layer", "rms"):
+        for norm in ("none", "layer", "rms", "group"):
             for kind in ("numbers", "words", "images"):
                 if (activation, norm) not in (("relu", "none"), ("gelu", "layer"), ("tanh", "rms")) and kind != "words":
                     continue

@@ -186,7 +186,7 @@ static void bad_files(void **state)
         {"{" LLAMA ",\"rope_theta\":1000.0,\"rope_parameters\":{\"rope_theta\":500000.0}}", TG_EUNSUPPORTED,
          "contradicts"},
         {"{" LLAMA ",\"num_key_value_heads\":3}", TG_EFORMAT, "kv_heads"},
-        {"{" MLP ",\"norm\":\"batch\"}", TG_EFORMAT, "norm|none|layer|rms"},
+        {"{" MLP ",\"norm\":\"weight\"}", TG_EFORMAT, "norm|none|layer|rms|batch|group"},
         {"{" MLP ",\"norm\":1}", TG_EFORMAT, "norm|none"},
         {"{" MLP "}", TG_EFORMAT, "norm|missing"},
         {"{\"model_type\":\"linear\",\"features\":0,\"outputs\":2}", TG_EFORMAT, "linear|features"},
@@ -215,10 +215,72 @@ static tg_model_config config_of(const char *model, bool tied)
     c.features = 13, c.outputs = 5;
     if (strcmp(model, "mlp") == 0)
         c.task = tied ? TG_TASK_REGRESSION : TG_TASK_CLASSIFICATION, c.activation = TG_SILU, c.norm = TG_NORM_RMS;
+    if (strcmp(model, "resnet") == 0)
+        c.channels = c.rows = 1, c.cols = 13, c.depth = 14, c.groups = 3, c.norm = tied ? TG_NORM_GROUP : TG_NORM_BATCH;
     if (strcmp(model, "llama") == 0)
         c.kv_heads = 2, c.head_dim = 10, c.rope_theta = 23850.25;
     ok(tg_model_config_complete(&c));
     return c;
+}
+
+/* Names and shapes of torchvision; statistics in fp32, and none of the optimizer's; kernels drawn from their inputs. */
+static void resnet_weights(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        unsigned rank;
+        uint64_t shape[TG_WEIGHT_RANK];
+        bool statistic;
+    } some[] = {
+        {"conv1.weight", 4, {24, 1, 3, 3}, false},
+        {"bn1.bias", 1, {24}, false},
+        {"bn1.running_mean", 1, {24}, true},
+        {"layer1.1.conv2.weight", 4, {24, 24, 3, 3}, false},
+        {"layer2.0.downsample.0.weight", 4, {48, 24, 1, 1}, false},
+        {"layer2.0.downsample.1.running_var", 1, {48}, true},
+        {"layer3.0.conv1.weight", 4, {96, 48, 3, 3}, false},
+        {"layer3.1.bn2.weight", 1, {96}, false},
+        {"fc.weight", 2, {5, 96}, false},
+        {"fc.bias", 1, {5}, false},
+    };
+    const tg_model_config c = config_of("resnet", false);
+    tg_model *m;
+    ok(tg_model_create(&m, &c, TG_BF16));
+    ok(tg_model_initialize(m, 5));
+    for (size_t i = 0; i < sizeof some / sizeof *some; i++) {
+        const int at = tg_model_index(m, "%s", some[i].name);
+        assert_true(at >= 0);
+        uint64_t shape[TG_WEIGHT_RANK];
+        assert_int_equal(tg_weight_shape(shape, &m->weight[at]), some[i].rank);
+        assert_memory_equal(shape, some[i].shape, some[i].rank * sizeof *shape);
+        assert_true(m->weight[at].param.frozen == some[i].statistic);
+        assert_true(m->weight[at].param.format == (some[i].statistic ? TG_F32 : TG_BF16));
+    }
+    assert_true(tg_model_index(m, "layer1.0.downsample.0.weight") < 0 && tg_model_index(m, "conv1.bias") < 0);
+    const tg_param *kernel = &m->weight[tg_model_index(m, "layer3.1.conv2.weight")].param;
+    const float *var = m->weight[tg_model_index(m, "layer3.1.bn1.running_var")].param.data;
+    const size_t n = kernel->rows * kernel->cols;
+    double squares = 0;
+    for (size_t k = 0; k < n; k++) {
+        const double x = (double)tg_bf16_to_f32(((const uint16_t *)kernel->data)[k]);
+        squares += x * x;
+    }
+    assert_true(fabs(squares / (double)n * (96 * 9) / 2 - 1) < 0.02); /* He et al.: variance 2 / inputs */
+    assert_true(var[0] == 1 && var[95] == 1);
+    tg_model_destroy(m);
+}
+
+static void sizes_of_resnets(void **state)
+{
+    (void)state;
+    tg_model_config c = config_of("resnet", true);
+    c.depth = 21;
+    refused(tg_model_config_complete(&c), TG_EINVAL, "depth is 6 n + 2");
+    c.depth = 20, c.groups = 7;
+    refused(tg_model_config_complete(&c), TG_EINVAL, "width of 24 does not fall into 7 groups");
+    c.groups = 8, c.rows = 0;
+    refused(tg_model_config_complete(&c), TG_EINVAL, "rows and cols");
 }
 
 static void files_round_trip(void **state)
@@ -243,6 +305,9 @@ static void files_round_trip(void **state)
                 if (c.layers == back.layers) /* of those with hidden layers */
                     assert_true(back.width == 24 && back.activation == c.activation && back.norm == c.norm &&
                                 back.dropout == c.dropout && back.eps == c.eps);
+                assert_true(back.channels == c.channels && back.rows == c.rows && back.cols == c.cols);
+                if (back.depth != 0)
+                    assert_true(back.depth == 14 && back.groups == 3 && back.norm == c.norm && back.width == 24);
                 json_decref(object);
                 continue;
             }
@@ -436,7 +501,10 @@ static void saving_and_loading(void **state)
             assert_string_equal(tg_safetensors_metadata(file, "format"), "pt");
             assert_int_equal(tg_safetensors_count(file), tg_model_weight_count(m));
             for (size_t w = 0; w < tg_model_weight_count(m); w++)
-                assert_int_equal(tg_safetensors_at(file, w)->rank, m->weight[w].vector ? 1 : 2);
+                assert_int_equal(tg_safetensors_at(file, w)->rank,
+                                 m->weight[w].vector         ? 1
+                                 : m->weight[w].kernel[0] > 0 ? 4
+                                                              : 2);
             tg_safetensors_destroy(file);
             tg_model_config read;
             ok(tg_model_config_read(&read, "m"));
@@ -626,7 +694,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_fill_fields), cmocka_unit_test(bad_options), cmocka_unit_test(good_files),
         cmocka_unit_test(rope_scaling_is_kept),
-        cmocka_unit_test(bad_files), cmocka_unit_test(files_round_trip), cmocka_unit_test(declaring),
+        cmocka_unit_test(bad_files), cmocka_unit_test(resnet_weights),
+        cmocka_unit_test(sizes_of_resnets),
+        cmocka_unit_test(files_round_trip), cmocka_unit_test(declaring),
         cmocka_unit_test(initializing), cmocka_unit_test(saving_and_loading), cmocka_unit_test(converting),
         cmocka_unit_test(files_that_do_not_fit), cmocka_unit_test(saving_without_memory),
     };

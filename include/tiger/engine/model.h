@@ -39,12 +39,15 @@ typedef enum tg_activation_kind {
     TG_RELU, TG_GELU /* exact */, TG_GELU_TANH, TG_SILU, TG_TANH, TG_RELU_SQUARED, TG_ACTIVATION_COUNT
 } tg_activation_kind;
 
-typedef enum tg_norm_kind { TG_NORM_NONE, TG_NORM_LAYER, TG_NORM_RMS, TG_NORM_COUNT } tg_norm_kind;
+typedef enum tg_norm_kind {
+    TG_NORM_NONE, TG_NORM_LAYER, TG_NORM_RMS, TG_NORM_BATCH, TG_NORM_GROUP, TG_NORM_INSTANCE, TG_NORM_COUNT
+} tg_norm_kind;
 
 typedef struct tg_model_info {
     const char *name, *help;  /* "gpt2" */
     const char *architecture; /* the class in transformers: "GPT2LMHeadModel"; "" where there is none */
     unsigned tasks;           /* TG_CAN of those it can learn */
+    bool images;              /* learns from images alone, not from tables */
     bool masked;              /* says what stands at masked places, instead of what comes next */
     tg_option_table options;  /* layers, heads, width, ...: the flags of `tiger train`; see tg_model_config */
 } tg_model_info;
@@ -70,6 +73,8 @@ typedef struct tg_model_config {
     const tg_model_info *info;
     int task;                 /* tg_task_id */
     size_t features, outputs; /* numbers of a sample that go in; classes, or numbers to be told; 0: as data say */
+    size_t channels, rows, cols; /* of an image; 0: as data say */
+    size_t depth, groups;     /* layers in a row; groups of channels of group norm */
     int activation, norm;     /* tg_activation_kind, tg_norm_kind; of families that have a choice */
     size_t vocab, context, layers, heads, kv_heads, head_dim, width, hidden, segments;
     double eps, rope_theta, dropout, init_std;

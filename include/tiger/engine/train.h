@@ -99,8 +99,7 @@ typedef struct tg_plan {
     size_t limit_bytes;       /* option memory; 0: none */
     size_t asked_bytes;       /* peak of what was said and is not what was chosen; 0: it is */
     size_t available_bytes;   /* of this machine, for this process, now; 0: not known */
-    int task;                 /* tg_task_id of the model */
-    size_t vocab, features, outputs; /* of it, too */
+    tg_model_config model;    /* complete */
     const char *items;        /* what an update is made of: "tokens", "samples" */
     double flops_per_update, tokens_per_update; /* tokens, or samples */
     bool evaluates; /* by a minimizer: the two are of one evaluation, of which an update makes several */
