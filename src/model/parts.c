@@ -52,10 +52,13 @@ tg_status tg_part_declare_conv(tg_model *model, const char *part, size_t out, si
     snprintf(name, sizeof name, "%s.weight", part);
     const tg_status status =
         tg_model_declare_kernel(model, &index, name, out, in / window->groups, window->kernel, init);
-    if (status != TG_OK || !biased)
-        return status;
+    const tg_layer_form form = window->groups == 1 ? TG_LAYER_OUT_BY_IN : TG_NO_LAYER; /* of groups each is one */
     snprintf(name, sizeof name, "%s.bias", part);
-    return tg_model_declare(model, &index, name, 1, out, TG_BIAS, TG_INIT_ZERO, true);
+    if (status == TG_OK && biased)
+        return tg_model_declare_bias(model, index, form, name, out);
+    if (status == TG_OK)
+        model->weight[index].param.layer = form;
+    return status;
 }
 
 int tg_part_conv(tg_model *model, tg_graph *graph, const char *part, int x, const tg_window *window)
