@@ -74,7 +74,7 @@ tg_status tb_step(tg_optim *o, void *room, const uint64_t *data, const int32_t *
 tg_status tb_observe(tg_optim *o, void *room, const uint64_t *data, const int32_t *format, int32_t squares,
                      double scale);
 tg_status tb_observe_layer(tg_optim *o, uint64_t param, const void *inputs, const void *gradients, int32_t format,
-                           uint64_t rows, double scale);
+                           uint64_t rows, double scale, uint64_t first, uint64_t all);
 void tb_listen(tg_optim *o, tb_listener *listener);
 
 /* Tables by number: the rules', the one of options that every rule has, the minimizers', the one that they all have. */
@@ -205,10 +205,15 @@ tg_status tb_observe(tg_optim *o, void *room, const uint64_t *data, const int32_
 }
 
 tg_status tb_observe_layer(tg_optim *o, uint64_t param, const void *inputs, const void *gradients, int32_t format,
-                           uint64_t rows, double scale)
+                           uint64_t rows, double scale, uint64_t first, uint64_t all)
 {
-    const tg_layer_rows layer = {
-        .inputs = inputs, .gradients = gradients, .format = (tg_format)format, .rows = rows, .scale = scale};
+    const tg_layer_rows layer = {.inputs = inputs,
+                                 .gradients = gradients,
+                                 .format = (tg_format)format,
+                                 .rows = rows,
+                                 .scale = scale,
+                                 .first = first,
+                                 .all = all};
     return tg_optim_observe_layer(o, param, &layer);
 }
 

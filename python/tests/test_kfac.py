@@ -258,3 +258,30 @@ def test_hooks_do_not_keep_the_optimizer():
     del optimizer
     gc.collect()
     loss_of(model, x, y).backward()  # the hooks find nobody
+
+
+def test_convolutions():
+    """A convolution is a linear layer of its windows: the same steps as of nn.Linear over unfolded images."""
+    random = torch.Generator().manual_seed(9)
+    conv = nn.Conv2d(3, 5, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 2), padding_mode="circular")
+    linear = nn.Linear(18, 5)
+    with torch.no_grad():
+        linear.weight.copy_(conv.weight.reshape(5, 18))
+        linear.bias.copy_(conv.bias)
+    ours, theirs = tt.KFAC(conv, weight_decay=0, **SETTINGS), tt.KFAC(linear, weight_decay=0, **SETTINGS)
+    for _ in range(5):
+        x = torch.randn(700, 3, 7, 6, generator=random)  # in parts
+        y = conv(x)
+        target = torch.randn(y.shape, generator=random)
+        windows = nn.functional.unfold(nn.functional.pad(x, (2, 2, 1, 1), "circular"), (3, 2), (1, 2), 0, (2, 1))
+        with ours.observe(700):
+            (conv(x) - target).square().sum().div(700).backward()
+        with theirs.observe(700):
+            (linear(windows.transpose(1, 2)).transpose(1, 2) - target.flatten(2)).square().sum().div(700).backward()
+        ours.step(), theirs.step()
+        ours.zero_grad(), theirs.zero_grad()
+    for p, q in ((conv.weight.reshape(5, 18), linear.weight), (conv.bias, linear.bias)):
+        assert (p - q).abs().max() < 2e-5 * q.abs().max()
+    assert ours.state[conv.weight]["right"].shape == (19, 19)
+    grouped = nn.Conv2d(4, 4, 3, groups=2)
+    assert "right" not in tt.KFAC(grouped).state[grouped.weight]

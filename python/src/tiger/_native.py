@@ -190,7 +190,17 @@ _step_bytes = _declare("tb_step_bytes", c.c_uint64, _POINTER)
 _step = _declare("tb_step", _INT, _POINTER, _POINTER, _POINTER, _POINTER, c.c_float)
 _observe = _declare("tb_observe", _INT, _POINTER, _POINTER, _POINTER, _POINTER, c.c_int32, c.c_double)
 _observe_layer = _declare(
-    "tb_observe_layer", _INT, _POINTER, c.c_uint64, _POINTER, _POINTER, c.c_int32, c.c_uint64, c.c_double
+    "tb_observe_layer",
+    _INT,
+    _POINTER,
+    c.c_uint64,
+    _POINTER,
+    _POINTER,
+    c.c_int32,
+    c.c_uint64,
+    c.c_double,
+    c.c_uint64,
+    c.c_uint64,
 )
 _layers_due = _declare("tg_optim_layers_due", c.c_bool, _POINTER)
 _set_gradient_scale = _declare("tg_optim_set_gradient_scale", _INT, _POINTER, c.c_double)
@@ -514,9 +524,12 @@ class Optimizer:
         data = array("Q", addresses)
         self._call(_observe(self._o, self._room, data.buffer_info()[0], formats.buffer_info()[0], squares, scale))
 
-    def observe_layer(self, param: int, inputs: int, gradients: int, format: int, rows: int, scale: float) -> None:
-        """A layer's rows: inputs and gradients at its output, of the mean of `scale` terms."""
-        self._call(_observe_layer(self._o, param, inputs, gradients, format, rows, scale))
+    def observe_layer(
+        self, param: int, inputs: int, gradients: int, format: int, rows: int, scale: float, first: int = 0, all: int = 0
+    ) -> None:
+        """A layer's rows: inputs and gradients at its output, of the mean of `scale` terms. With `all` > 0 they are the
+        part from `first` on of that many."""
+        self._call(_observe_layer(self._o, param, inputs, gradients, format, rows, scale, first, all))
 
     @property
     def layers_due(self) -> bool:

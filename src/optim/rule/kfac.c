@@ -13,8 +13,8 @@
  *
  * The rows are the caller's (tg_optim_observe_layer). Deviations: damping does not adapt, momentum is a constant, decay is
  * no part of the damping. When one of a layer's factors cannot be inverted (it is not finite) both inverses stay the last good
- * ones, the failure is counted in `failures` and told; before the first they are the identity. Matrices of linear layers up to
- * max_dim wide; all other tensors get adamw. Cost: 2 M (rows^2 + columns^2) operations for M rows of a batch, 2 rows columns
+ * ones, the failure is counted in `failures` and told; before the first they are the identity. Matrices of linear layers, and
+ * kernels of convolutions, whose rows are windows (Grosse & Martens 2016), up to max_dim wide; all other tensors get adamw. Cost: 2 M (rows^2 + columns^2) operations for M rows of a batch, 2 rows columns
  * (rows + columns) an update, rows^3 + columns^3 for new inverses. State: 2 rows^2 + 2 columns^2 values and 1 a weight. */
 #include <string.h>
 
@@ -188,7 +188,7 @@ static void block(const tg_block *b, const float *k)
 
 const tg_rule TG_PER_ISA(tg_rule_kfac) = {
     .info = {.name = "kfac",
-             .title = "natural gradient of linear layers, by Kronecker factors of their curvature",
+             .title = "natural gradient of linear layers and convolutions, by Kronecker factors of their curvature",
              .source = "Martens & Grosse 2015, arXiv:1503.05671; Ba, Grosse & Martens 2017",
              .equations = "x <- (1 - lr weight_decay) x\n"
                           "A = E[a a^T];  G = E[g g^T]   of a layer's inputs, with a 1 for the bias, and output gradients:\n"

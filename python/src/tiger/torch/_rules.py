@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .._native import RULES
+from ._layers import Layer, parts_of
 from ._layers import find as find_layers
 from ._layers import hook as hook_layer
-from ._layers import rows_of
 from ._optimizer import Common, Optimizer, ParamsT
 from ._tensors import FORMATS
 
@@ -715,9 +715,10 @@ class SOAP(Optimizer):
 
 
 class KFAC(Optimizer):
-    """The natural gradient of linear layers, by Kronecker factors of their curvature (Martens & Grosse 2015,
-    arXiv:1503.05671); AdamW for all other tensors, whose options begin with adamw_. Given a model in place of parameters
-    it takes all of that model's, and the inputs and output gradients of its nn.Linear layers in passes like these:
+    """The natural gradient of linear layers and convolutions, by Kronecker factors of their curvature (Martens & Grosse
+    2015, arXiv:1503.05671; Grosse & Martens 2016, arXiv:1602.01407); AdamW for all other tensors, whose options begin with
+    adamw_. Given a model in place of parameters it takes all of that model's, and the inputs and output gradients of its
+    nn.Linear and nn.Conv2d layers (without groups) in passes like these:
 
         optimizer = tiger.torch.KFAC(model, lr=0.1)
         if optimizer.due:                                  # at first, and every `interval` updates
@@ -763,7 +764,7 @@ class KFAC(Optimizer):
             self.watch(model)
 
     def watch(self, model: torch.nn.Module) -> None:
-        """Has the linear layers of `model` hand over their rows; for an optimizer of parameters, or a copy of one."""
+        """Has the linear layers and convolutions of `model` hand over their rows; for an optimizer of parameters, or a copy of one."""
         if self._updates > 0 and self._runs is not None:
             raise RuntimeError("watch a model before the first update")
         me = weakref.ref(self)
@@ -793,13 +794,15 @@ class KFAC(Optimizer):
         finally:
             self._terms = None
 
-    def _take_rows(self, weight: torch.Tensor, inputs: torch.Tensor, gradients: torch.Tensor) -> None:
+    def _take_rows(self, layer: Layer, inputs: torch.Tensor, gradients: torch.Tensor) -> None:
         dtype = inputs.dtype if inputs.dtype == gradients.dtype and inputs.dtype in FORMATS else torch.float32
-        a, g = rows_of(inputs, dtype), rows_of(gradients, dtype)
         with self._lock:
-            if self._terms is not None and id(weight) in self._where:
-                run, at = self._where[id(weight)]
-                run.engine.observe_layer(at, a.data_ptr(), g.data_ptr(), FORMATS[dtype], len(a), self._terms)
+            if self._terms is None or id(layer.weight) not in self._where:
+                return
+            run, at = self._where[id(layer.weight)]
+            for a, g, first, all_rows in parts_of(layer, inputs, gradients, dtype):
+                part = (0, 0) if len(a) == all_rows else (first, all_rows)
+                run.engine.observe_layer(at, a.data_ptr(), g.data_ptr(), FORMATS[dtype], len(a), self._terms, *part)
 
 
 class AdamW8bit(Optimizer):
