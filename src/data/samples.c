@@ -17,6 +17,7 @@
 
 #define PURPOSE_SPLIT 0x73706c6974u /* "split" */
 #define PURPOSE_ORDER 0x6f72646572u /* "order" */
+#define PURPOSE_AUGMENT 0x61756765u /* "auge": how an image is changed */
 #define LEAST_STD 1e-12             /* relative to the mean: below, a column never changes */
 
 struct tg_samples {
@@ -326,22 +327,53 @@ uint64_t tg_samples_hash(const tg_samples *s) { return s->hash; }
 
 /* ---- batches ---- */
 
-static void read_pixels(float *restrict x, const tg_samples *s, size_t sample)
+/* Where an image's pixel comes from: row + down, and column + right, counted from the other side when mirrored. Places
+ * outside of the image are black. */
+typedef struct view {
+    ptrdiff_t down, right;
+    bool mirrored;
+} view;
+
+static const view as_it_is = {0, 0, false};
+
+static view view_of(const tg_augmentation *a, uint64_t seed, uint64_t number)
 {
-    const size_t area = s->schema->rows * s->schema->cols;
+    const tg_key key = tg_key_make(seed, PURPOSE_AUGMENT, number, 0);
+    if (a == NULL)
+        return as_it_is;
+    const ptrdiff_t crop = (ptrdiff_t)a->crop;
+    return (view){.down = (ptrdiff_t)tg_random_below(key, 0, 2 * a->crop + 1) - crop,
+                  .right = (ptrdiff_t)tg_random_below(key, 1, 2 * a->crop + 1) - crop,
+                  .mirrored = a->flip && (tg_random(key, 2) & 1) != 0};
+}
+
+/* A row of `cols` pixels; NULL: all black. */
+static void read_row(float *restrict x, const unsigned char *pixel, size_t cols, const view *v, float mean, float by)
+{
+    for (size_t k = 0; k < cols; k++) {
+        const size_t from = (v->mirrored ? cols - 1 - k : k) + (size_t)v->right; /* wraps: outside */
+        x[k] = ((pixel != NULL && from < cols ? (float)pixel[from] : 0) - mean) * by;
+    }
+}
+
+static void read_pixels(float *restrict x, const tg_samples *s, size_t sample, const view *v)
+{
+    const size_t rows = s->schema->rows, cols = s->schema->cols;
     for (size_t c = 0; c < s->schema->channels; c++) {
         const float mean = (float)s->schema->channel[c].mean, by = (float)(1 / s->schema->channel[c].std);
-        const unsigned char *restrict pixel = s->pixel + sample * s->features + c * area;
-        for (size_t p = 0; p < area; p++)
-            x[c * area + p] = ((float)pixel[p] - mean) * by;
+        const unsigned char *pixel = s->pixel + sample * s->features + c * rows * cols;
+        for (size_t r = 0; r < rows; r++) {
+            const size_t from = r + (size_t)v->down;
+            read_row(x + (c * rows + r) * cols, from < rows ? pixel + from * cols : NULL, cols, v, mean, by);
+        }
     }
 }
 
 /* Sample number `sample` into row r. */
-static void read_sample(const tg_samples *s, tg_sample_batch *batch, size_t r, size_t sample)
+static void read_sample(const tg_samples *s, tg_sample_batch *batch, size_t r, size_t sample, const view *v)
 {
     if (batch->features != NULL && s->pixel != NULL)
-        read_pixels(batch->features + r * s->features, s, sample);
+        read_pixels(batch->features + r * s->features, s, sample, v);
     else if (batch->features != NULL)
         memcpy(batch->features + r * s->features, s->value + sample * s->features, s->features * sizeof(float));
     if (batch->labels != NULL)
@@ -350,13 +382,15 @@ static void read_sample(const tg_samples *s, tg_sample_batch *batch, size_t r, s
         batch->values[r] = s->number != NULL ? s->number[sample] : 0;
 }
 
-void tg_samples_draw(const tg_samples *s, tg_sample_batch *batch, uint64_t seed, uint64_t first)
+void tg_samples_draw(const tg_samples *s, tg_sample_batch *batch, const tg_augmentation *augmentation, uint64_t seed,
+                     uint64_t first)
 {
     const uint64_t count = tg_samples_count(s, TG_SPLIT_TRAIN);
     for (size_t r = 0; r < batch->size; r++) {
         const uint64_t number = first + r;
         const tg_key key = tg_key_make(seed, PURPOSE_ORDER, number / count, 0);
-        read_sample(s, batch, r, sample_at(s, TG_SPLIT_TRAIN, (size_t)tg_permute(key, number % count, count)));
+        const view v = view_of(augmentation, seed, number);
+        read_sample(s, batch, r, sample_at(s, TG_SPLIT_TRAIN, (size_t)tg_permute(key, number % count, count)), &v);
     }
 }
 
@@ -365,7 +399,7 @@ void tg_samples_window(const tg_samples *s, tg_split which, tg_sample_batch *bat
     const size_t count = tg_samples_count(s, which);
     for (size_t r = 0; r < batch->size; r++) {
         if (first < count && r < count - first) {
-            read_sample(s, batch, r, sample_at(s, which, first + r));
+            read_sample(s, batch, r, sample_at(s, which, first + r), &as_it_is);
             continue;
         }
         if (batch->features != NULL)

@@ -113,6 +113,55 @@ static void images_are_standardised(void **state)
     tg_samples_destroy(s);
 }
 
+/* An image that is drawn is one of the moved and mirrored ones, all of which come about equally often; which one is a
+ * function of seed and number, and labels stay. */
+static void images_are_moved_and_mirrored(void **state)
+{
+    (void)state;
+    enum { N = 7, DRAWS = 3000, WAYS = 18 };
+    tg_samples *s = NULL;
+    make_images(N, 1);
+    ok(tg_samples_open(&s, &images, NULL, 0));
+    const tg_channel *channel = tg_samples_schema(s)->channel;
+    static float features[6 * DRAWS], again[6 * DRAWS];
+    static int32_t labels[DRAWS], plain[DRAWS];
+    const tg_augmentation both = {.crop = 1, .flip = true}, none = {.crop = 0, .flip = false};
+    tg_samples_draw(s, &(tg_sample_batch){features, labels, NULL, DRAWS}, &both, 2385, 11);
+    size_t seen[WAYS] = {0};
+    for (size_t d = 0; d < DRAWS; d++) {
+        size_t fits = 0, way = 0;
+        for (size_t w = 0; w < WAYS; w++) {
+            const int down = (int)(w % 3) - 1, right = (int)(w / 3 % 3) - 1;
+            bool same = true;
+            for (int r = 0; r < 2; r++)
+                for (int k = 0; k < 3; k++) {
+                    const int a = r + down, b = (w >= 9 ? 2 - k : k) + right;
+                    const double x =
+                        a < 0 || a > 1 || b < 0 || b > 2
+                            ? 0
+                            : (unsigned char)tg_random(tg_key_make(5, 5, 0, 0), (uint32_t)(6 * labels[d] + 3 * a + b));
+                    same = same && fabs((double)features[6 * d + 3 * (size_t)r + (size_t)k] -
+                                        (x - channel->mean) / channel->std) < 1e-5;
+                }
+            fits += same;
+            way = same ? w : way;
+        }
+        assert_int_equal(fits, 1);
+        seen[way]++;
+    }
+    for (size_t w = 0; w < WAYS; w++)
+        assert_true(seen[w] > DRAWS / WAYS / 2 && seen[w] < 2 * DRAWS / WAYS);
+    for (size_t i = 0; i < DRAWS; i += 100)
+        tg_samples_draw(s, &(tg_sample_batch){again + 6 * i, plain + i, NULL, 100}, &both, 2385, 11 + i);
+    assert_memory_equal(features, again, sizeof features);
+    assert_memory_equal(labels, plain, sizeof labels);
+    tg_samples_draw(s, &(tg_sample_batch){features, labels, NULL, DRAWS}, &none, 2385, 11);
+    tg_samples_draw(s, &(tg_sample_batch){again, plain, NULL, DRAWS}, NULL, 2385, 11);
+    assert_memory_equal(features, again, sizeof features);
+    assert_memory_equal(labels, plain, sizeof labels);
+    tg_samples_destroy(s);
+}
+
 /* Of every place one, whatever n: held out are always the same, and no sample is in both parts. */
 static void splits_and_epochs(void **state)
 {
@@ -145,7 +194,7 @@ static void splits_and_epochs(void **state)
     for (int e = 0; e < 3; e++) {
         bool drawn[N] = {false};
         batch = (tg_sample_batch){.labels = epoch[e], .size = train};
-        tg_samples_draw(s, &batch, 2385, (uint64_t)e * train);
+        tg_samples_draw(s, &batch, NULL, 2385, (uint64_t)e * train);
         for (size_t i = 0; i < train; i++) {
             assert_false(drawn[epoch[e][i]]);
             drawn[epoch[e][i]] = true;
@@ -155,11 +204,11 @@ static void splits_and_epochs(void **state)
     int32_t parts[N];
     for (size_t i = 0; i < 2 * 39; i += 13) { /* in pieces it is the same row of samples */
         batch = (tg_sample_batch){.labels = parts + i, .size = 13};
-        tg_samples_draw(s, &batch, 2385, train + i);
+        tg_samples_draw(s, &batch, NULL, 2385, train + i);
     }
     assert_memory_equal(parts, epoch[1], 78 * sizeof(int32_t));
     batch = (tg_sample_batch){.labels = parts, .size = train};
-    tg_samples_draw(s, &batch, 2386, 0);
+    tg_samples_draw(s, &batch, NULL, 2386, 0);
     assert_memory_not_equal(parts, epoch[0], train * sizeof(int32_t));
     tg_samples_destroy(s);
     tg_samples_destroy(again);
@@ -523,12 +572,19 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(idx_files),         cmocka_unit_test(images_are_standardised),
-        cmocka_unit_test(splits_and_epochs), cmocka_unit_test(bad_images),
-        cmocka_unit_test(gzip_files),        cmocka_unit_test(cells),
-        cmocka_unit_test(table_of_numbers),  cmocka_unit_test(statistics_are_of_the_training_part),
-        cmocka_unit_test(table_of_classes),  cmocka_unit_test(bad_tables),
-        cmocka_unit_test(bad_schemas),       cmocka_unit_test(no_memory),
+        cmocka_unit_test(idx_files),
+        cmocka_unit_test(images_are_standardised),
+        cmocka_unit_test(images_are_moved_and_mirrored),
+        cmocka_unit_test(splits_and_epochs),
+        cmocka_unit_test(bad_images),
+        cmocka_unit_test(gzip_files),
+        cmocka_unit_test(cells),
+        cmocka_unit_test(table_of_numbers),
+        cmocka_unit_test(statistics_are_of_the_training_part),
+        cmocka_unit_test(table_of_classes),
+        cmocka_unit_test(bad_tables),
+        cmocka_unit_test(bad_schemas),
+        cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }
