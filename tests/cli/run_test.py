@@ -1069,6 +1069,22 @@ class Samples(Case):
         self.assertRegex(tensors, r"layer2\.0\.downsample\.0\.weight +BF16 +16 x 8 x 1 x 1 ")
         self.assertRegex(tensors, r"layer3\.0\.bn2\.running_var +F32 +32 ")
 
+    def test_records_of_cifar(self):
+        chance = random.Random(5)
+        records = bytearray()
+        for i in range(120):
+            label = chance.randrange(3)  # the channel that is bright
+            records += bytes([label]) + bytes(chance.randrange(120) + 100 * (c == label) for c in range(3) for _ in range(1024))
+        (self.at / "batch.bin").write_bytes(records)
+        self.learn("run", *self.resnet, "--data", "batch.bin", "--crop", 4, "--flip", "--norm", "layer", "--updates", 30)
+        done = self.tiger("eval", "run", "--data", "batch.bin")
+        self.assertGreater(self.score(done.stdout, "accuracy"), 90)
+        self.assertEqual(self.score(done.stdout, "samples"), 120)
+        records[3073 * 7] = 10
+        (self.at / "batch.bin").write_bytes(records)
+        done = self.tiger("eval", "run", "--data", "batch.bin", status=1)
+        self.assertIn("'batch.bin' byte 21511: label 10, and there are 10 classes", done.stderr)
+
     def test_statistics_resume_to_the_same_bits(self):
         for precision in ("fp32", "bf16"):
             with self.subTest(precision=precision):

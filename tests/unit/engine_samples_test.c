@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "data/cifar.h"
 #include "data/csv.h"
 #include "data/idx.h"
 #include "data/packed.h"
@@ -111,6 +112,95 @@ static void images_are_standardised(void **state)
     }
     assert_true(labels[0] == 2 && labels[1] == 2 && labels[2] == -1 && features[12] == 0 && features[17] == 0);
     tg_samples_destroy(s);
+}
+
+/* ---- CIFAR ---- */
+
+enum { RECORD = 3073, RECORDS = 20 };
+static unsigned char cifar_file[RECORDS * (RECORD + 1)];
+
+/* Records with `labels` bytes in front of each image, the last of which is the class, 3 i + 1. */
+static size_t make_cifar(size_t count, size_t labels)
+{
+    const size_t step = labels + RECORD - 1;
+    for (size_t i = 0; i < count * step; i++)
+        cifar_file[i] = (unsigned char)tg_random(tg_key_make(6, 5, 0, 0), (uint32_t)i);
+    for (size_t i = 0; i < count; i++) {
+        cifar_file[i * step] = 2;
+        cifar_file[i * step + labels - 1] = (unsigned char)(labels == 1 ? (3 * i + 1) % 10 : 3 * i + 1);
+    }
+    put_file("c.bin", cifar_file, count * step);
+    return count * step;
+}
+
+static void cifar_files(void **state)
+{
+    (void)state;
+    tg_cifar c;
+    const char *bytes = (const char *)cifar_file;
+    size_t size = make_cifar(4, 1);
+    assert_true(tg_cifar_looks(bytes, size) && !tg_cifar_looks(bytes, size - 1) && !tg_cifar_looks(bytes, 0));
+    ok(tg_cifar_parse(&c, bytes, size, "c"));
+    assert_true(c.count == 4 && c.step == RECORD && c.classes == 10 && c.label == cifar_file &&
+                c.image == cifar_file + 1);
+    cifar_file[2 * RECORD] = 10;
+    refused(tg_cifar_parse(&c, bytes, size, "c"), TG_EFORMAT, "'c' byte 6146|label 10|10 classes");
+    refused(tg_cifar_parse(&c, bytes, size + 1, "c"), TG_EFORMAT, "'c' has 12293 bytes|3073");
+    refused(tg_cifar_parse(&c, bytes, 0, "c"), TG_EFORMAT, "'c' has 0 bytes");
+    cifar_file[0] = 'a';
+    assert_false(tg_cifar_looks(bytes, size));
+    size = make_cifar(7, 2);
+    ok(tg_cifar_parse(&c, bytes, size, "c"));
+    assert_true(c.count == 7 && c.classes == 100 && c.label[6 * c.step] == 19 && c.image == cifar_file + 2);
+}
+
+/* Labels stand between the images; channel statistics, pixels, order and hash see what belongs to them. */
+static void cifar_samples(void **state)
+{
+    (void)state;
+    static const tg_samples_source cifar = {.data = "c.bin"};
+    for (size_t labels = 1; labels <= 2; labels++) {
+        const size_t step = labels + RECORD - 1;
+        tg_samples *s = NULL, *again = NULL;
+        const size_t size = make_cifar(RECORDS, labels);
+        ok(tg_samples_open(&s, &cifar, NULL, 0));
+        const tg_schema *schema = tg_samples_schema(s);
+        assert_true(schema->channels == 3 && schema->rows == 32 && schema->cols == 32);
+        assert_true(schema->classes == (labels == 1 ? 10 : 100) && tg_samples_count(s, TG_SPLIT_TRAIN) == RECORDS);
+        for (size_t c = 0; c < 3; c++) {
+            double sum = 0, squares = 0;
+            for (size_t i = 0; i < RECORDS; i++)
+                for (size_t p = 0; p < 1024; p++) {
+                    const double x = cifar_file[i * step + labels + c * 1024 + p];
+                    sum += x / (RECORDS * 1024.0);
+                    squares += x * x / (RECORDS * 1024.0);
+                }
+            assert_true(fabs(schema->channel[c].mean - sum) < 1e-9);
+            assert_true(fabs(schema->channel[c].std - sqrt(squares - sum * sum)) < 1e-9);
+        }
+        static float x[2 * (RECORD - 1)];
+        int32_t label[2];
+        tg_samples_window(s, TG_SPLIT_TRAIN, &(tg_sample_batch){x, label, NULL, 2}, 5);
+        assert_true(label[0] == (labels == 1 ? 6 : 16) && label[1] == (labels == 1 ? 9 : 19));
+        for (size_t k = 0; k < 2 * (RECORD - 1); k++) {
+            const tg_channel *by = &schema->channel[k % (RECORD - 1) / 1024];
+            const double pixel = cifar_file[(5 + k / (RECORD - 1)) * step + labels + k % (RECORD - 1)];
+            assert_true(fabs((double)x[k] - (pixel - by->mean) / by->std) < 1e-5);
+        }
+        ok(tg_samples_open(&again, &cifar, schema, 0.2));
+        assert_true(tg_samples_hash(s) == tg_samples_hash(again) && tg_samples_count(again, TG_SPLIT_VALIDATION) == 4);
+        tg_samples_destroy(again);
+        const uint64_t hash = tg_samples_hash(s);
+        tg_samples_destroy(s);
+        cifar_file[(RECORDS - 1) * step + labels - 1] = 0; /* a label */
+        put_file("c.bin", cifar_file, size);
+        ok(tg_samples_open(&s, &cifar, NULL, 0));
+        assert_true(tg_samples_hash(s) != hash);
+        tg_samples_destroy(s);
+    }
+    tg_samples *s = NULL;
+    refused(tg_samples_open(&s, &(tg_samples_source){.data = "c.bin", .kind = TG_TARGET_NUMBER}, NULL, 0), TG_EINVAL,
+            "'c.bin'|images have classes");
 }
 
 /* An image that is drawn is one of the moved and mirrored ones, all of which come about equally often; which one is a
@@ -575,6 +665,8 @@ int main(void)
         cmocka_unit_test(idx_files),
         cmocka_unit_test(images_are_standardised),
         cmocka_unit_test(images_are_moved_and_mirrored),
+        cmocka_unit_test(cifar_files),
+        cmocka_unit_test(cifar_samples),
         cmocka_unit_test(splits_and_epochs),
         cmocka_unit_test(bad_images),
         cmocka_unit_test(gzip_files),
