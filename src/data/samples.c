@@ -9,6 +9,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "data/cifar.h"
 #include "data/idx.h"
 #include "data/packed.h"
 #include "data/permute.h"
@@ -17,13 +18,15 @@
 
 #define PURPOSE_SPLIT 0x73706c6974u /* "split" */
 #define PURPOSE_ORDER 0x6f72646572u /* "order" */
+#define PURPOSE_AUGMENT 0x61756765u /* "auge": how an image is changed */
 #define LEAST_STD 1e-12             /* relative to the mean: below, a column never changes */
 
 struct tg_samples {
     tg_schema *schema;
     tg_packed images, labels;        /* of files that stay open; {0} for a table */
-    const unsigned char *pixel;      /* (count, features), in `images` */
-    const unsigned char *class_name; /* (count), in `labels` */
+    const unsigned char *pixel;      /* (features) of the first image, in `images` */
+    const unsigned char *class_name; /* of the first image, in `labels` or `images`; NULL: a table */
+    size_t pixel_step, class_step;   /* from one image to the next */
     float *value;                    /* (count, features) of a table, standardised */
     int32_t *label;                  /* (count) of a table; NULL: it has numbers */
     float *number;                   /* (count) of a table, standardised; NULL: it has classes */
@@ -83,7 +86,7 @@ static void pixel_statistics(const tg_samples *s)
     for (size_t c = 0; c < schema->channels; c++) {
         uint64_t sum = 0, squares = 0;
         for (size_t i = 0; i < count; i++) {
-            const unsigned char *x = s->pixel + sample_at(s, TG_SPLIT_TRAIN, i) * s->features + c * area;
+            const unsigned char *x = s->pixel + sample_at(s, TG_SPLIT_TRAIN, i) * s->pixel_step + c * area;
             for (size_t p = 0; p < area; p++) {
                 sum += x[p];
                 squares += (uint64_t)x[p] * x[p];
@@ -115,21 +118,36 @@ static tg_status check_shapes(const tg_idx *images, const tg_idx *labels, const 
     return TG_OK;
 }
 
-/* A schema without statistics; classes are named by their numbers. */
-static tg_status image_schema(tg_samples *s, const tg_idx *images)
+static unsigned class_of(const tg_samples *s, size_t sample) { return s->class_name[sample * s->class_step]; }
+
+/* What files say of their images. */
+typedef struct image_shape {
+    size_t channels, rows, cols;
+    size_t classes; /* 0: as many as labels have */
+} image_shape;
+
+static image_shape shape_of(const tg_idx *images)
 {
-    unsigned char most = 1; /* there are two classes at least */
+    return (image_shape){.channels = images->rank == 4 ? images->shape[1] : 1,
+                         .rows = images->rank == 2 ? 1 : images->shape[images->rank - 2],
+                         .cols = images->shape[images->rank - 1]};
+}
+
+/* A schema without statistics; classes are named by their numbers. */
+static tg_status image_schema(tg_samples *s, const image_shape *shape)
+{
+    unsigned most = shape->classes > 0 ? (unsigned)shape->classes - 1 : 1; /* there are two classes at least */
     for (size_t i = 0; i < s->count; i++)
-        most = s->class_name[i] > most ? s->class_name[i] : most;
-    const size_t channels = images->rank == 4 ? images->shape[1] : 1;
+        most = class_of(s, i) > most ? class_of(s, i) : most;
+    const size_t channels = shape->channels;
     tg_status status = tg_schema_create(&s->schema, channels, most + 1u);
     if (status != TG_OK)
         return status;
     tg_schema *schema = s->schema;
     bool all = true;
     schema->images = true;
-    schema->rows = images->rank == 2 ? 1 : images->shape[images->rank - 2];
-    schema->cols = images->shape[images->rank - 1];
+    schema->rows = shape->rows;
+    schema->cols = shape->cols;
     for (size_t c = 0; c < channels; c++)
         all = (schema->channel[c].name = tg_heap_text("")) != NULL && all;
     for (unsigned c = 0; c <= most; c++) {
@@ -140,21 +158,54 @@ static tg_status image_schema(tg_samples *s, const tg_idx *images)
     return all ? TG_OK : tg_no_memory("a schema", schema->classes);
 }
 
-static tg_status check_images(const tg_samples *s, const tg_idx *images, const tg_schema *known,
+static tg_status check_images(const tg_samples *s, const image_shape *shape, const tg_schema *known,
                               const tg_samples_source *source)
 {
     if (!known->images)
         return tg_fail(TG_EINVAL, "'%s': the model was trained on a table, not on images", source->data);
-    const size_t shape[3] = {images->rank == 4 ? images->shape[1] : 1,
-                             images->rank == 2 ? 1 : images->shape[images->rank - 2], images->shape[images->rank - 1]};
-    if (shape[0] != known->channels || shape[1] != known->rows || shape[2] != known->cols)
+    if (shape->channels != known->channels || shape->rows != known->rows || shape->cols != known->cols)
         return tg_fail(TG_EINVAL, "'%s' has images of %zu x %zu x %zu, the model was trained on %zu x %zu x %zu",
-                       source->data, shape[0], shape[1], shape[2], known->channels, known->rows, known->cols);
+                       source->data, shape->channels, shape->rows, shape->cols, known->channels, known->rows,
+                       known->cols);
     for (size_t i = 0; i < s->count; i++)
-        if (s->class_name[i] >= known->classes)
+        if (class_of(s, i) >= known->classes)
             return tg_fail(TG_EINVAL, "'%s': sample %zu has label %u, and the model tells %zu classes apart",
-                           source->labels, i, s->class_name[i], known->classes);
+                           source->labels != NULL ? source->labels : source->data, i, class_of(s, i), known->classes);
     return TG_OK;
+}
+
+/* Splits the images of an open file, and learns or compares what they are. */
+static tg_status take_images(tg_samples *s, const image_shape *shape, const tg_samples_source *source,
+                             const tg_schema *known, double validation)
+{
+    s->features = shape->channels * shape->rows * shape->cols;
+    tg_status status = split(s, validation, source->data);
+    if (status == TG_OK && known != NULL) {
+        status = check_images(s, shape, known, source);
+        return status == TG_OK ? tg_schema_copy(&s->schema, known) : status;
+    }
+    if (status == TG_OK)
+        status = image_schema(s, shape);
+    if (status == TG_OK)
+        pixel_statistics(s);
+    return status;
+}
+
+/* Of CIFAR, whose file is open. */
+static tg_status open_records(tg_samples *s, const tg_samples_source *source, const tg_schema *known, double validation)
+{
+    tg_cifar records;
+    const tg_status status = tg_cifar_parse(&records, s->images.at, s->images.bytes, source->data);
+    if (status != TG_OK)
+        return status;
+    if (source->kind == TG_TARGET_NUMBER)
+        return tg_fail(TG_EINVAL, "'%s': images have classes, and a number is to be predicted", source->data);
+    s->count = records.count;
+    s->pixel = records.image;
+    s->class_name = records.label;
+    s->pixel_step = s->class_step = records.step;
+    const image_shape shape = {TG_CIFAR_CHANNELS, TG_CIFAR_SIDE, TG_CIFAR_SIDE, records.classes};
+    return take_images(s, &shape, source, known, validation);
 }
 
 static tg_status open_images(tg_samples *s, const tg_samples_source *source, const tg_schema *known, double validation)
@@ -172,19 +223,12 @@ static tg_status open_images(tg_samples *s, const tg_samples_source *source, con
     if (status != TG_OK)
         return status;
     s->count = images.shape[0];
-    s->features = images.values / images.shape[0];
     s->pixel = images.at;
     s->class_name = labels.at;
-    status = split(s, validation, source->data);
-    if (status == TG_OK && known != NULL) {
-        status = check_images(s, &images, known, source);
-        return status == TG_OK ? tg_schema_copy(&s->schema, known) : status;
-    }
-    if (status == TG_OK)
-        status = image_schema(s, &images);
-    if (status == TG_OK)
-        pixel_statistics(s);
-    return status;
+    s->pixel_step = images.values / images.shape[0];
+    s->class_step = 1;
+    const image_shape shape = shape_of(&images);
+    return take_images(s, &shape, source, known, validation);
 }
 
 /* ---- tables ---- */
@@ -278,14 +322,25 @@ tg_status tg_samples_open(tg_samples **out, const tg_samples_source *source, con
     tg_samples *s = tg_heap_alloc(1, sizeof *s);
     if (s == NULL)
         return tg_no_memory("samples", sizeof *s);
-    const tg_status status = (source->labels != NULL ? open_images : open_table)(s, source, schema, validation);
+    tg_status status = TG_OK;
+    if (source->labels == NULL && source->target == NULL && (schema == NULL || schema->images)) /* says it all itself */
+        status = tg_packed_open(&s->images, source->data);
+    const bool records = s->images.at != NULL && tg_cifar_looks(s->images.at, s->images.bytes);
+    if (!records)
+        tg_packed_close(&s->images);
+    if (status == TG_OK)
+        status = (records                  ? open_records
+                  : source->labels != NULL ? open_images
+                                           : open_table)(s, source, schema, validation);
     if (status != TG_OK) {
         tg_samples_destroy(s);
         return status;
     }
     if (s->pixel != NULL) {
-        s->hash = hash_bytes(tg_mix64(s->count), s->pixel, s->count * s->features);
-        s->hash = hash_bytes(s->hash, s->class_name, s->count);
+        const bool apart = s->class_step == 1; /* else labels stand between the images */
+        const unsigned char *first = apart ? s->pixel : (const unsigned char *)s->images.at;
+        s->hash = hash_bytes(tg_mix64(s->count), first, s->count * s->pixel_step);
+        s->hash = hash_bytes(s->hash, s->class_name, apart ? s->count : 0);
     }
     *out = s;
     return TG_OK;
@@ -326,37 +381,72 @@ uint64_t tg_samples_hash(const tg_samples *s) { return s->hash; }
 
 /* ---- batches ---- */
 
-static void read_pixels(float *restrict x, const tg_samples *s, size_t sample)
+/* Where an image's pixel comes from: row + down, and column + right, counted from the other side when mirrored. Places
+ * outside of the image are black. */
+typedef struct view {
+    ptrdiff_t down, right;
+    bool mirrored;
+} view;
+
+static const view as_it_is = {0, 0, false};
+
+static view view_of(const tg_augmentation *a, uint64_t seed, uint64_t number)
 {
-    const size_t area = s->schema->rows * s->schema->cols;
+    const tg_key key = tg_key_make(seed, PURPOSE_AUGMENT, number, 0);
+    if (a == NULL)
+        return as_it_is;
+    const ptrdiff_t crop = (ptrdiff_t)a->crop;
+    return (view){.down = (ptrdiff_t)tg_random_below(key, 0, 2 * a->crop + 1) - crop,
+                  .right = (ptrdiff_t)tg_random_below(key, 1, 2 * a->crop + 1) - crop,
+                  .mirrored = a->flip && (tg_random(key, 2) & 1) != 0};
+}
+
+/* A row of `cols` pixels; NULL: all black. */
+static void read_row(float *restrict x, const unsigned char *pixel, size_t cols, const view *v, float mean, float by)
+{
+    for (size_t k = 0; k < cols; k++) {
+        const size_t from = (v->mirrored ? cols - 1 - k : k) + (size_t)v->right; /* wraps: outside */
+        x[k] = ((pixel != NULL && from < cols ? (float)pixel[from] : 0) - mean) * by;
+    }
+}
+
+static void read_pixels(float *restrict x, const tg_samples *s, size_t sample, const view *v)
+{
+    const size_t rows = s->schema->rows, cols = s->schema->cols;
     for (size_t c = 0; c < s->schema->channels; c++) {
         const float mean = (float)s->schema->channel[c].mean, by = (float)(1 / s->schema->channel[c].std);
-        const unsigned char *restrict pixel = s->pixel + sample * s->features + c * area;
-        for (size_t p = 0; p < area; p++)
-            x[c * area + p] = ((float)pixel[p] - mean) * by;
+        const unsigned char *pixel = s->pixel + sample * s->pixel_step + c * rows * cols;
+        for (size_t r = 0; r < rows; r++) {
+            const size_t from = r + (size_t)v->down;
+            read_row(x + (c * rows + r) * cols, from < rows ? pixel + from * cols : NULL, cols, v, mean, by);
+        }
     }
 }
 
 /* Sample number `sample` into row r. */
-static void read_sample(const tg_samples *s, tg_sample_batch *batch, size_t r, size_t sample)
+static void read_sample(const tg_samples *s, tg_sample_batch *batch, size_t r, size_t sample, const view *v)
 {
     if (batch->features != NULL && s->pixel != NULL)
-        read_pixels(batch->features + r * s->features, s, sample);
+        read_pixels(batch->features + r * s->features, s, sample, v);
     else if (batch->features != NULL)
         memcpy(batch->features + r * s->features, s->value + sample * s->features, s->features * sizeof(float));
     if (batch->labels != NULL)
-        batch->labels[r] = s->class_name != NULL ? s->class_name[sample] : s->label != NULL ? s->label[sample] : 0;
+        batch->labels[r] = s->class_name != NULL ? (int32_t)class_of(s, sample)
+                           : s->label != NULL    ? s->label[sample]
+                                                 : 0;
     if (batch->values != NULL)
         batch->values[r] = s->number != NULL ? s->number[sample] : 0;
 }
 
-void tg_samples_draw(const tg_samples *s, tg_sample_batch *batch, uint64_t seed, uint64_t first)
+void tg_samples_draw(const tg_samples *s, tg_sample_batch *batch, const tg_augmentation *augmentation, uint64_t seed,
+                     uint64_t first)
 {
     const uint64_t count = tg_samples_count(s, TG_SPLIT_TRAIN);
     for (size_t r = 0; r < batch->size; r++) {
         const uint64_t number = first + r;
         const tg_key key = tg_key_make(seed, PURPOSE_ORDER, number / count, 0);
-        read_sample(s, batch, r, sample_at(s, TG_SPLIT_TRAIN, (size_t)tg_permute(key, number % count, count)));
+        const view v = view_of(augmentation, seed, number);
+        read_sample(s, batch, r, sample_at(s, TG_SPLIT_TRAIN, (size_t)tg_permute(key, number % count, count)), &v);
     }
 }
 
@@ -365,7 +455,7 @@ void tg_samples_window(const tg_samples *s, tg_split which, tg_sample_batch *bat
     const size_t count = tg_samples_count(s, which);
     for (size_t r = 0; r < batch->size; r++) {
         if (first < count && r < count - first) {
-            read_sample(s, batch, r, sample_at(s, which, first + r));
+            read_sample(s, batch, r, sample_at(s, which, first + r), &as_it_is);
             continue;
         }
         if (batch->features != NULL)

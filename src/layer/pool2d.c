@@ -136,9 +136,9 @@ static void forward_place(const tg_call *call, size_t place)
 
 static tg_status forward(const tg_call *call)
 {
-    const tg_tensor *x = call->in_shape[0], *y = call->out_shape[0];
-#pragma omp parallel for schedule(static) if (x->rows * x->cols > TG_PIECE)
-    for (size_t place = 0; place < y->rows; place++)
+    const size_t places = call->out_shape[0]->rows;
+#pragma omp parallel for schedule(static) if (places > 1)
+    for (size_t place = 0; place < places; place++)
         forward_place(call, place);
     return TG_OK;
 }

@@ -29,7 +29,7 @@ typedef struct job {
 /* What lies beside a model and is not made anew. */
 static const char *const companions[] = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
-    "merges.txt", "vocab.txt", "tokenizer.model", "generation_config.json", "chat_template.jinja",
+    "merges.txt", "vocab.txt", "tokenizer.model", "generation_config.json", "chat_template.jinja", "samples.json",
 };
 
 /* ---- values ---- */

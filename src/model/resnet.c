@@ -6,8 +6,9 @@
  *   output = W mean of places(x) + b
  *
  * The second and third stage begin with a stride of 2. Their first shortcut is norm(conv 1x1(x)), of the same stride
- * (the paper's option B); all others are x. Kernels are drawn as He et al. 2015 have it, from their inputs;
- * convolutions have biases only where no norm follows. Names and shapes in files are those of torchvision. */
+ * (the paper's option B); all others are x. Kernels are drawn as He et al. 2015 have it, from their inputs,
+ * or before a tanh as Glorot & Bengio 2010; convolutions have biases only where no norm follows. Names and shapes in
+ * files are those of torchvision. */
 #include <stdio.h>
 
 #include "base/memory.h"
@@ -82,6 +83,7 @@ static int convolve(walk *w, int x, size_t in, size_t out, size_t kernel, size_t
                               .padding = {kernel / 2, kernel / 2},
                               .dilation = {1, 1},
                               .groups = 1};
+    const tg_init init = w->model->config.activation == TG_TANH ? TG_INIT_XAVIER : TG_INIT_HE;
     const bool biased = w->model->config.norm == TG_NORM_NONE;
     char conv_name[2 * NAME_BYTES], norm_name[2 * NAME_BYTES];
     snprintf(conv_name, sizeof conv_name, "%s%s", w->part, conv);
@@ -89,7 +91,7 @@ static int convolve(walk *w, int x, size_t in, size_t out, size_t kernel, size_t
     if (w->graph != NULL)
         return tg_part_norm(w->model, w->graph, norm_name, tg_part_conv(w->model, w->graph, conv_name, x, &window));
     if (w->status == TG_OK)
-        w->status = tg_part_declare_conv(w->model, conv_name, out, in, &window, TG_INIT_HE, biased);
+        w->status = tg_part_declare_conv(w->model, conv_name, out, in, &window, init, biased);
     if (w->status == TG_OK)
         w->status = tg_part_declare_norm(w->model, norm_name, out);
     return TG_NONE;

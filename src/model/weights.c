@@ -43,7 +43,8 @@ static void fill_chunk(float *x, const tg_weight *w, tg_key key, double std, siz
 static double std_of(const tg_model *m, const tg_weight *w)
 {
     const double in = (double)(w->param.fan_in != 0 ? w->param.fan_in : w->param.cols);
-    const double out = (double)w->param.rows * (double)w->param.cols / in;
+    const size_t places = w->kernel[0] * w->kernel[1]; /* an input of a convolution goes into as many outputs */
+    const double out = (double)w->param.rows * (double)w->param.cols / in * (double)(places == 0 ? 1 : places);
     switch (w->init) {
     case TG_INIT_RESIDUAL: return m->config.init_std / sqrt(2.0 * (double)m->config.layers);
     case TG_INIT_HE: return sqrt(2.0 / in);

@@ -54,6 +54,10 @@ static const tg_option options[TG_TRAIN_OPTIONS] = {
                           .help = "what a minimizer (lbfgs, cg, ...) evaluates the loss over: batch x accumulate "
                                   "sequences, fresh ones every update or fixed ones, or all of the text; auto: fresh, "
                                   "and fixed without gradients"},
+    [TG_TRAIN_CROP] = WHOLE("crop", 0, 0, 65536,
+                            "images are moved by up to this many pixels each way while training; black comes in"),
+    [TG_TRAIN_FLIP] = {.name = "flip", .kind = TG_SWITCH, .value = 0,
+                       .help = "images are mirrored, left for right, every other time while training"},
 };
 
 static const struct {

@@ -52,6 +52,17 @@ static tg_target_kind kind_of(const tg_model_config *model)
     return kind[model->task];
 }
 
+static tg_status check_augmentation(const tg_train_config *c, const tg_schema *schema)
+{
+    const double crop = c->option[TG_TRAIN_CROP];
+    if (!schema->images && (crop != 0 || c->option[TG_TRAIN_FLIP] != 0))
+        return tg_fail(TG_EINVAL, "%s is for images, and the data are a table", crop != 0 ? "crop" : "flip");
+    if (crop != 0 && (crop >= (double)schema->rows || crop >= (double)schema->cols))
+        return tg_fail(TG_EINVAL, "crop: images of %zu x %zu cannot be moved by %g pixels", schema->rows, schema->cols,
+                       crop);
+    return TG_OK;
+}
+
 static tg_status open(tg_session *s, const char *from)
 {
     const tg_train_config *c = s->config;
@@ -66,6 +77,8 @@ static tg_status open(tg_session *s, const char *from)
             tg_samples_open(&s->samples, &source, known, c->eval_data != NULL ? 0.0 : c->option[TG_TRAIN_VALIDATION]);
     if (status == TG_OK && c->eval_data != NULL)
         status = tg_samples_open(&s->held_samples, &evaluated, tg_samples_schema(s->samples), 0.0);
+    if (status == TG_OK)
+        status = check_augmentation(c, tg_samples_schema(s->samples));
     tg_schema_destroy(known);
     return status;
 }
@@ -165,7 +178,8 @@ static tg_status batch(tg_session *s, uint64_t update, uint32_t micro_step)
     const double *option = s->config->option;
     tg_sample_batch b = {s->features, s->targets, s->values, s->places};
     const uint64_t of_update = s->places * (uint64_t)option[TG_TRAIN_ACCUMULATE];
-    tg_samples_draw(s->samples, &b, (uint64_t)option[TG_TRAIN_SEED], update * of_update + micro_step * s->places);
+    const tg_augmentation a = {(size_t)option[TG_TRAIN_CROP], option[TG_TRAIN_FLIP] != 0};
+    tg_samples_draw(s->samples, &b, &a, (uint64_t)option[TG_TRAIN_SEED], update * of_update + micro_step * s->places);
     return TG_OK;
 }
 

@@ -1063,9 +1063,27 @@ class Samples(Case):
                     self.learn(out, *self.resnet, *self.images, "--norm", norm, "--precision", precision, "--updates", 60)
                     done = self.tiger("eval", out, *self.images)
                     self.assertGreater(self.score(done.stdout, "accuracy"), 90)
+        self.tiger("convert", self.at / "batch-fp32/best", "converted", "--format", "bf16")
+        self.assertGreater(self.score(self.tiger("eval", "converted", *self.images).stdout, "accuracy"), 90)
         tensors = self.tiger("inspect", "batch-bf16").stdout
         self.assertRegex(tensors, r"layer2\.0\.downsample\.0\.weight +BF16 +16 x 8 x 1 x 1 ")
         self.assertRegex(tensors, r"layer3\.0\.bn2\.running_var +F32 +32 ")
+
+    def test_records_of_cifar(self):
+        chance = random.Random(5)
+        records = bytearray()
+        for i in range(120):
+            label = chance.randrange(3)  # the channel that is bright
+            records += bytes([label]) + bytes(chance.randrange(120) + 100 * (c == label) for c in range(3) for _ in range(1024))
+        (self.at / "batch.bin").write_bytes(records)
+        self.learn("run", *self.resnet, "--data", "batch.bin", "--crop", 4, "--flip", "--norm", "layer", "--updates", 30)
+        done = self.tiger("eval", "run", "--data", "batch.bin")
+        self.assertGreater(self.score(done.stdout, "accuracy"), 90)
+        self.assertEqual(self.score(done.stdout, "samples"), 120)
+        records[3073 * 7] = 10
+        (self.at / "batch.bin").write_bytes(records)
+        done = self.tiger("eval", "run", "--data", "batch.bin", status=1)
+        self.assertIn("'batch.bin' byte 21511: label 10, and there are 10 classes", done.stderr)
 
     def test_statistics_resume_to_the_same_bits(self):
         for precision in ("fp32", "bf16"):
@@ -1081,6 +1099,17 @@ class Samples(Case):
                 self.assertIn("resuming after update 5", done.stdout)
                 self.assertEqual(digest(whole), digest(self.model_of(done.stdout)))
                 self.assertEqual(digest(whole), digest(again))
+
+    def test_augmentation_resumes_to_the_same_bits(self):
+        flags = ("--model", "mlp", *self.images, "--crop", 2, "--flip", "--updates", 12, "--save-every", 5)
+        whole = self.model_of(self.learn("whole", *flags).stdout)
+        self.learn("part", *flags, "--keep", 9)
+        for update in (10, 12):
+            shutil.rmtree(self.at / f"part/checkpoint-{update:08}")
+        done = self.tiger("train", "--out", "part", "--resume", "--peak", "off")
+        self.assertEqual(digest(whole), digest(self.model_of(done.stdout)))
+        plain = self.model_of(self.learn("plain", "--model", "mlp", *self.images, "--updates", 12).stdout)
+        self.assertNotEqual(digest(whole), digest(plain))
 
     def test_small_batches_are_told_once(self):
         words = "batch norm estimates means and variances from 15 samples"
@@ -1171,6 +1200,9 @@ class Samples(Case):
             (("--model", "mlp", *self.images, "--outputs", 7), "have 4 classes, and 7 were asked for"),
             (("--model", "mlp", *self.images, "--eval-data", "images"), "eval_labels"),
             ((*self.resnet, "--data", "flowers.csv", "--target", "kind"), "learns from images, and the data are a table"),
+            (("--model", "mlp", "--data", "flowers.csv", "--target", "kind", "--flip"), "flip is for images"),
+            (("--model", "mlp", *self.images, "--crop", 6), "crop: images of 6 x 6 cannot be moved by 6"),
+            (("--model", "gpt2", "--data", "flowers.csv", "--crop", 2), "crop: gpt2 learns from a text"),
             ((*self.resnet, *self.images, "--rows", 7), "have 6 rows, and 7 were asked for"),
             ((*self.resnet, *self.images, "--batch", 19, "--optimizer", "lbfgs", "--closure", "all"), "whole batches of 19"),
             ((*self.resnet, *self.images, "--optimizer", "natgrad"), "with batch norm there are none"),

@@ -10,6 +10,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "data/cifar.h"
 #include "data/csv.h"
 #include "data/idx.h"
 #include "data/packed.h"
@@ -113,6 +114,144 @@ static void images_are_standardised(void **state)
     tg_samples_destroy(s);
 }
 
+/* ---- CIFAR ---- */
+
+enum { RECORD = 3073, RECORDS = 20 };
+static unsigned char cifar_file[RECORDS * (RECORD + 1)];
+
+/* Records with `labels` bytes in front of each image, the last of which is the class, 3 i + 1. */
+static size_t make_cifar(size_t count, size_t labels)
+{
+    const size_t step = labels + RECORD - 1;
+    for (size_t i = 0; i < count * step; i++)
+        cifar_file[i] = (unsigned char)tg_random(tg_key_make(6, 5, 0, 0), (uint32_t)i);
+    for (size_t i = 0; i < count; i++) {
+        cifar_file[i * step] = 2;
+        cifar_file[i * step + labels - 1] = (unsigned char)(labels == 1 ? (3 * i + 1) % 10 : 3 * i + 1);
+    }
+    put_file("c.bin", cifar_file, count * step);
+    return count * step;
+}
+
+static void cifar_files(void **state)
+{
+    (void)state;
+    tg_cifar c;
+    const char *bytes = (const char *)cifar_file;
+    size_t size = make_cifar(4, 1);
+    assert_true(tg_cifar_looks(bytes, size) && !tg_cifar_looks(bytes, size - 1) && !tg_cifar_looks(bytes, 0));
+    ok(tg_cifar_parse(&c, bytes, size, "c"));
+    assert_true(c.count == 4 && c.step == RECORD && c.classes == 10 && c.label == cifar_file &&
+                c.image == cifar_file + 1);
+    cifar_file[2 * RECORD] = 10;
+    refused(tg_cifar_parse(&c, bytes, size, "c"), TG_EFORMAT, "'c' byte 6146|label 10|10 classes");
+    refused(tg_cifar_parse(&c, bytes, size + 1, "c"), TG_EFORMAT, "'c' has 12293 bytes|3073");
+    refused(tg_cifar_parse(&c, bytes, 0, "c"), TG_EFORMAT, "'c' has 0 bytes");
+    cifar_file[0] = 'a';
+    assert_false(tg_cifar_looks(bytes, size));
+    size = make_cifar(7, 2);
+    ok(tg_cifar_parse(&c, bytes, size, "c"));
+    assert_true(c.count == 7 && c.classes == 100 && c.label[6 * c.step] == 19 && c.image == cifar_file + 2);
+}
+
+/* Labels stand between the images; channel statistics, pixels, order and hash see what belongs to them. */
+static void cifar_samples(void **state)
+{
+    (void)state;
+    static const tg_samples_source cifar = {.data = "c.bin"};
+    for (size_t labels = 1; labels <= 2; labels++) {
+        const size_t step = labels + RECORD - 1;
+        tg_samples *s = NULL, *again = NULL;
+        const size_t size = make_cifar(RECORDS, labels);
+        ok(tg_samples_open(&s, &cifar, NULL, 0));
+        const tg_schema *schema = tg_samples_schema(s);
+        assert_true(schema->channels == 3 && schema->rows == 32 && schema->cols == 32);
+        assert_true(schema->classes == (labels == 1 ? 10 : 100) && tg_samples_count(s, TG_SPLIT_TRAIN) == RECORDS);
+        for (size_t c = 0; c < 3; c++) {
+            double sum = 0, squares = 0;
+            for (size_t i = 0; i < RECORDS; i++)
+                for (size_t p = 0; p < 1024; p++) {
+                    const double x = cifar_file[i * step + labels + c * 1024 + p];
+                    sum += x / (RECORDS * 1024.0);
+                    squares += x * x / (RECORDS * 1024.0);
+                }
+            assert_true(fabs(schema->channel[c].mean - sum) < 1e-9);
+            assert_true(fabs(schema->channel[c].std - sqrt(squares - sum * sum)) < 1e-9);
+        }
+        static float x[2 * (RECORD - 1)];
+        int32_t label[2];
+        tg_samples_window(s, TG_SPLIT_TRAIN, &(tg_sample_batch){x, label, NULL, 2}, 5);
+        assert_true(label[0] == (labels == 1 ? 6 : 16) && label[1] == (labels == 1 ? 9 : 19));
+        for (size_t k = 0; k < 2 * (RECORD - 1); k++) {
+            const tg_channel *by = &schema->channel[k % (RECORD - 1) / 1024];
+            const double pixel = cifar_file[(5 + k / (RECORD - 1)) * step + labels + k % (RECORD - 1)];
+            assert_true(fabs((double)x[k] - (pixel - by->mean) / by->std) < 1e-5);
+        }
+        ok(tg_samples_open(&again, &cifar, schema, 0.2));
+        assert_true(tg_samples_hash(s) == tg_samples_hash(again) && tg_samples_count(again, TG_SPLIT_VALIDATION) == 4);
+        tg_samples_destroy(again);
+        const uint64_t hash = tg_samples_hash(s);
+        tg_samples_destroy(s);
+        cifar_file[(RECORDS - 1) * step + labels - 1] = 0; /* a label */
+        put_file("c.bin", cifar_file, size);
+        ok(tg_samples_open(&s, &cifar, NULL, 0));
+        assert_true(tg_samples_hash(s) != hash);
+        tg_samples_destroy(s);
+    }
+    tg_samples *s = NULL;
+    refused(tg_samples_open(&s, &(tg_samples_source){.data = "c.bin", .kind = TG_TARGET_NUMBER}, NULL, 0), TG_EINVAL,
+            "'c.bin'|images have classes");
+}
+
+/* An image that is drawn is one of the moved and mirrored ones, all of which come about equally often; which one is a
+ * function of seed and number, and labels stay. */
+static void images_are_moved_and_mirrored(void **state)
+{
+    (void)state;
+    enum { N = 7, DRAWS = 3000, WAYS = 18 };
+    tg_samples *s = NULL;
+    make_images(N, 1);
+    ok(tg_samples_open(&s, &images, NULL, 0));
+    const tg_channel *channel = tg_samples_schema(s)->channel;
+    static float features[6 * DRAWS], again[6 * DRAWS];
+    static int32_t labels[DRAWS], plain[DRAWS];
+    const tg_augmentation both = {.crop = 1, .flip = true}, none = {.crop = 0, .flip = false};
+    tg_samples_draw(s, &(tg_sample_batch){features, labels, NULL, DRAWS}, &both, 2385, 11);
+    size_t seen[WAYS] = {0};
+    for (size_t d = 0; d < DRAWS; d++) {
+        size_t fits = 0, way = 0;
+        for (size_t w = 0; w < WAYS; w++) {
+            const int down = (int)(w % 3) - 1, right = (int)(w / 3 % 3) - 1;
+            bool same = true;
+            for (int r = 0; r < 2; r++)
+                for (int k = 0; k < 3; k++) {
+                    const int a = r + down, b = (w >= 9 ? 2 - k : k) + right;
+                    const double x =
+                        a < 0 || a > 1 || b < 0 || b > 2
+                            ? 0
+                            : (unsigned char)tg_random(tg_key_make(5, 5, 0, 0), (uint32_t)(6 * labels[d] + 3 * a + b));
+                    same = same && fabs((double)features[6 * d + 3 * (size_t)r + (size_t)k] -
+                                        (x - channel->mean) / channel->std) < 1e-5;
+                }
+            fits += same;
+            way = same ? w : way;
+        }
+        assert_int_equal(fits, 1);
+        seen[way]++;
+    }
+    for (size_t w = 0; w < WAYS; w++)
+        assert_true(seen[w] > DRAWS / WAYS / 2 && seen[w] < 2 * DRAWS / WAYS);
+    for (size_t i = 0; i < DRAWS; i += 100)
+        tg_samples_draw(s, &(tg_sample_batch){again + 6 * i, plain + i, NULL, 100}, &both, 2385, 11 + i);
+    assert_memory_equal(features, again, sizeof features);
+    assert_memory_equal(labels, plain, sizeof labels);
+    tg_samples_draw(s, &(tg_sample_batch){features, labels, NULL, DRAWS}, &none, 2385, 11);
+    tg_samples_draw(s, &(tg_sample_batch){again, plain, NULL, DRAWS}, NULL, 2385, 11);
+    assert_memory_equal(features, again, sizeof features);
+    assert_memory_equal(labels, plain, sizeof labels);
+    tg_samples_destroy(s);
+}
+
 /* Of every place one, whatever n: held out are always the same, and no sample is in both parts. */
 static void splits_and_epochs(void **state)
 {
@@ -145,7 +284,7 @@ static void splits_and_epochs(void **state)
     for (int e = 0; e < 3; e++) {
         bool drawn[N] = {false};
         batch = (tg_sample_batch){.labels = epoch[e], .size = train};
-        tg_samples_draw(s, &batch, 2385, (uint64_t)e * train);
+        tg_samples_draw(s, &batch, NULL, 2385, (uint64_t)e * train);
         for (size_t i = 0; i < train; i++) {
             assert_false(drawn[epoch[e][i]]);
             drawn[epoch[e][i]] = true;
@@ -155,11 +294,11 @@ static void splits_and_epochs(void **state)
     int32_t parts[N];
     for (size_t i = 0; i < 2 * 39; i += 13) { /* in pieces it is the same row of samples */
         batch = (tg_sample_batch){.labels = parts + i, .size = 13};
-        tg_samples_draw(s, &batch, 2385, train + i);
+        tg_samples_draw(s, &batch, NULL, 2385, train + i);
     }
     assert_memory_equal(parts, epoch[1], 78 * sizeof(int32_t));
     batch = (tg_sample_batch){.labels = parts, .size = train};
-    tg_samples_draw(s, &batch, 2386, 0);
+    tg_samples_draw(s, &batch, NULL, 2386, 0);
     assert_memory_not_equal(parts, epoch[0], train * sizeof(int32_t));
     tg_samples_destroy(s);
     tg_samples_destroy(again);
@@ -523,12 +662,21 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(idx_files),         cmocka_unit_test(images_are_standardised),
-        cmocka_unit_test(splits_and_epochs), cmocka_unit_test(bad_images),
-        cmocka_unit_test(gzip_files),        cmocka_unit_test(cells),
-        cmocka_unit_test(table_of_numbers),  cmocka_unit_test(statistics_are_of_the_training_part),
-        cmocka_unit_test(table_of_classes),  cmocka_unit_test(bad_tables),
-        cmocka_unit_test(bad_schemas),       cmocka_unit_test(no_memory),
+        cmocka_unit_test(idx_files),
+        cmocka_unit_test(images_are_standardised),
+        cmocka_unit_test(images_are_moved_and_mirrored),
+        cmocka_unit_test(cifar_files),
+        cmocka_unit_test(cifar_samples),
+        cmocka_unit_test(splits_and_epochs),
+        cmocka_unit_test(bad_images),
+        cmocka_unit_test(gzip_files),
+        cmocka_unit_test(cells),
+        cmocka_unit_test(table_of_numbers),
+        cmocka_unit_test(statistics_are_of_the_training_part),
+        cmocka_unit_test(table_of_classes),
+        cmocka_unit_test(bad_tables),
+        cmocka_unit_test(bad_schemas),
+        cmocka_unit_test(no_memory),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }

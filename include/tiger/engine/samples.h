@@ -54,8 +54,8 @@ typedef enum tg_target_kind {
 
 /* Files may be compressed by gzip, where this was built with zlib. */
 typedef struct tg_samples_source {
-    const char *data;   /* images as an IDX file (the MNIST family), or a table with a header: CSV */
-    const char *labels; /* images: the IDX file of their classes; NULL: `data` is a table */
+    const char *data;   /* images as an IDX file (the MNIST family) or CIFAR's, or a table with a header: CSV */
+    const char *labels; /* images: the IDX file of their classes; NULL: `data` is a table, or has them as CIFAR's files do */
     const char *target; /* table: the name of the column to be told; NULL: images, or as the schema says */
     tg_target_kind kind;
 } tg_samples_source;
@@ -83,9 +83,17 @@ typedef struct tg_sample_batch {
     size_t size;     /* B */
 } tg_sample_batch;
 
+/* How images are changed when they are drawn: by chance, anew each time. */
+typedef struct tg_augmentation {
+    size_t crop; /* moved by -crop ... crop rows and as many columns; what comes in is black, 0 in the file */
+    bool flip;   /* mirrored, left for right, half of the time */
+} tg_augmentation;
+
 /* Fills the batch with numbers `first` ... `first` + B - 1 of an endless row of samples of the training part: all of
- * them in an order drawn by (seed, 0), then all of them in one drawn by (seed, 1), and so on. */
-void tg_samples_draw(const tg_samples *samples, tg_sample_batch *batch, uint64_t seed, uint64_t first);
+ * them in an order drawn by (seed, 0), then all of them in one drawn by (seed, 1), and so on. What becomes
+ * of an image depends on seed and number alone. `augmentation` NULL: they stay as they are, as tables do always. */
+void tg_samples_draw(const tg_samples *samples, tg_sample_batch *batch, const tg_augmentation *augmentation,
+                     uint64_t seed, uint64_t first);
 
 /* Fills the batch with samples `first` ... of a split, in order; past its end there is none. */
 void tg_samples_window(const tg_samples *samples, tg_split split, tg_sample_batch *batch, size_t first);
