@@ -292,9 +292,10 @@ tg_status tg_optim_rms(const tg_optim *optim, size_t param, double *rms);
 typedef enum tg_gradient_place { TG_ARRAYS, TG_FOLDED, TG_BUFFERED, TG_RELEASED } tg_gradient_place;
 tg_gradient_place tg_optim_gradient_place(const tg_optim *optim); /* as the options say now */
 
-/* Bytes this optimizer holds, or will hold after start: by kind. */
+/* Bytes this optimizer holds, or will hold after start: by kind. `beside`: what comes to it in a process, at most: the
+ * rest of its last page, and what libraries take while they work matrices. */
 typedef struct tg_optim_bytes {
-    size_t states, kahan, gradients, bookkeeping;
+    size_t states, kahan, gradients, bookkeeping, beside;
 } tg_optim_bytes;
 tg_status tg_optim_measure(const tg_optim *optim, tg_optim_bytes *bytes);
 

@@ -73,6 +73,8 @@ void *tg_alloc(const tg_allocator *allocator, size_t count, size_t size)
     return memory;
 }
 
+size_t tg_alloc_slack(size_t bytes) { return bytes >= MAPPED_FROM ? tg_round_up(bytes, HUGE_PAGE) - bytes : 0; }
+
 void tg_free(const tg_allocator *allocator, void *memory, size_t count, size_t size)
 {
     if (memory == NULL)

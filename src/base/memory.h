@@ -16,6 +16,9 @@
 void *tg_alloc(const tg_allocator *allocator, size_t count, size_t size);
 void tg_free(const tg_allocator *allocator, void *memory, size_t count, size_t size);
 
+/* What such a block occupies, of memory that has no allocator, beyond its `bytes`: large ones are whole huge pages. */
+size_t tg_alloc_slack(size_t bytes);
+
 /* The same for small objects of unknown size at release; release with tg_heap_free. */
 void *tg_heap_alloc(size_t count, size_t size);
 void *tg_heap_resize(void *memory, size_t old_count, size_t new_count, size_t size); /* new values are zero */

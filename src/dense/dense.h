@@ -30,8 +30,14 @@ typedef struct tg_dense_product {
 tg_status tg_dense_multiply(const tg_dense_product *product, const void *a, const void *b, const void *d, void *c,
                             int threads);
 
+/* What products of matrices with rows x cols values take beside them in a process: heap, stack, code. An estimate. */
+size_t tg_dense_product_bytes(tg_format format, size_t rows, size_t cols, int threads);
+
 /* Who multiplies: "oneDNN" or "plain loops". */
 const char *tg_dense_multiplier(void);
+
+/* The same of LAPACK at work on matrices of n x n; 0 in a build without. */
+size_t tg_dense_lapack_bytes(size_t n);
 
 /* TG_EUNSUPPORTED, saying what to install, in a build without LAPACK; `who` wants it. */
 tg_status tg_dense_need_lapack(const char *who);

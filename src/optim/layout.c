@@ -1,6 +1,7 @@
 /* optim/layout.c -- one block of memory for all states and bookkeeping of an optimizer. */
 #include "base/code8.h"
 #include "base/fail.h"
+#include "dense/dense.h"
 #include "optim/optim.h"
 
 /* Hands out aligned pieces of a block; with base NULL it only counts. */
@@ -148,6 +149,22 @@ static void lay_entry(const tg_optim *o, tg_entry *e, size_t *first_block, size_
     *first_block += e->blocks;
 }
 
+/* What libraries take while matrices are worked. */
+static size_t library_bytes(const tg_optim *o)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < o->entries; i++) {
+        const tg_entry *e = &o->entry[i];
+        if (!tg_entry_is_matrix(e) || e->param.frozen)
+            continue;
+        const size_t left = e->left > 0 ? e->tall : 0, right = e->right > 0 ? e->wide : 0;
+        const size_t bytes = o->rule->lapack ? tg_dense_lapack_bytes(left > right ? left : right)
+                                             : tg_dense_product_bytes(TG_BF16, e->tall, e->wide, tg_optim_threads(o));
+        most = bytes > most ? bytes : most;
+    }
+    return most;
+}
+
 /* What whole matrices share: each is worked alone. The steps of layers are weighed together, and all wait for that. */
 static void lay_matrices(tg_optim *o, cursor *c, tg_optim_bytes *bytes)
 {
@@ -203,6 +220,7 @@ static size_t lay(tg_optim *o, char *base, tg_optim_bytes *bytes, bool *overflow
     o->release_buffer = o->place == TG_RELEASED
                             ? take(&c, &bytes->gradients, largest, tg_format_bytes(o->gradient_format))
                             : NULL;
+    bytes->beside = library_bytes(o) + (o->allocator == NULL ? tg_alloc_slack(c.used) : 0);
     *overflow = c.overflow;
     return c.used;
 }

@@ -138,6 +138,7 @@ typedef struct tg_rule {
     size_t (*width)(const double *option, size_t rows, size_t cols, bool right);
     bool (*keeps)(const double *option, size_t slot);   /* which slots whole matrices have; NULL: all of theirs */
     size_t (*matrix_bytes)(const double *option, size_t rows, size_t cols);
+    bool lapack; /* `matrix` needs it, else products in bf16 */
     tg_status (*matrix)(tg_matrix *m, const tg_view *view);
     /* Rules of layers: the share of the old factors that stays when a batch of rows enters, A <- kept A + (1 - kept) E[a a^T].
      * Slot `factor` has the rows' factor, the one behind it the columns', slot `batches` counts, this batch too. Such rules

@@ -349,7 +349,9 @@ static tg_status open(tg_session *s, bool outline)
 
 static void measure(const tg_session *s, tg_optim_bytes *bytes)
 {
-    *bytes = (tg_optim_bytes){.states = s->whole->bytes, .gradients = root_bytes(s->whole)};
+    const size_t states = s->whole->bytes, root = root_bytes(s->whole);
+    *bytes =
+        (tg_optim_bytes){.states = states, .gradients = root, .beside = tg_alloc_slack(states) + tg_alloc_slack(root)};
 }
 
 static bool splits(const tg_session *s)

@@ -195,6 +195,13 @@ static size_t evaluation_bytes(const tg_session *s)
     return s->evaluate->arena_bytes > s->train->arena_bytes ? s->evaluate->arena_bytes : 0;
 }
 
+/* What large blocks occupy beyond their bytes. */
+static size_t slack(const tg_session *s)
+{
+    const size_t weights = s->config->weight_file == NULL ? tg_alloc_slack(tg_model_bytes(s->model)) : 0;
+    return weights + tg_alloc_slack(s->train->arena_bytes);
+}
+
 /* The machine's peak is measured before the rest is taken, and before most of what the runtime will take. */
 static size_t before_measuring(const tg_plan *plan) { return plan->process_bytes - RUNTIME_BYTES / 2 + plan->data_bytes; }
 
@@ -215,7 +222,7 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
         .gradients_bytes = optim.gradients,
         .activations_bytes = s->train->arena_bytes - s->train->scratch_bytes + evaluation_bytes(s),
         .scratch_bytes =
-            s->train->scratch_bytes + s->train->library_bytes + tg_curvature_bytes(s) +
+            s->train->scratch_bytes + s->train->library_bytes + tg_curvature_bytes(s) + optim.beside + slack(s) +
             (c->option[TG_TRAIN_SAMPLE_EVERY] > 0 ? tg_generator_bytes(tg_model_get_config(s->model)) : 0) +
             (c->option[TG_TRAIN_TENSORBOARD] != 0 ? tg_board_bytes(s) : 0),
         .mapped_bytes = mapped_bytes(s, &optim),

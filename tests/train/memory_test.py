@@ -12,6 +12,8 @@ OPTIONS = dict(tokenizer="byte", layers=6, heads=8, width=768, context=64, batch
                save_every=0, precision="bf16")
 PARAMETERS = 42.8e6
 SLACK = 6 * 2**20  # of a plan: stacks and buffers, which count where little else does
+SMALL = dict(layers=2, heads=3, width=192, batch=8, updates=12, precision="fp32")
+SMALL_SHARE = 0.1  # of small models' plans, where libraries' buffers are a good part
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -46,6 +48,19 @@ def check_plans(tiger, folder):
             raise SystemExit("the plan is more than 5 % off")
         if name == "both-files" and peak > 2 * PARAMETERS:
             raise SystemExit("weights and momentum in files are held in memory all the same")
+
+
+def check_small_plans(tiger, folder):
+    """What libraries take beside the work on matrices is in the plan."""
+    known = support.must(tiger, ["list", "optimizers"]).stdout.split()
+    for name in ("adamw", "natgrad", "lbfgs", "muon", "kfac", "soap", "shampoo"):
+        if name not in known:  # a build without LAPACK
+            continue
+        planned, peak = planned_and_peak(tiger, folder, "small-" + name, **SMALL, optimizer=name)
+        print(f"small {name}: planned {planned / 2**20:.1f} MiB, measured {peak / 2**20:.1f} MiB, "
+              f"{100 * (planned / peak - 1):+.1f} %")
+        if abs(planned - peak) > SMALL_SHARE * peak:
+            raise SystemExit("the plan of a small model is off")
 
 
 def check_loading(tiger, folder, fresh):
@@ -83,6 +98,7 @@ def main():
         if buffered - one < 3.5 * PARAMETERS:
             raise SystemExit("folding the gradients saves less than their array's size: is there one all the same?")
         check_plans(tiger, folder)
+        check_small_plans(tiger, folder)
         check_loading(tiger, folder, one)
         check_vocabulary(tiger, folder)
 

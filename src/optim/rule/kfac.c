@@ -187,23 +187,25 @@ static void block(const tg_block *b, const float *k)
 }
 
 const tg_rule TG_PER_ISA(tg_rule_kfac) = {
-    .info = {.name = "kfac",
-             .title = "natural gradient of linear layers and convolutions, by Kronecker factors of their curvature",
-             .source = "Martens & Grosse 2015, arXiv:1503.05671; Ba, Grosse & Martens 2017",
-             .equations = "x <- (1 - lr weight_decay) x\n"
-                          "A = E[a a^T];  G = E[g g^T]   of a layer's inputs, with a 1 for the bias, and output gradients:\n"
-                          "A <- b A + (1 - b) A';  G <- b G + (1 - b) G';  b = min(1 - 1/k, beta)   k-th batch of rows\n"
-                          "u = (G + sqrt(damping) / pi I)^-1 g (A + pi sqrt(damping) I)^-1   inverses anew every interval updates\n"
-                          "pi = sqrt((tr A / inputs) / (tr G / outputs))\n"
-                          "m <- momentum m + nu u        nu = min(1, sqrt(kl_clip / (lr^2 sum of <u, g> over layers)))\n"
-                          "x <- x - lr m\n"
-                          "other tensors: adamw with the learning rate lr adamw_lr",
-             .when_to_use = "layers of some hundred features, where an update's curvature is worth more than its time",
-             .options = TG_TABLE(options),
-             .slots = slots,
-             .slot_count = 8,
-             .matrices = true,
-             .layers = true},
+    .info =
+        {.name = "kfac",
+         .title = "natural gradient of linear layers and convolutions, by Kronecker factors of their curvature",
+         .source = "Martens & Grosse 2015, arXiv:1503.05671; Ba, Grosse & Martens 2017",
+         .equations =
+             "x <- (1 - lr weight_decay) x\n"
+             "A = E[a a^T];  G = E[g g^T]   of a layer's inputs, with a 1 for the bias, and output gradients:\n"
+             "A <- b A + (1 - b) A';  G <- b G + (1 - b) G';  b = min(1 - 1/k, beta)   k-th batch of rows\n"
+             "u = (G + sqrt(damping) / pi I)^-1 g (A + pi sqrt(damping) I)^-1   inverses anew every interval updates\n"
+             "pi = sqrt((tr A / inputs) / (tr G / outputs))\n"
+             "m <- momentum m + nu u        nu = min(1, sqrt(kl_clip / (lr^2 sum of <u, g> over layers)))\n"
+             "x <- x - lr m\n"
+             "other tensors: adamw with the learning rate lr adamw_lr",
+         .when_to_use = "layers of some hundred features, where an update's curvature is worth more than its time",
+         .options = TG_TABLE(options),
+         .slots = slots,
+         .slot_count = 8,
+         .matrices = true,
+         .layers = true},
     .decay = TG_DECAY_DECOUPLED,
     .lr = LR,
     .weight_decay = DECAY,
@@ -215,6 +217,7 @@ const tg_rule TG_PER_ISA(tg_rule_kfac) = {
     .whole = whole,
     .width = width,
     .matrix_bytes = matrix_bytes,
+    .lapack = true,
     .matrix = matrix,
     .kept = kept,
     .factor = LEFT,

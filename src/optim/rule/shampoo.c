@@ -170,7 +170,8 @@ const tg_rule TG_PER_ISA(tg_rule_shampoo) = {
                           "u = L^(-1/root) g R^(-1/root)   roots anew every interval updates, of A + ridge max(A) I\n"
                           "x <- x - lr u |s| / |u|         s: the step of the grafted rule; grafting=none: x - lr u\n"
                           "other tensors: adamw with the learning rate lr adamw_lr",
-             .when_to_use = "badly conditioned matrices of some hundred rows and columns, where memory and time are there",
+             .when_to_use =
+                 "badly conditioned matrices of some hundred rows and columns, where memory and time are there",
              .options = TG_TABLE(options),
              .slots = slots,
              .slot_count = 7,
@@ -188,6 +189,7 @@ const tg_rule TG_PER_ISA(tg_rule_shampoo) = {
     .width = width,
     .keeps = keeps,
     .matrix_bytes = matrix_bytes,
+    .lapack = true,
     .matrix = matrix,
     .block = block,
 };

@@ -249,6 +249,7 @@ const tg_rule TG_PER_ISA(tg_rule_soap) = {
     .whole = whole,
     .width = width,
     .matrix_bytes = matrix_bytes,
+    .lapack = true,
     .matrix = matrix,
     .block = block,
 };
