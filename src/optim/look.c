@@ -129,7 +129,11 @@ static double look_at_block(const tg_optim *o, size_t entry, size_t index, tg_wo
     const tg_pass *p = &o->pass[entry];
     const tg_place at = tg_block_place(e, index);
     tg_stored stored;
-    tg_block b = {.n = at.n, .keep = 1, .scale = 1, .stored = tg_block_stored(o, entry, &at, &stored)};
+    tg_block b = {.n = at.n,
+                  .keep = 1,
+                  .scale = 1,
+                  .row_k = tg_row_scalars(e, at.row),
+                  .stored = tg_block_stored(o, entry, &at, &stored)};
     if (b.stored != NULL)
         return o->rule->look(&b, p->k);
     if (!o->rule->look_spares_x || p->coupled != 0)
