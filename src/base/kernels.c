@@ -147,7 +147,7 @@ static double fold_lanes(double *lane)
     return (lane[0] + lane[2]) + (lane[1] + lane[3]);
 }
 
-static inline void add_squares(double *restrict lane, const float *restrict x, size_t n)
+static inline void lane_squares(double *restrict lane, const float *restrict x, size_t n)
 {
     size_t i = 0;
     for (; i + LANES <= n; i += LANES)
@@ -160,7 +160,7 @@ static inline void add_squares(double *restrict lane, const float *restrict x, s
 static double sum_squares(const float *restrict x, size_t n)
 {
     double lane[LANES] = {0};
-    add_squares(lane, x, n);
+    lane_squares(lane, x, n);
     return fold_lanes(lane);
 }
 
@@ -186,7 +186,7 @@ static double sum_squares_quick(const float *restrict x, size_t n)
     for (; i + QUICK <= n; i += QUICK)
         for (size_t l = 0; l < LANES; l++)
             lane[l] += (double)(squares_of_8(x + i + l, LANES) + squares_of_8(x + i + l + QUICK / 2, LANES));
-    add_squares(lane, x + i, n - i);
+    lane_squares(lane, x + i, n - i);
     return fold_lanes(lane);
 }
 
@@ -213,7 +213,7 @@ static double squares_of_pairs(const uint16_t *restrict h, size_t n)
             lane[l] += (double)(squares_of_4_pairs(h + i + 2 * l, 2 * LANES) +
                                 squares_of_4_pairs(h + i + 2 * l + QUICK / 2, 2 * LANES));
     widen(rest, h + i, TG_BF16, n - i);
-    add_squares(lane, rest, n - i);
+    lane_squares(lane, rest, n - i);
     return fold_lanes(lane);
 }
 
@@ -231,6 +231,24 @@ static double squares_of_stored(const void *stored, tg_format format, size_t n)
         sum += sum_squares_quick(copy, now);
     }
     return sum;
+}
+
+static double add_squares(double *restrict sums, const void *x, tg_format format, size_t n)
+{
+    float copy[QUICK];
+    double lane[LANES] = {0};
+    for (size_t at = 0; at < n; at += QUICK) {
+        const size_t now = n - at < QUICK ? n - at : QUICK;
+        const float *restrict values = copy;
+        if (format == TG_F32)
+            values = (const float *)x + at;
+        else
+            widen(copy, (const uint16_t *)x + at, format, now);
+        lane_squares(lane, values, now);
+        for (size_t i = 0; i < now; i++)
+            sums[at + i] += (double)values[i] * (double)values[i];
+    }
+    return fold_lanes(lane);
 }
 
 static bool all_finite(const void *restrict x, tg_format format, size_t n)
@@ -361,6 +379,7 @@ const tg_kernels TG_PER_ISA(tg_kernels) = {
     .sum_squares = sum_squares,
     .sum_squares_quick = sum_squares_quick,
     .squares_of_stored = squares_of_stored,
+    .add_squares = add_squares,
     .max_abs = max_abs,
     .all_finite = all_finite,
     .decode = decode,

@@ -28,6 +28,8 @@ typedef struct tg_kernels {
     double (*sum_squares)(const float *x, size_t n);       /* for any magnitudes */
     double (*sum_squares_quick)(const float *x, size_t n); /* to 1e-7; for magnitudes in 1e-18 .. 1e18, as weights have */
     double (*squares_of_stored)(const void *x, tg_format format, size_t n); /* sum_squares_quick of any format */
+    /* sums (n) <- sums + squares of x (n) of any format; their sum, as sum_squares gives it. */
+    double (*add_squares)(double *sums, const void *x, tg_format format, size_t n);
     float (*max_abs)(const float *x, size_t n);              /* NaN counts as +Inf */
     bool (*all_finite)(const void *x, tg_format format, size_t n);
     /* Codes of base/code8.h for n values from the start of a block of TG_CODES on; scale: one for each block. NaN and Inf

@@ -64,7 +64,6 @@ static float *full_state(const tg_optim *o, const tg_state *state, float *copy, 
 void tg_block_states(const tg_optim *o, const tg_entry *e, tg_workspace *w, const tg_place *at, tg_block *b)
 {
     const tg_rule_info *info = &o->rule->info;
-    b->row_k = e->row_k == NULL ? NULL : e->row_k + at->row * TG_ROW_SCALARS;
     for (size_t s = 0; s < info->slot_count; s++) {
         const tg_state *state = &e->state[s];
         b->slot[s] = NULL;

@@ -269,6 +269,11 @@ static inline bool tg_entry_folds(const tg_optim *o, const tg_entry *e)
     return o->place == TG_FOLDED && e->gradient == NULL;
 }
 
+static inline const float *tg_row_scalars(const tg_entry *e, size_t row)
+{
+    return e->row_k == NULL ? NULL : e->row_k + row * TG_ROW_SCALARS;
+}
+
 static inline bool tg_is_half(tg_format f) { return f == TG_BF16 || f == TG_F16; }
 
 #endif

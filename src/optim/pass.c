@@ -92,7 +92,8 @@ void tg_pass_prepare(tg_optim *o, size_t entry, const void *gradient, tg_format 
             e->state[s].range->next = 0;
             ranged = true;
         }
-    if (o->rule->each && o->rule->look == NULL && !ranged && p->coupled == 0 && o->common[TG_COMMON_CLIP_VALUE] == 0) {
+    const bool one_walk = o->rule->each && o->rule->look == NULL && o->rule->factors == NULL && !ranged;
+    if (one_walk && p->coupled == 0 && o->common[TG_COMMON_CLIP_VALUE] == 0) {
         p->each_scale = p->gradient_scale;
         p->gradient_scale = 1;
     }
@@ -166,6 +167,7 @@ static void update_block(const tg_optim *o, size_t entry, size_t index, tg_works
     tg_block b = {.n = at.n,
                   .keep = p->keep,
                   .scale = p->each_scale,
+                  .row_k = tg_row_scalars(e, at.row),
                   .stored = tg_block_stored(o, entry, &at, &stored),
                   .codes = tg_block_codes(o, entry, &at, &codes)};
     if (b.stored != NULL) {

@@ -46,7 +46,7 @@ static void try_block(const tg_optim *o, size_t entry, size_t index, tg_workspac
     const tg_place at = tg_block_place(e, index);
     if (tg_row_rests(e, p, at.row))
         return;
-    tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at), .keep = 1, .scale = 1};
+    tg_block b = {.n = at.n, .x = tg_block_weights(o, e, w, &at), .keep = 1, .scale = 1, .row_k = tg_row_scalars(e, at.row)};
     tg_block_states(o, e, w, &at, &b);
     b.g = tg_block_gradient(o, p, w, b.x, &at);
     b.d = !e->whole ? NULL : o->rule->look_moves ? w->d : tg_direction_of(o, e, &at, w, true);

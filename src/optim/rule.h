@@ -130,6 +130,7 @@ typedef struct tg_rule {
      * nothing. */
     double (*look)(const tg_block *b, const float *k);
     bool look_moves;
+    bool look_spares_x; /* reads no weights: b->x may be NULL */
     /* Rules of whole matrices: whether this tensor is one (the others are blocks alone: an embedded rule); bytes of scratch
      * for it; and what happens between `look`, which moves the slots and writes the direction, and `block`, which applies
      * it. When it fails, the weights stay as they are. Results may not depend on the number of threads. NULL: no such rule. */

@@ -148,6 +148,7 @@ static uint64_t run_scaled(const char *rule, const work_option *options, tg_form
     work w;
     tg_grad grads[3];
     work_create(&w, rule, options);
+    must(tg_optim_set(w.o, TG_ALL_GROUPS, "threads", "1")); /* which measures rows and columns in one walk */
     work_add(&w, 3, 410, TG_MATRIX, 77, format); /* blocks of even lengths are worked in storage, in bf16 */
     work_add(&w, 1, 1031, TG_BIAS, 78, format);
     work_add(&w, 5, 13, TG_EMBEDDING, 79, format);

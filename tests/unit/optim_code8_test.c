@@ -232,6 +232,41 @@ static void test_chances_are_apart(void **state)
             }
 }
 
+/* The same of an update's walk over a tensor: a first momentum of equal values, but for the last under each scale. */
+static void test_chances_of_an_update(void **state)
+{
+    (void)state;
+    enum { SCALES = 8, N = 256 * SCALES };
+    static float g[N], m[N];
+    for (size_t i = 0; i < N; i++)
+        g[i] = i % 256 == 255 ? 1.0f : (float)((1 + 7 * 20.5 / 64) / 7.890625);
+    for (size_t r = 0; r < sizeof pairs / sizeof *pairs; r++) {
+        const work_option options[] = {{NULL, NULL}};
+        work w;
+        if (!rule_wanted(pairs[r].rule))
+            continue;
+        work_create(&w, pairs[r].rule, options);
+        work_add(&w, 1, N, TG_MATRIX, 17, TG_F32);
+        work_start(&w);
+        must(tg_optim_step(w.o, &(tg_grad){.data = g, .format = TG_F32}));
+        read_state(&w, 0, "exp_avg", m);
+        for (size_t a = 0; a < SCALES; a++) {
+            const float largest = m[256 * a + 255];
+            assert_true(largest > 0 && largest == m[255]);
+            for (size_t b = a + 1; b < SCALES; b++) {
+                size_t same = 0;
+                for (size_t i = 0; i < 255; i++) {
+                    assert_true(m[256 * a + i] < largest);
+                    same += m[256 * a + i] == m[256 * b + i];
+                }
+                if (fabs((double)same - 127.5) > 7 * 0.5 * sqrt(255))
+                    fail_msg("%s: scales %zu and %zu: %zu of 255 codes agree", pairs[r].rule, a, b, same);
+            }
+        }
+        work_destroy(&w);
+    }
+}
+
 static void test_size(void **state)
 {
     (void)state;
@@ -295,7 +330,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_beside_fp32),       cmocka_unit_test(test_by_hand), cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_chances_are_apart), cmocka_unit_test(test_size),    cmocka_unit_test(test_paged),
-        cmocka_unit_test(test_formats_are_fixed)};
+        cmocka_unit_test(test_chances_are_apart), cmocka_unit_test(test_chances_of_an_update),
+        cmocka_unit_test(test_size), cmocka_unit_test(test_paged), cmocka_unit_test(test_formats_are_fixed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,5 +118,6 @@ const tg_rule TG_PER_ISA(tg_rule_adafactor) = {
     .factors = factors,
     .prepare = prepare,
     .look = look,
+    .look_spares_x = true,
     .block = block,
 };

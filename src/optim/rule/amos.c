@@ -9,11 +9,11 @@
  *
  * eta, the scale that entries grow to: 1/sqrt(inputs) for matrices and embeddings, 1/2 for biases, 1 for gains, times the
  * option eta. A vector is one row. State: 2 values per row, 1 more per parameter with momentum. */
-#include "optim/rule.h"
+#include "optim/each.h"
 
 enum { LR, BETA, ZETA, ETA, MOMENTUM, DECAY };
 enum { V, B, M };
-enum { K_MU, K_TAKE, K_WD };
+enum { K_MU, K_TAKE, K_G, K_X }; /* the latter two are a row's own */
 enum { ROW_G, ROW_X };
 
 static const tg_option options[] = {
@@ -60,18 +60,23 @@ static void prepare(float *k, const tg_view *v)
     k[K_TAKE] = (float)(1 - v->option[MOMENTUM]);
 }
 
-static void block(const tg_block *b, const float *k)
+static inline void plain(tg_element *e, const float *k) { e->x -= k[K_G] * e->g + k[K_X] * e->x; }
+
+static inline void averaged(tg_element *e, const float *k)
 {
-    float *restrict x = b->x, *restrict m = b->slot[M];
-    const float *restrict g = b->g, by_g = b->row_k[ROW_G], by_x = b->row_k[ROW_X];
-    if (m == NULL)
-        for (size_t i = 0; i < b->n; i++)
-            x[i] -= by_g * g[i] + by_x * x[i];
+    e->slot[M] = k[K_MU] * e->slot[M] + k[K_TAKE] * (k[K_G] * e->g + k[K_X] * e->x);
+    e->x -= e->slot[M];
+}
+
+static void block(const tg_block *b, const float *shared_k)
+{
+    float k[TG_MAX_SCALARS];
+    memcpy(k, shared_k, sizeof k);
+    k[K_G] = b->row_k[ROW_G], k[K_X] = b->row_k[ROW_X];
+    if (tg_has_slot(b, M))
+        tg_each(b, k, averaged, 1 << M, 0);
     else
-        for (size_t i = 0; i < b->n; i++) {
-            m[i] = k[K_MU] * m[i] + k[K_TAKE] * (by_g * g[i] + by_x * x[i]);
-            x[i] -= m[i];
-        }
+        tg_each(b, k, plain, 0, 0);
 }
 
 const tg_rule TG_PER_ISA(tg_rule_amos) = {
@@ -92,4 +97,5 @@ const tg_rule TG_PER_ISA(tg_rule_amos) = {
     .factors = factors,
     .prepare = prepare,
     .block = block,
+    .each = true,
 };

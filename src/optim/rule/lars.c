@@ -78,6 +78,7 @@ const tg_rule TG_PER_ISA(tg_rule_lars) = {
     .weight_decay = DECAY,
     .prepare = prepare,
     .look = squares,
+    .look_spares_x = true,
     .block = block,
     .each = true,
 };
