@@ -63,7 +63,8 @@ def test_every_rule_moves_weights(rule):
     before = p.detach().clone()
     optimizer = tt.optimizer(rule, [p])
     p.grad = torch.full_like(p, -0.29)
-    optimizer.step()
+    for _ in range(2):  # soap's first update only makes its basis
+        optimizer.step()
     for slot in tiger.rules()[rule].slots:
         if slot.name in optimizer.state[p]:
             values = optimizer.values(p, slot.name)

@@ -11,11 +11,12 @@
  *   m <- momentum m + nu u                   nu = min(1, sqrt(kl_clip / (lr^2 sum of <u, g> over all layers)))
  *   x <- x - lr m                            after decoupled decay
  *
- * The rows are the caller's (tg_optim_observe_layer). Deviations: damping does not adapt, momentum is a constant, decay is
- * no part of the damping. When one of a layer's factors cannot be inverted (it is not finite) both inverses stay the last good
- * ones, the failure is counted in `failures` and told; before the first they are the identity. Matrices of linear layers, and
- * kernels of convolutions, whose rows are windows (Grosse & Martens 2016), up to max_dim wide; all other tensors get adamw. Cost: 2 M (rows^2 + columns^2) operations for M rows of a batch, 2 rows columns
- * (rows + columns) an update, rows^3 + columns^3 for new inverses. State: 2 rows^2 + 2 columns^2 values and 1 a weight. */
+ * The rows are the caller's (tg_optim_observe_layer). Deviations: damping does not adapt, momentum is a constant, decay
+ * is no part of the damping. When one of a layer's factors cannot be inverted (it is not finite) both inverses stay the
+ * last good ones, the failure is counted in `failures` and told; before the first they are the identity. Matrices of
+ * linear layers, and kernels of convolutions, whose rows are windows (Grosse & Martens 2016), up to max_dim wide; all
+ * other tensors get adamw. Cost: 2 M (rows^2 + columns^2) operations for M rows of a batch, 2 rows columns (rows +
+ * columns) an update, rows^3 + columns^3 for new inverses. State: 2 rows^2 + 2 columns^2 values and 1 a weight. */
 #include <string.h>
 
 #include "base/fail.h"
