@@ -70,7 +70,8 @@ def test_every_rule_moves_weights(rule):
             values = optimizer.values(p, slot.name)
             assert values.dtype == torch.float32 and values.shape == optimizer.state[p][slot.name].shape
     assert isinstance(optimizer, torch.optim.Optimizer)
-    assert (p > before).all()
+    # One gradient for all has a basis of any directions: soap's step is down the sum, not down every weight.
+    assert (p - before).sum() > 0 if rule == "soap" else (p > before).all()
 
 
 def test_options_by_the_table_s_names():
