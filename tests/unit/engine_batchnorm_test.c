@@ -53,7 +53,7 @@ static void all_shapes(void **state)
     static const size_t shape[][3] = {{1, 2, 7}, {17, 1, 17}, {3, 35, 65}, {5, 600, 3}, {2, 3, 1025}};
     for (int f = 0; f < REFERENCE_FORMATS; f++)
         for (int w = 0; w < REFERENCE_FORMATS; w++)
-            for (size_t s = 0; s < 5; s++)
+            for (size_t s = 0; s < 5 && (f == 0 || w == f || w == 0); s++)
                 for (int way = 0; way < 3; way++) {
                     harness h;
                     const int y = build(&h, way == 2 ? TG_EVALUATE : TG_TRAIN, reference_formats[f].format,
