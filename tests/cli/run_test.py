@@ -1100,6 +1100,20 @@ class Samples(Case):
                 self.assertEqual(digest(whole), digest(self.model_of(done.stdout)))
                 self.assertEqual(digest(whole), digest(again))
 
+    def test_curvature_of_convolutions(self):
+        """kfac works kernels as layers of windows, and resumes to the same bits."""
+        flags = (*self.resnet, *self.images, "--updates", 9, "--batch", 24, "--norm", "group", "--optimizer", "kfac",
+                 "--interval", 2, "--save-every", 4)
+        whole = self.model_of(self.learn("whole", *flags).stdout)
+        self.assertGreater(self.score(self.tiger("eval", whole, *self.images).stdout, "accuracy"), 70)
+        states = self.tiger("inspect", whole / "optimizer.safetensors").stdout
+        self.assertRegex(states, r"layer3\.0\.conv1\.weight/right +F32 +144 x 144 ")
+        self.learn("part", *flags, "--keep", 9)
+        for update in (8, 9):
+            shutil.rmtree(self.at / f"part/checkpoint-{update:08}")
+        done = self.tiger("train", "--out", "part", "--resume", "--peak", "off")
+        self.assertEqual(digest(whole), digest(self.model_of(done.stdout)))
+
     def test_augmentation_resumes_to_the_same_bits(self):
         flags = ("--model", "mlp", *self.images, "--crop", 2, "--flip", "--updates", 12, "--save-every", 5)
         whole = self.model_of(self.learn("whole", *flags).stdout)
