@@ -113,13 +113,12 @@ static void move_lines(const tg_optim *o, const tg_entry *e, const tg_pass *p, c
     }
     if (columns && one_walk_is_enough(o, e))
         measure_both(o, e, p);
-    else
+    else {
         measure_rows(o, e, p);
-    if (columns) {
-        if (!one_walk_is_enough(o, e))
+        if (columns)
             measure_columns(o, e, p);
-        f.col_squares = e->line_squares + e->param.rows;
     }
+    f.col_squares = columns ? e->line_squares + e->param.rows : NULL;
     o->rule->factors(&f, view);
 }
 
