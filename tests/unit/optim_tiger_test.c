@@ -57,6 +57,51 @@ static void check_window(size_t k)
     work_destroy(&arrays);
 }
 
+/* ---- an update of folded bf16 is the step in fp32 and a stochastic rounding, bit by bit ---- */
+
+static void check_rounding(const char *rule, const work_option *options, float eta, float decay)
+{
+    enum { N = 3 * 410 };
+    static uint16_t before[N], want[N];
+    static float step[N];
+    const char *slot = tg_rule_find(rule)->slots[0].name;
+    double seed;
+    work w;
+    work_create(&w, rule, options);
+    work_add(&w, 3, 410, TG_MATRIX, 77, TG_BF16);
+    work_start(&w);
+    must(tg_optim_get(w.o, 0, "seed", &seed));
+    for (size_t u = 0; u < 3; u++) {
+        memcpy(before, w.t[0].data, sizeof before);
+        window(&w, u, 1, WORK_TILE);
+        for (size_t i = 0; i < N; i++) {
+            const float x = tg_bf16_to_f32(before[i]), m = (float)value(work_state(&w, 0, slot), i);
+            step[i] = x - eta * ((float)((m > 0) - (m < 0)) + decay * x);
+        }
+        const tg_key key = tg_key_make((uint64_t)seed, 1, u + 1, 0); /* of weights, the update, the tensor */
+        tg_kernels_get()->narrow_stochastic(want, step, TG_BF16, N, key, 0);
+        assert_memory_equal(w.t[0].data, want, sizeof want);
+    }
+    work_destroy(&w);
+}
+
+static void test_rounding(void **state)
+{
+    (void)state;
+    check_rounding(
+        "tiger",
+        (work_option[]){
+            {"lr", "0.01"}, {"scale", "none"}, {"weight_decay", "0.03"}, {"gradients", "folded"}, {NULL, NULL}},
+        0.01f, 0.03f);
+    check_rounding("tiger", /* so long a step that rounding is done with care */
+                   (work_option[]){
+                       {"lr", "3"}, {"scale", "none"}, {"weight_decay", "0.71"}, {"gradients", "folded"}, {NULL, NULL}},
+                   3.0f, 0.71f);
+    check_rounding("signum",
+                   (work_option[]){{"lr", "0.01"}, {"weight_decay", "0.03"}, {"gradients", "folded"}, {NULL, NULL}},
+                   0.01f, 0.03f);
+}
+
 static void test_windows(void **state)
 {
     (void)state;
@@ -356,9 +401,11 @@ static void test_quadratic(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_windows),      cmocka_unit_test(test_overlapping_tiles), cmocka_unit_test(test_ties),
-        cmocka_unit_test(test_classic_momentum), cmocka_unit_test(test_floor),         cmocka_unit_test(test_lazy_rows),
-        cmocka_unit_test(test_touched_zero), cmocka_unit_test(test_frozen_shares),     cmocka_unit_test(test_quadratic),
+        cmocka_unit_test(test_rounding),          cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_overlapping_tiles), cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_classic_momentum),  cmocka_unit_test(test_floor),
+        cmocka_unit_test(test_lazy_rows),         cmocka_unit_test(test_touched_zero),
+        cmocka_unit_test(test_frozen_shares),     cmocka_unit_test(test_quadratic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
