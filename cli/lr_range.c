@@ -146,6 +146,8 @@ static int finish(const cli_args *args, const tg_lr_range *range, const char *un
 {
     const char *out = cli_text_of(args, "out");
     if (range->interrupted) {
+        if (progress->unread)
+            fputs("tiger lr-range: nobody reads the output any more: ", stderr);
         fprintf(progress->unread ? stderr : stdout, "stopped after %zu updates: nothing was written\n",
                 range->count + 1);
         return cli_signal_status();

@@ -47,7 +47,7 @@ static void print_result(const tg_train_result *result, const tg_train_config *c
         printf("best: %.4f, of update %llu\n", result->best_loss, (unsigned long long)result->best_update);
     if (result->ended != NULL)
         printf("ended after update %llu: %s\n", (unsigned long long)result->updates, result->ended);
-    if (!isfinite(result->train_loss) && !result->interrupted && result->ended == NULL)
+    if (isnan(result->update_seconds) && !result->interrupted && result->ended == NULL)
         printf("all %llu updates had been made before: with more --updates the run goes on\n",
                (unsigned long long)result->updates);
     if (isfinite(result->train_loss))

@@ -148,7 +148,7 @@ static tg_status check(const tg_optim *o, size_t param, const tg_layer_rows *row
                        tg_format_name(rows->format));
     if (rows->rows > 0 && (rows->inputs == NULL || rows->gradients == NULL))
         return tg_fail(TG_EINVAL, "%s: a layer's rows need inputs and gradients", o->entry[param].param.name);
-    if (rows->all > 0 && (rows->first >= rows->all || rows->rows > rows->all - rows->first))
+    if ((rows->all > 0 || rows->first > 0) && (rows->first >= rows->all || rows->rows > rows->all - rows->first))
         return tg_fail(TG_EINVAL, "%s: rows %zu to %zu are no part of %zu rows", o->entry[param].param.name, rows->first,
                        rows->first + rows->rows, rows->all);
     if (!(rows->scale > 0) || isinf(rows->scale))

@@ -157,16 +157,18 @@ const char *tg_train_saved_optimizer(const char *out)
 {
     uint64_t *updates = NULL;
     size_t count = 0;
-    char name[TG_CHECKPOINT_NAME_BYTES], *path = NULL;
-    tg_saved_run run = {0};
+    char name[TG_CHECKPOINT_NAME_BYTES];
     tg_method method = {0};
-    if (tg_checkpoint_list(&updates, &count, out) == TG_OK && count > 0) {
-        tg_checkpoint_name(name, updates[0]);
+    const bool listed = tg_checkpoint_list(&updates, &count, out) == TG_OK;
+    for (size_t i = 0; listed && i < count && method.name == NULL; i++) {
+        tg_saved_run run = {0};
+        char *path = NULL;
+        tg_checkpoint_name(name, updates[i]);
         if (in_directory(&path, out, name) == TG_OK && tg_settings_read(&run, path) == TG_OK)
             tg_method_find(&method, run.config.optimizer);
+        tg_saved_run_fini(&run);
+        tg_heap_free(path);
     }
-    tg_saved_run_fini(&run);
-    tg_heap_free(path);
     tg_heap_free(updates);
     return method.name;
 }

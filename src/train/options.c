@@ -57,7 +57,7 @@ static const tg_option options[TG_TRAIN_OPTIONS] = {
     [TG_TRAIN_CROP] = WHOLE("crop", 0, 0, 65536,
                             "images are moved by up to this many pixels each way while training; black comes in"),
     [TG_TRAIN_FLIP] = {.name = "flip", .kind = TG_SWITCH, .value = 0,
-                       .help = "images are mirrored, left for right, every other time while training"},
+                       .help = "images are mirrored, left for right, half of the time while training"},
 };
 
 static const struct {

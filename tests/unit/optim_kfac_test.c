@@ -823,7 +823,7 @@ static void test_refused(void **state)
     must(tg_optim_start(s.o));
     const tg_layer_rows wrong[] = {
         {a, g, TG_F64, 1, 1, 0, 0},   {NULL, g, TG_F32, 1, 1, 0, 0},     {a, NULL, TG_F32, 1, 1, 0, 0}, {a, g, TG_F32, 1, 0, 0, 0},
-        {a, g, TG_F32, 1, NAN, 0, 0}, {a, g, TG_F32, 1, INFINITY, 0, 0}, {a, g, TG_F32, 1, 1, 1, 1},    {a, g, TG_F32, 2, 1, 2, 3}};
+        {a, g, TG_F32, 1, NAN, 0, 0}, {a, g, TG_F32, 1, INFINITY, 0, 0}, {a, g, TG_F32, 1, 1, 5, 0}, {a, g, TG_F32, 1, 1, 1, 1},    {a, g, TG_F32, 2, 1, 2, 3}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(tg_optim_observe_layer(s.o, 0, &wrong[i]), TG_EINVAL);
     assert_int_equal(tg_optim_observe_layer(s.o, TENSORS, &good), TG_EINVAL);

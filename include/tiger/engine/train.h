@@ -198,7 +198,8 @@ typedef struct tg_train_result {
 
 /* Runs, or resumes, a training. */
 tg_status tg_train_run(tg_train_result *result, const tg_train_config *config, const tg_train_listener *listener);
-/* The optimizer or minimizer of the run in `out`, as its newest checkpoint has it; NULL where none can be read. */
+/* The optimizer or minimizer of the run in `out`, as the newest of its checkpoints that can be read has it; NULL: none can.
+ */
 const char *tg_train_saved_optimizer(const char *out);
 /* The plan alone; no file is written, no large memory touched. */
 tg_status tg_train_plan(tg_plan *plan, const tg_train_config *config);
