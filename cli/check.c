@@ -21,7 +21,8 @@ static const tg_option options[] = {
 /* A check needs every path of the model but no size: the model's table with other defaults. */
 static const struct { const char *name; double value; } small[] = {
     {"layers", 2}, {"heads", 4}, {"kv_heads", 2}, {"width", 24}, {"context", 8}, {"hidden", 40}, {"features", 13},
-    {"outputs", 5}, {"activation", TG_GELU}, {"depth", 8}, {"channels", 3}, {"rows", 8}, {"cols", 7},
+    {"outputs", 5}, {"activation", TG_GELU}, {"depth", 8}, {"channels", 3}, {"rows", 16}, {"cols", 15},
+    {"groups", 4},
 };
 
 static tg_option_table small_table(tg_option *at, const tg_option_table *table)

@@ -81,6 +81,10 @@ int tg_features(tg_graph *graph, const char *name, size_t count)
 
 int tg_images(tg_graph *graph, const char *name, size_t channels, size_t height, size_t width)
 {
+    if (height > 0 && width > INT32_MAX / height) { /* what convolutions count with */
+        tg_graph_refuse(graph, "%s: images of %zu x %zu are too large", name, height, width);
+        return TG_NONE;
+    }
     const size_t rows = graph->batch * graph->time * height * width;
     const tg_op *op = append(graph, TG_LAYER_FEATURES, name, TG_NONE, rows, channels);
     if (op == NULL)
@@ -285,6 +289,12 @@ int tg_groupnorm(tg_graph *graph, const char *name, int x, int gain, int bias, s
 {
     if (have(graph, x) && (groups == 0 || graph->tensor[x].cols % groups != 0)) {
         tg_graph_refuse(graph, "%s: %zu channels do not fall into %zu groups", name, graph->tensor[x].cols, groups);
+        return TG_NONE;
+    }
+    if (have(graph, x) && graph->mode == TG_TRAIN &&
+        graph->tensor[x].rows / graph->batch * (graph->tensor[x].cols / groups) < 2) {
+        tg_graph_refuse(
+            graph, "%s: a group of one value is 0 when it is normalised: take fewer groups, or larger images", name);
         return TG_NONE;
     }
     tg_op *op = append_norm(graph, TG_LAYER_GROUPNORM, name, x, gain, bias, eps);

@@ -52,10 +52,12 @@ static moment moment_at(const tg_race_run *run, const tg_race *race, size_t i)
     moment m = {0};
     for (size_t s = 0; s < race->config->seeds; s++) {
         m.loss += share * tg_race_judged(&measure, run[s].loss[i]);
-        m.update += share * run[s].update[i];
+        m.update += run[s].update[i];
         m.seconds += share * run[s].seconds[i];
-        m.calls += share * run[s].calls[i];
+        m.calls += run[s].calls[i];
     }
+    m.update /= (double)race->config->seeds; /* exact where all seeds have the same */
+    m.calls /= (double)race->config->seeds;
     return m;
 }
 

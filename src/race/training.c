@@ -71,6 +71,9 @@ static tg_status setup_init(setup *made, const tg_race_config *race, const tg_ra
     if (contender->minimizer != NULL) {
         c->eval_work = unit(race) * c->option[TG_TRAIN_EVAL_EVERY];
         c->max_work = unit(race) * c->option[TG_TRAIN_UPDATES];
+        /* The work ends it, not their number: an iteration is a batch forward, a third of its work, at the least. */
+        const double least = c->option[TG_TRAIN_BATCH] * c->option[TG_TRAIN_ACCUMULATE] / 3;
+        c->option[TG_TRAIN_UPDATES] = fmin(4e9, fmax(c->option[TG_TRAIN_UPDATES], ceil(c->max_work / least)));
     }
     return status;
 }
@@ -246,7 +249,7 @@ static making making_of(tg_metrics *metrics, const tg_race_config *race, const t
     making m = {.metrics = metrics, .unit = unit(race), .status = TG_OK};
     if (config->eval_work > 0) {
         m.every = (uint64_t)config->option[TG_TRAIN_EVAL_EVERY];
-        m.most = ((uint64_t)config->option[TG_TRAIN_UPDATES] + m.every - 1) / m.every;
+        m.most = (uint64_t)ceil(config->max_work / config->eval_work);
     }
     return m;
 }

@@ -14,6 +14,9 @@ static tg_status check_options(const tg_model_config *wish, const tg_model_confi
     const tg_option_table *table = &has->info->options;
     tg_model_config full = *wish;
     full.vocab = has->vocab;
+    full.channels = full.channels == 0 ? has->channels : full.channels;
+    full.rows = full.rows == 0 ? has->rows : full.rows;
+    full.cols = full.cols == 0 ? has->cols : full.cols;
     full.features = full.features == 0 ? has->features : full.features;
     full.outputs = full.outputs == 0 ? has->outputs : full.outputs;
     full.task = full.task == TG_TASK_AUTO ? has->task : full.task;
@@ -126,8 +129,8 @@ tg_status tg_agree_init(tg_status status, const char *init, const tg_model_confi
         tg_model_config_get(&has, option->name, &old);
         tg_model_config_get(model, option->name, &new);
         if (option->kind == TG_INTEGER && old != new)
-            return tg_fail(TG_EINVAL, "the model in %s has %s %.0f, not %.0f: leave it out, or train without init",
-                           init, option->name, old, new);
+            return tg_fail(status, "%s (the model in %s has %s %.0f, not %.0f: leave it out, or train without init)",
+                           message, init, option->name, old, new);
     }
     return tg_fail(status, "%s", message);
 }

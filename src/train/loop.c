@@ -594,9 +594,11 @@ static tg_status not_opened(const training *t, tg_status status, const tg_train_
                 {"eval_data", wish->eval_data, t->config.eval_data},
                 {"labels", wish->labels, t->config.labels},
                 {"eval_labels", wish->eval_labels, t->config.eval_labels}};
-    for (size_t i = 0; status == TG_ENOTFOUND && i < sizeof file / sizeof *file; i++)
-        if (file[i].said == NULL && file[i].saved != NULL && strstr(tg_message(), file[i].saved) != NULL)
+    for (size_t i = 0; status == TG_ENOTFOUND && i < sizeof file / sizeof *file; i++) {
+        const char *at = file[i].said == NULL && file[i].saved != NULL ? strstr(tg_message(), file[i].saved) : NULL;
+        if (at != NULL && at[strlen(file[i].saved)] == '\'')
             return tg_fail(status, "%s; if it has moved, say where with %s", tg_message(), file[i].name);
+    }
     return status;
 }
 

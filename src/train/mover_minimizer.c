@@ -384,7 +384,7 @@ static tg_status plan_single(tg_session *s)
     tg_graph **single = &s->whole->single;
     tg_status status = tg_model_graph(single, s->model, TG_TRAIN, s->train->format, 1, s->train->time);
     if (status == TG_OK)
-        status = (*single)->mixes_samples
+        status = s->train->mixes_samples
                      ? tg_fail(TG_EINVAL,
                                "%s takes the gradients of single samples, and with batch norm there are "
                                "none: group norm has them",

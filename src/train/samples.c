@@ -57,6 +57,8 @@ static tg_status check_augmentation(const tg_train_config *c, const tg_schema *s
     const double crop = c->option[TG_TRAIN_CROP];
     if (!schema->images && (crop != 0 || c->option[TG_TRAIN_FLIP] != 0))
         return tg_fail(TG_EINVAL, "%s is for images, and the data are a table", crop != 0 ? "crop" : "flip");
+    if ((crop != 0 || c->option[TG_TRAIN_FLIP] != 0) && c->option[TG_TRAIN_CLOSURE] == TG_CLOSURE_ALL)
+        return tg_fail(TG_EINVAL, "closure=all takes every sample as it is: without %s", crop != 0 ? "crop" : "flip");
     if (crop != 0 && (crop >= (double)schema->rows || crop >= (double)schema->cols))
         return tg_fail(TG_EINVAL, "crop: images of %zu x %zu cannot be moved by %g pixels", schema->rows, schema->cols,
                        crop);

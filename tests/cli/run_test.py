@@ -1341,8 +1341,8 @@ class Tokenizers(Case):
 
     def test_init_refuses_another_size(self):
         self.train("first", "--updates", 2)
-        for flag, value, has in (("--layers", 3, 2), ("--width", 32, 24), ("--context", 40, 20), ("--heads", 3, 2)):
-            done = self.tiger("train", "--init", "first", "--data", "text.txt", "--out", "run", flag, value, status=2)
+        for flag, value, has, status in (("--layers", 3, 2, 1), ("--width", 32, 24, 2), ("--context", 40, 20, 1), ("--heads", 3, 2, 2)):
+            done = self.tiger("train", "--init", "first", "--data", "text.txt", "--out", "run", flag, value, status=status)
             self.assertIn(f"the model in first has {flag[2:]} {has}, not {value}: leave it out", done.stderr)
             self.assertFalse((self.at / "run").exists())
 

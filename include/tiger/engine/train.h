@@ -46,7 +46,8 @@ tg_format tg_precision_activations(tg_precision precision);
  * (init by its place, a tokenizer by its tokens), but for data and eval_data (another path to the same text) and what
  * changes neither the model nor what it learns from: updates, threads, recompute, memory, how often and how much is
  * evaluated, saved, kept, logged and sampled; and loss_guard, for a run that needs one. What was chosen to fit into a
- * memory stays chosen. */
+ * memory stays chosen. Bits are the same on the same number of threads: the product library may sum in another order on
+ * another one, as it does of convolutions. */
 typedef struct tg_train_config {
     const char *data;      /* text file; of models that learn from samples images, or a table (tiger/engine/samples.h) */
     const char *labels;    /* of images */
