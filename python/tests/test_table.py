@@ -88,7 +88,7 @@ def test_presets_come_under_what_is_given():
     group = tt.Tiger([p], **tt.Tiger.preset("reference", lr=2.5e-3)).param_groups[0]
     assert [group[k] for k in ("lr", "rms_floor", "embedding_rms", "embedding_update")] == [2.5e-3, 0, "row", "dense"]
     assert tt.optimizer("lion", [p], preset="language", beta2=0.97).param_groups[0]["betas"] == (0.95, 0.97)
-    with pytest.raises(LookupError, match="tiger has no preset 'referense' .there are reference, finetune, language, vision"):
+    with pytest.raises(LookupError, match="tiger has no preset 'referense' .there are reference, finetune, small_batch, language, vision"):
         tt.Tiger.preset("referense")
     with pytest.raises(LookupError, match="sgd has no preset 'vision'$"):
         tt.SGD.preset("vision")

@@ -1942,7 +1942,7 @@ class Presets(Case):
 
     def test_usage(self):
         for arguments, words in (
-            (["train", "--data", "text.txt", "--out", "a", "--preset", "languish"], "(there are: reference, finetune, language, vision)"),
+            (["train", "--data", "text.txt", "--out", "a", "--preset", "languish"], "(there are: reference, finetune, small_batch, language, vision)"),
             (["train", "--data", "text.txt", "--out", "a", "--preset", "vision", "--optimizer", "sgd"], "sgd has no presets"),
             (["minimize", "booth", "--optimizer", "sgd,adamw", "--preset", "vision"], "has no preset"),
             (["minimize", "booth", "--optimizer", "tiger,adamw", "--adamw-preset", "vision"], "adamw has no preset 'vision'"),

@@ -293,7 +293,7 @@ static void test_presets_come_under_what_is_set_afterwards(void **state)
     assert_true(other == 1e-3);
     assert_int_equal(tg_optim_preset(o, 2, "vision"), TG_EINVAL);
     assert_int_equal(tg_optim_preset(o, 0, "referense"), TG_ENOTFOUND);
-    assert_non_null(strstr(tg_message(), "reference, finetune, language, vision"));
+    assert_non_null(strstr(tg_message(), "reference, finetune, small_batch, language, vision"));
     assert_true(option_of(o, "beta") == 0.917);
     assert_int_equal(tg_optim_start(o), TG_OK);
     assert_int_equal(tg_optim_preset(o, 0, "vision"), TG_ESTATE);

@@ -47,6 +47,8 @@ static const tg_preset presets[] = {
      TG_SETTINGS({"lr", "1e-3"}, {"beta", "0.965"}, {"weight_decay", "0.01"}, {"bias_lr", "0.5"}, {"rms_floor", "0"},
                  {"embedding_rms", "row"}, {"embedding_update", "dense"})},
     {"finetune", "docs/measurements.md, a pretrained model", TG_SETTINGS({"lr", "3e-4"}, {"bias_lr", "0.5"})},
+    {"small_batch", "docs/evidence.md, batches of some hundred tokens",
+     TG_SETTINGS({"lr", "2e-2"}, {"beta", "0.8"}, {"bias_lr", "0.02"})},
     {"language", SU, TG_SETTINGS({"beta", "0.965"})},
     {"vision", SU, TG_SETTINGS({"beta", "0.945"})},
 };
