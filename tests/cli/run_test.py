@@ -984,6 +984,13 @@ class Samples(Case):
         return self.tiger("train", "--out", out, "--batch", 16, "--optimizer", "adamw", "--lr", "0.01", "--threads", 2,
                           "--schedule", "cosine:min=0.1", "--peak", "off", *arguments, **more)
 
+    def hold_plan(self, stdout):
+        """Within a tenth of what was measured, without a sanitizer."""
+        measured, planned = (float(x) for x in
+                             re.search(r"peak memory ([\d.]+) MiB \(planned ([\d.]+) MiB", stdout).groups())
+        if "TIGER_SANITIZED" not in os.environ:
+            self.assertLess(abs(planned / measured - 1), 0.1)
+
     def score(self, stdout, name):
         return float(re.search(rf"^{name} +(-?[\d.]+)", stdout, re.MULTILINE).group(1))
 
@@ -1138,9 +1145,7 @@ class Samples(Case):
             with self.subTest(precision=precision):
                 done = self.learn(precision, *self.resnet, "--width", 40, *self.images, "--batch", 320, "--updates", 4,
                                   "--precision", precision)
-                planned, measured = (float(x) for x in
-                                     re.search(r"peak memory ([\d.]+) MiB \(planned ([\d.]+) MiB", done.stdout).groups())
-                self.assertLess(abs(planned / measured - 1), 0.1)
+                self.hold_plan(done.stdout)
 
     def test_other_data(self):
         (self.at / "more").write_bytes((self.at / "images").read_bytes())
@@ -1193,9 +1198,7 @@ class Samples(Case):
 
     def test_memory(self):
         done = self.learn("run", "--model", "mlp", *self.images, "--width", 2048, "--layers", 3, "--updates", 4)
-        planned, measured = (float(x) for x in
-                             re.search(r"peak memory ([\d.]+) MiB \(planned ([\d.]+) MiB", done.stdout).groups())
-        self.assertLess(abs(planned / measured - 1), 0.1)
+        self.hold_plan(done.stdout)
 
     def test_losses_are_not_said_to_be_of_tokens(self):
         self.learn("run", "--model", "linear", "--data", "houses.csv", "--target", "price", "--updates", 20)
