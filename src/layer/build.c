@@ -244,37 +244,12 @@ int tg_gated(tg_graph *graph, const char *name, int a, int b) { return append_pa
 
 int tg_add(tg_graph *graph, const char *name, int x, int y) { return append_pair(graph, TG_LAYER_ADD, name, x, y); }
 
-int tg_layernorm(tg_graph *graph, const char *name, int x, int gain, int bias, double eps)
+/* A norm with a gain, and with a bias, which is TG_NONE where a norm may do without. */
+static tg_op *append_norm(tg_graph *graph, tg_layer_id id, const char *name, int x, int gain, int bias,
+                          bool bias_optional, double eps)
 {
     if (!have(graph, x) || !vector_fits(graph, name, "gain", gain, graph->tensor[x].cols) ||
-        (bias != TG_NONE && !vector_fits(graph, name, "bias", bias, graph->tensor[x].cols)))
-        return TG_NONE;
-    tg_op *op = append_like(graph, TG_LAYER_LAYERNORM, name, x);
-    if (op == NULL)
-        return TG_NONE;
-    op->weight[0] = gain;
-    op->weight[1] = bias;
-    op->as.norm.eps = eps;
-    return op->output[0];
-}
-
-int tg_rmsnorm(tg_graph *graph, const char *name, int x, int gain, double eps)
-{
-    if (!have(graph, x) || !vector_fits(graph, name, "gain", gain, graph->tensor[x].cols))
-        return TG_NONE;
-    tg_op *op = append_like(graph, TG_LAYER_RMSNORM, name, x);
-    if (op == NULL)
-        return TG_NONE;
-    op->weight[0] = gain;
-    op->as.norm.eps = eps;
-    return op->output[0];
-}
-
-/* A norm of channels with gain and bias. */
-static tg_op *append_norm(tg_graph *graph, tg_layer_id id, const char *name, int x, int gain, int bias, double eps)
-{
-    if (!have(graph, x) || !vector_fits(graph, name, "gain", gain, graph->tensor[x].cols) ||
-        !vector_fits(graph, name, "bias", bias, graph->tensor[x].cols))
+        (!(bias_optional && bias == TG_NONE) && !vector_fits(graph, name, "bias", bias, graph->tensor[x].cols)))
         return NULL;
     tg_op *op = append_like(graph, id, name, x);
     if (op == NULL)
@@ -283,6 +258,16 @@ static tg_op *append_norm(tg_graph *graph, tg_layer_id id, const char *name, int
     op->weight[1] = bias;
     op->as.norm.eps = eps;
     return op;
+}
+
+int tg_layernorm(tg_graph *graph, const char *name, int x, int gain, int bias, double eps)
+{
+    return output_of(append_norm(graph, TG_LAYER_LAYERNORM, name, x, gain, bias, true, eps));
+}
+
+int tg_rmsnorm(tg_graph *graph, const char *name, int x, int gain, double eps)
+{
+    return output_of(append_norm(graph, TG_LAYER_RMSNORM, name, x, gain, TG_NONE, true, eps));
 }
 
 int tg_groupnorm(tg_graph *graph, const char *name, int x, int gain, int bias, size_t groups, double eps)
@@ -297,7 +282,7 @@ int tg_groupnorm(tg_graph *graph, const char *name, int x, int gain, int bias, s
             graph, "%s: a group of one value is 0 when it is normalised: take fewer groups, or larger images", name);
         return TG_NONE;
     }
-    tg_op *op = append_norm(graph, TG_LAYER_GROUPNORM, name, x, gain, bias, eps);
+    tg_op *op = append_norm(graph, TG_LAYER_GROUPNORM, name, x, gain, bias, false, eps);
     if (op != NULL)
         op->as.norm.groups = groups;
     return output_of(op);
@@ -319,7 +304,7 @@ int tg_batchnorm(tg_graph *graph, const char *name, int x, int gain, int bias, i
         tg_graph_refuse(graph, "%s: batch norm needs 2 values of a channel to train, and there is 1", name);
         return TG_NONE;
     }
-    tg_op *op = append_norm(graph, TG_LAYER_BATCHNORM, name, x, gain, bias, eps);
+    tg_op *op = append_norm(graph, TG_LAYER_BATCHNORM, name, x, gain, bias, false, eps);
     if (op == NULL)
         return TG_NONE;
     op->weight[2] = running_mean;

@@ -193,10 +193,9 @@ static inline void unfold_place(char *row, const char *x, const extent *e, size_
         }
 }
 
-static void unfold(char *rows, const void *x, const extent *e, size_t first, size_t places)
+static void unfold(char *rows, size_t cols, const void *x, const extent *e, size_t first, size_t places)
 {
-    const size_t bytes = tg_format_bytes(e->format),
-                 cols = e->shape.in * e->shape.window.kernel[0] * e->shape.window.kernel[1];
+    const size_t bytes = tg_format_bytes(e->format);
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < places; i++)
         if (bytes == sizeof(float))
@@ -221,7 +220,7 @@ static tg_status give_rows(const tg_call *call, const extent *e, char *windows)
         return TG_OK;
     for (size_t first = 0; first < y->rows && status == TG_OK; first += WINDOWS) {
         const tg_layer_part part = {first, tg_least(WINDOWS, y->rows - first), y->rows};
-        unfold(windows, call->in[0], e, first, part.rows);
+        unfold(windows, tg_op_weight(call->graph, call->op, W)->cols, call->in[0], e, first, part.rows);
         status = tg_call_layer(call, W, windows, tg_at(call->dout[0], e->format, first * y->cols), e->format, &part);
     }
     return status;

@@ -40,5 +40,19 @@ tg_status tg_part_build_alone(tg_model *model, tg_graph *graph);
     {                                                                                                                  \
         .key = "outputs", .offset = offsetof(tg_model_config, outputs), .kind = TG_KEY_SIZE, .required = true          \
     }
+#define TG_KEYS_OF_HIDDEN(norms)                                                                                       \
+    {.key = "activation",                                                                                              \
+     .offset = offsetof(tg_model_config, activation),                                                                  \
+     .kind = TG_KEY_CHOICE,                                                                                            \
+     .choices = TG_ACTIVATIONS,                                                                                        \
+     .required = true},                                                                                                \
+        {.key = "norm",                                                                                                \
+         .offset = offsetof(tg_model_config, norm),                                                                    \
+         .kind = TG_KEY_CHOICE,                                                                                        \
+         .choices = norms,                                                                                             \
+         .required = true},                                                                                            \
+    {                                                                                                                  \
+        .key = "groups", .offset = offsetof(tg_model_config, groups), .kind = TG_KEY_SIZE, .absent = 8                 \
+    }
 
 #endif

@@ -40,13 +40,7 @@ static const tg_config_key keys[] = {
     {.key = "outputs", .offset = FIELD(outputs), .kind = TG_KEY_SIZE, .required = true},
     {.key = "depth", .offset = FIELD(depth), .kind = TG_KEY_SIZE, .required = true},
     {.key = "width", .offset = FIELD(width), .kind = TG_KEY_SIZE, .required = true},
-    {.key = "activation",
-     .offset = FIELD(activation),
-     .kind = TG_KEY_CHOICE,
-     .choices = TG_ACTIVATIONS,
-     .required = true},
-    {.key = "norm", .offset = FIELD(norm), .kind = TG_KEY_CHOICE, .choices = TG_NORMS, .required = true},
-    {.key = "groups", .offset = FIELD(groups), .kind = TG_KEY_SIZE, .absent = 8},
+    TG_KEYS_OF_HIDDEN(TG_NORMS),
     {.key = "norm_eps", .offset = FIELD(eps), .kind = TG_KEY_REAL, .absent = 1e-5},
 };
 

@@ -73,7 +73,8 @@ static tg_status setup_init(setup *made, const tg_race_config *race, const tg_ra
         c->max_work = unit(race) * c->option[TG_TRAIN_UPDATES];
         /* The work ends it, not their number: an iteration is a batch forward, a third of its work, at the least. */
         const double least = c->option[TG_TRAIN_BATCH] * c->option[TG_TRAIN_ACCUMULATE] / 3;
-        c->option[TG_TRAIN_UPDATES] = fmin(4e9, fmax(c->option[TG_TRAIN_UPDATES], ceil(c->max_work / least)));
+        c->option[TG_TRAIN_UPDATES] = fmin(tg_train_options()->at[TG_TRAIN_UPDATES].most,
+                                           fmax(c->option[TG_TRAIN_UPDATES], ceil(c->max_work / least)));
     }
     return status;
 }

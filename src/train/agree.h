@@ -8,7 +8,7 @@
 tg_status tg_agree_check(const tg_train_config *wish, const char *checkpoint);
 
 /* `status`, of a `model` that could not be made, or not be filled with the weights of the directory `init`; where it
- * was asked for in another size than they have, TG_EINVAL naming it. */
+ * was asked for in another size than they have, the message names that, too. */
 tg_status tg_agree_init(tg_status status, const char *init, const tg_model_config *model);
 
 #endif

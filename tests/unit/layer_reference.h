@@ -128,6 +128,19 @@ static inline int reference_poison(harness *h, int x, float value)
     return y;
 }
 
+/* A bad gradient of y: the weights first .. end - 1 are rejected, each once, and get no tile. Ends the harness. */
+static inline void reference_rejects(harness *h, int y, float bad, size_t first, size_t end)
+{
+    harness_probe(h, reference_poison(h, y, bad), TG_NONE);
+    harness_run(h);
+    for (size_t w = first; w < end; w++) {
+        assert_int_equal(h->rejected[w], 1);
+        assert_int_equal(h->tiles[w], 0);
+        assert_int_equal(h->completed[w], 1);
+    }
+    harness_end(h);
+}
+
 /* Output and gradients must have the same bits with 1, 2 and 3 threads, and on every instruction set this machine has.
  * `make` begins and builds the harness; results go through a hash. */
 static inline uint64_t reference_bits(const harness *h)
