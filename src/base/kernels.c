@@ -5,6 +5,7 @@
 
 #include "base/codes.h"
 #include "base/half.h"
+#include "base/largest.h"
 #include "base/normal.h"
 #include "base/pair.h"
 
@@ -254,7 +255,7 @@ static double add_squares(double *restrict sums, const void *x, tg_format format
 static bool all_finite(const void *restrict x, tg_format format, size_t n)
 {
     if (format == TG_F32)
-        return tg_max_abs(x, n) < HUGE_VALF;
+        return tg_largest(x, n) < HUGE_VALF;
     const uint16_t *restrict h = x, least = format == TG_BF16 ? 0x7f80u : 0x7c00u;
     uint16_t most = 0;
     for (size_t i = 0; i < n; i++) {
@@ -326,33 +327,7 @@ static void fold(void *restrict m, tg_format format, const float *restrict g, fl
     fold_slow(h + tail, format, g + tail, decay, scale, n - tail, key, first + tail);
 }
 
-static float max_abs(const float *restrict x, size_t n) { return tg_max_abs(x, n); }
-
-/* ---- 8-bit codes ---- */
-
-static void decode(float *restrict dst, const uint8_t *restrict codes, const float *restrict scale, bool is_signed,
-                   size_t n)
-{
-    size_t at = 0;
-    for (; at + TG_CODES <= n; at += TG_CODES)
-        tg_codes_decode(dst + at, codes + at, *scale++, is_signed, TG_CODES);
-    if (at < n)
-        tg_codes_decode(dst + at, codes + at, *scale, is_signed, n - at);
-}
-
-static void encode(uint8_t *restrict codes, float *restrict scale, const float *restrict src, bool is_signed, size_t n,
-                   const tg_key *key, uint64_t first)
-{
-    size_t at = 0;
-    for (; at + TG_CODES <= n; at += TG_CODES, scale++) {
-        *scale = tg_codes_scale(tg_max_abs(src + at, TG_CODES));
-        tg_codes_encode(codes + at, src + at, *scale, is_signed, TG_CODES, key, first + at);
-    }
-    if (at < n) {
-        *scale = tg_codes_scale(tg_max_abs(src + at, n - at));
-        tg_codes_encode(codes + at, src + at, *scale, is_signed, n - at, key, first + at);
-    }
-}
+static float max_abs(const float *restrict x, size_t n) { return tg_largest(x, n); }
 
 static void normal(float *restrict x, float std, size_t n, tg_key key, uint32_t first)
 {
@@ -382,8 +357,8 @@ const tg_kernels TG_PER_ISA(tg_kernels) = {
     .add_squares = add_squares,
     .max_abs = max_abs,
     .all_finite = all_finite,
-    .decode = decode,
-    .encode = encode,
+    .decode = TG_PER_ISA(tg_codes_decode),
+    .encode = TG_PER_ISA(tg_codes_encode),
     .fold = fold,
     .normal = normal,
 };

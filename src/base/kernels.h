@@ -32,10 +32,7 @@ typedef struct tg_kernels {
     double (*add_squares)(double *sums, const void *x, tg_format format, size_t n);
     float (*max_abs)(const float *x, size_t n);              /* NaN counts as +Inf */
     bool (*all_finite)(const void *x, tg_format format, size_t n);
-    /* Codes of base/code8.h for n values from the start of a block of TG_CODES on; scale: one for each block. NaN and Inf
-     * give a scale of NaN. encode rounds stochastically under *key, value i with index first + i, or to nearest where
-     * key is NULL. */
-    void (*decode)(float *dst, const uint8_t *codes, const float *scale, bool is_signed, size_t n);
+    void (*decode)(float *dst, const uint8_t *codes, const float *scale, bool is_signed, size_t n); /* base/codes.h */
     void (*encode)(uint8_t *codes, float *scale, const float *src, bool is_signed, size_t n, const tg_key *key,
                    uint64_t first);
     /* m (n) <- decay m + scale g. 16-bit m is rounded stochastically under *key, value i with index first + i, or to

@@ -6,23 +6,21 @@
 #include "base/codes.h"
 #include "optim/each.h"
 
-/* Of a block in codes so many scales' worth at a time. Measured: with more, memory waits too long for its turn. */
-#define TG_SCALES ((size_t)2)
+/* Of a block in codes so many values at a time. Measured: with more, memory waits too long for its turn. */
+#define TG_CODED (2 * TG_CODES)
 
-/* Some scales' worth of a block in codes: `n` values from `at` on. */
-TG_INLINE void tg_each_scales(const tg_block *b, const float *k, tg_step *step, unsigned slots, unsigned positive,
-                              size_t at, size_t n)
+/* Some of a block in codes: `n` values from `at` on. */
+TG_INLINE void tg_each_coded(const tg_block *b, const float *k, tg_step *step, unsigned slots, unsigned positive,
+                             size_t at, size_t n)
 {
-    _Alignas(64) float wide[2][TG_SCALES * TG_CODES];
-    const size_t unit = n < TG_CODES ? n : TG_CODES;
+    _Alignas(64) float wide[2][TG_CODED];
     const tg_codes *c = b->codes;
     tg_stored stored;
     tg_block part = {.n = n, .keep = b->keep, .scale = b->scale};
     for (size_t s = 0; s < 2; s++)
         if ((slots >> s & 1) != 0) {
-            for (size_t i = 0; i < n; i += unit)
-                tg_codes_decode(wide[s] + i, c->code[s] + at + i, c->scale[s][(at + i) / TG_CODES],
-                                (positive >> s & 1) == 0, unit);
+            TG_PER_ISA(tg_codes_decode)
+            (wide[s], c->code[s] + at, c->scale[s] + at / TG_CODES, (positive >> s & 1) == 0, n);
             part.slot[s] = wide[s];
         }
     if (b->stored == NULL) {
@@ -38,25 +36,21 @@ TG_INLINE void tg_each_scales(const tg_block *b, const float *k, tg_step *step, 
         tg_each(&part, k, step, slots, slots);
     }
     for (size_t s = 0; s < 2; s++)
-        for (size_t i = 0; (slots >> s & 1) != 0 && i < n; i += unit)
-            c->scale[s][(at + i) / TG_CODES] = tg_codes_scale(tg_max_abs(wide[s] + i, unit));
-    for (size_t s = 0; s < 2; s++)
-        for (size_t i = 0; (slots >> s & 1) != 0 && i < n; i += unit)
-            tg_codes_encode(c->code[s] + at + i, wide[s] + i, c->scale[s][(at + i) / TG_CODES],
-                            (positive >> s & 1) == 0, unit, c->key[s], c->first + at + i);
+        if ((slots >> s & 1) != 0)
+            TG_PER_ISA(tg_codes_encode)
+            (c->code[s] + at, c->scale[s] + at / TG_CODES, wide[s], (positive >> s & 1) == 0, n, c->key[s],
+             c->first + at);
 }
 
 /* tg_each where all states, at most two, are codes; bit s of `positive`: state s has no sign. Codes become numbers for
- * a few scales' worth of weights at a time, which never leave the first-level cache. */
+ * a few units' worth of weights at a time, which never leave the first-level cache. */
 TG_INLINE void tg_each_codes(const tg_block *b, const float *k, tg_step *step, unsigned slots, unsigned positive)
 {
     size_t at = 0;
-    for (; at + TG_SCALES * TG_CODES <= b->n; at += TG_SCALES * TG_CODES)
-        tg_each_scales(b, k, step, slots, positive, at, TG_SCALES * TG_CODES);
-    for (; at + TG_CODES <= b->n; at += TG_CODES)
-        tg_each_scales(b, k, step, slots, positive, at, TG_CODES);
+    for (; at + TG_CODED <= b->n; at += TG_CODED)
+        tg_each_coded(b, k, step, slots, positive, at, TG_CODED);
     if (at < b->n)
-        tg_each_scales(b, k, step, slots, positive, at, b->n - at);
+        tg_each_coded(b, k, step, slots, positive, at, b->n - at);
 }
 
 #endif

@@ -43,7 +43,8 @@ static void list_slot(listing *l, const tg_entry *e, size_t s)
 {
     const tg_slot *slot = &l->o->rule->info.slots[s];
     const size_t cols = slot->shape == TG_SLOT_FULL ? e->param.cols : slot->shape == TG_SLOT_LEFT ? e->left : e->right;
-    const bool flat = slot->shape != TG_SLOT_FULL && !tg_slot_is_square(slot);
+    /* Codes do not lie in the order of the weights. */
+    const bool flat = e->state[s].format == TG_U8 || (slot->shape != TG_SLOT_FULL && !tg_slot_is_square(slot));
     const size_t rows = flat                              ? tg_slot_values(e, slot)
                         : slot->shape == TG_SLOT_RIGHT ? e->wide
                         : slot->shape == TG_SLOT_LEFT  ? e->tall
@@ -144,14 +145,14 @@ tg_status tg_optim_state_values(const tg_optim *o, size_t index, float *values)
 }
 
 /* Value `at` of a state, as tg_optim_state_values gives it. */
-static float value_at(const tg_optim *o, const tg_state *state, size_t at)
+static float value_at(const tg_optim *o, const tg_entry *e, const tg_state *state, size_t at)
 {
     float value;
     if (state->format == TG_F64)
         return (float)((const double *)state->data)[at];
     if (state->format == TG_U8)
-        o->kernels->decode(&value, (const uint8_t *)state->data + at, state->scale + at / TG_CODES, state->is_signed,
-                           1);
+        o->kernels->decode(&value, (const uint8_t *)state->data + tg_code_place(at, e->n), state->scale + at / TG_CODES,
+                           state->is_signed, 1);
     else
         o->kernels->widen(&value, (const char *)state->data + at * tg_format_bytes(state->format), state->format, 1);
     return state->range == NULL ? value : ldexpf(value, -state->range->exponent);
@@ -169,7 +170,7 @@ tg_status tg_optim_state_values_at(const tg_optim *o, size_t index, const size_t
         if (at[i] >= n)
             return tg_fail(TG_EINVAL, "state %zu has %zu values and none at %zu", index, n, at[i]);
     for (size_t i = 0; i < count; i++)
-        values[i] = value_at(o, state, at[i]);
+        values[i] = value_at(o, e, state, at[i]);
     return TG_OK;
 }
 
