@@ -38,13 +38,12 @@ static inline size_t tg_code_place(size_t i, size_t n)
 #define TG_EXACT_FMA(a, b, c) ((a) * (b) + (c))
 #endif
 
-/* 8^e (1 + 7 f) of a magnitude code x = 2^e (1 + f), times a unit given as the bits of unit / 2^254: with p = 2^e it is
- * p^2 unit (x + 6 (x - p)). Only the last product rounds; p^2 unit is put together as bits. x = 0: 0 or -0. */
-static inline float tg_code_magnitude(float x, uint32_t unit_bits)
+/* 8^e (1 + 7 f) of a magnitude code x = 2^e (1 + f), times a unit: with p = 2^e it is p^2 unit (x + 6 (x - p)), and
+ * only the last product rounds. */
+static inline float tg_code_magnitude(float x, float unit)
 {
-    const uint32_t range = tg_bits_from_float(x) & 0xff800000u;
-    const float p = tg_float_from_bits(range), q = tg_float_from_bits(range + range + unit_bits);
-    return TG_EXACT_FMA(6.0f, x - p, x) * q;
+    const float p = tg_float_from_bits(tg_bits_from_float(x) & 0xff800000u);
+    return TG_EXACT_FMA(6.0f, x - p, x) * (p * (p * unit));
 }
 
 /* The other way, four times the code of w = 4 * 8^e (1 + 7 f), 0 <= w <= 4 * 8^8. It lies on the line

@@ -9,24 +9,24 @@
 /* ---- from codes ---- */
 
 /* p is a constant when inlined, and so is is_signed. */
-TG_INLINE float value_of(uint32_t word, unsigned p, bool is_signed, uint32_t unit_bits)
+TG_INLINE float value_of(uint32_t word, unsigned p, bool is_signed, float unit)
 {
     const uint32_t code = word >> 8 * p & (is_signed ? 127u : 255u);
     const uint32_t sign = is_signed ? word << (24 - 8 * p) & 0x80000000u : 0u;
-    const float magnitude = tg_code_magnitude((float)(int32_t)code, unit_bits);
+    const float magnitude = tg_code_magnitude((float)(int32_t)code, unit);
     return tg_float_from_bits(tg_bits_from_float(magnitude) | sign);
 }
 
-TG_INLINE void decode_unit(float *restrict dst, const uint8_t *restrict codes, uint32_t unit_bits, bool is_signed)
+TG_INLINE void decode_unit(float *restrict dst, const uint8_t *restrict codes, float unit, bool is_signed)
 {
     float *restrict a = dst, *restrict b = a + TG_QUARTER, *restrict c = b + TG_QUARTER, *restrict d = c + TG_QUARTER;
     for (size_t i = 0; i < TG_QUARTER; i++) {
         uint32_t word;
         memcpy(&word, codes + 4 * i, sizeof word);
-        a[i] = value_of(word, 0, is_signed, unit_bits);
-        b[i] = value_of(word, 1, is_signed, unit_bits);
-        c[i] = value_of(word, 2, is_signed, unit_bits);
-        d[i] = value_of(word, 3, is_signed, unit_bits);
+        a[i] = value_of(word, 0, is_signed, unit);
+        b[i] = value_of(word, 1, is_signed, unit);
+        c[i] = value_of(word, 2, is_signed, unit);
+        d[i] = value_of(word, 3, is_signed, unit);
     }
 }
 
@@ -36,15 +36,11 @@ TG_INLINE void decode(float *restrict dst, const uint8_t *restrict codes, const 
     for (size_t at = 0; at < n; at += TG_CODES, scale++) {
         const size_t now = n - at < TG_CODES ? n - at : TG_CODES;
         const float unit = *scale / (is_signed ? TG_CODE_TOP_SIGNED : TG_CODE_TOP_UNSIGNED);
-        const uint32_t unit_bits = tg_bits_from_float(unit) - (254u << 23);
-        if (!(unit > 0)) /* 0 or NaN */
-            for (size_t i = 0; i < now; i++)
-                dst[at + i] = unit;
-        else if (now == TG_CODES)
-            decode_unit(dst + at, codes + at, unit_bits, is_signed);
+        if (now == TG_CODES)
+            decode_unit(dst + at, codes + at, unit, is_signed);
         else
             for (size_t i = 0; i < now; i++)
-                dst[at + i] = value_of(codes[at + i], 0, is_signed, unit_bits);
+                dst[at + i] = value_of(codes[at + i], 0, is_signed, unit);
     }
 }
 

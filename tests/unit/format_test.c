@@ -383,7 +383,7 @@ static void check_codes(void)
         uint8_t codes[TG_CODES], again[TG_CODES];
         float values[TG_CODES], scale = 0.02385f;
         for (size_t i = 0; i < TG_CODES; i++)
-            codes[i] = (uint8_t)(is_signed && i == 128 ? 0 : i); /* minus zero is zero */
+            codes[tg_code_place(i, TG_CODES)] = (uint8_t)(is_signed && i == 128 ? 0 : i); /* minus zero is zero */
         tg_kernels_get()->decode(values, codes, &scale, is_signed, TG_CODES);
         const size_t top = is_signed ? 127 : 255;
         assert_true(values[0] == 0);
@@ -393,6 +393,23 @@ static void check_codes(void)
         assert_true(values[1] > 0 && values[1] < 4e-6f * scale);
         tg_kernels_get()->encode(again, &scale, values, is_signed, TG_CODES, NULL, 0);
         assert_memory_equal(codes, again, sizeof codes);
+        /* Without its last value a unit is no whole one, and its codes are in order. */
+        scale = values[top];
+        tg_kernels_get()->encode(again, &scale, values, is_signed, TG_CODES - 1, NULL, 0);
+        for (size_t i = 0; i <= (is_signed ? TG_CODES - 2 : 0); i++)
+            assert_int_equal(again[i], codes[tg_code_place(i, TG_CODES)]);
+    }
+}
+
+/* Places of n codes are each used once. */
+static void check_places(void)
+{
+    for (size_t n = 1; n < 3 * TG_CODES; n += 37) {
+        uint8_t used[3 * TG_CODES] = {0};
+        for (size_t i = 0; i < n; i++) {
+            assert_true(tg_code_place(i, n) < n && tg_code_place(i, n) / TG_CODES == i / TG_CODES);
+            assert_int_equal(used[tg_code_place(i, n)]++, 0);
+        }
     }
 }
 
@@ -405,7 +422,7 @@ static void check_codes_nearest(void)
         float map[TG_CODES], values[TG_CODES], back[TG_CODES], scale = 2.385f;
         const size_t top = is_signed ? 127 : 255;
         for (size_t i = 0; i < TG_CODES; i++)
-            codes[i] = (uint8_t)(i <= top ? i : 0);
+            codes[tg_code_place(i, TG_CODES)] = (uint8_t)(i <= top ? i : 0);
         tg_kernels_get()->decode(map, codes, &scale, is_signed, TG_CODES);
         for (size_t s = 0; s < STEPS; s += TG_CODES - 1) {
             values[0] = scale;
@@ -414,7 +431,7 @@ static void check_codes_nearest(void)
             tg_kernels_get()->encode(codes, &scale, values, is_signed, TG_CODES, NULL, 0);
             tg_kernels_get()->decode(back, codes, &scale, is_signed, TG_CODES);
             for (size_t i = 1; i < TG_CODES; i++) {
-                const size_t c = codes[i];
+                const size_t c = codes[tg_code_place(i, TG_CODES)];
                 const float gap = values[i] > map[c] && c < top ? map[c + 1] - map[c] : map[c] - map[c > 0 ? c - 1 : 0];
                 if (!(fabsf(values[i] - back[i]) <= 0.51f * gap + 1e-6f * values[i]))
                     fail_msg("signed %d: %a became code %zu, %a", is_signed, (double)values[i], c, (double)back[i]);
@@ -423,28 +440,38 @@ static void check_codes_nearest(void)
     }
 }
 
-/* Stochastic codes are right on average, wherever between two codes a value lies. */
-static void check_codes_unbiased(void)
+/* Value `at` of n, a share of the first, is right on average. */
+static void check_unbiased_at(size_t at, size_t n, float share, bool is_signed)
 {
     enum { TRIES = 4000 };
+    float values[TG_CODES] = {1.7f}, back[TG_CODES], scale;
+    uint8_t codes[TG_CODES];
+    double sum = 0, squares = 0;
+    values[at] = is_signed ? -1.7f * share : 1.7f * share;
+    for (size_t t = 0; t < TRIES; t++) {
+        const tg_key key = tg_key_make(7, 1, t, at);
+        tg_kernels_get()->encode(codes, &scale, values, is_signed, n, &key, 0);
+        tg_kernels_get()->decode(back, codes, &scale, is_signed, n);
+        assert_true(back[0] >= 1.69f && back[0] <= 1.7001f);
+        sum += (double)back[at];
+        squares += (double)back[at] * (double)back[at];
+    }
+    const double mean = sum / TRIES, spread = sqrt(fmax(0, squares / TRIES - mean * mean) / TRIES);
+    const double quantum = 1.7 * (double)share / 256; /* chances come in 256ths of a code */
+    if (!(fabs(mean - (double)values[at]) <= 4 * spread + quantum))
+        fail_msg("signed %d: %a, number %zu of %zu, came back as %a on average", is_signed, (double)values[at], at, n,
+                 mean);
+}
+
+/* Stochastic codes are right on average, wherever between two codes a value lies, and in all four places of a word. */
+static void check_codes_unbiased(void)
+{
     static const float share[] = {0.911f, 0.12f, 0.0139f, 3.1e-4f, 2.3e-5f, 7e-8f};
-    for (int is_signed = 0; is_signed < 2; is_signed++)
-        for (size_t s = 0; s < sizeof share / sizeof *share; s++) {
-            float values[TG_CODES] = {1.7f, is_signed ? -1.7f * share[s] : 1.7f * share[s]}, back[TG_CODES], scale;
-            uint8_t codes[TG_CODES];
-            double sum = 0, squares = 0;
-            for (size_t t = 0; t < TRIES; t++) {
-                const tg_key key = tg_key_make(7, 1, t, s);
-                tg_kernels_get()->encode(codes, &scale, values, is_signed, 2, &key, 0);
-                tg_kernels_get()->decode(back, codes, &scale, is_signed, 2);
-                assert_true(back[0] >= 1.69f && back[0] <= 1.7001f);
-                sum += (double)back[1];
-                squares += (double)back[1] * (double)back[1];
-            }
-            const double mean = sum / TRIES, spread = sqrt(fmax(0, squares / TRIES - mean * mean) / TRIES);
-            const double quantum = 1.7 * (double)share[s] / 256; /* chances come in 256ths of a code */
-            if (!(fabs(mean - (double)values[1]) <= 4 * spread + quantum))
-                fail_msg("signed %d: %a came back as %a on average", is_signed, (double)values[1], mean);
+    for (size_t s = 0; s < sizeof share / sizeof *share; s++)
+        for (size_t place = 0; place < 5; place++) {
+            const size_t at = place == 4 ? 1 : place * TG_QUARTER + 5, n = place == 4 ? 2 : TG_CODES;
+            check_unbiased_at(at, n, share[s], false);
+            check_unbiased_at(at, n, share[s], true);
         }
 }
 
@@ -467,6 +494,7 @@ static void check_codes_of_odd_values(void)
 static void test_codes(void **state)
 {
     (void)state;
+    check_places();
     for_each_isa(check_codes);
     for_each_isa(check_codes_nearest);
     for_each_isa(check_codes_unbiased);
