@@ -94,7 +94,7 @@ compile() { # DIR FILE
 
 # The tests that may notice, the likeliest and quickest first.
 tests_for() { # RULE FILE
-    local quick="optim_matrix_test optim_soap_test optim_kfac_test optim_rules_test optim_tiger_test optim_code8_test optim_observe_test optim_guard_test optim_misuse_test"
+    local quick="optim_matrix_test optim_soap_test optim_kfac_test optim_rules_test optim_tiger_test optim_code8_test optim_values_test optim_observe_test optim_guard_test optim_misuse_test"
     quick="$quick optim_edge_test optim_range_test format_test optim_threads_test"
     local long="optim_golden_test optim_format_test optim_memory_test optim_resume_test optim_bits_test"
     case $2 in

@@ -94,7 +94,7 @@ TG_INLINE void encode(uint8_t *restrict codes, const float *restrict scale, cons
     const tg_key none = {0}, part = key == NULL ? none : tg_key_part(*key, first >> 32);
     for (size_t at = 0; at < n; at += TG_CODES, scale++) {
         const size_t now = n - at < TG_CODES ? n - at : TG_CODES;
-        const uint32_t draw = (uint32_t)((first + at) / 4);
+        const uint32_t draw = (uint32_t)(first + at) / 4;
         const float unit = 4.0f * (is_signed ? TG_CODE_TOP_SIGNED : TG_CODE_TOP_UNSIGNED) / *scale;
         if (!(*scale > 0))
             memset(codes + at, 0, now);
