@@ -152,8 +152,18 @@ static json_t *data_object(const tg_train_config *c)
     return object;
 }
 
+static tg_status shared(json_t **object, const tg_train_config *c)
+{
+    json_t *training = training_object(c);
+    json_object_del(training, tg_train_options()->at[TG_TRAIN_SEED].name);
+    *object = json_pack("{s:o*, s:o*, s:o*}", "data", data_object(c), "model", model_object(c), "training", training);
+    return TG_OK;
+}
+
 static tg_status settings(json_t **object, const tg_race_config *race, const tg_race_run *run)
 {
+    if (run == NULL)
+        return shared(object, race->train);
     setup made = {0};
     const tg_status status = setup_init(&made, race, run);
     const tg_train_config *c = &made.config;

@@ -24,6 +24,8 @@ import time
 import unittest
 from pathlib import Path
 
+if len(sys.argv) < 2 or not os.access(sys.argv[1], os.X_OK):
+    sys.exit(f"run_test.py: name the command tiger first\n{__doc__}")
 TIGER = str(Path(sys.argv.pop(1)).resolve())
 TINY = ["--layers", "2", "--heads", "2", "--width", "24", "--context", "20", "--batch", "3", "--threads", "2"]
 
@@ -1651,8 +1653,8 @@ class Race(Case):
         self.assertIn(f"{best['final_loss']['mean']:.4f} +- ", done.stdout)
         self.assertIn("paired t test", done.stdout)
         self.assertIn("! adamw: its best learning rate is the largest that was tried; the true best may lie beyond", done.stdout)
-        turned = self.tiger("race", "adamw lr=1e-2/1e-3", *self.RUN, "--seeds", "2")  # the same runs
-        self.assertIn("4 are there already", turned.stdout)
+        turned = self.tiger("race", "adamw lr=1e-2/1e-3", "signum lr=1e-3", *self.RUN, "--seeds", "2")  # the same runs
+        self.assertIn("6 are there already", turned.stdout)
         self.assertIn("! adamw: its best learning rate is the largest that was tried", turned.stdout)
         self.tiger("race", *self.FIELD, *self.RUN, "--seeds", "2")
         for run in results["runs"]:
@@ -1699,6 +1701,36 @@ class Race(Case):
         more = self.tiger("race", "adamw lr=1e-2", "sgd lr=0.1", *self.RUN, "--seeds", "2")
         self.assertIn("4 runs of 24 updates", more.stdout)
         self.assertIn("1 are there already", more.stdout)
+
+    def test_results_of_another_race_are_kept(self):
+        """race.json may grow; what would lose a run of it, or mix two races, is refused before anything is made."""
+        self.tiger("race", *self.FIELD, *self.RUN, "--seeds", "2")
+        (self.at / "other.txt").write_text((self.at / "text.txt").read_text()[:-7])
+        before = {p: p.read_bytes() for p in (self.at / "race").rglob("*") if p.is_file()}
+        lost = "that this race is without"
+        for contenders, more, words in (
+            (["sgd lr=0.1"], [], f"race/race.json has 6 runs {lost}, as adamw_lr=1e-3_seed=1: name the contenders and seeds of all"),
+            (["sgd lr=0.1", "adamw lr=1e-3/1e-2"], [], f"has 2 runs {lost}, as signum_lr=1e-3_seed=1"),
+            (["sgd lr=0.1 batch=3"], [], f"has 6 runs {lost}"),
+            (self.FIELD, ["--seed", "2"], f"has 3 runs {lost}, as adamw_lr=1e-3_seed=1"),
+            (self.FIELD, ["--seeds", "1"], f"has 3 runs {lost}, as adamw_lr=1e-3_seed=2"),
+            (["sgd lr=0.1"], ["--batch", "3"], "race/race.json was made with batch 2, now it is 3: name another --out"),
+            (["sgd lr=0.1"], ["--schedule", "cosine"], 'race/race.json was made with schedule "'),
+            (["sgd lr=0.1"], ["--width", "8"], "race/race.json was made with width 16, now it is 8"),
+            (["sgd lr=0.1"], ["--data", "other.txt"], 'race/race.json was made with file "text.txt", now it is "other.txt"'),
+        ):
+            done = self.tiger("race", *contenders, *self.RUN, "--seeds", "2", *more, status=2)
+            self.assertIn(words, done.stderr)
+            self.assertEqual((done.stderr.count("\n"), done.stdout), (1, ""))
+        problem = self.tiger("race", "adam lr=0.1", "--problem", "booth", "--out", "race", status=2)
+        self.assertIn("race/race.json is of a race on a training, this one is on a problem: name another --out", problem.stderr)
+        self.assertEqual({p: p.read_bytes() for p in (self.at / "race").rglob("*") if p.is_file()}, before)
+        for text, words in (("", "line 1"), ('{"runs": ', "line 1"), ("[]", "not what a race writes"), ('{"runs": 3}', "not what a race")):
+            (self.at / "race/race.json").write_text(text)
+            broken = self.tiger("race", *self.FIELD, *self.RUN, "--seeds", "2", status=1 if "line" in words else 2)
+            self.assertIn(words, broken.stderr)
+            self.assertEqual(broken.stderr.count("\n"), 1)
+            self.assertEqual((self.at / "race/race.json").read_text(), text)
 
     def test_divergence_is_a_result_and_failure_is_not(self):
         done = self.tiger("race", "sgd lr=1e30", "adamw lr=1e-2", *self.RUN, "--seeds", "2")
