@@ -50,6 +50,14 @@ wanted() { # MUTATION [WORD]...
     return 1
 }
 
+# Every WORD must be in some line: none of the list is no answer to a word that is misspelt.
+check_words() { # [WORD]...
+    local word
+    for word in "$@"; do
+        grep -qF -- "$word" < <(mutations) || { echo "mutation.sh: no line of tests/mutations.txt holds '$word'" >&2; exit 2; }
+    done
+}
+
 # ---- compiling --------------------------------------------------------------------------------------------------------
 
 # Where FILE is built: libtiger alone, or the engine's files.
@@ -168,6 +176,7 @@ try() { # NUMBER RULE/WAY FILE EXPRESSION
 
 # ---- all of it --------------------------------------------------------------------------------------------------------
 
+check_words "$@"
 generator=$(command -v ninja >/dev/null 2>&1 && echo Ninja || echo "Unix Makefiles")
 build_tree() { # TREE TARGET [OPTION]...
     local tree=$1 target=$2

@@ -19,6 +19,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import usage
+
+usage.check_count(__doc__, 2, 2)
 LOGITS, TIGER = (str(Path(program).resolve()) for program in sys.argv[1:3])
 SAMPLES, CLASSES, UPDATES = 24, 5, 4
 LOGITS_TOLERANCE = 1e-4  # of the largest logit
