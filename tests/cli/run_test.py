@@ -1814,6 +1814,31 @@ class Race(Case):
         self.assertIn("eval_data", again.stderr)
 
 
+class Bench(Case):
+    def test_operations_a_second(self):
+        """Rules of matrices are shown beside products of their format; the others without."""
+        few = ["--parameters", 9216, "--tensor", 4608, "--rounds", 3, "--threads", 1, "--weights", "fp32", "--json", "b.json"]
+        for rule in ("muon", "tigermuon", "adamw"):
+            done = self.tiger("bench", "optimizers", rule, *few)
+            rows = json.loads((self.at / "b.json").read_text())["rows"]
+            lines = done.stdout.splitlines()[2:]
+            self.assertEqual(len(lines), len(rows))
+            self.assertEqual("GFLOP/s  product    share" in done.stdout, rule != "adamw")
+            for line, row in zip(lines, rows):
+                multiplies = rule == "muon" or (rule == "tigermuon" and row["part"] == "update")
+                self.assertEqual("flops_per_second" in row, "product_peak_flops_per_second" in row)
+                if "flops_per_second" not in row:
+                    self.assertFalse(multiplies, row)
+                    self.assertEqual(line.count("%"), 1)
+                    continue
+                rate, peak = row["flops_per_second"], row["product_peak_flops_per_second"]
+                self.assertGreater(peak, 1e8)
+                self.assertRegex(line, rf"  {1e-9 * rate:.1f} +{1e-9 * peak:.1f} +{100 * rate / peak:.0f} %$")
+                if rule == "muon":  # two tensors of 72 x 64, five steps of products; symmetry spares nothing of one tile
+                    operations = 2 * 5 * 2 * (2 * 64 * 64 * 72 + 64 ** 3)
+                    self.assertAlmostEqual(rate * row["seconds"] / operations, 1, delta=1e-9)
+
+
 class RaceOnProblems(Case):
     FIELD = ["gd", "adam lr=0.03/0.3", "lbfgs", "cmaes"]
     RUN = ["--problem", "rosenbrock", "--updates", 120, "--out", "race"]
