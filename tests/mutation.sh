@@ -108,7 +108,7 @@ tests_for() { # RULE FILE
     case $2 in
     schedule/*) echo schedule_test ;;
     minimize/*) echo "minimize_free_test minimize_test" ;;
-    dense/*) echo dense_test ;;
+    dense/*) echo "dense_test optim_matrix_test optim_kfac_test" ;;
     train/agree.c) echo engine_resume_test ;;
     train/*) echo engine_natgrad_test ;;
     optim/rule*) echo "optim_golden_test $quick $long" ;;

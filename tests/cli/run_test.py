@@ -1094,6 +1094,59 @@ class Samples(Case):
         done = self.tiger("eval", "run", "--data", "batch.bin", status=1)
         self.assertIn("'batch.bin' byte 21511: label 10, and there are 10 classes", done.stderr)
 
+    def test_directories_of_cifar(self):
+        """As unpacked: the batches are trained on and the test file is evaluated on, resumed as well, wherever it lies then."""
+        def records(n):
+            return b"".join(bytes([label]) + bytes(chance.randrange(120) + 100 * (c == label) for c in range(3) for _ in range(1024))
+                            for label in (chance.randrange(3) for _ in range(n)))
+
+        chance, batches = random.Random(7), self.at / "cifar-10-batches-bin"
+        batches.mkdir()
+        (batches / "batches.meta.txt").write_text("airplane\n")
+        parts = [records(n) for n in (40, 17, 23, 31, 29)]
+        for i, part in enumerate(parts):
+            (batches / f"data_batch_{i + 1}.bin").write_bytes(part)
+        (batches / "test_batch.bin").write_bytes(records(35))
+        (self.at / "train.bin").write_bytes(b"".join(parts))
+        flags = ("--model", "mlp", "--updates", 12, "--save-every", 5, "--eval-every", 4)
+        held = ("--eval-data", batches / "test_batch.bin")
+        whole = self.learn("one", *flags, "--data", "train.bin", *held).stdout
+        losses = re.findall(r"validation loss [\d.]+, .*", whole)
+        self.assertGreaterEqual(len(losses), 3)
+        listed = ",".join(f"{batches.name}/data_batch_{i}.bin" for i in range(1, 6))
+        for name, data in (("two", (batches.name,)), ("three", (listed, *held)), ("four", (batches.name, *held))):
+            with self.subTest(name=name):
+                out = self.learn(name, *flags, "--data", *data, "--keep", 9).stdout
+                self.assertEqual(re.findall(r"validation loss [\d.]+, .*", out), losses)
+                self.assertEqual(digest(self.model_of(out)), digest(self.model_of(whole)))
+                for update in (10, 12):
+                    shutil.rmtree(self.at / f"{name}/checkpoint-{update:08}")
+                saved = json.loads((self.at / name / "checkpoint-00000005/trainer.json").read_text())["data"].split(",")
+                self.assertTrue(all(Path(path).is_absolute() and Path(path).exists() for path in saved), saved)
+                done = self.tiger("train", "--out", name, "--resume", "--peak", "off")
+                self.assertEqual(digest(self.model_of(done.stdout)), digest(self.model_of(whole)))
+        evaluated = [self.tiger("eval", "two", "--data", data).stdout for data in (batches.name, batches / "test_batch.bin")]
+        self.assertEqual(*evaluated)
+        self.assertEqual(self.score(evaluated[0], "samples"), 35)
+        done = self.tiger("train", "--out", "no", *flags, "--data", batches.name, "--validation", 0.2, status=2)
+        self.assertIn(f"validation: '{batches.name}' has a test file, which is held out", done.stderr)
+        (batches / "data_batch_3.bin").write_bytes(parts[2][:-1])
+        done = self.tiger("train", "--out", "no", *flags, "--data", batches.name, status=1)
+        self.assertEqual(done.stderr, f"tiger train: '{batches.name}/data_batch_3.bin' has {3073 * 23 - 1} bytes, and CIFAR's "
+                                      "files are records of 3073, or of 3074 with 100 classes: is it cut off?\n")
+        (batches / "data_batch_3.bin").unlink()
+        done = self.tiger("train", "--out", "two", "--resume", "--updates", 13, status=2)
+        self.assertIn(f"{batches.name}' has no data_batch_3.bin", done.stderr)
+        batches.rename(self.at / "moved")
+        done = self.tiger("train", "--out", "two", "--resume", "--updates", 13, status=1)
+        self.assertIn("if it has moved, say where with data", done.stderr)
+        (self.at / "moved" / "data_batch_3.bin").write_bytes(parts[2])
+        done = self.tiger("train", "--out", "two", "--resume", "--updates", 13, "--data", "moved", "--peak", "off")
+        self.assertIn("resuming after update 12", done.stdout)
+        (self.at / "moved" / "test_batch.bin").unlink()
+        done = self.tiger("train", "--out", "two", "--resume", "--updates", 14, status=2, *("--data", "moved"))
+        self.assertIn("is not the data that the run to resume was trained on", done.stderr)
+
     def test_statistics_resume_to_the_same_bits(self):
         for precision in ("fp32", "bf16"):
             with self.subTest(precision=precision):
