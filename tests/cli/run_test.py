@@ -1230,6 +1230,10 @@ class Samples(Case):
         for norm in ("batch", "group"):
             self.assertIn("every gradient agrees",
                           self.tiger("check", "--model", "resnet", "--norm", norm, "--width", 8, "--probes", 2).stdout)
+        self.assertIn("every gradient agrees",
+                      self.tiger("check", "--model", "resnet", "--shortcut", "zeros", "--width", 8, "--probes", 2).stdout)
+        self.assertIn("270k parameters", self.tiger("plan", "--model", "resnet", "--channels", 3, "--rows", 32, "--cols", 32,
+                                                    "--outputs", 10, "--norm", "group", "--shortcut", "zeros").stdout)  # 0.27M in the paper
         self.assertIn("272k parameters", self.tiger("plan", "--model", "resnet", "--channels", 3, "--rows", 32, "--cols", 32,
                                                     "--outputs", 10, "--norm", "group").stdout)
         self.assertIn("204k parameters",
