@@ -291,16 +291,15 @@ static tg_status open_table(tg_samples *s, const tg_samples_source *source, cons
     const char *target = source->target != NULL ? source->target : known != NULL ? known->target : NULL;
     if (known != NULL && known->images)
         return tg_fail(TG_EINVAL, "'%s': the model was trained on images: name their labels", source->data);
-    if (target == NULL)
-        return tg_fail(TG_EINVAL,
-                       "'%s': what is to be told is not said: the labels of images, or the target column of "
-                       "a table",
-                       source->data);
-    if (known != NULL && strcmp(known->target, target) != 0)
-        return tg_fail(TG_EINVAL, "the model tells '%.80s', not '%.80s'", known->target, target);
     tg_status status = tg_packed_open(&file, source->data);
     if (status == TG_OK && file.bytes > 2 && memcmp(file.at, "\0\0\x08", 3) == 0)
-        status = tg_fail(TG_EINVAL, "'%s' is an IDX file, no table: name its labels", source->data);
+        status = tg_fail(TG_EINVAL, "'%s' is an IDX file, no table: name the labels of its images", source->data);
+    if (status == TG_OK && target == NULL)
+        status = tg_fail(TG_EINVAL,
+                         "'%s': what is to be told is not said: the labels of images, or the target column of a table",
+                         source->data);
+    if (status == TG_OK && known != NULL && strcmp(known->target, target) != 0)
+        status = tg_fail(TG_EINVAL, "the model tells '%.80s', not '%.80s'", known->target, target);
     if (status == TG_OK)
         status = tg_table_parse(&table, file.at, file.bytes, source->data, target, source->kind, known);
     if (status == TG_OK) {

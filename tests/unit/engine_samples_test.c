@@ -438,7 +438,8 @@ static void bad_images(void **state)
             "i.idx|3 dimensions");
     refused(tg_samples_open(&s, &(tg_samples_source){.data = "i.idx", .labels = "none"}, NULL, 0), TG_ENOTFOUND,
             "none");
-    refused(tg_samples_open(&s, &(tg_samples_source){.data = "i.idx"}, NULL, 0), TG_EINVAL, "i.idx|labels|target");
+    refused(tg_samples_open(&s, &(tg_samples_source){.data = "i.idx"}, NULL, 0), TG_EINVAL,
+            "'i.idx' is an IDX file|labels");
     refused(tg_samples_open(&s, &(tg_samples_source){.data = "i.idx", .target = "y"}, NULL, 0), TG_EINVAL,
             "IDX|labels");
     refused(tg_samples_open(&s, &(tg_samples_source){"i.idx", "l.idx", "y", TG_TARGET_AUTO, false}, NULL, 0), TG_EINVAL,
