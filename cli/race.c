@@ -333,8 +333,7 @@ const cli_command cli_race = {
         "--updates of --batch x --accumulate. tiger help race --problem NAME shows the flags of a problem.\n"
         "Seeds are shared: the same first weights and batches, or the same random start, for all contenders, so their "
         "differences are tested in pairs. The same command goes on with a race that was stopped, or with more "
-        "contenders or "
-        "seeds; what has ended is not made again.",
+        "contenders or seeds; what has ended is not made again.",
     .positionals_least = 1,
     .positionals_most = CLI_POSITIONALS,
     .arrange = arrange,
