@@ -1,5 +1,4 @@
-/* data/cifar_files.c -- see cifar_files.h. The names are those of cifar-10-binary.tar.gz and cifar-100-binary.tar.gz.
- */
+/* data/cifar_files.c -- see cifar_files.h. Names are those of cifar-10-binary.tar.gz and cifar-100-binary.tar.gz. */
 #define _XOPEN_SOURCE 700 /* realpath */
 #include "data/cifar_files.h"
 

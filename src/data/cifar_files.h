@@ -1,5 +1,4 @@
-/* data/cifar_files.h -- CIFAR as people have it after unpacking: a directory of several files; or some files by name.
- */
+/* data/cifar_files.h -- CIFAR as people have it after unpacking: a directory of several files; or files by name. */
 #ifndef TG_DATA_CIFAR_FILES_H
 #define TG_DATA_CIFAR_FILES_H
 

@@ -1,7 +1,6 @@
 /* subsample.c -- every stride-th place of images, along both sides, and channels of zeros behind those that there are.
  *
- *   y[place, c] = x[stride place, c]     0 for channels that x has not       dx = dy at the places that were taken,
- * else 0
+ *   y[place, c] = x[stride place, c], 0 for channels that x has not        dx = dy at places that were taken, else 0
  *
  * The shortcut without weights of He et al. 2016 (arXiv:1512.03385, section 3.3, option A), where a block halves the
  * image and widens it. */

@@ -52,11 +52,10 @@ typedef enum tg_target_kind {
     TG_TARGET_NUMBER /* refused where it has words, and for images */
 } tg_target_kind;
 
-/* Files may be compressed by gzip, where this was built with zlib. */
+/* Files may be compressed by gzip, where this was built with zlib. Of CIFAR's files there may be several, with commas
+ * between them, or the directory that an archive unpacks to. */
 typedef struct tg_samples_source {
-    const char
-        *data; /* images as an IDX file (the MNIST family) or CIFAR's, or a table with a header: CSV. Of CIFAR's files
-                  there may be several, with commas between them, or the directory of an unpacked archive */
+    const char *data;   /* images as an IDX file (the MNIST family) or CIFAR's, or a table with a header: CSV */
     const char *labels; /* images: the IDX file of their classes; NULL: `data` is a table, or has them as CIFAR's files do */
     const char *target; /* table: the name of the column to be told; NULL: images, or as the schema says */
     tg_target_kind kind;
