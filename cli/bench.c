@@ -450,9 +450,9 @@ const cli_command cli_bench = {
         "'bytes/par': what the rule cannot do without. The NaN guard, on unless --nan-guard off, reads every "
         "gradient once more; that is in the time, not in the bytes.\n"
         "'GFLOP/s', of optimizers that work matrices: a multiply and an add are two, of a symmetric product counts the "
-        "half that is computed, an eigenproblem of n is 9 n^3, an orthonormal basis 8/3 n^3, an inverse n^3. 'product': the fastest "
-        "product of the formats that they multiply, on as many threads. An update that renews roots, bases or "
-        "inverses takes longer than the median says, which is of the others.\n"
+        "half that is computed, an eigenproblem of n is 9 n^3, an orthonormal basis 8/3 n^3, an inverse n^3. "
+        "'product': the fastest product of the formats that they multiply, on as many threads. An update that renews "
+        "roots, bases or inverses takes longer than the median says, which is of the others.\n"
         "Quiet the machine first; what else runs on it uses the same memory.",
     .positionals_least = 1,
     .positionals_most = 2,
