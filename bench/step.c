@@ -1,6 +1,6 @@
 /* step.c -- where the time of a training step goes.
  *
- *   bench_step [124m|small] [fp32|bf16] [ROUNDS] [none|block|sqrt]
+ *   bench_step [small|124m] [fp32|bf16] [ROUNDS] [none|block|sqrt]
  *
  * Runs forward and backward of GPT-2 124M (4 sequences of 256 tokens) or of the small recipe (4 layers, width 128, 12
  * sequences of 64) on made-up tokens, weight gradients folded into a momentum by the optimizer tiger. Each layer's
@@ -238,15 +238,40 @@ static void show(const setup *s, double best)
            (double)s->graph->scratch_bytes / (1 << 20), (double)s->graph->library_bytes / (1 << 20));
 }
 
+/* Index of an argument among `names`, the first when it is left out; anything else ends the program. */
+static int choose(int argc, char **argv, int at, const char *const *names, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (at >= argc || strcmp(argv[at], names[i]) == 0)
+            return i;
+    fprintf(stderr, "bench_step: '%s' is not", argv[at]);
+    for (int i = 0; i < count; i++)
+        fprintf(stderr, "%s %s", i == 0 ? "" : " or", names[i]);
+    fprintf(stderr, "\n");
+    exit(2);
+}
+
+static int rounds_of(const char *text)
+{
+    const int rounds = atoi(text);
+    if (rounds > 0)
+        return rounds;
+    fprintf(stderr, "bench_step: '%s' is no number of rounds\n", text);
+    exit(2);
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const names[] = {"none", "block", "sqrt"};
-    setup s = {.large = argc > 1 && strcmp(argv[1], "124m") == 0,
-               .format = argc > 2 && strcmp(argv[2], "bf16") == 0 ? TG_BF16 : TG_F32};
-    const int rounds = argc > 3 ? atoi(argv[3]) : 10;
-    for (int i = 0; i < 3 && argc > 4; i++)
-        if (strcmp(argv[4], names[i]) == 0)
-            s.recompute = (tg_recompute)i;
+    static const char *const shapes[] = {"small", "124m"}, *const formats[] = {"fp32", "bf16"},
+                             *const recomputes[] = {"none", "block", "sqrt"};
+    if (argc > 5) {
+        fprintf(stderr, "usage: bench_step [small|124m] [fp32|bf16] [ROUNDS] [none|block|sqrt]\n");
+        return 2;
+    }
+    setup s = {.large = choose(argc, argv, 1, shapes, 2) == 1,
+               .format = choose(argc, argv, 2, formats, 2) == 0 ? TG_F32 : TG_BF16,
+               .recompute = (tg_recompute)choose(argc, argv, 4, recomputes, 3)};
+    const int rounds = argc > 3 ? rounds_of(argv[3]) : 10;
     prepare(&s);
     wrap_layers(s.graph);
     timed_graph = s.graph;

@@ -1,11 +1,13 @@
 /* bench.c -- tiger bench optimizers: how fast every rule updates its weights, beside what the memory can do.
  *
  * For each rule, number format of the weights, way of the gradients and number of threads: time of an update, in ns a
- * parameter and in GB/s of the traffic it cannot do without. The yardstick is a read-modify-write of one array as large as
- * the rule's traffic, with the same threads, timed in turn with the rule: memory on shared machines has good and bad
- * seconds, and both must see them. Medians. A folded gradient is timed in its two parts: tiles into the momentum, and the
- * update. */
+ * parameter and in GB/s of the traffic it cannot do without. The yardstick is a read-modify-write of one array as large
+ * as the rule's traffic, with the same threads, timed in turn with the rule: memory on shared machines has good and bad
+ * seconds, and both must see them. Medians. A folded gradient is timed in its two parts: tiles into the momentum, and
+ * the update. Rules that multiply matrices are shown in operations a second too, beside the fastest product of the
+ * machine. */
 #include <jansson.h>
+#include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +17,7 @@
 #include "choose.h"
 #include "human.h"
 #include "system.h"
+#include "tiger/engine/train.h"
 #include "tiger/optim.h"
 
 #define TILE_BYTES ((size_t)4 << 20) /* of a folded gradient's tile */
@@ -61,7 +64,14 @@ typedef struct bench {
 typedef struct part {
     const char *name;
     double bytes, seconds, yardstick; /* yardstick: bytes a second */
+    double flops, product_share; /* operations a second, and their share of the fastest products; 0: there are none */
 } part;
+
+/* What the rounds took: of each part, in each round. */
+typedef struct timing {
+    double seconds[MOST_ROUNDS], yardstick[MOST_ROUNDS];
+    tg_optim_operations done[MOST_ROUNDS];
+} timing;
 
 static int ascending(const void *a, const void *b)
 {
@@ -219,33 +229,69 @@ static tg_status give_tiles(const job *j, const bench *b)
     return status == TG_OK ? tg_optim_micro_end(b->o) : status;
 }
 
-/* One round: seconds of each part. */
-static tg_status update(const job *j, const bench *b, double *seconds)
+/* One part of one round, from `begin` on and after `before` operations. */
+static void take_time(const bench *b, timing *t, size_t round, double begin, tg_optim_operations *before)
 {
+    tg_optim_operations now;
+    t->seconds[round] = cli_seconds() - begin;
+    tg_optim_count(b->o, &now);
+    t->done[round] = (tg_optim_operations){now.bf16 - before->bf16, now.wide - before->wide};
+    *before = now;
+}
+
+static tg_status update(const job *j, const bench *b, timing *parts, size_t round)
+{
+    tg_optim_operations before;
+    tg_optim_count(b->o, &before);
     double begin = cli_seconds();
     tg_status status = j->folded ? give_tiles(j, b) : tg_optim_step(b->o, b->grads);
-    seconds[0] = cli_seconds() - begin;
+    take_time(b, &parts[0], round, begin, &before);
     begin = cli_seconds();
     if (j->folded && status == TG_OK)
         status = tg_optim_end(b->o);
-    seconds[1] = cli_seconds() - begin;
+    take_time(b, &parts[1], round, begin, &before);
+    return status;
+}
+
+/* Operations a second, and their share of what products of their formats come to at most. */
+static tg_status judge_products(const job *j, const timing *t, part *p)
+{
+    double rate[MOST_ROUNDS], share[MOST_ROUNDS], bf16 = INFINITY, wide = INFINITY; /* the peaks */
+    tg_optim_operations all = {0};
+    const int team = omp_get_max_threads();
+    tg_status status = TG_OK;
+    for (size_t r = 0; r < j->rounds; r++) {
+        all.bf16 += t->done[r].bf16;
+        all.wide += t->done[r].wide;
+    }
+    omp_set_num_threads(j->threads);
+    if (all.bf16 > 0)
+        status = tg_product_peak(&bf16, TG_BF16);
+    if (all.wide > 0 && status == TG_OK)
+        status = tg_product_peak(&wide, TG_F32);
+    omp_set_num_threads(team);
+    for (size_t r = 0; r < j->rounds; r++) {
+        rate[r] = (t->done[r].bf16 + t->done[r].wide) / t->seconds[r];
+        share[r] = (t->done[r].bf16 / bf16 + t->done[r].wide / wide) / t->seconds[r];
+    }
+    p->flops = median(rate, j->rounds);
+    p->product_share = median(share, j->rounds);
     return status;
 }
 
 static tg_status measure(const job *j, const bench *b, part *parts, size_t count)
 {
-    double times[2][MOST_ROUNDS], yards[2][MOST_ROUNDS], seconds[2];
-    tg_status status = update(j, b, seconds); /* touches what has not been touched */
+    timing time[2];
+    tg_status status = update(j, b, time, 0); /* touches what has not been touched */
     for (size_t r = 0; r < j->rounds && status == TG_OK; r++) {
-        status = update(j, b, seconds);
-        for (size_t p = 0; p < count; p++) {
-            times[p][r] = seconds[p];
-            yards[p][r] = read_modify_write(j, b, parts[p].bytes);
-        }
+        status = update(j, b, time, r);
+        for (size_t p = 0; p < count; p++)
+            time[p].yardstick[r] = read_modify_write(j, b, parts[p].bytes);
     }
     for (size_t p = 0; p < count && status == TG_OK; p++) {
-        parts[p].seconds = median(times[p], j->rounds);
-        parts[p].yardstick = median(yards[p], j->rounds);
+        status = judge_products(j, &time[p], &parts[p]);
+        parts[p].seconds = median(time[p].seconds, j->rounds);
+        parts[p].yardstick = median(time[p].yardstick, j->rounds);
     }
     return status;
 }
@@ -257,15 +303,23 @@ static const char *format_name(tg_format format) { return format == TG_F32 ? "fp
 static void report(const job *j, const part *p, json_t *rows)
 {
     const double speed = p->bytes / p->seconds, per = (double)j->n;
-    printf("%-12s %-9s %-5s %7d  %9.2f  %9.3f  %9.2f  %7.1f  %7.1f  %5.0f %%\n", j->rule->name, p->name,
+    printf("%-12s %-9s %-5s %7d  %9.2f  %9.3f  %9.2f  %7.1f  %7.1f  %5.0f %%", j->rule->name, p->name,
            format_name(j->format), j->threads, 1e3 * p->seconds, 1e9 * p->seconds / per, p->bytes / per, 1e-9 * speed,
            1e-9 * p->yardstick, 100 * speed / p->yardstick);
+    if (p->flops > 0)
+        printf("  %7.1f  %7.1f  %5.0f %%", 1e-9 * p->flops, 1e-9 * p->flops / p->product_share, 100 * p->product_share);
+    printf("\n");
     fflush(stdout);
-    json_array_append_new(rows, json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:f, s:f, s:f, s:f}", "optimizer", j->rule->name,
-                                          "part", p->name, "weights", format_name(j->format), "threads", j->threads,
-                                          "parameters", (json_int_t)j->n, "tensors", (json_int_t)(j->n / j->tensor),
-                                          "seconds", p->seconds, "bytes_per_parameter", p->bytes / per,
-                                          "bytes_per_second", speed, "read_modify_write_bytes_per_second", p->yardstick));
+    json_t *row =
+        json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:f, s:f, s:f, s:f}", "optimizer", j->rule->name, "part", p->name,
+                  "weights", format_name(j->format), "threads", j->threads, "parameters", (json_int_t)j->n, "tensors",
+                  (json_int_t)(j->n / j->tensor), "seconds", p->seconds, "bytes_per_parameter", p->bytes / per,
+                  "bytes_per_second", speed, "read_modify_write_bytes_per_second", p->yardstick);
+    if (p->flops > 0) {
+        json_object_set_new(row, "flops_per_second", json_real(p->flops));
+        json_object_set_new(row, "product_peak_flops_per_second", json_real(p->flops / p->product_share));
+    }
+    json_array_append_new(rows, row);
 }
 
 static int run_job(const job *j, json_t *rows)
@@ -366,8 +420,11 @@ static int run(const cli_args *args)
     cli_human_count(count, sizeof count, cli_number_of(args, "parameters"), " ");
     printf("%s parameters; median of %.0f updates, in turn with a read-modify-write of as many bytes\n", count,
            cli_number_of(args, "rounds"));
-    printf("%-12s %-9s %-5s %7s  %9s  %9s  %9s  %7s  %7s  %7s\n", "optimizer", "gradients", "as", "threads", "ms", "ns/param",
-           "bytes/par", "GB/s", "memory", "share");
+    printf("%-12s %-9s %-5s %7s  %9s  %9s  %9s  %7s  %7s  %7s", "optimizer", "gradients", "as", "threads", "ms",
+           "ns/param", "bytes/par", "GB/s", "memory", "share");
+    if (only == NULL || only->matrices)
+        printf("  %7s  %7s  %7s", "GFLOP/s", "product", "share");
+    printf("\n");
     json_t *rows = json_array();
     int status = CLI_OK;
     for (int threads = given > 0 ? given : 1; status == CLI_OK; threads = all) {
@@ -387,11 +444,16 @@ const cli_command cli_bench = {
     .name = "bench",
     .summary = "measures how fast optimizers update, beside the memory's speed",
     .usage = "optimizers [NAME] [options]",
-    .details = "Without --threads each optimizer runs on one thread and on all. 'arrays': the gradients lie in arrays; "
-               "'tiles' and 'update': they are folded into the momentum as they are made, then the weights move.\n"
-               "'bytes/par': what the rule cannot do without. The NaN guard, on unless --nan-guard off, reads every "
-               "gradient once more; that is in the time, not in the bytes.\n"
-               "Quiet the machine first; what else runs on it uses the same memory.",
+    .details =
+        "Without --threads each optimizer runs on one thread and on all. 'arrays': the gradients lie in arrays; "
+        "'tiles' and 'update': they are folded into the momentum as they are made, then the weights move.\n"
+        "'bytes/par': what the rule cannot do without. The NaN guard, on unless --nan-guard off, reads every "
+        "gradient once more; that is in the time, not in the bytes.\n"
+        "'GFLOP/s', of optimizers that work matrices: a multiply and an add are two, of a symmetric product counts the "
+        "half that is computed, an eigenproblem of n is 9 n^3, an orthonormal basis 8/3 n^3, an inverse n^3. "
+        "'product': the fastest product of the formats that they multiply, on as many threads. An update that renews "
+        "roots, bases or inverses takes longer than the median says, which is of the others.\n"
+        "Quiet the machine first; what else runs on it uses the same memory.",
     .positionals_least = 1,
     .positionals_most = 2,
     .arrange = arrange,

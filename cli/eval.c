@@ -14,8 +14,8 @@
 
 static const cli_text texts[] = {
     {"data", "FILE", NULL,
-     "the text, of which every token but the first is predicted once; or the images or table of a model that learned "
-     "from such"},
+     "the text, of which every token but the first is predicted once; or the images (of a directory of CIFAR the test "
+     "file) or table of a model that learned from such"},
     CLI_TEXT_LABELS,
     CLI_TEXT_TARGET,
     CLI_TEXT_BEST,

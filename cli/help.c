@@ -128,7 +128,7 @@ void cli_help(FILE *to, const cli_args *args)
 void cli_help_all(FILE *to)
 {
     fputs("Usage: tiger COMMAND [arguments]\n\n"
-          "Trains language models on ordinary machines in the least memory.\n\nCommands:\n",
+          "Trains language models and classifiers on ordinary machines in the least memory.\n\nCommands:\n",
           to);
     for (size_t i = 0; i < cli_command_count(); i++)
         cli_help_entry(to, cli_command_at(i)->name, cli_command_at(i)->summary);

@@ -45,3 +45,11 @@ void cli_human_seconds(char *text, size_t bytes, double seconds)
     else
         snprintf(text, bytes, "%lu:%02lu", s / 60, s % 60);
 }
+
+void cli_human_duration(char *text, size_t bytes, double seconds)
+{
+    if (seconds < 0.9995)
+        snprintf(text, bytes, "%.3g ms", 1e3 * seconds);
+    else
+        snprintf(text, bytes, seconds < 999.5 ? "%.3g s" : "%.0f s", seconds);
+}

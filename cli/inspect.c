@@ -132,8 +132,8 @@ static void print_totals(const tg_tensors *tensors)
     cli_human_count(count, sizeof count, values, "");
     cli_human_bytes(size, sizeof size, bytes);
     printf("%s in %zu file%s: %zu tensor%s, %s values, %s", tg_tensors_layout(tensors), tg_tensors_files(tensors),
-           tg_tensors_files(tensors) == 1 ? "" : "s", tg_tensors_count(tensors),
-           tg_tensors_count(tensors) == 1 ? "" : "s", count, size);
+           CLI_PLURAL(tg_tensors_files(tensors)), tg_tensors_count(tensors), CLI_PLURAL(tg_tensors_count(tensors)),
+           count, size);
     if (values > 0)
         printf(", %.2f bits a value", 8 * bytes / values);
     for (size_t k = 0; k < kinds; k++)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "args.h"
+#include "human.h"
 #include "minimize.h"
 
 #define SHOWN 4  /* so many variables stand in the rows of a path, */
@@ -24,7 +25,7 @@ void cli_minimize_print_head(const cli_minimization *m)
 {
     const char *text = tg_problem_text(m->problem);
     printf("%s, %zu variable%s; %s in %s\n", text != NULL ? text : tg_problem_get_info(m->problem)->name, m->n,
-           m->n == 1 ? "" : "s", m->method[0].title,
+           CLI_PLURAL(m->n), m->method[0].title,
            m->method[0].in_double ? "double"
                                   : (const char *[]){"fp32", "bf16", "fp16"}[(int)cli_number_of(m->args, "weights")]);
     printf("%10s %14s %14s", "update", "f", "|gradient|");
@@ -142,8 +143,7 @@ void cli_minimize_print_table(const cli_minimization *m)
 {
     const char *text = tg_problem_text(m->problem);
     double *scratch = m->starts > 1 ? calloc(m->starts, sizeof *scratch) : NULL;
-    printf("%s, %zu variable%s\n", text != NULL ? text : tg_problem_get_info(m->problem)->name, m->n,
-           m->n == 1 ? "" : "s");
+    printf("%s, %zu variable%s\n", text != NULL ? text : tg_problem_get_info(m->problem)->name, m->n, CLI_PLURAL(m->n));
     if (m->starts == 1)
         print_runs(m);
     else if (scratch != NULL)

@@ -215,8 +215,9 @@ static void tell(racing *r, const tg_race_run *run)
     cli_human_seconds(left, sizeof left, made == 0 ? NAN : spent / (double)made * (double)(r->race.runs - r->done));
     if (run->outcome == TG_RACE_FINISHED)
         snprintf(result, sizeof result, r->measure.logarithmic ? "%.3e" : "%.4f", run->final_loss);
-    printf("%4zu/%zu  %s %s seed %llu: %s, %s left\n", r->done, r->race.runs, c->title, c->point[run->point].label,
-           (unsigned long long)run->seed, result, left);
+    const char *label = c->point[run->point].label;
+    printf("%4zu/%zu  %s%s%s seed %llu: %s, %s left\n", r->done, r->race.runs, c->title, *label == '\0' ? "" : " ",
+           label, (unsigned long long)run->seed, result, left);
     fflush(stdout);
 }
 
@@ -254,10 +255,13 @@ static int run_all(racing *r)
     r->started = cli_seconds();
     r->measure = tg_race_measure_of(&r->config);
     const double threads = cli_number_of(r->args, "threads");
-    printf("%zu runs of %llu updates, %zu at a time", r->race.runs, (unsigned long long)r->ground.updates, r->jobs);
+    printf("%zu run%s of %llu update%s, %zu at a time", r->race.runs, CLI_PLURAL(r->race.runs),
+           (unsigned long long)r->ground.updates, CLI_PLURAL(r->ground.updates), r->jobs);
     if (!isnan(threads))
-        printf(", %.0f thread%s each", threads, threads == 1 ? "" : "s");
-    printf(r->done > 0 ? "; %zu are there already\n" : "\n", r->done);
+        printf(", %.0f thread%s each", threads, CLI_PLURAL(threads));
+    if (r->done > 0)
+        printf("; %zu %s there already", r->done, r->done == 1 ? "is" : "are");
+    putchar('\n');
     catch_signals();
     const cli_children children = {.count = r->race.runs,
                                    .jobs = r->jobs,
@@ -328,8 +332,8 @@ const cli_command cli_race = {
         "cmaes, ...) are contenders too: of a training as long as they have cost no more forward and backward than "
         "--updates of --batch x --accumulate. tiger help race --problem NAME shows the flags of a problem.\n"
         "Seeds are shared: the same first weights and batches, or the same random start, for all contenders, so their "
-        "differences are tested in pairs. The same command goes on with a race that was stopped; what has ended is not "
-        "made again.",
+        "differences are tested in pairs. The same command goes on with a race that was stopped, or with more "
+        "contenders or seeds; what has ended is not made again.",
     .positionals_least = 1,
     .positionals_most = CLI_POSITIONALS,
     .arrange = arrange,

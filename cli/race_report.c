@@ -208,7 +208,11 @@ static void print_differences(const tg_race *race, const tg_race_row *row)
         return;
     printf("\nAgainst %s, by seeds (paired t test%s, Holm's correction for %zu test%s):\n",
            race->config->contender[row[0].contender].title, measure.logarithmic ? " of logarithms" : "", count - 1,
-           count == 2 ? "" : "s");
+           CLI_PLURAL(count - 1));
+    int width = 22;
+    for (size_t c = 0; c < count; c++)
+        width = (int)strlen(race->config->contender[c].title) > width ? (int)strlen(race->config->contender[c].title)
+                                                                      : width;
     for (size_t r = 1; r < count; r++) {
         const tg_paired *t = &row[r].against_best;
         const char *title = race->config->contender[row[r].contender].title;
@@ -216,10 +220,11 @@ static void print_differences(const tg_race *race, const tg_race_row *row)
         if (isnan(t->difference.mean))
             continue;
         print_interval(difference, sizeof difference, t->difference, &measure, true);
+        printf("%-*s %-*s ", width, title, measure.logarithmic ? 32 : 22, difference);
         if (isnan(t->p))
-            printf("%-22s %-22s one seed: no test\n", title, difference);
+            printf("one seed: no test\n");
         else
-            printf("%-22s %-22s p = %.2g: %s\n", title, difference, t->p, t->p < 0.05 ? "real" : "may be chance");
+            printf("p = %.2g: %s\n", t->p, t->p < 0.05 ? "real" : "may be chance");
     }
 }
 
@@ -245,7 +250,7 @@ void cli_race_print(const cli_race_task *task, const tg_race *race, const tg_rac
         printf(measure.logarithmic ? "\ntarget: %.3e; " : "\ntarget: %.4f; ", target);
     else
         printf("\nno target: no run of %s has come to one; ", race->config->contender[0].title);
-    printf("%zu seed%s each\n", seeds, seeds == 1 ? "" : "s");
+    printf("%zu seed%s each\n", seeds, CLI_PLURAL(seeds));
     print_remarks(race, row);
     print_differences(race, row);
 }

@@ -7,7 +7,11 @@
 
 /* Flags that several commands have. */
 #define CLI_TEXT_DATA                                                                                                  \
-    {"data", "FILE", NULL, "the text to train on; for mlp and its like images (IDX, CIFAR) or a table (CSV), perhaps gzipped"}
+    {                                                                                                                  \
+        "data", "FILE", NULL,                                                                                          \
+            "the text to train on; for mlp and its like images (IDX; CIFAR, or the directory of its files) or a "      \
+            "table (CSV), perhaps gzipped"                                                                             \
+    }
 #define CLI_TEXT_LABELS {"labels", "FILE", NULL, "the classes of --data's images (IDX)"}
 #define CLI_TEXT_TARGET                                                                                                \
     {"target", "COLUMN", NULL, "the column of --data's table that is to be told: classes or numbers"}

@@ -24,6 +24,14 @@ static void print_memory(const tg_train_result *result)
     puts(")");
 }
 
+static void print_update(const tg_train_result *result)
+{
+    char products[32], optimizer[32];
+    cli_human_duration(products, sizeof products, result->update_seconds - result->optimizer_seconds);
+    cli_human_duration(optimizer, sizeof optimizer, result->optimizer_seconds);
+    printf("an update: forward and backward %s, the optimizer beside them %s\n", products, optimizer);
+}
+
 static void print_utilisation(const tg_train_result *result)
 {
     char peak[32];
@@ -51,11 +59,10 @@ static void print_result(const tg_train_result *result, const tg_train_config *c
         printf("all %llu updates had been made before: with more --updates the run goes on\n",
                (unsigned long long)result->updates);
     if (isfinite(result->train_loss))
-        printf("%llu updates%s, training loss %.4f, %s, %s %s/s\n", (unsigned long long)result->updates, evaluations,
-               result->train_loss, time, rate, result->rate);
+        printf("%llu update%s%s, training loss %.4f, %s, %s %s/s\n", (unsigned long long)result->updates,
+               CLI_PLURAL(result->updates), evaluations, result->train_loss, time, rate, result->rate);
     if (isfinite(result->update_seconds))
-        printf("an update: forward and backward %.3g ms, the optimizer beside them %.3g ms\n",
-               1e3 * (result->update_seconds - result->optimizer_seconds), 1e3 * result->optimizer_seconds);
+        print_update(result);
     if (isfinite(result->utilisation))
         print_utilisation(result);
     print_memory(result);
@@ -118,14 +125,15 @@ const cli_command cli_train = {
     .name = "train",
     .summary = "trains a model on a text, images or a table, or goes on with a run",
     .usage = "--data FILE --out DIR [options]",
-    .details = "The options below are those of the chosen optimizer and model: tiger train --help --optimizer lion "
-               "--model llama shows others. '-' and '_' are the same in names, and so are --name value and "
-               "--name=value.\n"
-               "A model of language learns from a text. mlp, resnet, logistic and linear learn from samples: images with "
-               "--labels, or a table with --target.\n"
-               "Ctrl-C, SIGTERM, the end of --max-time, and a reader of the output that goes away (| head) save the "
-               "run and end it, with exit status 0; --resume goes on, and comes to the same bits as a run that was "
-               "never stopped. A second signal stops at once.",
+    .details =
+        "The options below are those of the chosen optimizer and model: tiger train --help --optimizer lion "
+        "--model llama shows others. '-' and '_' are the same in names, and so are --name value and "
+        "--name=value.\n"
+        "A model of language learns from a text. mlp, resnet, logistic and linear learn from samples: images with "
+        "--labels, which files of CIFAR have inside, or a table with --target.\n"
+        "Ctrl-C, SIGTERM, the end of --max-time, and a reader of the output that goes away (| head) save the "
+        "run and end it, with exit status 0; --resume goes on, and comes to the same bits as a run that was "
+        "never stopped. A second signal stops at once.",
     .arrange = cli_setup_arrange,
     .run = run,
 };

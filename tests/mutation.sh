@@ -50,6 +50,14 @@ wanted() { # MUTATION [WORD]...
     return 1
 }
 
+# Every WORD must be in some line: none of the list is no answer to a word that is misspelt.
+check_words() { # [WORD]...
+    local word
+    for word in "$@"; do
+        grep -qF -- "$word" < <(mutations) || { echo "mutation.sh: no line of tests/mutations.txt holds '$word'" >&2; exit 2; }
+    done
+}
+
 # ---- compiling --------------------------------------------------------------------------------------------------------
 
 # Where FILE is built: libtiger alone, or the engine's files.
@@ -100,7 +108,7 @@ tests_for() { # RULE FILE
     case $2 in
     schedule/*) echo schedule_test ;;
     minimize/*) echo "minimize_free_test minimize_test" ;;
-    dense/*) echo dense_test ;;
+    dense/*) echo "dense_test optim_matrix_test optim_kfac_test" ;;
     train/agree.c) echo engine_resume_test ;;
     train/*) echo engine_natgrad_test ;;
     optim/rule*) echo "optim_golden_test $quick $long" ;;
@@ -168,6 +176,7 @@ try() { # NUMBER RULE/WAY FILE EXPRESSION
 
 # ---- all of it --------------------------------------------------------------------------------------------------------
 
+check_words "$@"
 generator=$(command -v ninja >/dev/null 2>&1 && echo Ninja || echo "Unix Makefiles")
 build_tree() { # TREE TARGET [OPTION]...
     local tree=$1 target=$2

@@ -299,6 +299,14 @@ typedef struct tg_optim_bytes {
 } tg_optim_bytes;
 tg_status tg_optim_measure(const tg_optim *optim, tg_optim_bytes *bytes);
 
+/* Floating-point operations so far that rules of matrices asked for: in products of bf16 matrices, and in others of
+ * products, eigenproblems (9 n^3), orthonormal bases (8/3 n^3) and inverses (n^3) of n x n matrices. A multiply and an
+ * add are two; of symmetric products what is computed. 0 of rules that treat weight by weight. */
+typedef struct tg_optim_operations {
+    double bf16, wide;
+} tg_optim_operations;
+void tg_optim_count(const tg_optim *optim, tg_optim_operations *operations);
+
 /* States as named arrays: "PARAM/exp_avg", "PARAM/updates", ...; enough to go on exactly. NULL past the end. The data
  * may be read between updates, and written, in place of a file, by who keeps copies of his own; tg_optim_refresh is due
  * then. "row_updates" must not exceed the tensor's "tensor_updates". An fp16 state is stored times 2^exponent; beside it

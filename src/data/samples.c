@@ -10,6 +10,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "data/cifar.h"
+#include "data/cifar_files.h"
 #include "data/idx.h"
 #include "data/packed.h"
 #include "data/permute.h"
@@ -31,6 +32,7 @@ struct tg_samples {
     int32_t *label;                  /* (count) of a table; NULL: it has numbers */
     float *number;                   /* (count) of a table, standardised; NULL: it has classes */
     size_t count, features, held_out;
+    bool own_split; /* the last held_out samples are: those of a test file */
     uint64_t hash;
 };
 
@@ -40,13 +42,15 @@ struct tg_samples {
 static size_t sample_at(const tg_samples *s, tg_split split, size_t at)
 {
     const size_t place = split == TG_SPLIT_TRAIN ? at : s->count - s->held_out + at;
-    if (s->held_out == 0)
+    if (s->held_out == 0 || s->own_split)
         return place;
     return (size_t)tg_permute(tg_key_make(0, PURPOSE_SPLIT, s->count, 0), place, s->count);
 }
 
 static tg_status split(tg_samples *s, double validation, const char *path)
 {
+    if (s->own_split)
+        return TG_OK;
     s->held_out = (size_t)(validation * (double)s->count);
     if (validation > 0 && s->held_out == 0 && s->count > 1)
         s->held_out = 1;
@@ -191,20 +195,40 @@ static tg_status take_images(tg_samples *s, const image_shape *shape, const tg_s
     return status;
 }
 
-/* Of CIFAR, whose file is open. */
-static tg_status open_records(tg_samples *s, const tg_samples_source *source, const tg_schema *known, double validation)
+/* Opens what may be CIFAR's files and finds their records; records->count is 0 where it is something else. */
+static tg_status find_records(tg_samples *s, tg_cifar *records, const tg_samples_source *source, double validation)
 {
-    tg_cifar records;
-    const tg_status status = tg_cifar_parse(&records, s->images.at, s->images.bytes, source->data);
+    const tg_cifar_part part = source->test ? TG_CIFAR_TEST : validation > 0 ? TG_CIFAR_TRAIN_AND_TEST : TG_CIFAR_TRAIN;
+    tg_cifar_files files;
+    *records = (tg_cifar){0};
+    tg_status status = tg_cifar_files_find(&files, source->data, part);
     if (status != TG_OK)
         return status;
+    if (files.count > 1) {
+        status = tg_cifar_join(records, &s->held_out, &s->images, &files);
+    } else {
+        status = tg_packed_open(&s->images, files.path[0]);
+        if (status == TG_OK && tg_cifar_looks(s->images.at, s->images.bytes))
+            status = tg_cifar_parse(records, s->images.at, s->images.bytes, files.path[0]);
+        else
+            tg_packed_close(&s->images);
+    }
+    s->own_split = files.tests > 0;
+    tg_cifar_files_fini(&files);
+    return status;
+}
+
+/* Of CIFAR, in `images`. */
+static tg_status open_records(tg_samples *s, const tg_cifar *records, const tg_samples_source *source,
+                              const tg_schema *known, double validation)
+{
     if (source->kind == TG_TARGET_NUMBER)
         return tg_fail(TG_EINVAL, "'%s': images have classes, and a number is to be predicted", source->data);
-    s->count = records.count;
-    s->pixel = records.image;
-    s->class_name = records.label;
-    s->pixel_step = s->class_step = records.step;
-    const image_shape shape = {TG_CIFAR_CHANNELS, TG_CIFAR_SIDE, TG_CIFAR_SIDE, records.classes};
+    s->count = records->count;
+    s->pixel = records->image;
+    s->class_name = records->label;
+    s->pixel_step = s->class_step = records->step;
+    const image_shape shape = {TG_CIFAR_CHANNELS, TG_CIFAR_SIDE, TG_CIFAR_SIDE, records->classes};
     return take_images(s, &shape, source, known, validation);
 }
 
@@ -267,16 +291,15 @@ static tg_status open_table(tg_samples *s, const tg_samples_source *source, cons
     const char *target = source->target != NULL ? source->target : known != NULL ? known->target : NULL;
     if (known != NULL && known->images)
         return tg_fail(TG_EINVAL, "'%s': the model was trained on images: name their labels", source->data);
-    if (target == NULL)
-        return tg_fail(TG_EINVAL,
-                       "'%s': what is to be told is not said: the labels of images, or the target column of "
-                       "a table",
-                       source->data);
-    if (known != NULL && strcmp(known->target, target) != 0)
-        return tg_fail(TG_EINVAL, "the model tells '%.80s', not '%.80s'", known->target, target);
     tg_status status = tg_packed_open(&file, source->data);
     if (status == TG_OK && file.bytes > 2 && memcmp(file.at, "\0\0\x08", 3) == 0)
-        status = tg_fail(TG_EINVAL, "'%s' is an IDX file, no table: name its labels", source->data);
+        status = tg_fail(TG_EINVAL, "'%s' is an IDX file, no table: name the labels of its images", source->data);
+    if (status == TG_OK && target == NULL)
+        status = tg_fail(TG_EINVAL,
+                         "'%s': what is to be told is not said: the labels of images, or the target column of a table",
+                         source->data);
+    if (status == TG_OK && known != NULL && strcmp(known->target, target) != 0)
+        status = tg_fail(TG_EINVAL, "the model tells '%.80s', not '%.80s'", known->target, target);
     if (status == TG_OK)
         status = tg_table_parse(&table, file.at, file.bytes, source->data, target, source->kind, known);
     if (status == TG_OK) {
@@ -323,15 +346,13 @@ tg_status tg_samples_open(tg_samples **out, const tg_samples_source *source, con
     if (s == NULL)
         return tg_no_memory("samples", sizeof *s);
     tg_status status = TG_OK;
+    tg_cifar records = {0};
     if (source->labels == NULL && source->target == NULL && (schema == NULL || schema->images)) /* says it all itself */
-        status = tg_packed_open(&s->images, source->data);
-    const bool records = s->images.at != NULL && tg_cifar_looks(s->images.at, s->images.bytes);
-    if (!records)
-        tg_packed_close(&s->images);
+        status = find_records(s, &records, source, validation);
     if (status == TG_OK)
-        status = (records                  ? open_records
-                  : source->labels != NULL ? open_images
-                                           : open_table)(s, source, schema, validation);
+        status = records.count > 0        ? open_records(s, &records, source, schema, validation)
+                 : source->labels != NULL ? open_images(s, source, schema, validation)
+                                          : open_table(s, source, schema, validation);
     if (status != TG_OK) {
         tg_samples_destroy(s);
         return status;
@@ -376,6 +397,8 @@ size_t tg_samples_bytes(const tg_samples *s)
     bytes += s->label == NULL ? 0 : s->count * sizeof *s->label;
     return bytes + (s->number == NULL ? 0 : s->count * sizeof *s->number);
 }
+
+bool tg_samples_own_split(const tg_samples *s) { return s->own_split; }
 
 uint64_t tg_samples_hash(const tg_samples *s) { return s->hash; }
 

@@ -5,6 +5,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "dense/count.h"
 #include "dense/dense.h"
 
 #ifndef TIGER_HAVE_LAPACK
@@ -70,6 +71,18 @@ size_t tg_dense_eigen_bytes(tg_format format, size_t n)
     return tg_round_up(real_work(n) * tg_format_bytes(format), TG_CACHE_LINE) + integer_work(n) * sizeof(lapack_int);
 }
 
+/* The usual counts, in n^3 (LAPACK Users' Guide; Golub & Van Loan 2013). Divide and conquer needs fewer than an
+ * eigenproblem's 9, by how many eigenvalues it can set aside. */
+#define EIGEN 9.0
+#define ORTHONORMAL (8.0 / 3)
+#define CHOLESKY (1.0 / 3)
+#define INVERSE (2.0 / 3) /* from the factor */
+
+static void count(tg_format format, double cubes, size_t n)
+{
+    tg_dense_count(format, cubes * (double)n * (double)n * (double)n);
+}
+
 static bool all_finite(tg_format format, const void *a, size_t n)
 {
     bool finite = true;
@@ -97,6 +110,7 @@ tg_status tg_dense_eigen(tg_format format, size_t n, void *a, void *w, void *scr
         return tg_fail(TG_EUNSUPPORTED, "an eigenproblem of %zu values is too large for LAPACK's 32-bit sizes", n);
     if (!all_finite(format, a, n))
         return tg_fail(TG_EINVAL, "an eigenproblem of %zu values holds NaN or Inf", n);
+    count(format, EIGEN, n);
 #pragma omp parallel num_threads(1)
     {
         omp_set_num_threads(1); /* in this region alone: the bits must not depend on the number of threads */
@@ -153,6 +167,7 @@ tg_status tg_dense_orthonormal(tg_format format, size_t n, void *a, void *scratc
         return tg_fail(TG_EUNSUPPORTED, "a QR factor of %zu rows is too large for LAPACK's 32-bit sizes", n);
     if (!all_finite(format, a, n))
         return tg_fail(TG_EINVAL, "a matrix of %zu rows to be made orthonormal holds NaN or Inf", n);
+    count(format, ORTHONORMAL, n);
 #pragma omp parallel num_threads(1)
     {
         omp_set_num_threads(1);
@@ -184,6 +199,7 @@ tg_status tg_dense_cholesky(tg_format format, size_t n, void *a)
         return tg_fail(TG_EUNSUPPORTED, "a matrix of %zu rows is too large for LAPACK's 32-bit sizes", n);
     if (!all_finite(format, a, n))
         return tg_fail(TG_EINVAL, "a matrix of %zu rows to be factored holds NaN or Inf", n);
+    count(format, CHOLESKY, n);
 #pragma omp parallel num_threads(1)
     {
         omp_set_num_threads(1);
@@ -213,6 +229,7 @@ tg_status tg_dense_inverse(tg_format format, size_t n, void *a)
     lapack_int info = 0;
     if (status != TG_OK)
         return status;
+    count(format, INVERSE, n);
 #pragma omp parallel num_threads(1)
     {
         omp_set_num_threads(1);

@@ -6,6 +6,7 @@
 #include "base/kernels.h"
 #include "base/memory.h"
 #include "dense/arithmetic.h"
+#include "dense/count.h"
 #include "dense/dense.h"
 #include "dense/native.h"
 #include "dense/plain.h"
@@ -147,6 +148,17 @@ static void mirror(const tg_dense_product *p, const tile *t, void *c)
                         narrow[j * ld + i] = narrow[i * ld + j];
 }
 
+/* Values of C that are computed rather than copied. */
+static double computed(const tg_dense_product *p)
+{
+    double values = 0;
+    for (size_t row = 0; p->symmetric && row < p->m; row += TG_TILE) {
+        const size_t end = p->m - row < TG_TILE ? p->m : row + TG_TILE;
+        values += (double)(end - row) * (double)end;
+    }
+    return p->symmetric ? values : (double)p->m * (double)p->n;
+}
+
 /* `native` NULL: in fp32. */
 static bool multiply_tile(const tg_dense_product *p, tg_native *native, size_t index, size_t across, const void *a,
                           const void *b, const void *d, void *c)
@@ -176,6 +188,7 @@ tg_status tg_dense_multiply(const tg_dense_product *p, const void *a, const void
         if (status != TG_OK)
             return status;
     }
+    tg_dense_count(p->format, 2 * computed(p) * (double)p->k);
 #pragma omp parallel num_threads(threads) reduction(| : refused)
     {
         omp_set_num_threads(1); /* in this thread's task alone: the library would share out a tile among many */

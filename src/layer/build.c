@@ -195,6 +195,20 @@ int tg_pool_all(tg_graph *graph, const char *name, int x, tg_pool_kind kind)
     return tg_pool2d(graph, name, x, kind, &whole);
 }
 
+int tg_subsample(tg_graph *graph, const char *name, int x, size_t stride, size_t channels)
+{
+    const tg_window window = {.kernel = {1, 1}, .stride = {stride, stride}, .dilation = {1, 1}, .groups = 1};
+    if (!have(graph, x))
+        return TG_NONE;
+    if (graph->tensor[x].cols > channels || stride == 0) {
+        tg_graph_refuse(graph, "%s: images of %zu channels do not fit into %zu, every %zu-th place", name,
+                        graph->tensor[x].cols, channels, stride);
+        return TG_NONE;
+    }
+    tg_op *op = append_window(graph, TG_LAYER_SUBSAMPLE, name, x, channels, &window);
+    return op == NULL ? TG_NONE : op->output[0];
+}
+
 int tg_dropout(tg_graph *graph, const char *name, int x, double rate)
 {
     if (rate == 0.0 || graph->mode != TG_TRAIN)

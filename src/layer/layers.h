@@ -33,6 +33,8 @@ int tg_conv2d(tg_graph *graph, const char *name, int x, int w, int b, const tg_w
 int tg_pool2d(tg_graph *graph, const char *name, int x, tg_pool_kind kind, const tg_window *window);
 /* (B, channels): the same over the whole image. */
 int tg_pool_all(tg_graph *graph, const char *name, int x, tg_pool_kind kind);
+/* (B * places, channels) of images x, which have no more channels: every stride-th place of both sides, zeros behind. */
+int tg_subsample(tg_graph *graph, const char *name, int x, size_t stride, size_t channels);
 /* x where the rate is 0 or the graph is not for training. */
 int tg_dropout(tg_graph *graph, const char *name, int x, double rate);
 int tg_activation(tg_graph *graph, const char *name, int x, tg_activation_kind kind);

@@ -6,7 +6,8 @@
  *   output = W mean of places(x) + b
  *
  * The second and third stage begin with a stride of 2. Their first shortcut is norm(conv 1x1(x)), of the same stride
- * (the paper's option B); all others are x. Kernels are drawn as He et al. 2015 have it, from their inputs,
+ * (the paper's option B), or every second place of x with zeros for the new channels (option A: no weights); all others
+ * are x. Kernels are drawn as He et al. 2015 have it, from their inputs,
  * or before a tanh as Glorot & Bengio 2010; convolutions have biases only where no norm follows. Names and shapes in
  * files are those of torchvision. */
 #include <stdio.h>
@@ -17,6 +18,7 @@
 
 #define NAME_BYTES 96
 #define STAGES 3
+#define TG_SHORTCUTS "projection|zeros"
 
 static const tg_option options[] = {
     TG_MODEL_SIZE("depth", 20, 8, 12002, "layers in a row, 6 n + 2: three stages of n blocks of two"),
@@ -26,6 +28,8 @@ static const tg_option options[] = {
                     "behind every convolution; layer, rms: of the channels of a place"),
     TG_MODEL_SIZE("groups", 8, 1, 65536, "norm=group: of channels; 1 is layer norm over the whole image"),
     TG_MODEL_EPS(1e-5),
+    TG_MODEL_CHOICE("shortcut", TG_SHORTCUT_PROJECTION, TG_SHORTCUTS, TG_SHORTCUT_COUNT - 1,
+                    "where a stage begins: a 1 x 1 convolution, or x itself and zeros"),
     TG_MODEL_SIZE("channels", 0, 0, 4096, "of an image (0: as the data have them)"),
     TG_MODEL_SIZE("rows", 0, 0, 65536, "of an image (0: as the data have them)"),
     TG_MODEL_SIZE("cols", 0, 0, 65536, "of an image (0: as the data have them)"),
@@ -41,6 +45,7 @@ static const tg_config_key keys[] = {
     {.key = "depth", .offset = FIELD(depth), .kind = TG_KEY_SIZE, .required = true},
     {.key = "width", .offset = FIELD(width), .kind = TG_KEY_SIZE, .required = true},
     TG_KEYS_OF_HIDDEN(TG_NORMS),
+    {.key = "shortcut", .offset = FIELD(shortcut), .kind = TG_KEY_CHOICE, .choices = TG_SHORTCUTS},
     {.key = "norm_eps", .offset = FIELD(eps), .kind = TG_KEY_REAL, .absent = 1e-5},
 };
 
@@ -99,13 +104,24 @@ static int activate(walk *w, int x, const char *name)
                             : tg_activation(w->graph, full, x, (tg_activation_kind)w->model->config.activation);
 }
 
+/* x for a block that makes `out` channels of its `in`. */
+static int shortcut(walk *w, int x, size_t in, size_t out, size_t stride)
+{
+    char name[2 * NAME_BYTES];
+    if (in == out)
+        return x;
+    if (w->model->config.shortcut == TG_SHORTCUT_PROJECTION)
+        return convolve(w, x, in, out, 1, stride, "downsample.0", "downsample.1");
+    snprintf(name, sizeof name, "%sdownsample", w->part);
+    return w->graph == NULL ? TG_NONE : tg_subsample(w->graph, name, x, stride, out);
+}
+
 static int block(walk *w, int x, size_t in, size_t out, size_t stride)
 {
     char sum[2 * NAME_BYTES];
     int y = activate(w, convolve(w, x, in, out, 3, stride, "conv1", "bn1"), "act1");
     y = convolve(w, y, out, out, 3, 1, "conv2", "bn2");
-    if (in != out)
-        x = convolve(w, x, in, out, 1, stride, "downsample.0", "downsample.1");
+    x = shortcut(w, x, in, out, stride);
     snprintf(sum, sizeof sum, "%sadd", w->part);
     return activate(w, w->graph == NULL ? TG_NONE : tg_add(w->graph, sum, x, y), "act2");
 }

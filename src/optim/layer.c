@@ -200,6 +200,10 @@ tg_status tg_optim_observe_layer(tg_optim *o, size_t param, const tg_layer_rows 
                            e->state[left + !swapped].data, keep, (float)(take / all)},
                           {rows->gradients, rows->rows, out, rows->format, false, e->state[left + swapped].data, keep,
                            (float)(take * rows->scale / squares)}};
+    const tg_dense_operations before = tg_dense_counted();
     status = gather(o, &sides[0]);
-    return status == TG_OK ? gather(o, &sides[1]) : status;
+    if (status == TG_OK)
+        status = gather(o, &sides[1]);
+    tg_optim_take_count(o, &before);
+    return status;
 }

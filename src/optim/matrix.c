@@ -3,6 +3,15 @@
 #include "base/fail.h"
 #include "optim/optim.h"
 
+void tg_optim_take_count(tg_optim *o, const tg_dense_operations *before)
+{
+    const tg_dense_operations now = tg_dense_counted();
+    o->operations.bf16 += now.bf16 - before->bf16;
+    o->operations.wide += now.wide - before->wide;
+}
+
+void tg_optim_count(const tg_optim *o, tg_optim_operations *operations) { *operations = o->operations; }
+
 /* One walk: what tg_matrix_walk was told. */
 typedef struct walk {
     float *array;
@@ -118,7 +127,9 @@ bool tg_matrix_work(tg_optim *o, size_t entry, const tg_view *view)
     for (size_t s = 0; s < o->rule->info.slot_count; s++)
         if (tg_slot_is_square(&o->rule->info.slots[s]))
             m.slot[s] = e->state[s].data;
+    const tg_dense_operations before = tg_dense_counted();
     const tg_status status = o->rule->matrix(&m, view);
+    tg_optim_take_count(o, &before);
     o->entry[entry].measure = m.measure;
     if (status != TG_OK && e->mate != TG_ALONE)
         o->pass[e->mate].active = false;

@@ -7,6 +7,7 @@
 
 #include "base/kernels.h"
 #include "base/memory.h"
+#include "dense/count.h"
 #include "optim/rule.h"
 
 /* Options every rule has, in the order of their table. */
@@ -150,6 +151,7 @@ struct tg_optim {
     char *state_names;
     size_t states;
     tg_optim_bytes bytes;
+    tg_optim_operations operations;
 
     double gradient_scale;       /* what tiles are multiplied by already: loss scaling */
     uint64_t update;             /* made so far */
@@ -201,7 +203,9 @@ void tg_look(tg_optim *o, size_t entry, tg_view *view);
 
 /* matrix.c: a whole matrix between `look` and its blocks. False, and told in matrix_status, when that failed. */
 bool tg_matrix_work(tg_optim *o, size_t entry, const tg_view *view);
-/* A block's part of the direction, for a bias that is a column in w->d, filled if `filled`; and w->d back to its column. */
+void tg_optim_take_count(tg_optim *o, const tg_dense_operations *before); /* what this thread did since */
+/* A block's part of the direction, for a bias that is a column in w->d, filled if `filled`; and w->d back to its
+ * column. */
 float *tg_direction_of(const tg_optim *o, const tg_entry *e, const tg_place *at, tg_workspace *w, bool filled);
 void tg_direction_keep(const tg_optim *o, const tg_entry *e, const tg_place *at, const tg_workspace *w);
 

@@ -140,8 +140,18 @@ static json_t *descent_object(const tg_race_config *race, const tg_descent_confi
     return object;
 }
 
+static tg_status shared(json_t **object, const tg_race_config *race)
+{
+    json_t *descent = descent_object(race, race->descent, 0);
+    json_object_del(descent, "seed");
+    *object = json_pack("{s:o*, s:o*}", "problem", problem_object(race->descent->problem), "descent", descent);
+    return TG_OK;
+}
+
 static tg_status settings(json_t **object, const tg_race_config *race, const tg_race_run *run)
 {
+    if (run == NULL)
+        return shared(object, race);
     setup made;
     const tg_status status = setup_init(&made, race, run);
     const tg_descent_config *c = &made.config;

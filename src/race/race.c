@@ -111,6 +111,8 @@ tg_status tg_race_open(tg_race *race, const tg_race_config *config)
                 status = open_run(run, config);
             }
     if (status == TG_OK)
+        status = tg_race_check_earlier(&r);
+    if (status == TG_OK)
         *race = r;
     else
         tg_race_close(&r);

@@ -54,8 +54,7 @@ static void take_end(tg_race_run *run, const json_t *object, const char *outcome
     run->final_loss = run->outcome == TG_RACE_FINISHED && run->evaluations > 0 ? run->loss[run->evaluations - 1] : NAN;
 }
 
-/* The first value of `was` that `is` has otherwise, both objects of objects. */
-static tg_status compare(const json_t *was, const json_t *is, const char *path)
+tg_status tg_race_compare(const json_t *was, const json_t *is, const char *path)
 {
     const char *part, *key;
     json_t *old, *value;
@@ -84,7 +83,7 @@ static tg_status compare(const json_t *was, const json_t *is, const char *path)
 static tg_status check_settings(const json_t *was, const char *settings, const char *path)
 {
     json_t *is = json_loads(settings, 0, NULL);
-    const tg_status status = is == NULL ? tg_no_memory("settings", strlen(settings)) : compare(was, is, path);
+    const tg_status status = is == NULL ? tg_no_memory("settings", strlen(settings)) : tg_race_compare(was, is, path);
     json_decref(is);
     return status;
 }

@@ -60,7 +60,7 @@ tg_status tg_race_settings(char **text, const tg_race_config *race, const tg_rac
     const tg_status status = race->task->settings(&object, race, run);
     if (status != TG_OK)
         return status;
-    char *dumped = object == NULL ? NULL : json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+    char *dumped = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
     *text = dumped == NULL ? NULL : tg_heap_text(dumped);
     free(dumped);
     json_decref(object);

@@ -10,6 +10,7 @@
 
 #include "base/fail.h"
 #include "base/memory.h"
+#include "data/cifar_files.h"
 #include "race/race.h"
 #include "train/process.h"
 
@@ -131,18 +132,30 @@ static json_t *model_object(const tg_train_config *c)
     return object;
 }
 
+/* The size of a file, or of all that stand for one. */
+static void set_bytes(json_t *object, const char *key, const char *data)
+{
+    tg_cifar_files files;
+    struct stat about;
+    json_int_t bytes = 0;
+    if (tg_cifar_files_find(&files, data, TG_CIFAR_TRAIN_AND_TEST) != TG_OK)
+        return;
+    for (size_t i = 0; i < files.count; i++)
+        bytes += stat(files.path[i], &about) == 0 ? (json_int_t)about.st_size : 0;
+    json_object_set_new(object, key, json_integer(bytes));
+    tg_cifar_files_fini(&files);
+}
+
 /* The data by name and size: enough to notice another text. */
 static json_t *data_object(const tg_train_config *c)
 {
-    struct stat about;
     json_t *object = json_object();
     json_object_set_new(object, "file", json_string(c->data));
-    if (stat(c->data, &about) == 0)
-        json_object_set_new(object, "bytes", json_integer((json_int_t)about.st_size));
-    if (c->eval_data != NULL)
+    set_bytes(object, "bytes", c->data);
+    if (c->eval_data != NULL) {
         json_object_set_new(object, "eval_data", json_string(c->eval_data));
-    if (c->eval_data != NULL && stat(c->eval_data, &about) == 0)
-        json_object_set_new(object, "eval_data_bytes", json_integer((json_int_t)about.st_size));
+        set_bytes(object, "eval_data_bytes", c->eval_data);
+    }
     if (c->model.task == TG_TASK_LANGUAGE)
         json_object_set_new(object, "tokenizer", json_string(c->tokenizer != NULL ? c->tokenizer : "char"));
     const char *const more[][2] = {{"labels", c->labels}, {"target", c->target}, {"eval_labels", c->eval_labels}};
@@ -152,8 +165,18 @@ static json_t *data_object(const tg_train_config *c)
     return object;
 }
 
+static tg_status shared(json_t **object, const tg_train_config *c)
+{
+    json_t *training = training_object(c);
+    json_object_del(training, tg_train_options()->at[TG_TRAIN_SEED].name);
+    *object = json_pack("{s:o*, s:o*, s:o*}", "data", data_object(c), "model", model_object(c), "training", training);
+    return TG_OK;
+}
+
 static tg_status settings(json_t **object, const tg_race_config *race, const tg_race_run *run)
 {
+    if (run == NULL)
+        return shared(object, race->train);
     setup made = {0};
     const tg_status status = setup_init(&made, race, run);
     const tg_train_config *c = &made.config;

@@ -1,5 +1,6 @@
-/* race/write.c -- a race as JSON: {"task", "measure", "target", "rows": [...], "runs": [...]}. Where the measure is
- * compared by its logarithm, means and bounds stand as it stands itself, and differences as factors. */
+/* race/write.c -- a race as JSON: {"task", "settings": {...} that all runs share, "measure", "target", "rows": [...],
+ * "runs": [...]}. Where the measure is compared by its logarithm, means and bounds stand as it stands itself, and
+ * differences as factors. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,18 +53,29 @@ static json_t *row_object(const tg_race_row *row, const tg_race *race)
     return object;
 }
 
+/* *object <- a run's settings, or of NULL those that all share. */
+static tg_status settings_object(json_t **object, const tg_race *race, const tg_race_run *run)
+{
+    char *settings = NULL;
+    const tg_status status = tg_race_settings(&settings, race->config, run);
+    if (status == TG_OK)
+        *object = json_loads(settings, 0, NULL);
+    tg_heap_free(settings);
+    return status;
+}
+
 static tg_status run_object(json_t **out, const tg_race_run *run, const tg_race *race)
 {
     static const char *const outcome[] = {"open", "finished", "diverged"};
-    char *settings = NULL;
+    json_t *settings = NULL;
     const tg_race_measure measure = tg_race_measure_of(race->config);
-    const tg_status status = tg_race_settings(&settings, race->config, run);
+    const tg_status status = settings_object(&settings, race, run);
     if (status != TG_OK)
         return status;
     json_t *object = json_object();
     json_object_set_new(object, "name", json_string(run->name));
     json_object_set_new(object, "seed", json_integer((json_int_t)run->seed));
-    json_object_set_new(object, "settings", json_loads(settings, 0, NULL));
+    json_object_set_new(object, "settings", settings);
     json_object_set_new(object, "outcome", json_string(outcome[run->outcome]));
     json_object_set_new(object, "final_loss", number(run->final_loss));
     json_object_set_new(object, "update_seconds", number(run->update_seconds));
@@ -75,16 +87,15 @@ static tg_status run_object(json_t **out, const tg_race_run *run, const tg_race 
     if (run->scored != NULL)
         json_object_set_new(object, run->scored->name, numbers(run->score, run->evaluations));
     json_object_set_new(object, "seconds", numbers(run->seconds, run->evaluations));
-    tg_heap_free(settings);
     *out = object;
     return TG_OK;
 }
 
 tg_status tg_race_write(const tg_race *race, const tg_race_row *row, double target, const char *path)
 {
-    json_t *rows = json_array(), *runs = json_array();
+    json_t *rows = json_array(), *runs = json_array(), *shared = NULL;
     const tg_race_measure measure = tg_race_measure_of(race->config);
-    tg_status status = TG_OK;
+    tg_status status = settings_object(&shared, race, NULL);
     for (size_t c = 0; c < race->config->contenders; c++)
         json_array_append_new(rows, row_object(&row[c], race));
     for (size_t i = 0; i < race->runs && status == TG_OK; i++) {
@@ -93,9 +104,9 @@ tg_status tg_race_write(const tg_race *race, const tg_race_row *row, double targ
         if (status == TG_OK)
             json_array_append_new(runs, run);
     }
-    json_t *object =
-        json_pack("{s:s, s:s, s:b, s:o, s:o*, s:o*}", "task", race->config->task->name, "measure", measure.key,
-                  "logarithmic", measure.logarithmic, "target", number(target), "rows", rows, "runs", runs);
+    json_t *object = json_pack("{s:s, s:o*, s:s, s:b, s:o, s:o*, s:o*}", "task", race->config->task->name, "settings",
+                               shared, "measure", measure.key, "logarithmic", measure.logarithmic, "target",
+                               number(target), "rows", rows, "runs", runs);
     char *text = object == NULL || status != TG_OK ? NULL : json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
     if (status == TG_OK)
         status = text == NULL ? tg_no_memory("a race's results", 0) : tg_file_write_whole(path, text, strlen(text));

@@ -596,7 +596,7 @@ static tg_status not_opened(const training *t, tg_status status, const tg_train_
                 {"eval_labels", wish->eval_labels, t->config.eval_labels}};
     for (size_t i = 0; status == TG_ENOTFOUND && i < sizeof file / sizeof *file; i++) {
         const char *at = file[i].said == NULL && file[i].saved != NULL ? strstr(tg_message(), file[i].saved) : NULL;
-        if (at != NULL && at[strlen(file[i].saved)] == '\'')
+        if (at != NULL && strchr("'/", at[strlen(file[i].saved)]) != NULL)
             return tg_fail(status, "%s; if it has moved, say where with %s", tg_message(), file[i].name);
     }
     return status;

@@ -6,6 +6,7 @@
 #include "base/fail.h"
 #include "base/memory.h"
 #include "graph/product.h"
+#include "tiger/engine/train.h"
 #include "train/process.h"
 
 #define SECONDS 0.25 /* others may use the machine too: the best of what fits into this */
@@ -13,6 +14,7 @@
 #define LEAST 3
 #define LEAST_SIDE 400 /* halved once more, products are too small to keep threads busy */
 
+/* Whether these are products of bf16 as it is; else they are in fp32. */
 static bool is_native(const tg_graph *graph)
 {
     return graph->format == TG_BF16 && tg_products_arithmetic(graph->products) == TG_NATIVE;
@@ -20,24 +22,28 @@ static bool is_native(const tg_graph *graph)
 
 static tg_product product_of(size_t n) { return (tg_product){.m = n, .n = n, .k = n, .lda = n, .ldb = n, .ldc = n}; }
 
-static size_t bytes_of(const tg_graph *graph, size_t n)
+static size_t bytes_of(bool native, size_t n)
 {
     const tg_product p = product_of(n);
-    const size_t operand = is_native(graph) ? sizeof(uint16_t) : sizeof(float);
-    return n * n * (2 * operand + sizeof(float)) + (is_native(graph) ? 0 : tg_product_library_bytes(&p));
+    const size_t operand = native ? sizeof(uint16_t) : sizeof(float);
+    return n * n * (2 * operand + sizeof(float)) + (native ? 0 : tg_product_library_bytes(&p));
 }
 
 /* Rows and columns: enough work for the threads, and operands that caches hold. */
-static size_t side(const tg_graph *graph, size_t room)
+static size_t side(bool native, size_t room)
 {
     const int threads = omp_get_max_threads();
     size_t n = threads <= 4 ? 704 : threads <= 16 ? 1536 : 3072;
-    while (n > LEAST_SIDE && bytes_of(graph, n) > room)
+    while (n > LEAST_SIDE && bytes_of(native, n) > room)
         n /= 2;
     return n;
 }
 
-size_t tg_peak_bytes(const tg_graph *graph, size_t room) { return bytes_of(graph, side(graph, room)); }
+size_t tg_peak_bytes(const tg_graph *graph, size_t room)
+{
+    const bool native = is_native(graph);
+    return bytes_of(native, side(native, room));
+}
 
 typedef struct operands {
     void *a, *b, *scratch;
@@ -89,18 +95,16 @@ static tg_status time_product(double *best, const tg_product *p, tg_products *pr
     return TG_OK;
 }
 
-tg_status tg_peak_measure(double *flops, const tg_graph *graph, size_t room)
+/* `products` NULL: in fp32. */
+static tg_status measure(double *flops, tg_products *products, size_t room)
 {
-    const size_t n = side(graph, room);
+    const bool native = products != NULL;
+    const size_t n = side(native, room);
     const tg_product p = product_of(n);
-    const bool native = is_native(graph);
-    tg_products *products = NULL;
     operands o = {0};
     size_t scratch = 0;
     double best = 0;
-    tg_status status = native ? tg_products_create(&products) : TG_OK;
-    if (status == TG_OK && native)
-        status = tg_products_plan(products, &p, &scratch);
+    tg_status status = native ? tg_products_plan(products, &p, &scratch) : TG_OK;
     if (status == TG_OK)
         status = take(&o, n * n, native ? sizeof(uint16_t) : sizeof(float), scratch);
     if (status == TG_OK)
@@ -108,6 +112,26 @@ tg_status tg_peak_measure(double *flops, const tg_graph *graph, size_t room)
     if (status == TG_OK && best > 0)
         *flops = 2.0 * (double)n * (double)n * (double)n / best;
     release(&o);
+    return status;
+}
+
+tg_status tg_peak_measure(double *flops, const tg_graph *graph, size_t room)
+{
+    tg_products *products = NULL;
+    tg_status status = is_native(graph) ? tg_products_create(&products) : TG_OK;
+    if (status == TG_OK)
+        status = measure(flops, products, room);
+    tg_products_destroy(products);
+    return status;
+}
+
+tg_status tg_product_peak(double *flops, tg_format format)
+{
+    tg_products *products = NULL;
+    tg_status status = tg_products_create(&products);
+    const bool native = status == TG_OK && format == TG_BF16 && tg_products_arithmetic(products) == TG_NATIVE;
+    if (status == TG_OK)
+        status = measure(flops, native ? products : NULL, SIZE_MAX);
     tg_products_destroy(products);
     return status;
 }

@@ -68,8 +68,8 @@ static tg_status check_augmentation(const tg_train_config *c, const tg_schema *s
 static tg_status open(tg_session *s, const char *from)
 {
     const tg_train_config *c = s->config;
-    const tg_samples_source source = {c->data, c->labels, c->target, kind_of(&c->model)};
-    const tg_samples_source evaluated = {c->eval_data, c->eval_labels, c->target, kind_of(&c->model)};
+    const tg_samples_source source = {c->data, c->labels, c->target, kind_of(&c->model), false};
+    const tg_samples_source evaluated = {c->eval_data, c->eval_labels, c->target, kind_of(&c->model), true};
     tg_schema *known = NULL;
     if (c->data == NULL)
         return TG_OK;
@@ -77,6 +77,12 @@ static tg_status open(tg_session *s, const char *from)
     if (status == TG_OK)
         status =
             tg_samples_open(&s->samples, &source, known, c->eval_data != NULL ? 0.0 : c->option[TG_TRAIN_VALIDATION]);
+    if (status == TG_OK && tg_samples_own_split(s->samples) && c->given[TG_TRAIN_VALIDATION])
+        status = tg_fail(
+            TG_EINVAL,
+            "validation: '%s' has a test file, which is held out; to hold out a share, name the files to train on, "
+            "with commas between them",
+            c->data);
     if (status == TG_OK && c->eval_data != NULL)
         status = tg_samples_open(&s->held_samples, &evaluated, tg_samples_schema(s->samples), 0.0);
     if (status == TG_OK)
@@ -295,7 +301,7 @@ static tg_status evaluate_samples(tg_evaluation *out, const tg_loaded *directory
 static tg_status evaluate_file(tg_evaluation *out, const tg_loaded *directory, const tg_evaluate_config *config)
 {
     const tg_samples_source source = {config->data, config->labels, config->target,
-                                      kind_of(tg_model_get_config(directory->model))};
+                                      kind_of(tg_model_get_config(directory->model)), true};
     tg_samples *samples = NULL;
     tg_status status = config->format == TG_FORMAT_TEXT ? tg_samples_open(&samples, &source, directory->schema, 0.0)
                                                         : tg_fail(TG_EINVAL, "format is for models of language");

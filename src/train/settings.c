@@ -13,6 +13,7 @@
 #include "base/fail.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "data/cifar_files.h"
 
 static const char file_name[] = "trainer.json";
 
@@ -63,11 +64,11 @@ static json_t *watched_array(const tg_schedule *schedule)
 /* A text by its path, to be found from anywhere, and its hash. */
 static void set_text(json_t *root, const char *key, const char *path, const char *hash_key, uint64_t hash)
 {
-    char hex[24], *found = realpath(path, NULL); /* NULL: keep what was said */
+    char hex[24], *found = tg_cifar_files_absolute(path); /* which may be several files */
     snprintf(hex, sizeof hex, "%016" PRIx64, hash);
     json_object_set_new(root, key, json_string(found != NULL ? found : path));
     json_object_set_new(root, hash_key, json_string(hex));
-    free(found);
+    tg_heap_free(found);
 }
 
 /* Without a hash: one that goes with another, whose hash has it in, or a directory. */

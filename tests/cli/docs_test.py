@@ -21,6 +21,8 @@ EXAMPLES = ["minimize.md"]
 INDENT = "    "
 PICTURE_BYTES = 60000
 
+if len(sys.argv) < 2 or sys.argv[2:] not in ([], ["--update"]):
+    sys.exit(__doc__)
 TIGER = str(Path(sys.argv[1]).resolve())
 UPDATE = "--update" in sys.argv[2:]
 

@@ -216,6 +216,8 @@ def run(tiger, arguments, folder):
 
 
 def main():
+    if len(sys.argv) < 2 or sys.argv[2:] not in ([], ["--update"]):
+        sys.exit(__doc__)
     tiger, update = str(Path(sys.argv[1]).resolve()), "--update" in sys.argv[2:]
     different = 0
     for name, arguments in CASES.items():

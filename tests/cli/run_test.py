@@ -24,6 +24,8 @@ import time
 import unittest
 from pathlib import Path
 
+if len(sys.argv) < 2 or not os.access(sys.argv[1], os.X_OK):
+    sys.exit(f"run_test.py: name the command tiger first\n{__doc__}")
 TIGER = str(Path(sys.argv.pop(1)).resolve())
 TINY = ["--layers", "2", "--heads", "2", "--width", "24", "--context", "20", "--batch", "3", "--threads", "2"]
 
@@ -1092,6 +1094,59 @@ class Samples(Case):
         done = self.tiger("eval", "run", "--data", "batch.bin", status=1)
         self.assertIn("'batch.bin' byte 21511: label 10, and there are 10 classes", done.stderr)
 
+    def test_directories_of_cifar(self):
+        """As unpacked: the batches are trained on and the test file is evaluated on, resumed as well, wherever it lies then."""
+        def records(n):
+            return b"".join(bytes([label]) + bytes(chance.randrange(120) + 100 * (c == label) for c in range(3) for _ in range(1024))
+                            for label in (chance.randrange(3) for _ in range(n)))
+
+        chance, batches = random.Random(7), self.at / "cifar-10-batches-bin"
+        batches.mkdir()
+        (batches / "batches.meta.txt").write_text("airplane\n")
+        parts = [records(n) for n in (40, 17, 23, 31, 29)]
+        for i, part in enumerate(parts):
+            (batches / f"data_batch_{i + 1}.bin").write_bytes(part)
+        (batches / "test_batch.bin").write_bytes(records(35))
+        (self.at / "train.bin").write_bytes(b"".join(parts))
+        flags = ("--model", "mlp", "--updates", 12, "--save-every", 5, "--eval-every", 4)
+        held = ("--eval-data", batches / "test_batch.bin")
+        whole = self.learn("one", *flags, "--data", "train.bin", *held).stdout
+        losses = re.findall(r"validation loss [\d.]+, .*", whole)
+        self.assertGreaterEqual(len(losses), 3)
+        listed = ",".join(f"{batches.name}/data_batch_{i}.bin" for i in range(1, 6))
+        for name, data in (("two", (batches.name,)), ("three", (listed, *held)), ("four", (batches.name, *held))):
+            with self.subTest(name=name):
+                out = self.learn(name, *flags, "--data", *data, "--keep", 9).stdout
+                self.assertEqual(re.findall(r"validation loss [\d.]+, .*", out), losses)
+                self.assertEqual(digest(self.model_of(out)), digest(self.model_of(whole)))
+                for update in (10, 12):
+                    shutil.rmtree(self.at / f"{name}/checkpoint-{update:08}")
+                saved = json.loads((self.at / name / "checkpoint-00000005/trainer.json").read_text())["data"].split(",")
+                self.assertTrue(all(Path(path).is_absolute() and Path(path).exists() for path in saved), saved)
+                done = self.tiger("train", "--out", name, "--resume", "--peak", "off")
+                self.assertEqual(digest(self.model_of(done.stdout)), digest(self.model_of(whole)))
+        evaluated = [self.tiger("eval", "two", "--data", data).stdout for data in (batches.name, batches / "test_batch.bin")]
+        self.assertEqual(*evaluated)
+        self.assertEqual(self.score(evaluated[0], "samples"), 35)
+        done = self.tiger("train", "--out", "no", *flags, "--data", batches.name, "--validation", 0.2, status=2)
+        self.assertIn(f"validation: '{batches.name}' has a test file, which is held out", done.stderr)
+        (batches / "data_batch_3.bin").write_bytes(parts[2][:-1])
+        done = self.tiger("train", "--out", "no", *flags, "--data", batches.name, status=1)
+        self.assertEqual(done.stderr, f"tiger train: '{batches.name}/data_batch_3.bin' has {3073 * 23 - 1} bytes, and CIFAR's "
+                                      "files are records of 3073, or of 3074 with 100 classes: is it cut off?\n")
+        (batches / "data_batch_3.bin").unlink()
+        done = self.tiger("train", "--out", "two", "--resume", "--updates", 13, status=2)
+        self.assertIn(f"{batches.name}' has no data_batch_3.bin", done.stderr)
+        batches.rename(self.at / "moved")
+        done = self.tiger("train", "--out", "two", "--resume", "--updates", 13, status=1)
+        self.assertIn("if it has moved, say where with data", done.stderr)
+        (self.at / "moved" / "data_batch_3.bin").write_bytes(parts[2])
+        done = self.tiger("train", "--out", "two", "--resume", "--updates", 13, "--data", "moved", "--peak", "off")
+        self.assertIn("resuming after update 12", done.stdout)
+        (self.at / "moved" / "test_batch.bin").unlink()
+        done = self.tiger("train", "--out", "two", "--resume", "--updates", 14, status=2, *("--data", "moved"))
+        self.assertIn("is not the data that the run to resume was trained on", done.stderr)
+
     def test_statistics_resume_to_the_same_bits(self):
         for precision in ("fp32", "bf16"):
             with self.subTest(precision=precision):
@@ -1175,6 +1230,10 @@ class Samples(Case):
         for norm in ("batch", "group"):
             self.assertIn("every gradient agrees",
                           self.tiger("check", "--model", "resnet", "--norm", norm, "--width", 8, "--probes", 2).stdout)
+        self.assertIn("every gradient agrees",
+                      self.tiger("check", "--model", "resnet", "--shortcut", "zeros", "--width", 8, "--probes", 2).stdout)
+        self.assertIn("270k parameters", self.tiger("plan", "--model", "resnet", "--channels", 3, "--rows", 32, "--cols", 32,
+                                                    "--outputs", 10, "--norm", "group", "--shortcut", "zeros").stdout)  # 0.27M in the paper
         self.assertIn("272k parameters", self.tiger("plan", "--model", "resnet", "--channels", 3, "--rows", 32, "--cols", 32,
                                                     "--outputs", 10, "--norm", "group").stdout)
         self.assertIn("204k parameters",
@@ -1651,8 +1710,8 @@ class Race(Case):
         self.assertIn(f"{best['final_loss']['mean']:.4f} +- ", done.stdout)
         self.assertIn("paired t test", done.stdout)
         self.assertIn("! adamw: its best learning rate is the largest that was tried; the true best may lie beyond", done.stdout)
-        turned = self.tiger("race", "adamw lr=1e-2/1e-3", *self.RUN, "--seeds", "2")  # the same runs
-        self.assertIn("4 are there already", turned.stdout)
+        turned = self.tiger("race", "adamw lr=1e-2/1e-3", "signum lr=1e-3", *self.RUN, "--seeds", "2")  # the same runs
+        self.assertIn("6 are there already", turned.stdout)
         self.assertIn("! adamw: its best learning rate is the largest that was tried", turned.stdout)
         self.tiger("race", *self.FIELD, *self.RUN, "--seeds", "2")
         for run in results["runs"]:
@@ -1686,7 +1745,7 @@ class Race(Case):
             process.communicate()
             self.assertNotEqual(process.returncode, 0)
         done = self.tiger("race", *self.FIELD, *self.RUN, "--seeds", "2")
-        self.assertRegex(done.stdout, "; [1-6] are there already")
+        self.assertRegex(done.stdout, "; [1-6] (is|are) there already")
         self.assertEqual(self.results(), whole)
 
     def test_other_settings_are_refused(self):
@@ -1698,7 +1757,37 @@ class Race(Case):
         self.assertEqual((self.at / "race/race.json").read_bytes(), before)
         more = self.tiger("race", "adamw lr=1e-2", "sgd lr=0.1", *self.RUN, "--seeds", "2")
         self.assertIn("4 runs of 24 updates", more.stdout)
-        self.assertIn("1 are there already", more.stdout)
+        self.assertIn("1 is there already", more.stdout)
+
+    def test_results_of_another_race_are_kept(self):
+        """race.json may grow; what would lose a run of it, or mix two races, is refused before anything is made."""
+        self.tiger("race", *self.FIELD, *self.RUN, "--seeds", "2")
+        (self.at / "other.txt").write_text((self.at / "text.txt").read_text()[:-7])
+        before = {p: p.read_bytes() for p in (self.at / "race").rglob("*") if p.is_file()}
+        lost = "that this race is without"
+        for contenders, more, words in (
+            (["sgd lr=0.1"], [], f"race/race.json has 6 runs {lost}, as adamw_lr=1e-3_seed=1: name the contenders and seeds of all"),
+            (["sgd lr=0.1", "adamw lr=1e-3/1e-2"], [], f"has 2 runs {lost}, as signum_lr=1e-3_seed=1"),
+            (["sgd lr=0.1 batch=3"], [], f"has 6 runs {lost}"),
+            (self.FIELD, ["--seed", "2"], f"has 3 runs {lost}, as adamw_lr=1e-3_seed=1"),
+            (self.FIELD, ["--seeds", "1"], f"has 3 runs {lost}, as adamw_lr=1e-3_seed=2"),
+            (["sgd lr=0.1"], ["--batch", "3"], "race/race.json was made with batch 2, now it is 3: name another --out"),
+            (["sgd lr=0.1"], ["--schedule", "cosine"], 'race/race.json was made with schedule "'),
+            (["sgd lr=0.1"], ["--width", "8"], "race/race.json was made with width 16, now it is 8"),
+            (["sgd lr=0.1"], ["--data", "other.txt"], 'race/race.json was made with file "text.txt", now it is "other.txt"'),
+        ):
+            done = self.tiger("race", *contenders, *self.RUN, "--seeds", "2", *more, status=2)
+            self.assertIn(words, done.stderr)
+            self.assertEqual((done.stderr.count("\n"), done.stdout), (1, ""))
+        problem = self.tiger("race", "adam lr=0.1", "--problem", "booth", "--out", "race", status=2)
+        self.assertIn("race/race.json is of a race on a training, this one is on a problem: name another --out", problem.stderr)
+        self.assertEqual({p: p.read_bytes() for p in (self.at / "race").rglob("*") if p.is_file()}, before)
+        for text, words in (("", "line 1"), ('{"runs": ', "line 1"), ("[]", "not what a race writes"), ('{"runs": 3}', "not what a race")):
+            (self.at / "race/race.json").write_text(text)
+            broken = self.tiger("race", *self.FIELD, *self.RUN, "--seeds", "2", status=1 if "line" in words else 2)
+            self.assertIn(words, broken.stderr)
+            self.assertEqual(broken.stderr.count("\n"), 1)
+            self.assertEqual((self.at / "race/race.json").read_text(), text)
 
     def test_divergence_is_a_result_and_failure_is_not(self):
         done = self.tiger("race", "sgd lr=1e30", "adamw lr=1e-2", *self.RUN, "--seeds", "2")
@@ -1780,6 +1869,31 @@ class Race(Case):
         self.assertEqual(run["settings"]["data"]["eval_data_bytes"], len(held))
         again = self.tiger("race", "adamw lr=1e-2", *self.RUN, "--seeds", "1", status=2)
         self.assertIn("eval_data", again.stderr)
+
+
+class Bench(Case):
+    def test_operations_a_second(self):
+        """Rules of matrices are shown beside products of their format; the others without."""
+        few = ["--parameters", 9216, "--tensor", 4608, "--rounds", 3, "--threads", 1, "--weights", "fp32", "--json", "b.json"]
+        for rule in ("muon", "tigermuon", "adamw"):
+            done = self.tiger("bench", "optimizers", rule, *few)
+            rows = json.loads((self.at / "b.json").read_text())["rows"]
+            lines = done.stdout.splitlines()[2:]
+            self.assertEqual(len(lines), len(rows))
+            self.assertEqual("GFLOP/s  product    share" in done.stdout, rule != "adamw")
+            for line, row in zip(lines, rows):
+                multiplies = rule == "muon" or (rule == "tigermuon" and row["part"] == "update")
+                self.assertEqual("flops_per_second" in row, "product_peak_flops_per_second" in row)
+                if "flops_per_second" not in row:
+                    self.assertFalse(multiplies, row)
+                    self.assertEqual(line.count("%"), 1)
+                    continue
+                rate, peak = row["flops_per_second"], row["product_peak_flops_per_second"]
+                self.assertGreater(peak, 1e8)
+                self.assertRegex(line, rf"  {1e-9 * rate:.1f} +{1e-9 * peak:.1f} +{100 * rate / peak:.0f} %$")
+                if rule == "muon":  # two tensors of 72 x 64, five steps of products; symmetry spares nothing of one tile
+                    operations = 2 * 5 * 2 * (2 * 64 * 64 * 72 + 64 ** 3)
+                    self.assertAlmostEqual(rate * row["seconds"] / operations, 1, delta=1e-9)
 
 
 class RaceOnProblems(Case):

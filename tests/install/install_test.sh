@@ -2,6 +2,7 @@
 # install_test.sh SOURCE -- libtiger alone, as others use it: built without the engine's libraries in sight, installed
 # into a temporary prefix, examples/ built against it by pkg-config and by find_package, and run. Static and shared.
 set -eu
+[ $# -eq 1 ] && [ -f "$1/include/tiger/optim.h" ] || { echo "install_test.sh: name the repository's folder, and nothing else" >&2; exit 2; }
 source=$(cd "$1" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

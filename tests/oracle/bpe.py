@@ -17,6 +17,8 @@ import unicodedata
 import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+import usage
+
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
           r"|\s+(?!\S)|\s+")
 QWEN = LLAMA3.replace("{1,3}", "")
@@ -219,8 +221,9 @@ def main():
         sys.exit(verify(sys.argv[2]))
     if len(sys.argv) == 3 and sys.argv[1] == "write":
         sys.exit(write(sys.argv[2]))
-    if len(sys.argv) not in (2, 3):
-        sys.exit(__doc__)
+    usage.check_count(__doc__, 1, 2)
+    if not os.access(sys.argv[1], os.X_OK):
+        usage.refuse(__doc__, f"'{sys.argv[1]}' is neither write nor verify nor a program")
     sys.exit(hold_all(sys.argv[1], sys.argv[2] if len(sys.argv) == 3 else None))
 
 

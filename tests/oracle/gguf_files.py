@@ -25,6 +25,7 @@ import tokenizers
 import torch
 import transformers
 
+import usage
 from interchange_models import TOKENS, compare, ours, theirs
 
 TOLERANCE = 1e-4
@@ -318,6 +319,5 @@ def main(tiger, values, logits, folder=None):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (4, 5):
-        sys.exit(__doc__)
+    usage.check_count(__doc__, 3, 4)
     sys.exit(main(*sys.argv[1:]))

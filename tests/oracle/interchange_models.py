@@ -16,6 +16,8 @@ import tempfile
 import torch
 import transformers
 
+import usage
+
 TOLERANCE = 1e-4
 TOKENS = [5, 17, 0, 31, 2, 2, 58, 44, 9, 23, 60]
 
@@ -142,6 +144,5 @@ def main(program):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
+    usage.check_count(__doc__, 1, 1)
     sys.exit(main(sys.argv[1]))

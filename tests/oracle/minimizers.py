@@ -16,6 +16,9 @@ from statistics import median
 
 import numpy as np
 
+import usage
+
+usage.check_count(__doc__, 1, 1)
 RUN = sys.argv[1]
 HERE = Path(__file__).resolve().parent
 GRADIENT = 1e-6      # where every search ends: no entry of the gradient above it

@@ -10,6 +10,7 @@ import sys
 
 import torch
 
+import usage
 from harness import grid, probe, rows, table
 
 
@@ -50,6 +51,8 @@ def batch():
     table("batchnorm_evaluated", rows(norm.eval()(images()).detach()))
 
 
+usage.check_count(__doc__, 1, 1)
+usage.check_words(__doc__, "norm", sys.argv[1:], ("group", "batch"))
 name = sys.argv[1]
 print(f"/* {name}norm_golden.h -- made by tests/oracle/norms.py {name}: see engine_{name}norm_test.c. */")
 {"group": group, "batch": batch}[name]()

@@ -19,6 +19,7 @@ import numpy as np
 
 sys.dont_write_bytecode = True
 import rules
+import usage
 
 UPDATES = 50
 SIZES = [(1, 1), (1, 2), (1, 7), (2, 4), (3, 5), (4, 4), (1, 17), (1, 31), (3, 11), (7, 9), (8, 8), (5, 13),
@@ -457,9 +458,9 @@ def main(args):
         import peers
         return peers.main()
     wanted = args[3:] or list(CASES)
-    if len(args) < 3 or args[1] not in ("write", "verify") or not set(wanted) <= set(CASES):
-        print(__doc__, file=sys.stderr)
-        return 2
+    usage.check_words(__doc__, "word", args[1:2], ("write", "verify", "peers"))
+    usage.check_count(__doc__, 2, 2 + len(CASES))
+    usage.check_words(__doc__, "rule", wanted, CASES)
     wrong = 0
     for rule in wanted:
         path = os.path.join(args[2], rule + ".txt")

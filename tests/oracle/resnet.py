@@ -19,6 +19,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+import usage
+
+usage.check_count(__doc__, 2, 2)
 LOGITS, TIGER = (str(Path(program).resolve()) for program in sys.argv[1:3])
 SAMPLES, CLASSES, UPDATES = 24, 5, 4
 LOGITS_TOLERANCE = 1e-4  # of the largest logit
@@ -57,6 +60,17 @@ def conv(config, fan_in, out, kernel, stride):
     return nn.Conv2d(fan_in, out, kernel, stride, kernel // 2, bias=config["norm"] == "none")
 
 
+class Zeros(nn.Module):
+    """The shortcut of option A: every second place, and zeros behind its channels."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x):
+        return nn.functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 0, self.channels))
+
+
 class Block(nn.Module):
     def __init__(self, config, fan_in, out):
         super().__init__()
@@ -65,7 +79,9 @@ class Block(nn.Module):
         self.conv1, self.bn1 = conv(config, fan_in, out, 3, stride), norm_of(config, out)
         self.conv2, self.bn2 = conv(config, out, out, 3, 1), norm_of(config, out)
         self.downsample = nn.Sequential()
-        if stride == 2:
+        if stride == 2 and config["shortcut"] == "zeros":
+            self.downsample = Zeros(out - fan_in)
+        elif stride == 2:
             self.downsample = nn.Sequential(conv(config, fan_in, out, 1, stride), norm_of(config, out))
 
     def forward(self, x):
@@ -178,12 +194,14 @@ def training(name, flags, shape, chance):
 def main():
     torch.set_num_threads(2)
     chance = np.random.default_rng(2385)
-    cases = [("batch", "20", "relu", (1, 11, 9)), ("group", "8", "silu", (3, 8, 7)), ("layer", "14", "relu", (2, 7, 12)),
-             ("instance", "8", "relu", (1, 20, 17)), ("rms", "8", "gelu", (3, 9, 9)), ("none", "8", "relu", (1, 7, 7)),
-             ("batch", "8", "tanh", (3, 13, 6))]
-    for norm, depth, activation, shape in cases:
-        name = f"resnet-{depth} {norm} {activation} {shape}"
-        flags = ["norm", norm, "depth", depth, "activation", activation, "width", "8", "groups", "4"]
+    cases = [("batch", "20", "relu", (1, 11, 9), "projection"), ("group", "8", "silu", (3, 8, 7), "projection"),
+             ("layer", "14", "relu", (2, 7, 12), "projection"), ("instance", "8", "relu", (1, 20, 17), "projection"),
+             ("rms", "8", "gelu", (3, 9, 9), "projection"), ("none", "8", "relu", (1, 7, 7), "projection"),
+             ("batch", "8", "tanh", (3, 13, 6), "projection"), ("batch", "20", "relu", (3, 11, 9), "zeros"),
+             ("none", "8", "tanh", (1, 8, 13), "zeros"), ("group", "14", "silu", (2, 7, 6), "zeros")]
+    for norm, depth, activation, shape, shortcut in cases:
+        name = f"resnet-{depth} {norm} {activation} {shape} {shortcut}"
+        flags = ["norm", norm, "depth", depth, "activation", activation, "width", "8", "groups", "4", "shortcut", shortcut]
         files(name, flags, shape, chance)
         training(name, flags, shape, chance)
     for line in wrong:

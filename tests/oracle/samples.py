@@ -22,6 +22,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+import usage
+
+usage.check_count(__doc__, 1, 1)
 TIGER = str(Path(sys.argv[1]).resolve())
 SAMPLES, UPDATES = 90, 12
 LOSS_TOLERANCE = 2e-5   # relative: fp32 sums of a batch

@@ -17,6 +17,8 @@ import torch
 import transformers
 from torch.optim import lr_scheduler as lrs
 
+import usage
+
 warnings.filterwarnings("ignore")  # PyTorch's about calling step() in this order
 
 
@@ -146,8 +148,8 @@ def verify(path):
 
 
 def main():
-    if len(sys.argv) != 3 or sys.argv[1] not in ("write", "verify"):
-        sys.exit(__doc__)
+    usage.check_count(__doc__, 2, 2)
+    usage.check_words(__doc__, "word", sys.argv[1:2], ("write", "verify"))
     path = os.path.join(sys.argv[2], "schedules.txt")
     if sys.argv[1] == "verify":
         sys.exit(verify(path))

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import usage
+
 TINY = ["--layers", "2", "--heads", "2", "--width", "24", "--context", "20", "--batch", "3", "--threads", "2"]
 SHARE_ERROR = 0.04  # of a statistic of 4096 values: five standard errors of a share of one half
 
@@ -71,6 +73,7 @@ def check_weights(seen, before, after, update):
 
 
 def main():
+    usage.check_count(__doc__, 1, 1)
     tiger = str(Path(sys.argv[1]).resolve())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -10,6 +10,8 @@ import sys
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
+import usage
+
 TEXT = "Straße\n\r\n\t\"q\\\" /€5 𝄞 à la  a\u0301 \x7f\x01<unk>\u2028\u2029\u0085\ufeff\uffff\U0010ffff"
 
 
@@ -62,8 +64,8 @@ def verify(directory):
 
 
 def main():
-    if len(sys.argv) != 3 or sys.argv[1] not in ("write", "verify"):
-        sys.exit(__doc__)
+    usage.check_count(__doc__, 2, 2)
+    usage.check_words(__doc__, "word", sys.argv[1:2], ("write", "verify"))
     if sys.argv[1] == "verify":
         sys.exit(verify(sys.argv[2]))
     for name, text in files().items():

@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
+import usage
+
 UPDATES, SHAPE = 50, (33, 65)  # more than one block of the driver
 TOLERANCE = 2e-6  # of a whole array relative to its RMS; and of each value, relative to it or to the RMS if that is larger
 # Muon's products are in bf16, whose roundings are not in the same order: its tolerances are of the way that the weights have
@@ -212,9 +214,8 @@ def check_family():
 
 
 def main(arguments):
-    if len(arguments) < 2:
-        print(__doc__, file=sys.stderr)
-        return 2
+    usage.check_count(__doc__, 1, 1 + len(RULES))
+    usage.check_words(__doc__, "rule", arguments[2:], [row[0] for row in RULES])
     torch.set_num_threads(1)
     torch.sparse.check_sparse_tensor_invariants.enable()
     wanted = set(arguments[2:])

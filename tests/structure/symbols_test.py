@@ -25,6 +25,8 @@ def defined(path):
 
 
 def main():
+    if not sys.argv[1:2] or not sys.argv[1].endswith("_"):
+        sys.exit(__doc__)
     prefix, places, wrong = None, defaultdict(list), []
     for argument in sys.argv[1:]:
         if argument.endswith("_"):

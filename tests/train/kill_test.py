@@ -55,6 +55,8 @@ def check(tiger, folder, variant, kills, rng):
 
 
 def main():
+    if len(sys.argv) not in (2, 3) or not sys.argv[-1].isdecimal() and len(sys.argv) == 3:
+        raise SystemExit(__doc__)
     tiger, kills = os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 50
     rng = random.Random(2385)
     with tempfile.TemporaryDirectory() as folder:

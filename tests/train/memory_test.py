@@ -84,6 +84,8 @@ def check_vocabulary(tiger, folder):
 
 
 def main():
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
     tiger = os.path.abspath(sys.argv[1])
     with tempfile.TemporaryDirectory() as folder:
         support.write_text(os.path.join(folder, "text"))

@@ -271,6 +271,35 @@ static void resnet_weights(void **state)
     tg_model_destroy(m);
 }
 
+/* Shortcuts of zeros have no weights; those of a 1 x 1 convolution and its norm are all that there are more. */
+static void shortcuts_of_resnets(void **state)
+{
+    (void)state;
+    tg_model *m[2];
+    size_t values[2] = {0, 0};
+    for (int zeros = 0; zeros < 2; zeros++) {
+        tg_model_config c = config_of("resnet", false), back;
+        c.shortcut = zeros ? TG_SHORTCUT_ZEROS : TG_SHORTCUT_PROJECTION;
+        ok(tg_model_config_write(&c, TG_F32, "m"));
+        ok(tg_model_config_read(&back, "m"));
+        assert_int_equal(back.shortcut, c.shortcut);
+        ok(tg_model_create(&m[zeros], &back, TG_F32));
+        for (size_t i = 0; i < m[zeros]->weights; i++)
+            values[zeros] += m[zeros]->weight[i].param.rows * m[zeros]->weight[i].param.cols;
+        assert_true((tg_model_index(m[zeros], "layer2.0.downsample.0.weight") < 0) == (zeros == 1));
+        tg_model_destroy(m[zeros]);
+    }
+    assert_int_equal(values[0] - values[1], 24 * 48 + 4 * 48 + 48 * 96 + 4 * 96);
+    tg_model_config c = config_of("resnet", false);
+#define RESNET                                                                                                         \
+    "\"model_type\":\"cifar_resnet\",\"channels\":3,\"rows\":8,\"cols\":7,\"outputs\":5,\"depth\":14,\"width\":12,"      \
+    "\"activation\":\"relu\",\"norm\":\"none\""
+    ok(parse(&c, "{" RESNET "}")); /* from before the key was there */
+    assert_int_equal(c.shortcut, TG_SHORTCUT_PROJECTION);
+    refused(parse(&c, "{" RESNET ",\"shortcut\":\"A\"}"), TG_EFORMAT, "\"shortcut\" must be one of projection|zeros");
+    assert_int_equal(unlink("m/config.json"), 0);
+}
+
 static void sizes_of_resnets(void **state)
 {
     (void)state;
@@ -695,7 +724,7 @@ int main(void)
         cmocka_unit_test(options_fill_fields), cmocka_unit_test(bad_options), cmocka_unit_test(good_files),
         cmocka_unit_test(rope_scaling_is_kept),
         cmocka_unit_test(bad_files), cmocka_unit_test(resnet_weights),
-        cmocka_unit_test(sizes_of_resnets),
+        cmocka_unit_test(sizes_of_resnets), cmocka_unit_test(shortcuts_of_resnets),
         cmocka_unit_test(files_round_trip), cmocka_unit_test(declaring),
         cmocka_unit_test(initializing), cmocka_unit_test(saving_and_loading), cmocka_unit_test(converting),
         cmocka_unit_test(files_that_do_not_fit), cmocka_unit_test(saving_without_memory),

@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #ifdef TIGER_HAVE_ZLIB
 #include <zlib.h>
@@ -10,7 +11,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "data/cifar.h"
+#include "data/cifar_files.h"
 #include "data/csv.h"
 #include "data/idx.h"
 #include "data/packed.h"
@@ -139,13 +140,15 @@ static void cifar_files(void **state)
     tg_cifar c;
     const char *bytes = (const char *)cifar_file;
     size_t size = make_cifar(4, 1);
-    assert_true(tg_cifar_looks(bytes, size) && !tg_cifar_looks(bytes, size - 1) && !tg_cifar_looks(bytes, 0));
+    static const char idx[] = "\0\0\x08\x03\0\0", text[] = "\t\"a\";b\n1;2\n";
+    assert_true(tg_cifar_looks(bytes, size) && tg_cifar_looks(bytes, size - 1) && !tg_cifar_looks(bytes, 0));
+    assert_true(!tg_cifar_looks(idx, sizeof idx - 1) && !tg_cifar_looks(text, sizeof text - 1));
     ok(tg_cifar_parse(&c, bytes, size, "c"));
     assert_true(c.count == 4 && c.step == RECORD && c.classes == 10 && c.label == cifar_file &&
                 c.image == cifar_file + 1);
     cifar_file[2 * RECORD] = 10;
     refused(tg_cifar_parse(&c, bytes, size, "c"), TG_EFORMAT, "'c' byte 6146|label 10|10 classes");
-    refused(tg_cifar_parse(&c, bytes, size + 1, "c"), TG_EFORMAT, "'c' has 12293 bytes|3073");
+    refused(tg_cifar_parse(&c, bytes, size + 1, "c"), TG_EFORMAT, "'c' has 12293 bytes|3073|cut off");
     refused(tg_cifar_parse(&c, bytes, 0, "c"), TG_EFORMAT, "'c' has 0 bytes");
     cifar_file[0] = 'a';
     assert_false(tg_cifar_looks(bytes, size));
@@ -201,6 +204,118 @@ static void cifar_samples(void **state)
     tg_samples *s = NULL;
     refused(tg_samples_open(&s, &(tg_samples_source){.data = "c.bin", .kind = TG_TARGET_NUMBER}, NULL, 0), TG_EINVAL,
             "'c.bin'|images have classes");
+}
+
+/* Records `from` ... `to` - 1 of those that make_cifar made. */
+static void put_records(const char *name, size_t labels, size_t from, size_t to)
+{
+    const size_t step = labels + RECORD - 1;
+    put_file(name, cifar_file + from * step, (to - from) * step);
+}
+
+/* The files of `where` have records 0 ... 12 in order, and those behind them are its test file's. */
+static void check_directory(const char *where, size_t labels)
+{
+    enum { TRAIN = 13 };
+    static float x[(RECORD - 1) * RECORDS], y[(RECORD - 1) * RECORDS];
+    int32_t label[RECORDS], other[RECORDS];
+    tg_samples *s = NULL, *one = NULL;
+    put_records("train", labels, 0, TRAIN);
+    put_records("held", labels, TRAIN, RECORDS);
+    ok(tg_samples_open(&s, &(tg_samples_source){.data = where}, NULL, 0.1));
+    ok(tg_samples_open(&one, &(tg_samples_source){.data = "train"}, NULL, 0));
+    assert_true(tg_samples_own_split(s) && !tg_samples_own_split(one));
+    assert_true(tg_samples_count(s, TG_SPLIT_TRAIN) == TRAIN &&
+                tg_samples_count(s, TG_SPLIT_VALIDATION) == RECORDS - TRAIN);
+    for (size_t c = 0; c < 3; c++) /* of the training part */
+        assert_true(tg_samples_schema(s)->channel[c].mean == tg_samples_schema(one)->channel[c].mean &&
+                    tg_samples_schema(s)->channel[c].std == tg_samples_schema(one)->channel[c].std);
+    tg_samples_draw(s, &(tg_sample_batch){x, label, NULL, RECORDS}, NULL, 2385, 7); /* more than one time round */
+    tg_samples_draw(one, &(tg_sample_batch){y, other, NULL, RECORDS}, NULL, 2385, 7);
+    assert_memory_equal(x, y, sizeof x);
+    assert_memory_equal(label, other, sizeof label);
+    const uint64_t all = tg_samples_hash(s), train = tg_samples_hash(one);
+    tg_samples *held = NULL, *alone = NULL, *without = NULL;
+    ok(tg_samples_open(&held, &(tg_samples_source){.data = "held"}, tg_samples_schema(one), 0));
+    ok(tg_samples_open(&alone, &(tg_samples_source){.data = where, .test = true}, tg_samples_schema(one), 0));
+    ok(tg_samples_open(&without, &(tg_samples_source){.data = where}, NULL, 0));
+    assert_true(tg_samples_hash(without) == train && all != train &&
+                tg_samples_count(without, TG_SPLIT_VALIDATION) == 0);
+    assert_true(tg_samples_hash(alone) == tg_samples_hash(held) && !tg_samples_own_split(alone));
+    tg_samples_window(s, TG_SPLIT_VALIDATION, &(tg_sample_batch){x, label, NULL, RECORDS}, 0);
+    tg_samples_window(held, TG_SPLIT_TRAIN, &(tg_sample_batch){y, other, NULL, RECORDS}, 0);
+    assert_memory_equal(x, y, sizeof x);
+    assert_memory_equal(label, other, sizeof label);
+    assert_true(label[6] != -1 && label[7] == -1);
+    tg_samples *const opened[] = {s, one, held, alone, without};
+    for (size_t i = 0; i < 5; i++)
+        tg_samples_destroy(opened[i]);
+}
+
+static void cifar_directories(void **state)
+{
+    (void)state;
+    static const size_t ends[] = {0, 3, 4, 8, 9, 13};
+    tg_samples *s = NULL;
+    char name[64];
+    const tg_samples_source ten = {.data = "ten"}, hundred = {.data = "hundred"};
+    assert_true(mkdir("ten", 0700) == 0 && mkdir("hundred", 0700) == 0 && mkdir("empty", 0700) == 0);
+    make_cifar(RECORDS, 1);
+    put_text("ten/readme.html", "<HTML>");
+    for (size_t i = 1; i <= 5; i++) {
+        if (i > 1)
+            refused(tg_samples_open(&s, &ten, NULL, 0.1), TG_EINVAL, "'ten' has no data_batch_|commas");
+        snprintf(name, sizeof name, "ten/data_batch_%zu.bin", i);
+        put_records(name, 1, ends[i - 1], ends[i]);
+    }
+    ok(tg_samples_open(&s, &ten, NULL, 0.1)); /* without a test file a share is held out, and evaluation reads it all */
+    assert_true(!tg_samples_own_split(s) && tg_samples_count(s, TG_SPLIT_VALIDATION) == 1);
+    tg_samples_destroy(s);
+    ok(tg_samples_open(&s, &(tg_samples_source){.data = "ten", .test = true}, NULL, 0));
+    assert_true(tg_samples_count(s, TG_SPLIT_TRAIN) == 13);
+    tg_samples_destroy(s);
+    put_records("ten/test_batch.bin", 1, 13, RECORDS);
+    check_directory("ten", 1);
+    /* by name: in the order they are named, and nothing of a test file */
+    make_cifar(RECORDS, 1);
+    put_records("joined", 1, 0, 8);
+    tg_samples *one = NULL;
+    ok(tg_samples_open(&s,
+                       &(tg_samples_source){.data = "ten/data_batch_1.bin,ten/data_batch_2.bin,ten/data_batch_3.bin"},
+                       NULL, 0.25));
+    ok(tg_samples_open(&one, &(tg_samples_source){.data = "joined"}, NULL, 0.25));
+    assert_true(tg_samples_hash(s) == tg_samples_hash(one) && tg_samples_count(s, TG_SPLIT_VALIDATION) == 2);
+    tg_samples_destroy(s);
+    tg_samples_destroy(one);
+    char *found = tg_cifar_files_absolute("ten/data_batch_1.bin,joined,nowhere");
+    assert_true(found != NULL && found[0] == '/' && strstr(found, "/ten/data_batch_1.bin,/") != NULL &&
+                strstr(found, "/joined,nowhere") != NULL);
+    tg_heap_free(found);
+    make_cifar(RECORDS, 2);
+    put_records("hundred/train.bin", 2, 0, 13);
+    put_records("hundred/test.bin", 2, 13, RECORDS);
+    check_directory("hundred", 2);
+    /* what is wrong is told of the file that has it */
+    refused(tg_samples_open(&s, &(tg_samples_source){.data = "joined,hundred/train.bin"}, NULL, 0), TG_EFORMAT,
+            "'hundred/train.bin' has images of 100 classes, and 'joined' of 10");
+    refused(tg_samples_open(&s, &(tg_samples_source){.data = "joined,ten/data_batch_9.bin"}, NULL, 0), TG_ENOTFOUND,
+            "'ten/data_batch_9.bin'");
+    refused(tg_samples_open(&s, &(tg_samples_source){.data = "joined,,ten"}, NULL, 0), TG_EINVAL,
+            "between commas has no name");
+    refused(tg_samples_open(&s, &(tg_samples_source){.data = "empty"}, NULL, 0), TG_EINVAL,
+            "'empty'|data_batch_1.bin|train.bin");
+    put_file("ten/data_batch_4.bin", cifar_file, RECORD - 1);
+    refused(tg_samples_open(&s, &ten, NULL, 0.1), TG_EFORMAT, "'ten/data_batch_4.bin' has 3072 bytes|cut off");
+    put_file("ten/data_batch_4.bin", cifar_file, 0);
+    refused(tg_samples_open(&s, &ten, NULL, 0.1), TG_EFORMAT, "'ten/data_batch_4.bin' is empty");
+    cifar_file[1] = 100;
+    put_file("hundred/train.bin", cifar_file, 13 * (RECORD + 1));
+    refused(tg_samples_open(&s, &hundred, NULL, 0), TG_EFORMAT, "'hundred/train.bin' byte 1: label 100");
+    put_file("hundred/train.bin", cifar_file, 13 * (RECORD + 1) - 5);
+    refused(tg_samples_open(&s, &hundred, NULL, 0), TG_EFORMAT, "'hundred/train.bin' has 39957 bytes|cut off");
+    put_file("c.bin", cifar_file, RECORD - 1);
+    refused(tg_samples_open(&s, &(tg_samples_source){.data = "c.bin"}, NULL, 0), TG_EFORMAT,
+            "'c.bin' has 3072 bytes|cut off");
 }
 
 /* An image that is drawn is one of the moved and mirrored ones, all of which come about equally often; which one is a
@@ -323,13 +438,14 @@ static void bad_images(void **state)
             "i.idx|3 dimensions");
     refused(tg_samples_open(&s, &(tg_samples_source){.data = "i.idx", .labels = "none"}, NULL, 0), TG_ENOTFOUND,
             "none");
-    refused(tg_samples_open(&s, &(tg_samples_source){.data = "i.idx"}, NULL, 0), TG_EINVAL, "i.idx|labels|target");
+    refused(tg_samples_open(&s, &(tg_samples_source){.data = "i.idx"}, NULL, 0), TG_EINVAL,
+            "'i.idx' is an IDX file|labels");
     refused(tg_samples_open(&s, &(tg_samples_source){.data = "i.idx", .target = "y"}, NULL, 0), TG_EINVAL,
             "IDX|labels");
-    refused(tg_samples_open(&s, &(tg_samples_source){"i.idx", "l.idx", "y", TG_TARGET_AUTO}, NULL, 0), TG_EINVAL,
+    refused(tg_samples_open(&s, &(tg_samples_source){"i.idx", "l.idx", "y", TG_TARGET_AUTO, false}, NULL, 0), TG_EINVAL,
             "either");
-    refused(tg_samples_open(&s, &(tg_samples_source){"i.idx", "l.idx", NULL, TG_TARGET_NUMBER}, NULL, 0), TG_EINVAL,
-            "l.idx|number");
+    refused(tg_samples_open(&s, &(tg_samples_source){"i.idx", "l.idx", NULL, TG_TARGET_NUMBER, false}, NULL, 0),
+            TG_EINVAL, "l.idx|number");
     refused(tg_samples_open(&s, &images, NULL, 1), TG_EINVAL, "validation");
     ok(tg_samples_open(&s, &images, NULL, 0));
     tg_schema *schema = NULL;
@@ -667,6 +783,7 @@ int main(void)
         cmocka_unit_test(images_are_moved_and_mirrored),
         cmocka_unit_test(cifar_files),
         cmocka_unit_test(cifar_samples),
+        cmocka_unit_test(cifar_directories),
         cmocka_unit_test(splits_and_epochs),
         cmocka_unit_test(bad_images),
         cmocka_unit_test(gzip_files),

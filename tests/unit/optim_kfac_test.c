@@ -753,6 +753,31 @@ static void test_states(void **state)
     net_destroy(&s);
 }
 
+/* Rows into both factors; at every update two products, and inverses at some. A bias is a column more, whose sums are
+ * no product. */
+static void test_operations(void **state)
+{
+    (void)state;
+    net s;
+    tg_optim_operations done;
+    double expected = 0;
+    net_create(&s, (work_option[]){{"interval", "2"}, {NULL, NULL}}, TG_F32);
+    must(tg_optim_start(s.o));
+    net_fill(&s, 0);
+    net_rows(&s, 0);
+    for (size_t l = 0; l < LAYERS; l++) {
+        const double in = (double)layers[l].in, out = (double)layers[l].out, all = in + layers[l].biased;
+        expected += 2 * (double)input_rows(0) * (in * in + out * out);
+        expected += 3 * 2 * (out * out * all + out * all * all) + 2 * (out * out * out + all * all * all);
+    }
+    for (size_t u = 0; u < 3; u++)
+        must(net_arrays(&s));
+    tg_optim_count(s.o, &done);
+    if (done.bf16 != 0 || fabs(done.wide - expected) > 0.5)
+        fail_msg("%.0f operations, %.0f expected", done.wide, expected);
+    net_destroy(&s);
+}
+
 /* ---- factors without an inverse ---- */
 
 static void count_stale(void *ctx, const tg_event *event)
@@ -919,8 +944,8 @@ int main(void)
         cmocka_unit_test(test_equations),    cmocka_unit_test(test_least_squares),
         cmocka_unit_test(test_whole_fisher), cmocka_unit_test(test_bits),
         cmocka_unit_test(test_resume),       cmocka_unit_test(test_half_rows),
-        cmocka_unit_test(test_bad_rows),
-        cmocka_unit_test(test_parts),     cmocka_unit_test(test_scaled_rows),
+        cmocka_unit_test(test_bad_rows),     cmocka_unit_test(test_operations),
+        cmocka_unit_test(test_parts),        cmocka_unit_test(test_scaled_rows),
         cmocka_unit_test(test_due),          cmocka_unit_test(test_apart),
         cmocka_unit_test(test_states),       cmocka_unit_test(test_stale),
         cmocka_unit_test(test_refused),      cmocka_unit_test(test_first_inverse),

@@ -191,6 +191,65 @@ static void test_bytes(void **state)
     assert_in_range(bytes[0].bookkeeping, 2 * largest + 2 * 4 * 33 * 33, 2 * largest + 2 * 4 * 40 * 40 + 8192);
 }
 
+/* ---- operations ---- */
+
+/* The sums of a rule's own equations, for (r,c) matrices within one tile, where symmetry spares nothing. */
+static void check_count(const char *rule, const work_option *options, size_t updates, double bf16, double wide)
+{
+    work w;
+    tg_optim_operations done;
+    if (tg_rule_find(rule) == NULL) /* no LAPACK */
+        return;
+    work_create(&w, rule, options);
+    work_add(&w, 24, 41, TG_MATRIX, 17, TG_F32);
+    work_add(&w, 41, 24, TG_MATRIX, 18, TG_F32);
+    work_add(&w, 1, 99, TG_BIAS, 19, TG_F32);
+    work_start(&w);
+    for (size_t u = 0; u < updates; u++)
+        work_update(&w, u, 1, WORK_ARRAYS);
+    tg_optim_count(w.o, &done);
+    if (fabs(done.bf16 - 2 * bf16) > 0.5 || fabs(done.wide - 2 * wide) > 0.5)
+        fail_msg("%s, %zu updates: %.0f and %.0f operations, %.0f and %.0f expected", rule, updates, done.bf16,
+                 done.wide, 2 * bf16, 2 * wide);
+    work_destroy(&w);
+}
+
+static void test_operations(void **state)
+{
+    (void)state;
+    const double r = 24, c = 41, steps = 2 * r * r * c + 2 * r * r * r + 2 * r * r * c;
+    const double both = 2 * r * r * c + 2 * r * c * c, cubes = r * r * r + c * c * c;
+    const work_option none[] = {{NULL, NULL}}, wide[] = {{"ns_format", "fp32"}, {"ns_steps", "3"}, {NULL, NULL}};
+    check_count("adamw", none, 2, 0, 0);
+    check_count("muon", none, 1, 5 * steps, 0);
+    check_count("muon", wide, 2, 0, 2 * 3 * steps);
+    check_count("tigermuon", none, 3, 5 * steps, 0); /* the second update alone */
+    const work_option roots[] = {{"interval", "2"}, {NULL, NULL}}, bases[] = {{"interval", "2"}, {NULL, NULL}};
+    check_count("shampoo", roots, 2, 0, 2 * 2 * both + 11 * cubes);
+    check_count("shampoo", roots, 3, 0, 3 * 2 * both + 2 * 11 * cubes);
+    check_count("shampoo", (work_option[]){{"max_dim", "24"}, {NULL, NULL}}, 1, 0, 2 * 2 * r * r * c + 11 * r * r * r);
+    check_count("soap", bases, 1, 0, both + 9 * cubes);
+    check_count("soap", bases, 2, 0, 2 * both + 9 * cubes + 2 * both);
+    /* the third: factors, both turns of the step, and new bases, before and behind which the average is turned */
+    check_count("soap", bases, 3, 0, 3 * both + 9 * cubes + 2 * 2 * both + 2 * both + (2 + 8.0 / 3) * cubes);
+}
+
+/* Of a symmetric product the tiles on the diagonal and below it: 256 values wide. */
+static void test_operations_of_tiles(void **state)
+{
+    (void)state;
+    work w;
+    tg_optim_operations done;
+    const double n = 600, lower = 256 * 256 + 256 * 512 + 88 * 600;
+    work_create(&w, "muon", (work_option[]){{"ns_steps", "1"}, {NULL, NULL}});
+    work_add(&w, 600, 700, TG_MATRIX, 17, TG_F32);
+    work_start(&w);
+    work_update(&w, 0, 1, WORK_ARRAYS);
+    tg_optim_count(w.o, &done);
+    assert_true(fabs(done.bf16 - (2 * lower * 700 + 2 * lower * n + 2 * n * 700 * n)) < 0.5);
+    work_destroy(&w);
+}
+
 /* ---- shampoo ---- */
 
 static void count_stale(void *ctx, const tg_event *event)
@@ -282,9 +341,10 @@ static void test_grafted_length(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_who_is_whole), cmocka_unit_test(test_orthogonal),
-                                       cmocka_unit_test(test_no_gradient), cmocka_unit_test(test_consistent_steps),
-                                       cmocka_unit_test(test_bytes), cmocka_unit_test(test_formats_agree),
-                                       cmocka_unit_test(test_stale_roots),      cmocka_unit_test(test_grafted_length),
+                                       cmocka_unit_test(test_no_gradient),  cmocka_unit_test(test_consistent_steps),
+                                       cmocka_unit_test(test_bytes),        cmocka_unit_test(test_formats_agree),
+                                       cmocka_unit_test(test_operations),   cmocka_unit_test(test_operations_of_tiles),
+                                       cmocka_unit_test(test_stale_roots),  cmocka_unit_test(test_grafted_length),
                                        cmocka_unit_test(test_first_root)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

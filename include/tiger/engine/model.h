@@ -43,6 +43,9 @@ typedef enum tg_norm_kind {
     TG_NORM_NONE, TG_NORM_LAYER, TG_NORM_RMS, TG_NORM_BATCH, TG_NORM_GROUP, TG_NORM_INSTANCE, TG_NORM_COUNT
 } tg_norm_kind;
 
+/* What goes around a block that halves its images and doubles their channels. */
+typedef enum tg_shortcut_kind { TG_SHORTCUT_PROJECTION, TG_SHORTCUT_ZEROS, TG_SHORTCUT_COUNT } tg_shortcut_kind;
+
 typedef struct tg_model_info {
     const char *name, *help;  /* "gpt2" */
     const char *architecture; /* the class in transformers: "GPT2LMHeadModel"; "" where there is none */
@@ -76,6 +79,7 @@ typedef struct tg_model_config {
     size_t channels, rows, cols; /* of an image; 0: as data say */
     size_t depth, groups;     /* layers in a row; groups of channels of group norm */
     int activation, norm;     /* tg_activation_kind, tg_norm_kind; of families that have a choice */
+    int shortcut;             /* tg_shortcut_kind, of residual networks */
     size_t vocab, context, layers, heads, kv_heads, head_dim, width, hidden, segments;
     double eps, rope_theta, dropout, init_std;
     bool attention_bias, mlp_bias; /* llama: biases of the linear layers around attention, in the network */

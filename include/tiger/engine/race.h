@@ -126,7 +126,7 @@ typedef struct tg_race {
 } tg_race;
 
 /* All runs, with the results of those that were made by an earlier race in `out`, which is made when it does not exist.
- * TG_EINVAL when that race had other settings. */
+ * TG_EINVAL when that race had other settings, or contenders or seeds that are not in this one. */
 tg_status tg_race_open(tg_race *race, const tg_race_config *config);
 /* Makes run `index` from its beginning, in this process, and writes down what comes of it. That it diverges is a result;
  * stopped by tg_train_stop it stays open. */
@@ -161,7 +161,7 @@ typedef struct tg_race_row {
 tg_status tg_race_judge(tg_race_row **row, double *target, const tg_race *race);
 void tg_race_rows_free(tg_race_row *row);
 
-/* Everything as JSON: settings, runs with their evaluations, rows. Whole, or none and an error. */
+/* Everything as JSON: settings that all share, runs with their evaluations, rows. Whole, or none and an error. */
 tg_status tg_race_write(const tg_race *race, const tg_race_row *row, double target, const char *path);
 
 #ifdef __cplusplus

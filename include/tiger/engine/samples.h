@@ -52,26 +52,30 @@ typedef enum tg_target_kind {
     TG_TARGET_NUMBER /* refused where it has words, and for images */
 } tg_target_kind;
 
-/* Files may be compressed by gzip, where this was built with zlib. */
+/* Files may be compressed by gzip, where this was built with zlib. Of CIFAR's files there may be several, with commas
+ * between them, or the directory that an archive unpacks to. */
 typedef struct tg_samples_source {
     const char *data;   /* images as an IDX file (the MNIST family) or CIFAR's, or a table with a header: CSV */
     const char *labels; /* images: the IDX file of their classes; NULL: `data` is a table, or has them as CIFAR's files do */
     const char *target; /* table: the name of the column to be told; NULL: images, or as the schema says */
     tg_target_kind kind;
+    bool test; /* of a directory that has a test file: that alone */
 } tg_samples_source;
 
 typedef struct tg_samples tg_samples;
 
-/* Reads all samples. A share `validation` of them (0 <= share < 1), drawn by chance but always the same, is held out.
- * `schema` NULL: learned from the rest, else copied, and the files must fit it: the same shape, or columns of its names
- * in any order; other columns are then not read. TG_EFORMAT, with file, offset or line and cause, for files that are
- * not what they should be. */
+/* Reads all samples. A share `validation` of them (0 <= share < 1), drawn by chance but always the same, is held out;
+ * of a directory that has a test file, that file whatever the share, unless it is 0: then it is not read. `schema`
+ * NULL: learned from the rest, else copied, and the files must fit it: the same shape, or columns of its names in any
+ * order; other columns are then not read. TG_EFORMAT, with file, offset or line and cause, for files that are not what
+ * they should be. */
 tg_status tg_samples_open(tg_samples **out, const tg_samples_source *source, const tg_schema *schema,
                           double validation);
 void tg_samples_destroy(tg_samples *samples);
 
 const tg_schema *tg_samples_schema(const tg_samples *samples);
 size_t tg_samples_count(const tg_samples *samples, tg_split split);
+bool tg_samples_own_split(const tg_samples *samples); /* a directory's test file is held out */
 size_t tg_samples_bytes(const tg_samples *samples);  /* memory it holds, mapped pages included */
 uint64_t tg_samples_hash(const tg_samples *samples); /* of the files: does a resumed run see the same? */
 

@@ -86,6 +86,10 @@ typedef struct tg_train_config {
 
 void tg_train_config_default(tg_train_config *config);
 
+/* *flops <- operations a second of a large square product of fp32 or bf16 matrices, on as many threads as OpenMP gives:
+ * the best of some, within about a quarter of a second. What a training measures for its utilisation. */
+tg_status tg_product_peak(double *flops, tg_format format);
+
 /* ---- plan ---------------------------------------------------------------------------------------------------------- */
 
 typedef struct tg_plan {
