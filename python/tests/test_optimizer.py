@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 import tiger
 import tiger.torch as tt
@@ -144,6 +145,42 @@ def test_hooks():
     assert seen == ["before", "after", ["param_groups", "state", "tiger"], "Tensor", "loaded"]
 
 
+def test_hooks_of_all_optimizers():
+    ours = tensors([(7,)])
+    optimizer, order = tt.AdamW(ours), []
+    before = register_optimizer_step_pre_hook(lambda *_: order.append("before"))
+    after = register_optimizer_step_post_hook(lambda *_: order.append("after"))
+    run(optimizer, ours, 1)
+    before.remove()
+    after.remove()
+    run(optimizer, ours, 1)
+    assert order == ["before", "after"]
+
+
+def test_profilers_see_the_step():
+    ours = tensors([(7,)])
+    optimizer = tt.AdamW(ours)
+    with torch.autograd.profiler.profile() as profile:
+        run(optimizer, ours, 1)
+    assert any(event.name == "Optimizer.step#AdamW.step" for event in profile.function_events)
+
+
+def test_a_list_of_options_changed_in_place():
+    ours, theirs = tensors([(7,)]), tensors([(7,)])
+    a, b = tt.AdamW(ours), torch.optim.AdamW(theirs)
+    for optimizer, params in ((a, ours), (b, theirs)):
+        optimizer.param_groups[0]["betas"] = [0.7, 0.9]
+        run(optimizer, params, 2)
+        optimizer.param_groups[0]["betas"][0] = 0.3
+        run(optimizer, params, 2)
+    assert_close(ours[0].detach(), theirs[0].detach())
+
+
+def test_text_is_no_number():
+    with pytest.raises(TypeError, match="lr must be a number, not '1e-3'"):
+        tt.AdamW(tensors([(7,)]), lr="1e-3")
+
+
 def test_the_gradient_scaler():
     def train(cls, scaled):
         model = torch.nn.Linear(7, 5)
@@ -206,6 +243,44 @@ def test_memory_that_moved():
     run(b, theirs, 3, seed=5)
     assert same_bits(old, kept)
     assert_close(ours[0].detach(), theirs[0].detach())
+
+
+def test_memory_in_place_of_another_shape():
+    """Other rows, or another order, at the same address: what lies beyond is not touched."""
+    whole = torch.full((9, 4), 0.25)
+    p = torch.nn.Parameter(whole)
+    optimizer = tt.SGD([p], lr=0.5)
+    for rows in (9, 5):
+        p.grad = None
+        p.data = whole[:rows]
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+    assert torch.equal(whole[:5], torch.full((5, 4), -0.75)) and torch.equal(whole[5:], torch.full((4, 4), -0.25))
+
+    whole = torch.zeros(4, 4)
+    p = torch.nn.Parameter(whole)
+    optimizer = tt.SGD([p], lr=1.0)
+    g = torch.arange(16.0).reshape(4, 4)
+    for view in (whole, whole.t()):
+        p.data = view
+        p.grad = g.clone()
+        optimizer.step()
+    assert torch.equal(whole, -g - g.t())
+
+    p = torch.nn.Parameter(torch.zeros(9, 4))
+    optimizer = tt.AdamW([p])
+    run(optimizer, [p], 1)
+    p.data = p.data[:5]
+    with pytest.raises(ValueError, match="has shape"):
+        run(optimizer, [p], 1)
+
+
+def test_a_gradient_of_another_shape_is_refused():
+    p = torch.nn.Parameter(torch.zeros(5, 4))
+    p.grad = torch.ones_like(p)
+    p.data = torch.zeros(9, 4)  # .grad stays as it was
+    with pytest.raises(ValueError, match=r"gradient's shape is \(5, 4\), the parameter's \(9, 4\)"):
+        tt.SGD([p]).step()
 
 
 def test_a_model_that_changed_its_dtype():

@@ -145,6 +145,32 @@ def test_gradients_of_another_format():
     assert same_bits(p, q)
 
 
+@pytest.mark.parametrize("shape", [(), (5,), (4, 3)])
+@pytest.mark.parametrize("gradients", ["auto", "buffered"])
+def test_gradients_whose_memory_is_negated(shape, gradients):
+    """PyTorch's imaginary part of a conjugate is such a view."""
+    p, q = tensors([shape])[0], tensors([shape])[0]
+    a, b = tt.SGD([p], lr=0.37, gradients=gradients), torch.optim.SGD([q], lr=0.37)
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    if gradients == "auto":
+        p.grad = torch._neg_view(-values)
+        assert p.grad.is_neg()
+    else:
+        (p * values).sum().backward()
+    q.grad = values
+    a.step()
+    b.step()
+    assert_close(p.detach(), q.detach())
+
+
+def test_a_parameter_whose_memory_is_negated():
+    p, q = torch.nn.Parameter(torch._neg_view(torch.full((3,), -0.7))), torch.nn.Parameter(torch.full((3,), 0.7))
+    for x, optimizer in ((p, tt.SGD([p], lr=0.37)), (q, torch.optim.SGD([q], lr=0.37))):
+        x.grad = torch.full((3,), 0.3)
+        optimizer.step()
+    assert_close(p.detach().clone(), q.detach())
+
+
 @pytest.mark.parametrize("shape", [(), (0,), (4, 0), (0, 4)])
 def test_scalars_and_empty_tensors(shape):
     p = tensors([shape])[0]

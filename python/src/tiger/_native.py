@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes as c
 import importlib.util
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -280,6 +280,8 @@ class Option(NamedTuple):
                 raise ValueError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
             return float(self.choices.index(value))
         try:
+            if isinstance(value, str):  # float("1e-3") would do, but nothing that then calculates with the option
+                raise TypeError
             number = float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             raise TypeError(f"{self.name} must be a number, not {value!r}") from None
@@ -514,15 +516,15 @@ class Optimizer:
         self._call(_start(self._o))
         self._room = c.create_string_buffer(max(1, _step_bytes(self._o)))
 
-    def step(self, addresses: Sequence[int], formats: array, scale: float) -> None:
-        """One update. addresses[i]: parameter i's gradient, 0 for none; formats: array("i") of tg_format."""
-        data = array("Q", addresses)
-        self._call(_step(self._o, self._room, data.buffer_info()[0], formats.buffer_info()[0], scale))
+    def step(self, addresses: array, formats: array, scale: float) -> None:
+        """One update. addresses, array("Q"): parameter i's gradient, 0 for none; formats: array("i") of tg_format."""
+        status = _step(self._o, self._room, addresses.buffer_info()[0], formats.buffer_info()[0], scale)
+        if status:
+            _raise(status)
 
-    def observe(self, addresses: Sequence[int], formats: array, squares: bool, scale: float) -> None:
+    def observe(self, addresses: array, formats: array, squares: bool, scale: float) -> None:
         """An estimate of the Hessian's diagonal: `scale` times the squares of these gradients, or these arrays."""
-        data = array("Q", addresses)
-        self._call(_observe(self._o, self._room, data.buffer_info()[0], formats.buffer_info()[0], squares, scale))
+        self._call(_observe(self._o, self._room, addresses.buffer_info()[0], formats.buffer_info()[0], squares, scale))
 
     def observe_layer(
         self, param: int, inputs: int, gradients: int, format: int, rows: int, scale: float, first: int = 0, all: int = 0

@@ -141,7 +141,7 @@ class Optimizer:
                 raise ValueError(f"the gradient of {name} has shape {g.shape}, not {values.shape}")
             formats[at] = _format(f"the gradient of {name}", g)
             held.append(numpy.ascontiguousarray(g))
-        self._engine.step([0 if g is None else g.ctypes.data for g in held], formats, scale)
+        self._engine.step(array("Q", [0 if g is None else g.ctypes.data for g in held]), formats, scale)
 
     def refresh(self) -> None:
         """For after the arrays or states were written by others."""

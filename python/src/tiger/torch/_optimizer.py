@@ -8,16 +8,18 @@ cannot take while running: parameters added or moved, a switch flipped, states l
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import threading
 import warnings
 import weakref
 from array import array
 from collections.abc import Callable, Iterable, Mapping
-from operator import attrgetter
+from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 import torch
+from torch.optim import optimizer as _torch
 
 from .. import _native
 from .._native import COMMON, RULES
@@ -34,7 +36,7 @@ from ._tensors import (
     write_state,
 )
 from ._layers import Layer
-from ._run import Run
+from ._run import VERSION, Grads, Run, Sent
 from .roles import Roles, propose
 
 if TYPE_CHECKING:
@@ -70,8 +72,6 @@ class Common(TypedDict, total=False):
 HINTS = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
 # Options of the whole C optimizer that a parameter group may have of its own: each kind is a C optimizer.
 SHARED = ("maximize", "decay")
-
-_VERSION = attrgetter("_version")
 
 
 def _is_frozen(p: torch.Tensor) -> bool:
@@ -138,8 +138,7 @@ class Optimizer(torch.optim.Optimizer):
         self._runs: list[Run] | None = None
         self._seen_state: object = None
         self._seen_count = 0
-        self._ids: list[int] = []
-        self._versions: list[int] = []
+        self._seen_params: list[list[torch.Tensor]] = []
         self._window = False
         self._micro_step = 0
         self._lock = threading.RLock()
@@ -300,7 +299,7 @@ class Optimizer(torch.optim.Optimizer):
                 at = run.engine.add_group()
             self._configure(run.engine, at, numbers)
             run.groups.append(number)
-            run.sent.append(self._snapshot(group))
+            run.sent.append(Sent(group, self._keywords, self._snapshot(group)))
             for p in group["params"]:
                 self._add(run, at, p, names, masters.get(id(p)))
         if len(runs) > 1 and self._common_numbers["clip_norm"] > 0:
@@ -314,7 +313,7 @@ class Optimizer(torch.optim.Optimizer):
             run.engine.updates = self._updates
             run.engine.refresh()
         self._runs = list(runs.values())
-        self._ids = [id(p) for group in self.param_groups for p in group["params"]]
+        self._seen_params = [list(group["params"]) for group in self.param_groups]
         self._where = {id(p): (run, i) for run in self._runs for i, p in enumerate(run.params)}
         self._seen_state, self._seen_count = self.state, len(self.state)
         self._note_versions()
@@ -439,36 +438,41 @@ class Optimizer(torch.optim.Optimizer):
 
     def _ready(self) -> list[Run]:
         """The C optimizers, up to date with param_groups, state and the parameters' memory."""
-        if self._runs is not None and (self.state is not self._seen_state or len(self.state) != self._seen_count):
-            self._runs = None
-        if self._runs is not None and not self._same_params():
-            self._runs = None
-        if any(not _is_frozen(place.param) for run in self._runs or [] for place in run.frozen):
-            self._runs = None
-        if self._runs is None or not all(self._send(run) for run in self._runs):
+        runs = self._runs
+        if runs is None or self._outdated(runs) or not all([self._send(run) for run in runs]):
             self._build()
-        elif self._versions != self._versions_now():
+            runs = self._runs
+        elif any([list(map(VERSION, run.params)) != run.versions for run in runs]):
             self._reread()
-        for run in self._runs:  # type: ignore[union-attr]
-            for place in run.staged:
-                if not self._offload:  # a view with gaps: its copy is only for the update
+        if not self._offload:  # views with gaps: their copies are only for the update
+            for run in runs:  # type: ignore[union-attr]
+                for place in run.staged:
                     place.read()
-        return self._runs  # type: ignore[return-value]
+        return runs  # type: ignore[return-value]
 
-    def _same_params(self) -> bool:
-        runs = self._runs or []
-        if sum(len(run.groups) for run in runs) != len(self.param_groups):
-            return False
-        if [id(p) for group in self.param_groups for p in group["params"]] != self._ids:
-            return False
-        return not any(run.moved() for run in runs)
+    def _outdated(self, runs: list[Run]) -> bool:
+        """Whether states, parameters or their memory are others than those the C optimizers were made for."""
+        if self.state is not self._seen_state or len(self.state) != self._seen_count:
+            return True
+        if len(self.param_groups) != len(self._seen_params):
+            return True
+        for group, seen in zip(self.param_groups, self._seen_params):
+            params = group["params"]
+            if len(params) != len(seen) or not all(map(is_, params, seen)):
+                return True
+        for run in runs:
+            if run.moved() or (run.frozen and not all([_is_frozen(place.param) for place in run.frozen])):
+                return True
+        return False
 
     def _send(self, run: Run) -> bool:
         """Hands changed options over; False when the C optimizer has to be made anew for them."""
         for at, number in enumerate(run.groups):
             group = self.param_groups[number]
+            if run.sent[at].unchanged(group):
+                continue
             now = self._snapshot(group)
-            if now == run.sent[at]:
+            if now == run.sent[at].numbers:
                 continue
             numbers = self._numbers(group)
             if tuple(numbers[name] for name in SHARED) != run.shared:
@@ -480,15 +484,12 @@ class Optimizer(torch.optim.Optimizer):
                     run.engine.set(at, name, number_now)
                 except RuntimeError:  # fixed once the C optimizer has started
                     return False
-            run.sent[at] = now
+            run.sent[at] = Sent(group, self._keywords, now)
         return True
 
-    def _versions_now(self) -> list[int]:
-        return [v for run in self._runs or [] for v in map(_VERSION, run.params)]
-
     def _note_versions(self) -> None:
-        self._versions = self._versions_now()
         for run in self._runs or []:
+            run.versions = list(map(VERSION, run.params))
             for place in run.staged:
                 place.version = place.param._version
 
@@ -511,15 +512,16 @@ class Optimizer(torch.optim.Optimizer):
             self._reread()
 
     def _after_update(self, changed: list[torch.Tensor]) -> None:
-        with torch.no_grad():
-            for run in self._runs or []:
-                for place in run.staged:
-                    place.write()
+        for run in self._runs or []:
+            for place in run.staged:
+                place.write()
         torch.autograd.graph.increment_version(changed)
         self._note_versions()
 
     def _warn(self) -> None:
         for run in self._runs or []:
+            if not run.engine.events:
+                continue
             events, run.engine.events[:] = list(run.engine.events), []
             for kind, param, value in events:
                 if kind == _native.BAD_GRADIENT:
@@ -544,6 +546,26 @@ class Optimizer(torch.optim.Optimizer):
 
     # ---- updating --------------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def profile_hook_step(func: Callable[..., Any]) -> Callable[..., Any]:
+        """What PyTorch wraps step() in: a label for profilers, and hooks. For a small model the label alone costs more
+        than the update, so it is left out when nobody is looking."""
+        watched = torch.optim.Optimizer.profile_hook_step(func)
+
+        @functools.wraps(func)
+        def step(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+            if (
+                self._optimizer_step_pre_hooks
+                or self._optimizer_step_post_hooks
+                or _torch._global_optimizer_pre_hooks
+                or _torch._global_optimizer_post_hooks
+                or torch.autograd._profiler_enabled()
+            ):
+                return watched(self, *args, **kwargs)
+            return func(self, *args, **kwargs)
+
+        return step
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of every parameter that has a gradient; with gradients="folded", "buffered" or "released", the
         end of a backward pass. `closure` computes the loss and its gradients first; its value is returned."""
@@ -562,49 +584,69 @@ class Optimizer(torch.optim.Optimizer):
         if found_inf is not None and float(found_inf) != 0:
             return
         factor = 1.0 if scale is None else float(scale)
-        if all(p.grad is None for group in self.param_groups for p in group["params"]):
+        if self._runs is None and not self._has_gradients():
             return
-        runs = self._ready()
-        work = [self._gather(run) for run in runs]
+        runs, work = self._gather()
         try:
-            for run, (addresses, formats, _, sparse) in zip(runs, work):
-                if sparse:
+            for run, grads in zip(runs, work):
+                if grads.sparse:
                     self._tiles(run, factor)
                 else:
-                    run.engine.step(addresses, formats, factor)
+                    run.engine.step(grads.addresses, grads.formats, factor)
         finally:
-            self._updates = max(run.engine.updates for run in runs)
-            self._after_update([p for run in runs for p in run.params if p.grad is not None])
-            self._warn()
+            if work:
+                self._updates = max([run.engine.updates for run in runs])
+                self._after_update([p for grads in work for p in grads.params])
+                self._warn()
 
-    def _gather(self, run: Run) -> tuple[list[int], array, list[torch.Tensor], bool]:
-        """Addresses and formats of the gradients, and the copies that had to be made of some."""
-        addresses: list[int] = []
-        append = addresses.append
-        formats, copies, sparse, strided = run.formats, [], False, torch.strided
+    def _has_gradients(self) -> bool:
+        return any(p.grad is not None for group in self.param_groups for p in group["params"])
+
+    def _gather(self) -> tuple[list[Run], list[Grads]]:
+        """The C optimizers, up to date, and the gradients for each; nothing of the latter where there are none."""
+        runs = self._ready()
+        quick = [run.gradients() for run in runs]
+        if all(quick):
+            return runs, quick  # type: ignore[return-value]
+        if not self._has_gradients():
+            return runs, []
+        if any([run.relaid() for run in runs]):
+            self._build()
+            runs = self._runs or []
+        return runs, [self._gather_each(run) for run in runs]
+
+    def _gather_each(self, run: Run) -> Grads:
+        """The gradients of one C optimizer, those copied that it cannot read as they are."""
+        addresses, params, held = array("Q"), [], []
+        append, take, hold = addresses.append, params.append, held.append
+        formats, sparse, strided = run.formats, False, torch.strided
         tiles = run.engine.place != "arrays"
-        for p, stride, dtype in zip(run.params, run.strides, run.dtypes):
+        for p, stride, dtype, (shape, _) in zip(run.params, run.strides, run.dtypes, run.layouts):
             g = p.grad
             if g is None:
                 append(0)
-            elif g.dtype is dtype and g.layout is strided and g.stride() == stride:
-                append(g.data_ptr())
-            elif g.layout is not strided and tiles:
+                continue
+            take(p)
+            if g.shape != shape:
+                raise ValueError(
+                    f"{self._names[id(p)]}: the gradient's shape is {tuple(g.shape)}, the parameter's {tuple(shape)}"
+                )
+            if g.layout is not strided:
                 self._check_sparse(p, g)
-                sparse = True
-                append(0)
-            else:
-                if g.layout is not strided:  # a row of zeros counts as a row without a gradient
-                    self._check_sparse(p, g)
-                    g = g.to_dense()
+                if tiles:
+                    sparse = True
+                    append(0)
+                    continue
+                g = g.to_dense()  # a row of zeros counts as a row without a gradient
+            if g.dtype is not dtype or g.stride() != stride or g.is_neg():
                 at = len(addresses)
-                copy = copy_of_gradient(g, run.places[at])
-                if FORMATS[copy.dtype] != formats[at]:
+                g = copy_of_gradient(g, run.places[at])
+                if FORMATS[g.dtype] != formats[at]:
                     formats = formats[:]
-                    formats[at] = FORMATS[copy.dtype]
-                copies.append(copy)
-                append(copy.data_ptr())
-        return addresses, formats, copies, sparse
+                    formats[at] = FORMATS[g.dtype]
+            hold(g)
+            append(g.data_ptr())
+        return Grads(addresses, formats, params, held, sparse)
 
     def takes_sparse(self, group: Mapping[str, Any], role: str) -> bool:
         """Whether a row without a gradient is left as it is, so that a sparse gradient says all there is to say."""
@@ -631,8 +673,10 @@ class Optimizer(torch.optim.Optimizer):
             if p.grad is not None:
                 self._feed(run, at, p.grad)
         run.engine.micro_end()
-        run.engine.end()
-        run.engine.set_gradient_scale(1.0)
+        try:
+            run.engine.end()
+        finally:  # the update was made, also where the guard then ends the training
+            run.engine.set_gradient_scale(1.0)
 
     def _feed(self, run: Run, at: int, g: torch.Tensor) -> None:
         """Hands a gradient over in panels of rows, fp32, of a few MiB each."""
@@ -643,7 +687,7 @@ class Optimizer(torch.optim.Optimizer):
         if g.layout is not torch.strided:
             g = g.coalesce()
             index = g.indices()[0].to("cpu", torch.int32).contiguous()
-            values = g.values().to("cpu", torch.float32).reshape(len(index), -1).contiguous()
+            values = g.values().to("cpu", torch.float32).resolve_neg().reshape(len(index), -1).contiguous()
             if len(index):
                 run.engine.accumulate_rows(at, index.data_ptr(), len(index), values.data_ptr())
             return

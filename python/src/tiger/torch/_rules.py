@@ -574,11 +574,9 @@ class Sophia(Optimizer):
         estimate itself, u (H u) with random signs u."""
         if self._common["gradients"] != "auto":
             raise RuntimeError("estimates come from .grad: use gradients='auto'")
-        for run in self._ready():
-            addresses, formats, copies, _ = self._gather(run)
+        for run, grads in zip(*self._gather()):
             squares = self.param_groups[run.groups[0]]["hessian"] == "gnb"
-            run.engine.observe(addresses, formats, squares, float(scale))
-            del copies  # they had to live until here
+            run.engine.observe(grads.addresses, grads.formats, squares, float(scale))
 
 
 class Muon(Optimizer):

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterable, Mapping
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
 
 import torch
 
 from .. import _native
 from ._tensors import FORMATS, Place
+
+# What a step asks of every tensor, without a look-up by name each time.
+GRAD, DTYPE, VERSION = attrgetter("grad"), attrgetter("dtype"), attrgetter("_version")
+ADDRESS, STRIDE, NUMEL, NEGATED = torch.Tensor.data_ptr, torch.Tensor.stride, torch.Tensor.numel, torch.Tensor.is_neg
+
+
+class Grads(NamedTuple):
+    """The gradients of one update: by address and format for the C optimizer, 0 where there is none."""
+
+    addresses: array
+    formats: array
+    params: list[torch.Tensor]  # that have one
+    held: list[torch.Tensor]  # what lies at these addresses
+    sparse: bool  # some have to go in as rows
 
 
 class Run:
@@ -17,25 +34,31 @@ class Run:
         self.engine = engine
         self.shared = shared  # its groups' values of SHARED
         self.groups: list[int] = []  # of param_groups, in the C optimizer's order
-        self.sent: list[tuple] = []  # their values as the C optimizer has them
+        self.sent: list[Sent] = []  # their values as the C optimizer has them
         self.places: list[Place] = []
         self.params: list[torch.Tensor] = []
         self.names: list[str] = []
+        self.layouts: list[tuple[torch.Size, tuple[int, ...]]] = []
         self.strides: list[tuple[int, ...] | None] = []
+        self.numels: list[int] = []
         self.dtypes: list[torch.dtype] = []
         self.addresses: list[int] = []
+        self.versions: list[int] = []
         self.formats = array("i")
         self.staged: list[Place] = []
         self.frozen: list[Place] = []
 
     def append(self, place: Place, name: str) -> None:
+        p = place.param
         self.places.append(place)
         self.names.append(name)
-        self.params.append(place.param)
+        self.params.append(p)
+        self.layouts.append((p.shape, p.stride()))
         # No gradient has the stride None: a staged or frozen parameter's takes the long way.
-        self.strides.append(None if place.master is not None or place.frozen else place.param.stride())
-        self.dtypes.append(place.param.dtype)
-        self.addresses.append(place.param.data_ptr())
+        self.strides.append(None if place.master is not None or place.frozen else p.stride())
+        self.numels.append(p.numel())
+        self.dtypes.append(p.dtype)
+        self.addresses.append(p.data_ptr())
         self.formats.append(FORMATS[place.memory.dtype])
         if place.master is not None:
             self.staged.append(place)
@@ -43,4 +66,52 @@ class Run:
             self.frozen.append(place)
 
     def moved(self) -> bool:
-        return [p.data_ptr() for p in self.params] != self.addresses
+        """Whether a parameter's memory is elsewhere than when the C optimizer was made."""
+        return list(map(ADDRESS, self.params)) != self.addresses or (bool(self.staged) and self.relaid())
+
+    def relaid(self) -> bool:
+        """Whether a parameter has another shape than then, or its memory another order: `p.data = p.data[:10]`."""
+        return [(p.shape, p.stride()) for p in self.params] != self.layouts
+
+    def gradients(self) -> Grads | None:
+        """The gradients, where every parameter has one that lies as the parameter does; else None. No parameter can then
+        have another shape or order than it had, or its gradient would."""
+        grads = list(map(GRAD, self.params))
+        try:
+            if (
+                list(map(STRIDE, grads)) != self.strides
+                or list(map(NUMEL, grads)) != self.numels
+                or list(map(DTYPE, grads)) != self.dtypes
+                or any(map(NEGATED, grads))
+            ):
+                return None
+        except (TypeError, RuntimeError):  # None and sparse gradients have no strides
+            return None
+        return Grads(array("Q", map(ADDRESS, grads)), self.formats, self.params, grads, False)
+
+
+class Sent:
+    """A group's options when they were sent last. `numbers` are what the C optimizer has."""
+
+    __slots__ = ("numbers", "_values", "_of", "_length")
+
+    def __init__(self, group: Mapping[str, Any], keywords: Iterable[str], numbers: tuple):
+        self.numbers = numbers
+        self._of = itemgetter(*[keyword for keyword in keywords if keyword in group])
+        self._values = self._of(group)
+        self._length = len(group)
+        if not all(map(_is_plain, self._values)):
+            self._length = -1  # a tensor or a list may change in place: the long way each time
+
+    def unchanged(self, group: Mapping[str, Any]) -> bool:
+        """Whether nothing can have changed; a comparison of a few objects."""
+        try:
+            return len(group) == self._length and bool(self._of(group) == self._values)
+        except (KeyError, RuntimeError):  # gone; or a tensor of several values
+            return False
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, (float, int, str, type(None))) or (
+        isinstance(value, tuple) and all(map(_is_plain, value))
+    )

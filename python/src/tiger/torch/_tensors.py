@@ -78,7 +78,10 @@ def check(p: torch.Tensor, name: str, offload: bool) -> None:
 
 
 def dense_order(p: torch.Tensor) -> tuple[int, ...] | None:
-    """The order of dimensions in which `p` is contiguous (channels_last weights, transposes), or None."""
+    """The order of dimensions in which `p` is contiguous (channels_last weights, transposes), or None. Views whose memory
+    holds the values negated have none."""
+    if p.is_neg():
+        return None
     if p.is_contiguous():
         return tuple(range(p.dim()))
     order = tuple(sorted(range(p.dim()), key=lambda d: (-p.stride()[d], d)))
@@ -100,7 +103,7 @@ def copy_of_gradient(g: torch.Tensor, place: Place) -> torch.Tensor:
     copy where it already is."""
     if g.dtype not in FORMATS:
         g = g.to(torch.float32)
-    return g.detach().to("cpu").permute(place.order).contiguous()
+    return g.detach().to("cpu").resolve_neg().permute(place.order).contiguous()
 
 
 def true_states(state: Mapping[str, Any]) -> dict[str, Any]:
