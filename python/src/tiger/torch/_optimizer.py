@@ -610,7 +610,7 @@ class Optimizer(torch.optim.Optimizer):
             return runs, quick  # type: ignore[return-value]
         if not self._has_gradients():
             return runs, []
-        if any([run.relaid() for run in runs]):
+        if any([run.reshaped() for run in runs]):
             self._build()
             runs = self._runs or []
         return runs, [self._gather_each(run) for run in runs]
@@ -621,7 +621,7 @@ class Optimizer(torch.optim.Optimizer):
         append, take, hold = addresses.append, params.append, held.append
         formats, sparse, strided = run.formats, False, torch.strided
         tiles = run.engine.place != "arrays"
-        for p, stride, dtype, (shape, _) in zip(run.params, run.strides, run.dtypes, run.layouts):
+        for p, shape, stride, dtype in zip(run.params, run.shapes, run.strides, run.dtypes):
             g = p.grad
             if g is None:
                 append(0)

@@ -38,7 +38,8 @@ class Run:
         self.places: list[Place] = []
         self.params: list[torch.Tensor] = []
         self.names: list[str] = []
-        self.layouts: list[tuple[torch.Size, tuple[int, ...]]] = []
+        self.shapes: list[torch.Size] = []
+        self.orders: list[tuple[int, ...]] = []  # their strides
         self.strides: list[tuple[int, ...] | None] = []
         self.numels: list[int] = []
         self.dtypes: list[torch.dtype] = []
@@ -53,8 +54,9 @@ class Run:
         self.places.append(place)
         self.names.append(name)
         self.params.append(p)
-        self.layouts.append((p.shape, p.stride()))
-        # No gradient has the stride None: a staged or frozen parameter's takes the long way.
+        self.shapes.append(p.shape)
+        self.orders.append(p.stride())
+        # A gradient's, to be read where it is. None has the stride None: a staged or frozen parameter's takes the long way.
         self.strides.append(None if place.master is not None or place.frozen else p.stride())
         self.numels.append(p.numel())
         self.dtypes.append(p.dtype)
@@ -66,16 +68,20 @@ class Run:
             self.frozen.append(place)
 
     def moved(self) -> bool:
-        """Whether a parameter's memory is elsewhere than when the C optimizer was made."""
-        return list(map(ADDRESS, self.params)) != self.addresses or (bool(self.staged) and self.relaid())
+        """Whether a parameter's memory is elsewhere than when the C optimizer was made, or in another order."""
+        return (
+            list(map(ADDRESS, self.params)) != self.addresses
+            or list(map(STRIDE, self.params)) != self.orders
+            or (bool(self.staged) and self.reshaped())
+        )
 
-    def relaid(self) -> bool:
-        """Whether a parameter has another shape than then, or its memory another order: `p.data = p.data[:10]`."""
-        return [(p.shape, p.stride()) for p in self.params] != self.layouts
+    def reshaped(self) -> bool:
+        """Whether a parameter has another shape than then: `p.data = p.data[:10]`."""
+        return [p.shape for p in self.params] != self.shapes
 
     def gradients(self) -> Grads | None:
         """The gradients, where every parameter has one that lies as the parameter does; else None. No parameter can then
-        have another shape or order than it had, or its gradient would."""
+        have another shape than it had, or its gradient would."""
         grads = list(map(GRAD, self.params))
         try:
             if (
