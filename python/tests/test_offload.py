@@ -1,6 +1,8 @@
 """Parameters elsewhere, states and update in CPU memory; CPU tensors stand in for those of an accelerator."""
 
 import copy
+import io
+import pickle
 
 import pytest
 import torch
@@ -75,6 +77,63 @@ def test_checkpoints():
     run(b, copies, 3, seed=2)
     for p, q in zip(ours, copies):
         assert_close(p.detach(), q.detach())
+
+
+def small_steps(optimizer, params, updates):
+    """Of less than the parameters' last place."""
+    for _ in range(updates):
+        for p in params:
+            p.grad = torch.full_like(p, 0.31)
+        optimizer.step()
+
+
+@pytest.mark.parametrize("how", ["checkpoint", "deepcopy", "pickle", "group", "weights that come back"])
+def test_copies_in_fp32_keep_their_digits(how):
+    """The parameters are ones of bf16 that no step of these reaches by itself."""
+    def start():
+        ours = [torch.nn.Parameter(torch.full((7, 3), 1.0, dtype=torch.bfloat16)) for _ in range(2)]
+        return ours, tt.offload("sgd", ours, lr=1e-3, weights=torch.float32)
+
+    ours, a = start()
+    theirs, b = start()
+    small_steps(a, ours, 3)
+    small_steps(b, theirs, 3)
+    if how == "checkpoint":
+        file = io.BytesIO()
+        torch.save(b.state_dict(), file)
+        file.seek(0)
+        theirs, b = start()
+        b.load_state_dict(torch.load(file, weights_only=True))
+    elif how == "deepcopy":
+        theirs, b = copy.deepcopy((theirs, b))
+    elif how == "pickle":
+        theirs, b = pickle.loads(pickle.dumps((theirs, b)))
+    elif how == "group":
+        b.add_param_group({"params": [torch.nn.Parameter(torch.ones(2))]})
+    else:
+        with torch.no_grad():
+            for p in theirs:
+                kept = p.clone()
+                p.mul_(0.5)
+                p.copy_(kept)
+    small_steps(a, ours, 3)
+    small_steps(b, theirs, 3)
+    for p, q in zip(ours, theirs):
+        assert p.max() == 1
+        assert_close(a.state[p]["master"], torch.full((7, 3), 1 - 6 * 0.31e-3), 1e-3)
+        assert same_bits(a.state[p]["master"], b.state[q]["master"])
+
+
+def test_weights_win_over_saved_copies_that_are_not_theirs():
+    p = torch.nn.Parameter(torch.ones(5, dtype=torch.bfloat16))
+    a = tt.offload("sgd", [p], lr=1e-3, weights=torch.float32)
+    small_steps(a, [p], 3)
+    q = torch.nn.Parameter(torch.tensor([1, 1, 2, 1, 1], dtype=torch.bfloat16))
+    b = tt.offload("sgd", [q], weights=torch.float32)
+    b.load_state_dict(a.state_dict())
+    small_steps(b, [q], 1)
+    one, two = 1 - 4 * 0.31e-3, 2 - 0.31e-3
+    assert_close(b.state[q]["master"], torch.tensor([one, one, two, one, one]), 1e-5)
 
 
 def test_tensors_elsewhere_need_it():

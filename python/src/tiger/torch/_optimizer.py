@@ -74,6 +74,10 @@ HINTS = {"foreach": None, "fused": None, "capturable": False, "differentiable": 
 SHARED = ("maximize", "decay")
 
 
+# state[p] has it where offload() keeps copies in another format than the parameters'.
+MASTER = "master"
+
+
 def _is_frozen(p: torch.Tensor) -> bool:
     return not p.requires_grad and p.grad is None
 
@@ -286,7 +290,6 @@ class Optimizer(torch.optim.Optimizer):
                 if id(p) not in self._roles:  # put into the list by hand
                     self._admit(group, at, p)
         names = self._unique_names()
-        masters = {id(place.param): place for run in self._runs or [] for place in run.staged}
         for number, group in enumerate(self.param_groups):
             self._check_group(group)
             numbers = self._numbers(group)
@@ -301,7 +304,7 @@ class Optimizer(torch.optim.Optimizer):
             run.groups.append(number)
             run.sent.append(Sent(group, self._keywords, self._snapshot(group)))
             for p in group["params"]:
-                self._add(run, at, p, names, masters.get(id(p)))
+                self._add(run, at, p, names)
         if len(runs) > 1 and self._common_numbers["clip_norm"] > 0:
             raise ValueError(
                 "clip_norm is over all gradients, which groups that differ in maximize or decay do not share"
@@ -346,7 +349,15 @@ class Optimizer(torch.optim.Optimizer):
                 return names[id(bias)]
         return None
 
-    def _add(self, run: Run, group: int, p: torch.Tensor, names: Mapping[int, str], old: Place | None) -> None:
+    def _master(self, p: torch.Tensor) -> torch.Tensor:
+        """A copy to step in the parameter's stead: the one there was, where it has digits that the parameter has not."""
+        dtype = self._weights or p.dtype
+        before = self.state.get(p, {}).get(MASTER)
+        if dtype != p.dtype and isinstance(before, torch.Tensor) and before.shape == p.shape:
+            return before.detach().to("cpu", dtype).contiguous()
+        return p.detach().to("cpu", dtype, copy=True).contiguous()
+
+    def _add(self, run: Run, group: int, p: torch.Tensor, names: Mapping[int, str]) -> None:
         name = names[id(p)]
         check(p, name, self._offload)
         role = self._roles[id(p)]
@@ -354,13 +365,11 @@ class Optimizer(torch.optim.Optimizer):
         in_order = order is not None and order == tuple(range(p.dim()))
         master = None
         if order is None or (not in_order and (self._rows_matter or role == "embedding")):
-            if old is not None and old.version == p._version and old.address == p.data_ptr():
-                master = old.master
-            else:
-                master = p.detach().to("cpu", self._weights or p.dtype, copy=True).contiguous()
+            master = self._master(p)
             order = tuple(range(p.dim()))
         memory = (master if master is not None else p.detach()).permute(order)
         place = Place(p, memory, order, master, _is_frozen(p))
+        place.read()
         rows, cols = shape_for_c(memory)
         layer = self._layers.get(id(p))
         bias = None if layer is None or layer.bias is None else self._bias_in(run, layer.bias, names)
@@ -384,7 +393,7 @@ class Optimizer(torch.optim.Optimizer):
         """state[p] becomes views of the C states; what was there before is copied into them."""
         slots = {slot.name: slot.shape for slot in self._rule.slots}
         slots |= {f"{name}{beside}": "row" for name in slots for beside in ("_range", "_scale")}
-        slots |= {"compensation": "full", "row_updates": "row", "step": "scalar"}
+        slots |= {"compensation": "full", "row_updates": "row", "step": "scalar", MASTER: "full"}
         views: dict[str, dict[str, torch.Tensor]] = {name: {} for name in run.names}
         by_name = dict(zip(run.names, run.places))
         counts = None
@@ -405,6 +414,8 @@ class Optimizer(torch.optim.Optimizer):
                 continue
             if before:
                 self._carry_over(place, mine, before)
+            if place.master is not None and place.master.dtype != place.param.dtype:
+                mine[MASTER] = place.master
             self.state[place.param] = {**{k: v for k, v in before.items() if k not in slots}, **mine}
 
     def _carry_over(self, place: Place, views: dict[str, torch.Tensor], before: Mapping[str, Any]) -> None:

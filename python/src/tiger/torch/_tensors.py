@@ -36,7 +36,7 @@ class Place:
     """Where a parameter's values are. `memory` is a contiguous view of them, the parameter's dimensions in `order`; it
     holds the storage alive. `master` is the copy on the CPU that is stepped in the parameter's stead, or None."""
 
-    __slots__ = ("param", "memory", "order", "master", "frozen", "version", "address")
+    __slots__ = ("param", "memory", "order", "master", "frozen", "version")
 
     def __init__(
         self,
@@ -47,12 +47,19 @@ class Place:
         frozen: bool,
     ):
         self.param, self.memory, self.order, self.master, self.frozen = param, memory, order, master, frozen
-        self.version, self.address = param._version, param.data_ptr()
+        self.version = param._version
 
     def read(self) -> None:
-        """The copy <- the parameter."""
-        if self.master is not None:
-            self.master.copy_(self.param.detach())
+        """The copy <- the parameter. Where that is what the copy rounds to, nobody has changed it, and the copy keeps the
+        digits that the parameter has no room for."""
+        if self.master is None:
+            return
+        p = self.param.detach()
+        if self.master.dtype == p.dtype:
+            self.master.copy_(p)
+        else:
+            p = p.to("cpu")
+            torch.where(self.master.to(p.dtype) == p, self.master, p.to(self.master.dtype), out=self.master)
 
     def write(self) -> None:
         """The parameter <- the copy."""

@@ -18,8 +18,8 @@ def offload(
 
     step() brings the gradients over, updates the copies beside their states, and brings the new weights back.
     `weights` is the copies' dtype: with torch.float32 for parameters in 16 bits no small step is lost to rounding; by
-    default the parameters' own. Weights that others change (through PyTorch, in place) are read again before the next
-    update.
+    default the parameters' own. Such copies are state[p]["master"] and are saved with the other states. Weights that
+    others change (through PyTorch, in place) are read again before the next update.
     """
     cls = class_of(optimizer) if isinstance(optimizer, str) else optimizer
     return cls(params, _offload=True, _weights=weights, **options)  # type: ignore[call-arg]
