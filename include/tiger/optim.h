@@ -212,6 +212,10 @@ tg_status tg_optim_micro_end(tg_optim *optim);
  * the guard's budget is used up (the update itself was made). */
 tg_status tg_optim_end(tg_optim *optim);
 
+/* Gives up the open window, if there is one, without an update: for a pass that failed half way. Buffered gradients are
+ * dropped. What was folded stays in the momentum; tensors that were released stay updated, which counts as an update. */
+void tg_optim_abandon(tg_optim *optim);
+
 /* ---- second order ------------------------------------------------------------------------------------------------ */
 
 /* How arrays or tiles are an estimate of the Hessian's diagonal, for rules that observe (sophia). */

@@ -184,6 +184,69 @@ def test_a_second_backward_pass_after_release_is_refused():
     del optimizer
 
 
+class Broken(torch.autograd.Function):
+    """Passes on what it gets, and fails on the way back."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        raise ArithmeticError("half way")
+
+
+def fail_half_way(net):
+    with pytest.raises(ArithmeticError, match="half way"):
+        net[3](Broken.apply(net[2](net[1](net[0](batch(99)))))).square().mean().backward()
+
+
+def test_a_backward_pass_that_failed_leaves_no_buffered_gradient():
+    a, b = model(), model()
+    ours, theirs = (tt.AdamW(net.parameters(), lr=0.013, gradients="buffered") for net in (a, b))
+    in_backward(a, ours, 2)
+    fail_half_way(a)
+    with pytest.raises(RuntimeError, match="zero_grad"):
+        ours.state_dict()
+    ours.zero_grad()
+    ours.state_dict()
+    in_backward(b, theirs, 2)
+    for net, optimizer in ((a, ours), (b, theirs)):
+        for number in (5, 6):
+            loss_of(net, number).backward()
+            optimizer.step()
+    assert all(same_bits(p, q) for p, q in zip(a.parameters(), b.parameters()))
+
+
+@pytest.mark.parametrize("gradients, where", [("folded", "the momentum"), ("released", "the weights")])
+def test_a_backward_pass_that_failed_can_be_given_up(gradients, where):
+    net = model()
+    optimizer = tt.Signum(net.parameters(), lr=0.01, weight_decay=0, gradients=gradients)
+    in_backward(net, optimizer, 2)
+    fail_half_way(net)
+    with pytest.warns(RuntimeWarning, match=f"in {where} and stay"):
+        optimizer.zero_grad()
+    optimizer.load_state_dict(optimizer.state_dict())
+    before = [p.detach().clone() for p in net.parameters()]
+    in_backward(net, optimizer, 1)
+    for p, q in zip(net.parameters(), before):
+        assert (p.detach() - q).abs().max().item() == pytest.approx(0.01, rel=1e-4)
+
+
+def test_in_the_midst_of_an_accumulation_nothing_can_be_given_up():
+    net = model()
+    optimizer = tt.Signum(net.parameters(), gradients="buffered", accumulate=3)
+    in_backward(net, optimizer, 1)
+    optimizer.zero_grad()  # as usual before a pass: no warning
+    loss_of(net, 1).backward()
+    with pytest.warns(RuntimeWarning, match="this update's sum"):
+        optimizer.zero_grad()
+    for number in (2, 3):
+        loss_of(net, number).backward()
+        optimizer.step()
+    assert int(optimizer.state[net[0].weight]["step"]) == 1
+
+
 def test_tensors_thaw():
     net = model()
     first = net[0].weight.requires_grad_(False)

@@ -164,6 +164,19 @@ tg_status tg_optim_end(tg_optim *o)
     return finish(o);
 }
 
+void tg_optim_abandon(tg_optim *o)
+{
+    bool updated = false;
+    for (size_t i = 0; i < o->entries; i++) {
+        updated = updated || o->entry[i].released;
+        close_entry(&o->entry[i]);
+    }
+    o->update += updated; /* its random numbers are used up */
+    o->release_owner = o->entries;
+    o->window = o->micro_step = 0;
+    o->matrix_status = TG_OK;
+}
+
 static tg_status check_grads(const tg_optim *o, const tg_grad *grads)
 {
     for (size_t i = 0; i < o->entries; i++) {

@@ -218,6 +218,72 @@ static void test_released_order(void **state)
     work_destroy(&w);
 }
 
+/* A window that is given up leaves no trace of what was buffered, in its random numbers neither. */
+static void test_abandoned_buffers(void **state)
+{
+    (void)state;
+    work plain, w;
+    const work_option options[] = {{"gradients", "buffered"}, {"gradient_format", "bf16"}, {"clip_norm", "0.7"}, {0}};
+    work_create(&plain, "adamw", options);
+    work_create(&w, "adamw", options);
+    work_add_bag(&plain, TG_BF16);
+    work_add_bag(&w, TG_BF16);
+    work_start(&plain);
+    work_start(&w);
+    tg_optim_abandon(w.o); /* none is open */
+    for (size_t update = 0; update < 3; update++) {
+        must(tg_optim_begin(w.o, 2));
+        work_fill(&w, 17 + update);
+        work_micro(&w, 17 + update, WORK_PANELS);
+        for (size_t k = 3; k < 6; k++)
+            work_tiles(&w, k, WORK_ROWS);
+        w.t[6].g[0] = NAN;
+        work_tiles(&w, 6, WORK_TILE);
+        tg_optim_abandon(w.o);
+        assert_int_equal(tg_optim_updates(w.o), update);
+        work_update(&w, update, 2, WORK_TILE);
+        work_update(&plain, update, 2, WORK_TILE);
+        assert_true(work_hash(&w) == work_hash(&plain));
+    }
+    work_destroy(&plain);
+    work_destroy(&w);
+}
+
+static void test_abandoned_places(void **state)
+{
+    (void)state;
+    work w;
+    float tile[15] = {0.31f};
+    begin_with(&w, "released");
+    work_start(&w);
+    must(tg_optim_begin(w.o, 1));
+    must(tg_optim_accumulate(w.o, 0, 0, 2, tile));
+    tg_optim_abandon(w.o); /* before the first tensor is done */
+    assert_int_equal(tg_optim_updates(w.o), 0);
+    must(tg_optim_begin(w.o, 1));
+    must(tg_optim_accumulate(w.o, 1, 0, 4, tile));
+    must(tg_optim_complete(w.o, 1));
+    must(tg_optim_accumulate(w.o, 0, 0, 2, tile));
+    const uint64_t first = hash_bytes(1, w.t[0].data, 60);
+    tg_optim_abandon(w.o);
+    assert_int_equal(tg_optim_updates(w.o), 1);
+    assert_true(hash_bytes(1, w.t[0].data, 60) == first); /* half a gradient is none */
+    work_update(&w, 1, 1, WORK_TILE);
+    assert_int_equal(tg_optim_updates(w.o), 2);
+    work_destroy(&w);
+
+    begin_with(&w, "folded");
+    work_start(&w);
+    const uint64_t before = work_hash(&w), weights = hash_bytes(1, w.t[0].data, 60);
+    must(tg_optim_begin(w.o, 1));
+    must(tg_optim_accumulate(w.o, 0, 0, 2, tile));
+    tg_optim_abandon(w.o);
+    assert_true(work_hash(&w) != before && hash_bytes(1, w.t[0].data, 60) == weights);
+    assert_int_equal(tg_optim_updates(w.o), 0);
+    work_update(&w, 0, 1, WORK_TILE);
+    work_destroy(&w);
+}
+
 /* Options that contradict each other; the message names the way out. */
 static void test_contradictions(void **state)
 {
@@ -280,6 +346,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_options), cmocka_unit_test(test_descriptions),
                                        cmocka_unit_test(test_params),  cmocka_unit_test(test_order),
                                        cmocka_unit_test(test_released_order), cmocka_unit_test(test_contradictions),
-                                       cmocka_unit_test(test_grads)};
+                                       cmocka_unit_test(test_grads), cmocka_unit_test(test_abandoned_buffers),
+                                       cmocka_unit_test(test_abandoned_places)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,6 +211,7 @@ _accumulate_rows = _declare("tg_optim_accumulate_rows", _INT, _POINTER, _SIZE, _
 _complete = _declare("tg_optim_complete", _INT, _POINTER, _SIZE)
 _micro_end = _declare("tg_optim_micro_end", _INT, _POINTER)
 _end = _declare("tg_optim_end", _INT, _POINTER)
+_abandon = _declare("tg_optim_abandon", None, _POINTER)
 _place = _declare("tg_optim_gradient_place", _INT, _POINTER)
 _updates = _declare("tg_optim_updates", c.c_uint64, _POINTER)
 _set_updates = _declare("tg_optim_set_updates", _INT, _POINTER, c.c_uint64)
@@ -561,6 +562,9 @@ class Optimizer:
 
     def end(self) -> None:
         self._call(_end(self._o))
+
+    def abandon(self) -> None:
+        _abandon(self._o)
 
     @property
     def place(self) -> str:

@@ -144,6 +144,7 @@ class Optimizer(torch.optim.Optimizer):
         self._seen_count = 0
         self._seen_params: list[list[torch.Tensor]] = []
         self._window = False
+        self._taken = False  # gradients of a pass that step() has not ended
         self._micro_step = 0
         self._lock = threading.RLock()
         self._hooks: list[Any] = []
@@ -756,6 +757,7 @@ class Optimizer(torch.optim.Optimizer):
             if id(p) not in self._where or self._where[id(p)][0].places[self._where[id(p)][1]].frozen:
                 raise RuntimeError(f"{self._names.get(id(p), 'a tensor')} joined while an update was under way")
             run, at = self._where[id(p)]
+            self._taken = True
             if g.layout is not torch.strided:
                 self._check_sparse(p, g)
             self._feed(run, at, g)
@@ -766,6 +768,33 @@ class Optimizer(torch.optim.Optimizer):
                     place.write()
                 torch.autograd.graph.increment_version([p])
 
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """As in torch.optim. Gradients that backward has taken since the last step() are given up, too: buffered ones are
+        dropped; what is in the momentum (folded) or in the weights (released) stays, and a warning says so."""
+        super().zero_grad(set_to_none)
+        if self._taken:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        with self._lock:
+            self._taken = False
+            runs = self._runs or []
+            place = runs[0].engine.place
+            if self._micro_step == 0:
+                for run in runs:
+                    run.engine.abandon()
+                self._window = False
+                self._updates = max([run.engine.updates for run in runs])
+                self._note_versions()
+            if place != "buffered" or self._micro_step > 0:
+                where = {"folded": "the momentum", "released": "the weights"}.get(place, "this update's sum")
+                warnings.warn(
+                    f"zero_grad() after a backward pass without step(): its gradients are in {where} and stay there. Where "
+                    "a tensor should get none of another loss, use requires_grad_(False) during that loss's backward",
+                    RuntimeWarning,
+                    stacklevel=3,
+                )
+
     def _end_pass(self) -> None:
         if getattr(self, "grad_scale", None) is not None:
             raise RuntimeError(
@@ -775,6 +804,7 @@ class Optimizer(torch.optim.Optimizer):
             return
         runs = self._runs or []
         with self._lock:
+            self._taken = False
             self._micro_step += 1
             last = self._micro_step == self._accumulate
             try:
@@ -798,7 +828,10 @@ class Optimizer(torch.optim.Optimizer):
         """As PyTorch's: param_groups, and the states of every parameter that was updated, under PyTorch's names and,
         where the rule is PyTorch's, with PyTorch's meaning. "tiger" holds what an exact continuation needs besides."""
         if self._window:
-            raise RuntimeError("gradients of an update are being gathered: save after the step() that ends it")
+            raise RuntimeError(
+                "gradients of an update are being gathered: save after the step() that ends it, or after zero_grad(), "
+                "which gives up a pass that failed"
+            )
         handle = self.register_state_dict_post_hook(lambda _, found: self._export(found), prepend=True)
         try:
             return super().state_dict()
