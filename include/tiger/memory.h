@@ -11,7 +11,8 @@
 extern "C" {
 #endif
 
-/* A caller's allocator. alloc returns `bytes` bytes aligned to `align` (a power of two, at most 4096), or NULL; the
+/* A caller's allocator: for all that grows with the weights or the problem; names and tables come from the C library's
+ * heap all the same. alloc returns `bytes` bytes aligned to `align` (a power of two, at most 4096), or NULL; the
  * memory need not be zero unless `mapped` is set. free gets the same `bytes` back. Both may be called from the thread that calls the library
  * only. Functions that take a `const tg_allocator *` accept NULL for the C library's heap, with huge pages for large
  * blocks; the struct is copied, `ctx` must outlive the object. */

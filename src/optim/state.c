@@ -73,8 +73,7 @@ static void list_all(listing *l)
         const tg_entry *e = &o->entry[i];
         const tg_param *p = &e->param;
         for (size_t s = 0; s < o->rule->info.slot_count; s++)
-            if (!p->frozen && e->state[s].data != NULL) 
-{
+            if (!p->frozen && e->state[s].data != NULL) {
                 list_slot(l, e, s);
                 list_beside(l, e, s);
             }
@@ -208,17 +207,55 @@ static tg_status check_metadata(const tg_optim *o, const tg_safetensors *file, c
     return TG_OK;
 }
 
+typedef struct shape_text {
+    char text[24 * TG_TENSOR_MAX_RANK];
+} shape_text;
+
+static shape_text print_shape(const tg_named_tensor *t) /* "(1000, 37)" */
+{
+    shape_text s = {"("};
+    size_t used = 1;
+    for (unsigned d = 0; d < t->rank; d++)
+        used += (size_t)snprintf(s.text + used, sizeof s.text - used, d == 0 ? "%llu" : ", %llu",
+                                 (unsigned long long)t->shape[d]);
+    snprintf(s.text + used, sizeof s.text - used, ")");
+    return s;
+}
+
 static tg_status check_state(const tg_named_tensor *ours, const tg_named_tensor *theirs, const char *path)
 {
     if (theirs == NULL)
-        return tg_fail(TG_EFORMAT, "%s: there is no state '%s'", path, ours->name);
+        return tg_fail(TG_EFORMAT, "%s: there is no state '%s': it was saved of other parameters or options", path,
+                       ours->name);
     if (theirs->format != ours->format)
         return tg_fail(TG_EFORMAT, "%s: %s is %s here, %s in the file", path, ours->name, tg_format_name(ours->format),
                        tg_format_name(theirs->format));
     bool same = theirs->rank == ours->rank;
     for (unsigned d = 0; same && d < ours->rank; d++)
         same = theirs->shape[d] == ours->shape[d];
-    return same ? TG_OK : tg_fail(TG_EFORMAT, "%s: %s has another shape than here", path, ours->name);
+    return same ? TG_OK
+                : tg_fail(TG_EFORMAT, "%s: %s is %s here, %s in the file", path, ours->name, print_shape(ours).text,
+                          print_shape(theirs).text);
+}
+
+/* Every state is in the file, and the file holds no other. */
+static tg_status check_states(const tg_optim *o, const tg_safetensors *file, const char *path)
+{
+    for (size_t i = 0; i < o->states; i++) {
+        const tg_status status = check_state(&o->state[i], tg_safetensors_find(file, o->state[i].name), path);
+        if (status != TG_OK)
+            return status;
+    }
+    for (size_t i = 0; tg_safetensors_count(file) > o->states; i++) {
+        const char *name = tg_safetensors_at(file, i)->name;
+        size_t at = 0;
+        while (at < o->states && strcmp(o->state[at].name, name) != 0)
+            at++;
+        if (at == o->states)
+            return tg_fail(TG_EFORMAT, "%s: state '%s' has no place here: it was saved of other parameters or options",
+                           path, name);
+    }
+    return TG_OK;
 }
 
 /* A row cannot have moved after its tensor's last update. */
@@ -266,10 +303,8 @@ tg_status tg_optim_load(tg_optim *o, const char *path)
         status = tg_safetensors_open(&file, path, o->allocator);
     if (status == TG_OK)
         status = check_metadata(o, file, path, &updates);
-    if (status == TG_OK && tg_safetensors_count(file) != o->states)
-        status = tg_fail(TG_EFORMAT, "%s: %zu states, not %zu", path, tg_safetensors_count(file), o->states);
-    for (size_t i = 0; status == TG_OK && i < o->states; i++)
-        status = check_state(&o->state[i], tg_safetensors_find(file, o->state[i].name), path);
+    if (status == TG_OK)
+        status = check_states(o, file, path);
     if (status == TG_OK)
         status = check_rows(o, file, path);
     if (status == TG_OK) {

@@ -429,10 +429,7 @@ class Optimizer(torch.optim.Optimizer):
             if key == "step" or key.endswith("_range"):
                 continue
             if value.numel() != views[key].numel():
-                raise ValueError(
-                    f"{self._names[id(place.param)]}: state {key} has shape {tuple(value.shape)}, not "
-                    f"{tuple(views[key].shape)}"
-                )
+                self._wrong_shape(place.param, key, value, tuple(views[key].shape))
             write_state(views, key, value.detach().reshape(views[key].shape), held.get(f"{key}_range"))
         views["step"].fill_(int(step))
         if "row_updates" in views:
@@ -861,6 +858,7 @@ class Optimizer(torch.optim.Optimizer):
             own.update(given.get("tiger", {}))
             if own.get("rule", self.rule) != self.rule:
                 raise ValueError(f"these are states of {own['rule']}, not of {self.rule}")
+            self._check_shapes(given)
             held = {
                 key: {name: _Held(value) if isinstance(value, torch.Tensor) else value for name, value in state.items()}
                 if isinstance(state, dict)
@@ -876,6 +874,19 @@ class Optimizer(torch.optim.Optimizer):
             handle.remove()
         steps = [int(state["step"]) for state in self.state.values() if state.get("step") is not None]
         self._updates = int(own.get("updates", max(steps, default=0)))
+
+    def _check_shapes(self, given: dict[str, Any]) -> None:
+        """Refuses states of other shapes before anything is changed. A wrong number of groups or tensors is PyTorch's to tell."""
+        full = {slot.name for slot in self._rule.slots if slot.shape == "full"}
+        numbers = [number for group in given["param_groups"] for number in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for number, p in zip(numbers, params):
+            for key, value in given["state"].get(number, {}).items():
+                if key in full and isinstance(value, torch.Tensor) and value.numel() != p.numel():
+                    self._wrong_shape(p, key, value, tuple(p.shape))
+
+    def _wrong_shape(self, p: torch.Tensor, key: str, value: torch.Tensor, shape: tuple[int, ...]) -> None:
+        raise ValueError(f"{self._names[id(p)]}: state {key} has shape {tuple(value.shape)}, not {shape}")
 
     def __getstate__(self) -> dict[str, Any]:
         if self._window:
