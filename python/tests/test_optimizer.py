@@ -165,6 +165,34 @@ def test_profilers_see_the_step():
     assert any(event.name == "Optimizer.step#AdamW.step" for event in profile.function_events)
 
 
+@pytest.mark.parametrize("name", ["SGD", "AdamW", "Adafactor"])
+def test_a_schedule_moves_no_states(name, monkeypatch):
+    """A change of numbers goes to the C optimizer as it is: no second one is made, with copies of all states."""
+    ours = tensors([(7, 3)])
+    a = getattr(tt, name)(ours, lr=0.1)
+    run(a, ours, 1)
+    monkeypatch.setattr(a, "_build", lambda: pytest.fail("made anew"))
+    for update in range(3):
+        a.param_groups[0]["lr"] = 0.1 / (update + 2)
+        run(a, ours, 1)
+    a.param_groups[0]["weight_decay"] = 0.037
+    run(a, ours, 1)
+
+
+def test_an_illegal_change_among_legal_ones_leaves_no_trace():
+    ours, theirs = tensors([(7,)]), tensors([(7,)])
+    a, b = tt.AdamW(ours, lr=0.01, eps=1e-3), tt.AdamW(theirs, lr=0.01, eps=1e-3)
+    for optimizer, params in ((a, ours), (b, theirs)):
+        run(optimizer, params, 1)
+    a.param_groups[0].update(lr=0.5, eps=-1.0)
+    with pytest.raises(ValueError, match="eps"):
+        run(a, ours, 1)
+    a.param_groups[0].update(lr=0.01, eps=1e-3)
+    for optimizer, params in ((a, ours), (b, theirs)):
+        run(optimizer, params, 1)
+    assert same_bits(ours[0], theirs[0])
+
+
 def test_a_list_of_options_changed_in_place():
     ours, theirs = tensors([(7,)]), tensors([(7,)])
     a, b = tt.AdamW(ours), torch.optim.AdamW(theirs)

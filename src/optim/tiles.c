@@ -134,7 +134,10 @@ static tg_status check_tile(tg_optim *o, size_t param, size_t row, size_t rows)
     if (row > e->param.rows || rows > e->param.rows - row)
         return tg_fail(TG_EINVAL, "%s has %zu rows, not %zu+%zu", e->param.name, e->param.rows, row, rows);
     if (e->released)
-        return tg_fail(TG_ESTATE, "%s has been updated already: its gradient was said to be complete", e->param.name);
+        return tg_fail(TG_ESTATE,
+                       "%s has been updated already: its gradient was said to be complete (with gradients=buffered it may "
+                       "come several times)",
+                       e->param.name);
     return TG_OK;
 }
 

@@ -303,7 +303,7 @@ class Optimizer(torch.optim.Optimizer):
                 at = run.engine.add_group()
             self._configure(run.engine, at, numbers)
             run.groups.append(number)
-            run.sent.append(Sent(group, self._keywords, self._snapshot(group)))
+            run.sent.append(Sent(group, self._keywords, self._snapshot(group), numbers))
             for p in group["params"]:
                 self._add(run, at, p, names)
         if len(runs) > 1 and self._common_numbers["clip_norm"] > 0:
@@ -480,21 +480,30 @@ class Optimizer(torch.optim.Optimizer):
             group = self.param_groups[number]
             if run.sent[at].unchanged(group):
                 continue
-            now = self._snapshot(group)
-            if now == run.sent[at].numbers:
-                continue
-            numbers = self._numbers(group)
-            if tuple(numbers[name] for name in SHARED) != run.shared:
-                return False
-            for name, number_now in numbers.items():
+            sent, now = run.sent[at], self._snapshot(group)
+            for name, number_now in self._changed(group, now, sent).items():
                 if name in SHARED:
-                    continue
+                    return False
                 try:
                     run.engine.set(at, name, number_now)
                 except RuntimeError:  # fixed once the C optimizer has started
                     return False
-            run.sent[at] = Sent(group, self._keywords, now)
+                sent.numbers[name] = number_now
+            sent.note(group, now)
         return True
+
+    def _changed(self, group: Mapping[str, Any], now: tuple, sent: Sent) -> dict[str, float]:
+        """The options whose numbers are others than those sent. A schedule changes one of many, at every update."""
+        options, names = self._rule.options, list[str]()
+        for keyword, value, before in zip(self._keywords, now, sent.values):
+            if value == before:
+                continue
+            parts = self.tuples.get(keyword, (keyword,))
+            if not all([part in options for part in parts]):  # several meet in a number, or it has another name
+                return {name: n for name, n in self._numbers(group).items() if n != sent.numbers[name]}
+            names += parts
+        numbers = {name: options[name].number(self._value(group, name)) for name in names}
+        return {name: n for name, n in numbers.items() if n != sent.numbers[name]}
 
     def _note_versions(self) -> None:
         for run in self._runs or []:

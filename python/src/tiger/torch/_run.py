@@ -97,22 +97,24 @@ class Run:
 
 
 class Sent:
-    """A group's options when they were sent last. `numbers` are what the C optimizer has."""
+    """A group's options as the C optimizer has them: `values` by keyword, as _snapshot gives them, and `numbers`."""
 
-    __slots__ = ("numbers", "_values", "_of", "_length")
+    __slots__ = ("values", "numbers", "_objects", "_of", "_length")
 
-    def __init__(self, group: Mapping[str, Any], keywords: Iterable[str], numbers: tuple):
-        self.numbers = numbers
+    def __init__(self, group: Mapping[str, Any], keywords: Iterable[str], values: tuple, numbers: Mapping[str, float]):
+        self.values, self.numbers = values, dict(numbers)
         self._of = itemgetter(*[keyword for keyword in keywords if keyword in group])
-        self._values = self._of(group)
-        self._length = len(group)
-        if not all(map(_is_plain, self._values)):
+        self.note(group, values)
+
+    def note(self, group: Mapping[str, Any], values: tuple) -> None:
+        self.values, self._objects, self._length = values, self._of(group), len(group)
+        if not all(map(_is_plain, self._objects)):
             self._length = -1  # a tensor or a list may change in place: the long way each time
 
     def unchanged(self, group: Mapping[str, Any]) -> bool:
         """Whether nothing can have changed; a comparison of a few objects."""
         try:
-            return len(group) == self._length and bool(self._of(group) == self._values)
+            return len(group) == self._length and bool(self._of(group) == self._objects)
         except (KeyError, RuntimeError):  # gone; or a tensor of several values
             return False
 
