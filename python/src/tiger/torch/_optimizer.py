@@ -635,7 +635,9 @@ class Optimizer(torch.optim.Optimizer):
 
     def _gather_each(self, run: Run) -> Grads:
         """The gradients of one C optimizer, those copied that it cannot read as they are."""
-        addresses, params, held = array("Q"), [], []
+        addresses = array("Q")
+        params: list[torch.Tensor] = []
+        held: list[torch.Tensor] = []
         append, take, hold = addresses.append, params.append, held.append
         formats, sparse, strided = run.formats, False, torch.strided
         tiles = run.engine.place != "arrays"
@@ -885,7 +887,8 @@ class Optimizer(torch.optim.Optimizer):
         self._updates = int(own.get("updates", max(steps, default=0)))
 
     def _check_shapes(self, given: dict[str, Any]) -> None:
-        """Refuses states of other shapes before anything is changed. A wrong number of groups or tensors is PyTorch's to tell."""
+        """Refuses states of other shapes before anything is changed. A wrong number of groups or tensors is PyTorch's to
+        tell."""
         full = {slot.name for slot in self._rule.slots if slot.shape == "full"}
         numbers = [number for group in given["param_groups"] for number in group["params"]]
         params = [p for group in self.param_groups for p in group["params"]]
