@@ -87,6 +87,10 @@ static inline dnnl_status_t tg_onednn_memory(dnnl_memory_t *memory, const tg_one
 }
 typedef const_dnnl_memory_desc_t tg_onednn_described;
 static inline tg_onednn_described tg_onednn_view(const tg_onednn_description *d) { return *d; }
+static inline dnnl_status_t tg_onednn_copy(tg_onednn_description *d, tg_onednn_described from)
+{
+    return dnnl_memory_desc_clone(d, from);
+}
 #else
 static inline dnnl_status_t tg_onednn_describe(tg_onednn_description *d, const tg_onednn_operand *o)
 {
@@ -129,6 +133,11 @@ static inline dnnl_status_t tg_onednn_memory(dnnl_memory_t *memory, const tg_one
 }
 typedef const dnnl_memory_desc_t *tg_onednn_described;
 static inline tg_onednn_described tg_onednn_view(const tg_onednn_description *d) { return d; }
+static inline dnnl_status_t tg_onednn_copy(tg_onednn_description *d, tg_onednn_described from)
+{
+    *d = *from;
+    return dnnl_success;
+}
 #endif
 
 /* Of a compiled primitive whose attributes say that its scratch is the caller's; NULL: it needs none. */
