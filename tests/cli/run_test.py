@@ -1162,6 +1162,18 @@ class Samples(Case):
                 self.assertEqual(digest(whole), digest(self.model_of(done.stdout)))
                 self.assertEqual(digest(whole), digest(again))
 
+    def test_threads_change_nothing(self):
+        """Each convolution's dw is a sum over several parts of so large a batch, the last smaller than the others."""
+        flags = (*self.resnet, "--width", 16, *self.images, "--batch", 310, "--updates", 2, "--eval-every", 0)
+        for norm in ("batch", "group", "instance", "layer", "rms", "none"):
+            for precision in ("fp32", "bf16") if norm == "batch" else ("fp32",):
+                with self.subTest(norm=norm, precision=precision):
+                    made = [digest(self.model_of(self.learn(f"{norm}-{precision}-{threads}", *flags, "--norm", norm,
+                                                            "--precision", precision, "--threads", threads).stdout))
+                            for threads in (1, 2, 3, 7)]
+                    self.assertEqual(made[1:], made[:-1])
+                    self.assertNotEqual(made[0], {})
+
     def test_curvature_of_convolutions(self):
         """kfac works kernels as layers of windows, and resumes to the same bits."""
         flags = (*self.resnet, *self.images, "--updates", 9, "--batch", 24, "--norm", "group", "--optimizer", "kfac",
