@@ -5,8 +5,8 @@
  *
  * The library sums dw in an order that depends on the number of threads (y and dx it does not: measured with oneDNN
  * 2.6). So dw is made of parts of the images, cut by the shape alone: each part's dw is made by one thread, and the
- * parts are added in their order. As many dw lie in scratch as there are threads, which is what the library would take.
- */
+ * parts are added in their order. Large ones lie in scratch for as many parts as there are threads, small ones for
+ * more. */
 #include "graph/convolution.h"
 
 #include <omp.h>
@@ -38,12 +38,6 @@ typedef struct primitive {
     handles *of_thread;
     size_t threads, scratch_bytes; /* of each thread */
 } primitive;
-
-/* Of dw: */
-#define MOST_PARTS ((size_t)64)
-#define LEAST_PLACES ((size_t)256)    /* of y, in a part */
-#define LEAST_WORK ((size_t)1 << 21)  /* products of numbers, in a part */
-#define ROUND_BYTES ((size_t)1 << 20) /* that parts may take however few threads there are */
 
 enum { PART, REST, PRIMITIVES };
 
@@ -392,6 +386,11 @@ static size_t places_of(const tg_convolution *c)
 {
     return tg_window_places(&c->window, 0, c->size[0]) * tg_window_places(&c->window, 1, c->size[1]);
 }
+
+#define MOST_PARTS ((size_t)64)
+#define LEAST_PLACES ((size_t)256)    /* of y, in a part */
+#define LEAST_WORK ((size_t)1 << 21)  /* products of numbers, in a part */
+#define ROUND_BYTES ((size_t)1 << 20) /* that parts may take however few threads there are */
 
 /* Parts of dw, in a power of two: enough for the threads to share, each so large that making it takes long beside
  * starting it (LEAST_WORK) and adding it (LEAST_PLACES). */
