@@ -487,6 +487,12 @@ tg_status tg_convolutions_plan(tg_convolutions *c, const tg_convolution *convolu
     return TG_OK;
 }
 
+/* Measured on oneDNN 2.6 as resident memory. */
+size_t tg_convolutions_code_bytes(const tg_convolutions *c)
+{
+    return c->count == 0 ? 0 : ((size_t)3 << 20) + c->count * ((size_t)72 << 10);
+}
+
 /* ---- running ----------------------------------------------------------------------------------------------------- */
 
 static dnnl_status_t set_data(const dnnl_memory_t *h, void *const data[HANDLES])

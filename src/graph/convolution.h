@@ -2,8 +2,8 @@
  *
  * Images lie as (images, height, width, channels), row-major: a row of an activation is a place of an image. Kernels
  * lie as files have them, (out, in / groups, kernel height, kernel width). The library may want kernels in another
- * order: a run lays them so first, which costs little beside a convolution. Sums are fp32, and
- * the same on any number of threads. */
+ * order: a run lays them so first, which costs little beside a convolution. Sums are fp32, and the same on any number of
+ * threads. */
 #ifndef TG_GRAPH_CONVOLUTION_H
 #define TG_GRAPH_CONVOLUTION_H
 
@@ -43,6 +43,9 @@ typedef struct tg_convolutions tg_convolutions;
 
 tg_status tg_convolutions_create(tg_convolutions **out);
 void tg_convolutions_destroy(tg_convolutions *convolutions);
+
+/* What the library's code takes for those that have been planned, beside that of products. */
+size_t tg_convolutions_code_bytes(const tg_convolutions *convolutions);
 
 /* Compiles one; *scratch_bytes is what its run needs. Planning the same again is free. */
 tg_status tg_convolutions_plan(tg_convolutions *convolutions, const tg_convolution *convolution, size_t *scratch_bytes);

@@ -56,15 +56,35 @@ tg_status tg_product_f32(const tg_product *p, const float *a, const float *b, fl
 }
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
-/* Measured on oneDNN 2.6: one packed panel of B, at most 6.7 MiB, shared; per thread a panel of A of at most 0.6 MiB
- * and 72 KiB of its own. In bf16 half of it, but those panels come and go at different sizes in the heap, which stays
- * about as large as fp32's. */
-size_t tg_product_library_bytes(const tg_product *p)
+/* Whether oneDNN 2.6 may copy panels of fp32 operands: where both m and n are large, where rows of B lie a multiple of
+ * 4 KiB apart, and on one thread where B is transposed. */
+static bool packs(const tg_product *p, size_t threads)
+{
+    return 1.0 / (double)p->m + 1.0 / (double)p->n < 0.00196 || p->ldb % 1024 == 0 || (threads == 1 && p->transpose_b);
+}
+
+/* Measured on oneDNN 2.6 in the heap: 72 KiB a thread; where panels are packed, one of B, shared, of at most 384 by 9984,
+ * and per thread one of A of at most 384 by 384. In bf16, which is always packed, as resident memory: those panels come
+ * and go at different sizes, and the heap stays about as large as whole fp32 ones of at most 6.7 MiB and 0.6 MiB are. */
+size_t tg_product_library_bytes(const tg_product *p, tg_format format)
 {
     const size_t threads = p->alone || omp_in_parallel() ? 1 : (size_t)omp_get_max_threads();
-    const size_t shared = least(4 * p->k * p->n, (size_t)6850 << 10), own = least(4 * p->k * p->m, (size_t)600 << 10);
-    return shared + threads * (own + ((size_t)72 << 10));
+    const size_t stack = (size_t)72 << 10, depth = least(larger(p->k, 128), 384);
+    if (format != TG_F32)
+        return least(4 * p->k * p->n, (size_t)6850 << 10) +
+               threads * (least(4 * p->k * p->m, (size_t)600 << 10) + stack);
+    if (!packs(p, threads))
+        return threads * stack;
+    return sizeof(float) * depth * (least(p->n, 9984) + threads * least(p->m, 384)) + threads * stack;
+}
+
+/* Measured on oneDNN 2.6 as resident memory: fp32 products make all their kernels when the first of them runs; a native
+ * one has its own. */
+size_t tg_products_code_bytes(const tg_products *products, tg_format format)
+{
+    return format == TG_F32 ? (size_t)6900 << 10 : ((size_t)1750 << 10) + products->count * ((size_t)110 << 10);
 }
 
 /* ---- native products -------------------------------------------------------------------------------------------- */

@@ -31,9 +31,9 @@ static inline bool tg_product_fuses(size_t k, size_t n) { return n <= ((size_t)1
 /* C fp32, A and B fp32. Uses all threads, or the calling one alone inside a parallel region. No planning needed. */
 tg_status tg_product_f32(const tg_product *product, const float *a, const float *b, float *c);
 
-/* What the library allocates for the packed panels of an fp32 product, or of a native one that is not `alone` and does
- * not fuse, at most; released on return. That of an `alone` product is one thread's. */
-size_t tg_product_library_bytes(const tg_product *product);
+/* What the library allocates for the packed panels of a product of fp32 operands, or of a native one of bf16 that is not
+ * `alone` and does not fuse, at most; released on return. That of an `alone` product is one thread's. */
+size_t tg_product_library_bytes(const tg_product *product, tg_format format);
 
 /* The compiled native products of one graph. */
 typedef struct tg_products tg_products;
@@ -42,6 +42,9 @@ typedef struct tg_products tg_products;
 tg_status tg_products_create(tg_products **out);
 void tg_products_destroy(tg_products *products);
 tg_arithmetic tg_products_arithmetic(const tg_products *products);
+
+/* What the library's code takes: of products of fp32 operands, or of the native ones that have been planned. */
+size_t tg_products_code_bytes(const tg_products *products, tg_format format);
 
 /* Compiles a product of bf16 A and B; *scratch_bytes is what its run needs. Planning the same product again is free.
  * Outside of parallel regions. */

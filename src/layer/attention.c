@@ -485,7 +485,7 @@ static tg_status plan(tg_graph *graph, tg_op *op)
     if (trains)
         op->saved[0] = tg_graph_tensor(graph, TG_F32, s.batch * s.heads, s.time);
     const tg_product largest = {.m = BLOCK, .n = keys, .k = s.dim, .alone = true};
-    const size_t library = work_of(graph).format == TG_F32 ? threads * tg_product_library_bytes(&largest) : 0;
+    const size_t library = work_of(graph).format == TG_F32 ? threads * tg_product_library_bytes(&largest, TG_F32) : 0;
     graph->library_bytes = library > graph->library_bytes ? library : graph->library_bytes;
     return graph->failed;
 }

@@ -62,14 +62,10 @@ tg_status tg_work_product(tg_work *work, const tg_product *product, const void *
     }
     const bool own_scratch =
         work->format != TG_F32 && (product->alone || product->to != TG_F32 || tg_product_fuses(product->k, product->n));
-    bytes = own_scratch ? 0 : tg_product_library_bytes(product);
+    bytes = own_scratch ? 0 : tg_product_library_bytes(product, work->format);
     work->library_bytes = bytes > work->library_bytes ? bytes : work->library_bytes;
     return TG_OK;
 }
-
-/* The library's own code, which convolutions bring into memory in whatever number (measured with oneDNN 2.6). Where
- * products are native, the plan has room for as much already. */
-#define CONVOLUTION_CODE_BYTES ((size_t)5 << 20)
 
 tg_status tg_work_convolution(tg_work *work, const tg_convolution *convolution, const void *a, const void *b,
                               const float *bias, void *c)
@@ -79,8 +75,6 @@ tg_status tg_work_convolution(tg_work *work, const tg_convolution *convolution, 
     size_t bytes = 0;
     const tg_status status = tg_convolutions_plan(work->convolutions, convolution, &bytes);
     work->native_bytes = bytes > work->native_bytes ? bytes : work->native_bytes;
-    if (work->format == TG_F32 && work->library_bytes < CONVOLUTION_CODE_BYTES)
-        work->library_bytes = CONVOLUTION_CODE_BYTES;
     return status;
 }
 

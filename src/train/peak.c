@@ -26,7 +26,7 @@ static size_t bytes_of(bool native, size_t n)
 {
     const tg_product p = product_of(n);
     const size_t operand = native ? sizeof(uint16_t) : sizeof(float);
-    return n * n * (2 * operand + sizeof(float)) + (native ? 0 : tg_product_library_bytes(&p));
+    return n * n * (2 * operand + sizeof(float)) + (native ? 0 : tg_product_library_bytes(&p, TG_F32));
 }
 
 /* Rows and columns: enough work for the threads, and operands that caches hold. */

@@ -7,6 +7,7 @@
 #include "base/addresses.h"
 #include "base/fail.h"
 #include "base/memory.h"
+#include "graph/product.h"
 #include "model/model.h"
 #include "train/agree.h"
 #include "train/board.h"
@@ -166,8 +167,17 @@ tg_run tg_session_run(const tg_session *s, uint64_t update, uint32_t micro_step)
                     .sink = s->sink};
 }
 
-/* What a run takes that no array shows: stacks of threads, compiled products, buffers of the C library. */
-#define RUNTIME_BYTES ((size_t)8 << 20)
+/* What a run takes that no array shows: stacks of threads, buffers of the C library. */
+#define RUNTIME_BYTES ((size_t)2600 << 10)
+
+/* The code of products and convolutions. */
+static size_t code_bytes(const tg_session *s)
+{
+    const tg_graph *graph = s->train;
+    const bool native = graph->format == TG_BF16 && tg_products_arithmetic(graph->products) == TG_NATIVE;
+    return tg_products_code_bytes(graph->products, native ? TG_BF16 : TG_F32) +
+           tg_convolutions_code_bytes(graph->convolutions);
+}
 
 /* Values of mapped states that are worked on at a time, tiles of gradients and strips of an update alike, at most. */
 #define STATES_AT_ONCE ((size_t)4 << 20)
@@ -229,7 +239,7 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
         .weights_on_disk = c->weight_file != NULL,
         .states_on_disk = c->state_file != NULL,
         .data_bytes = s->task->bytes(s),
-        .process_bytes = s->process_bytes + RUNTIME_BYTES,
+        .process_bytes = s->process_bytes + RUNTIME_BYTES + code_bytes(s),
         .parameters = tg_model_parameters(s->model),
         .model = *tg_model_get_config(s->model),
         .items = s->task->items,
