@@ -76,70 +76,16 @@ static void read_estimate(float *values, const setup *s, size_t w)
 
 /* ---- gradients of the session's batch into arrays ---- */
 
-#define MOST_WEIGHTS 32
-
-typedef struct gradients {
-    const setup *s;
-    float *g[MOST_WEIGHTS];
-} gradients;
-
-static tg_status take_tile(void *ctx, size_t weight, size_t row, size_t rows, const float *tile)
-{
-    gradients *all = ctx;
-    const size_t cols = tg_model_weight(all->s->session.model, weight)->cols;
-    for (size_t i = 0; i < rows * cols; i++)
-        all->g[weight][row * cols + i] += tile[i];
-    return TG_OK;
-}
-
-static tg_status take_rows(void *ctx, size_t weight, const uint32_t *index, size_t rows, const float *tile)
-{
-    const size_t cols = tg_model_weight(((gradients *)ctx)->s->session.model, weight)->cols;
-    for (size_t r = 0; r < rows; r++)
-        take_tile(ctx, weight, index[r], 1, tile + r * cols);
-    return TG_OK;
-}
-
-static tg_status take_reject(void *ctx, size_t weight)
-{
-    (void)ctx;
-    fail_msg("the gradient of weight %zu was rejected", weight);
-    return TG_OK;
-}
-
-static tg_status take_complete(void *ctx, size_t weight)
-{
-    (void)ctx;
-    (void)weight;
-    return TG_OK;
-}
-
 /* Runs the first batch of `update`; returns the number of targets. */
-static double run_batch(gradients *all, setup *s, uint64_t update, bool draws)
+static double run_batch(session_gradients *all, setup *s, uint64_t update, bool draws)
 {
     tg_session *n = &s->session;
     ok(tg_corpus_batch(n->corpus, n->tokens, n->targets, n->train->batch, n->train->time, 2385, update, 0));
-    all->s = s;
-    for (size_t w = 0; w < tg_model_weight_count(n->model); w++)
-        memset(all->g[w], 0, values_of(s, w) * sizeof(float));
+    session_gradients_zero(all);
     tg_run run = {.tokens = n->tokens, .targets = n->targets, .seed = 2385, .update = update, .draws_labels = draws,
-                  .sink = {take_tile, take_rows, take_reject, take_complete, all, NULL, NULL}};
+                  .sink = session_gradients_sink(all)};
     ok(tg_graph_run(n->train, &run));
     return (double)run.targets_counted;
-}
-
-static void allocate(gradients *all, const setup *s)
-{
-    assert_true(tg_model_weight_count(s->session.model) <= MOST_WEIGHTS);
-    memset(all, 0, sizeof *all);
-    for (size_t w = 0; w < tg_model_weight_count(s->session.model); w++)
-        all->g[w] = calloc(values_of(s, w), sizeof(float));
-}
-
-static void release(gradients *all)
-{
-    for (size_t w = 0; w < MOST_WEIGHTS; w++)
-        free(all->g[w]);
 }
 
 /* ---- Hutchinson ---- */
@@ -159,10 +105,10 @@ static void count_an_update(setup *s)
 }
 
 /* The mean of PROBES estimates to mean, their variance to spread. */
-static void average_estimates(setup *s, gradients *mean, gradients *spread)
+static void average_estimates(setup *s, session_gradients *mean, session_gradients *spread)
 {
-    gradients now;
-    allocate(&now, s);
+    session_gradients now;
+    session_gradients_init(&now, s->session.model);
     for (uint64_t probe = 0; probe < PROBES; probe++) {
         ok(tg_curvature_observe(&s->session, 14));
         count_an_update(s);
@@ -177,10 +123,10 @@ static void average_estimates(setup *s, gradients *mean, gradients *spread)
     for (size_t w = 0; w < tg_model_weight_count(s->session.model); w++)
         for (size_t i = 0; i < values_of(s, w); i++)
             spread->g[w][i] -= mean->g[w][i] * mean->g[w][i];
-    release(&now);
+    session_gradients_fini(&now);
 }
 
-static double diagonal_by_differences(gradients *all, setup *s, size_t w, size_t i)
+static double diagonal_by_differences(session_gradients *all, setup *s, size_t w, size_t i)
 {
     float *x = (float *)tg_model_weight(s->session.model, w)->data + i;
     const float kept = *x;
@@ -199,11 +145,11 @@ static void hutchinson_approaches_the_diagonal(void **state)
 {
     (void)state;
     setup s;
-    gradients mean, spread, scratch;
+    session_gradients mean, spread, scratch;
     begin(&s, "hutchinson", TG_PRECISION_FP32);
-    allocate(&mean, &s);
-    allocate(&spread, &s);
-    allocate(&scratch, &s);
+    session_gradients_init(&mean, s.session.model);
+    session_gradients_init(&spread, s.session.model);
+    session_gradients_init(&scratch, s.session.model);
     const uint64_t before = weights_hash(&s);
     average_estimates(&s, &mean, &spread);
     assert_true(weights_hash(&s) == before);
@@ -220,9 +166,9 @@ static void hutchinson_approaches_the_diagonal(void **state)
         }
     if (!(error < WHOLE_TOLERANCE * WHOLE_TOLERANCE * size))
         fail_msg("the mean estimate is off by %g of the diagonal's norm %g", sqrt(error / size), sqrt(size));
-    release(&mean);
-    release(&spread);
-    release(&scratch);
+    session_gradients_fini(&mean);
+    session_gradients_fini(&spread);
+    session_gradients_fini(&scratch);
     tg_session_close(&s.session);
 }
 
@@ -234,10 +180,10 @@ static void drawn_labels_give_n_squares(void **state)
     static const tg_precision precisions[] = {TG_PRECISION_FP32, TG_PRECISION_MIXED};
     for (size_t p = 0; p < 2; p++) {
         setup s;
-        gradients drawn, got;
+        session_gradients drawn, got;
         begin(&s, "gnb", precisions[p]);
-        allocate(&drawn, &s);
-        allocate(&got, &s);
+        session_gradients_init(&drawn, s.session.model);
+        session_gradients_init(&got, s.session.model);
         const uint64_t before = weights_hash(&s);
         ok(tg_curvature_observe(&s.session, 14));
         assert_true(weights_hash(&s) == before);
@@ -253,8 +199,8 @@ static void drawn_labels_give_n_squares(void **state)
             }
         }
         assert_true(counted > 200);
-        release(&drawn);
-        release(&got);
+        session_gradients_fini(&drawn);
+        session_gradients_fini(&got);
         tg_session_close(&s.session);
     }
 }
@@ -265,9 +211,9 @@ static void only_every_interval(void **state)
 {
     (void)state;
     setup s;
-    gradients got;
+    session_gradients got;
     begin(&s, "gnb", TG_PRECISION_FP32);
-    allocate(&got, &s);
+    session_gradients_init(&got, s.session.model);
     for (uint64_t update = 1; update <= 7; update++) {
         double sum = 0;
         ok(tg_curvature_observe(&s.session, update));
@@ -278,7 +224,7 @@ static void only_every_interval(void **state)
         }
         assert_true((sum > 0) == (update == 7));
     }
-    release(&got);
+    session_gradients_fini(&got);
     tg_session_close(&s.session);
 }
 

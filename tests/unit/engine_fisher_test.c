@@ -8,20 +8,19 @@
 #include "session_support.h"
 #include "train/fisher.h"
 
-#define MOST_WEIGHTS 48
 #define ROUNDING 3e-6      /* of fp32 sums of 15 products, to the largest of them */
 #define HALF_ROUNDING 2e-2 /* of activations and gradients in bf16, where one side was rounded once more */
 
 /* ---- a session of a tiny model, and all that its layers say ---- */
 
 typedef struct setup {
+    session_gradients got; /* first, as its sink's functions get it */
     tg_train_config config;
     tg_setting setting[3];
     tg_session session;
-    float *a[MOST_WEIGHTS], *g[MOST_WEIGHTS]; /* rows of a matrix's layer, widened */
-    float *tile[MOST_WEIGHTS];                /* gradients of weights */
-    size_t rows[MOST_WEIGHTS];
-    double scale[MOST_WEIGHTS];
+    float *a[SESSION_MOST_WEIGHTS], *g[SESSION_MOST_WEIGHTS]; /* rows of a matrix's layer, widened */
+    size_t rows[SESSION_MOST_WEIGHTS];
+    double scale[SESSION_MOST_WEIGHTS];
 } setup;
 
 static void begin(setup *s, const char *model, const char *fisher, const char *interval, tg_precision precision)
@@ -34,10 +33,9 @@ static void begin(setup *s, const char *model, const char *fisher, const char *i
     ok(tg_session_open(&s->session, &s->config, NULL));
     ok(tg_session_allocate(&s->session));
     ok(tg_model_initialize(s->session.model, 3));
-    assert_true(tg_model_weight_count(s->session.model) <= MOST_WEIGHTS);
+    session_gradients_init(&s->got, s->session.model);
     for (size_t w = 0; w < tg_model_weight_count(s->session.model); w++) {
         const tg_param *p = tg_model_weight(s->session.model, w);
-        s->tile[w] = calloc(p->rows * p->cols, sizeof(float));
         for (size_t i = 0; i < p->rows * p->cols; i++)
             ((float *)p->data)[i] += 0.31f * tg_random_normal(tg_key_make(11, w, 0, 0), (uint32_t)i);
     }
@@ -46,39 +44,14 @@ static void begin(setup *s, const char *model, const char *fisher, const char *i
 
 static void end(setup *s)
 {
-    for (size_t w = 0; w < MOST_WEIGHTS; w++)
-        free(s->a[w]), free(s->g[w]), free(s->tile[w]);
+    for (size_t w = 0; w < SESSION_MOST_WEIGHTS; w++)
+        free(s->a[w]), free(s->g[w]);
+    session_gradients_fini(&s->got);
     tg_session_close(&s->session);
 }
 
 static size_t in_of(const tg_param *p) { return p->layer == TG_LAYER_IN_BY_OUT ? p->rows : p->cols; }
 static size_t out_of(const tg_param *p) { return p->layer == TG_LAYER_IN_BY_OUT ? p->cols : p->rows; }
-
-static tg_status take_tile(void *ctx, size_t weight, size_t row, size_t rows, const float *tile)
-{
-    setup *s = ctx;
-    const size_t cols = tg_model_weight(s->session.model, weight)->cols;
-    for (size_t i = 0; i < rows * cols; i++)
-        s->tile[weight][row * cols + i] += tile[i];
-    return TG_OK;
-}
-
-static tg_status take_rows(void *ctx, size_t weight, const uint32_t *index, size_t rows, const float *tile)
-{
-    const size_t cols = tg_model_weight(((setup *)ctx)->session.model, weight)->cols;
-    for (size_t r = 0; r < rows; r++)
-        take_tile(ctx, weight, index[r], 1, tile + r * cols);
-    return TG_OK;
-}
-
-static tg_status take_reject(void *ctx, size_t weight)
-{
-    (void)ctx;
-    fail_msg("the gradient of weight %zu was rejected", weight);
-    return TG_OK;
-}
-
-static tg_status take_complete(void *ctx, size_t weight) { return (void)ctx, (void)weight, TG_OK; }
 
 static tg_status take_layer(void *ctx, size_t weight, const tg_layer_rows *rows)
 {
@@ -109,7 +82,9 @@ static void capture(setup *s, uint64_t update, bool draws)
                   .seed = 2385,
                   .update = update,
                   .draws_labels = draws,
-                  .sink = {take_tile, take_rows, take_reject, take_complete, s, take_layer, every_layer}};
+                  .sink = session_gradients_sink(&s->got)};
+    run.sink.layer = take_layer;
+    run.sink.observes = every_layer;
     ok(tg_graph_run(n->train, &run));
     assert_int_equal(run.targets_counted, 15);
 }
@@ -147,7 +122,7 @@ static void check_gradients(const setup *s, size_t w, double tolerance)
                 size += fabs(term);
             }
             const size_t at = p->layer == TG_LAYER_IN_BY_OUT ? i * out + o : o * in + i;
-            check((double)s->tile[w][at], sum, size, tolerance, p->name, at);
+            check((double)s->got.g[w][at], sum, size, tolerance, p->name, at);
         }
     for (size_t b = 0; p->bias != NULL && b < tg_model_weight_count(s->session.model); b++)
         for (size_t o = 0; strcmp(tg_model_weight(s->session.model, b)->name, p->bias) == 0 && o < out; o++) {
@@ -156,7 +131,7 @@ static void check_gradients(const setup *s, size_t w, double tolerance)
                 sum += (double)s->g[w][t * out + o];
                 size += fabs((double)s->g[w][t * out + o]);
             }
-            check((double)s->tile[b][o], sum, size, tolerance, p->bias, o);
+            check((double)s->got.g[b][o], sum, size, tolerance, p->bias, o);
         }
 }
 
@@ -288,7 +263,7 @@ static void nothing_without_targets(void **state)
     tg_run run = {
         .tokens = n->tokens, .targets = n->targets, .sink = {.ctx = &s, .layer = take_layer, .observes = every_layer}};
     ok(tg_graph_run(n->train, &run));
-    for (size_t w = 0; w < MOST_WEIGHTS; w++)
+    for (size_t w = 0; w < SESSION_MOST_WEIGHTS; w++)
         assert_null(s.a[w]);
     end(&s);
 }

@@ -18,42 +18,8 @@ typedef struct setup {
     size_t n;
     double *before, *gradient; /* (n) */
     double *row, *matrix;      /* (n), (n, n) */
-    float *sum;                /* (n), what the sink is given */
+    session_gradients sum;     /* what the sink is given */
 } setup;
-
-static size_t begin_of(const setup *s, size_t weight)
-{
-    size_t at = 0;
-    for (size_t i = 0; i < weight; i++)
-        at += tg_model_weight(s->session.model, i)->rows * tg_model_weight(s->session.model, i)->cols;
-    return at;
-}
-
-static tg_status take_tile(void *ctx, size_t weight, size_t row, size_t rows, const float *tile)
-{
-    setup *s = ctx;
-    const size_t cols = tg_model_weight(s->session.model, weight)->cols;
-    for (size_t i = 0; i < rows * cols; i++)
-        s->sum[begin_of(s, weight) + row * cols + i] += tile[i];
-    return TG_OK;
-}
-
-static tg_status take_rows(void *ctx, size_t weight, const uint32_t *index, size_t rows, const float *tile)
-{
-    const size_t cols = tg_model_weight(((setup *)ctx)->session.model, weight)->cols;
-    for (size_t r = 0; r < rows; r++)
-        take_tile(ctx, weight, index[r], 1, tile + r * cols);
-    return TG_OK;
-}
-
-static tg_status take_reject(void *ctx, size_t weight)
-{
-    (void)ctx;
-    fail_msg("the gradient of weight %zu was rejected", weight);
-    return TG_OK;
-}
-
-static tg_status take_complete(void *ctx, size_t weight) { return (void)ctx, (void)weight, TG_OK; }
 
 static void begin(setup *s, int closure)
 {
@@ -66,7 +32,8 @@ static void begin(setup *s, int closure)
     ok(tg_session_open(n, &s->config, NULL));
     ok(tg_session_allocate(n));
     ok(tg_model_initialize(n->model, 3));
-    s->n = begin_of(s, tg_model_weight_count(n->model));
+    session_gradients_init(&s->sum, n->model);
+    s->n = s->sum.n;
     for (size_t w = 0; w < tg_model_weight_count(n->model); w++) {
         const tg_param *p = tg_model_weight(n->model, w);
         for (size_t i = 0; i < p->rows * p->cols; i++)
@@ -80,15 +47,15 @@ static void begin(setup *s, int closure)
     s->gradient = calloc(s->n, sizeof(double));
     s->row = calloc(s->n, sizeof(double));
     s->matrix = calloc(s->n * s->n, sizeof(double));
-    s->sum = calloc(s->n, sizeof(float));
-    assert_true(s->before && s->gradient && s->row && s->matrix && s->sum);
+    assert_true(s->before && s->gradient && s->row && s->matrix);
 }
 
 static void end(setup *s)
 {
     tg_graph_destroy(s->single);
+    session_gradients_fini(&s->sum);
     tg_session_close(&s->session);
-    free(s->before), free(s->gradient), free(s->row), free(s->matrix), free(s->sum);
+    free(s->before), free(s->gradient), free(s->row), free(s->matrix);
 }
 
 static void read_weights(const setup *s, double *to)
@@ -116,11 +83,11 @@ static void read_batch(setup *s, uint64_t update, size_t micro)
 /* out (n) += the gradient's sum over the targets of a run; their count. */
 static double add_gradient(setup *s, double *out, tg_graph *graph, tg_run *run)
 {
-    memset(s->sum, 0, s->n * sizeof *s->sum);
-    run->sink = (tg_sink){take_tile, take_rows, take_reject, take_complete, s, NULL, NULL};
+    session_gradients_zero(&s->sum);
+    run->sink = session_gradients_sink(&s->sum);
     ok(tg_graph_run(graph, run));
     for (size_t i = 0; i < s->n; i++)
-        out[i] += (double)s->sum[i] * (double)run->targets_counted;
+        out[i] += (double)s->sum.all[i] * (double)run->targets_counted;
     return (double)run->targets_counted;
 }
 

@@ -64,4 +64,70 @@ static inline void configure_session(tg_train_config *config, const char *model,
         ok(tg_model_config_set(&config->model, sizes[i][0], sizes[i][1]));
 }
 
+/* ---- gradients into arrays ---- */
+
+#define SESSION_MOST_WEIGHTS 48
+
+/* Of all weights of a model, as a sink sums them. */
+typedef struct session_gradients {
+    const tg_model *model;
+    size_t n;                             /* values of all */
+    float *all, *g[SESSION_MOST_WEIGHTS]; /* (n); a weight's place in it */
+} session_gradients;
+
+static inline void session_gradients_init(session_gradients *s, const tg_model *model)
+{
+    *s = (session_gradients){.model = model};
+    assert_true(tg_model_weight_count(model) <= SESSION_MOST_WEIGHTS);
+    for (size_t w = 0; w < tg_model_weight_count(model); w++)
+        s->n += tg_model_weight(model, w)->rows * tg_model_weight(model, w)->cols;
+    s->all = calloc(s->n, sizeof *s->all);
+    assert_non_null(s->all);
+    float *at = s->all;
+    for (size_t w = 0; w < tg_model_weight_count(model); w++) {
+        s->g[w] = at;
+        at += tg_model_weight(model, w)->rows * tg_model_weight(model, w)->cols;
+    }
+}
+
+static inline void session_gradients_fini(session_gradients *s) { free(s->all); }
+
+static inline void session_gradients_zero(session_gradients *s) { memset(s->all, 0, s->n * sizeof *s->all); }
+
+static inline tg_status session_take_tile(void *ctx, size_t weight, size_t row, size_t rows, const float *tile)
+{
+    session_gradients *s = ctx;
+    const size_t cols = tg_model_weight(s->model, weight)->cols;
+    for (size_t i = 0; i < rows * cols; i++)
+        s->g[weight][row * cols + i] += tile[i];
+    return TG_OK;
+}
+
+static inline tg_status session_take_rows(void *ctx, size_t weight, const uint32_t *index, size_t rows, const float *tile)
+{
+    const size_t cols = tg_model_weight(((session_gradients *)ctx)->model, weight)->cols;
+    for (size_t r = 0; r < rows; r++)
+        session_take_tile(ctx, weight, index[r], 1, tile + r * cols);
+    return TG_OK;
+}
+
+static inline tg_status session_take_reject(void *ctx, size_t weight)
+{
+    (void)ctx;
+    fail_msg("the gradient of weight %zu was rejected", weight);
+    return TG_OK;
+}
+
+static inline tg_status session_take_complete(void *ctx, size_t weight) { return (void)ctx, (void)weight, TG_OK; }
+
+/* Adds all that comes; it fails at a gradient that is rejected. */
+static inline tg_sink session_gradients_sink(session_gradients *s)
+{
+    return (tg_sink){.tile = session_take_tile,
+                     .rows = session_take_rows,
+                     .reject = session_take_reject,
+                     .complete = session_take_complete,
+                     .ctx = s};
+}
+
 #endif
