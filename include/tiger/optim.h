@@ -243,7 +243,7 @@ typedef struct tg_layer_rows {
     size_t rows;
     double scale;          /* terms of the mean that the loss is: gradients of one term are `scale` times as large */
     size_t first, all;     /* of a batch that comes in parts, in their order: this one's first row, and the rows of all
-                              parts; 0, 0: it comes at once */
+                              parts; 0, 0: it comes at once, as it does where `all` is `rows` */
 } tg_layer_rows;
 
 /* Takes a batch into the averages of a layer's second moments, which rules that work layers (kfac) divide by:
@@ -255,7 +255,7 @@ typedef struct tg_layer_rows {
  * one. Layers shared over time count every step as a sample of its own, as if all gradients came from different samples
  * (the "expand" setting of Eschenhagen et al. 2023, arXiv:2311.00636); so do convolutions with their places, which is the
  * approximation of Grosse & Martens 2016, arXiv:1602.01407, as places / samples of one side is samples / places of the other.
- * Rows with NaN or Inf are left out, all of them; in a part of a batch they are refused (TG_EINVAL), so look before the
+ * Rows with NaN or Inf are left out, all of them; in one of several parts they are refused (TG_EINVAL), so look before the
  * first. For a tensor that tg_optim_observes_layer denies, nothing is done. */
 tg_status tg_optim_observe_layer(tg_optim *optim, size_t param, const tg_layer_rows *rows);
 /* Whether this tensor is worked as a layer: a rule that does, tg_param.layer, and the rule's limits. */

@@ -24,14 +24,13 @@ tg_status tg_call_layer(const tg_call *call, int slot, const void *inputs, const
 {
     const tg_sink *sink = &call->run->sink;
     const size_t terms = call->run->targets_counted; /* the loss is their mean, and was made before */
-    const bool whole = part->rows == part->all;
     const tg_layer_rows layer = {.inputs = inputs,
                                  .gradients = gradients,
                                  .format = format,
                                  .rows = part->rows,
                                  .scale = (double)terms,
                                  .first = part->first,
-                                 .all = whole ? 0 : part->all};
+                                 .all = part->all};
     return terms > 0 && tg_call_observes(call, slot)
                ? sink->layer(sink->ctx, (size_t)call->op->weight[slot], &layer)
                : TG_OK;

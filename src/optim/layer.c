@@ -183,21 +183,22 @@ tg_status tg_optim_observe_layer(tg_optim *o, size_t param, const tg_layer_rows 
     if (status != TG_OK || !tg_optim_observes_layer(o, param) || rows->rows == 0)
         return status;
     const tg_entry *e = &o->entry[param];
+    const size_t all = rows->all == 0 ? rows->rows : rows->all;
+    const bool whole = rows->rows == all;
     const size_t in = inputs_of(&e->param), out = outputs_of(&e->param), left = o->rule->factor;
     if (!is_finite(o, rows->inputs, rows->format, rows->rows * in) ||
         !is_finite(o, rows->gradients, rows->format, rows->rows * out))
-        return rows->all == 0 ? TG_OK : tg_fail(TG_EINVAL, "%s: NaN or Inf in a part of a layer's rows", e->param.name);
+        return whole ? TG_OK : tg_fail(TG_EINVAL, "%s: NaN or Inf in a part of a layer's rows", e->param.name);
     const tg_view view = tg_entry_view(o, e);
     if (o->window == 0)
         tg_optim_schedule_groups(o);
     if (rows->first == 0)
         ++*(double *)e->state[o->rule->batches].data;
     const double kept = o->rule->kept(&view), take = 1 - kept, squares = o->gradient_scale * o->gradient_scale;
-    const double all = (double)(rows->all == 0 ? rows->rows : rows->all);
     const float keep = rows->first == 0 ? (float)kept : 1.0f;
     const bool swapped = e->param.layer == TG_LAYER_IN_BY_OUT;
     const side sides[] = {{rows->inputs, rows->rows, in, rows->format, e->mate != TG_ALONE,
-                           e->state[left + !swapped].data, keep, (float)(take / all)},
+                           e->state[left + !swapped].data, keep, (float)(take / (double)all)},
                           {rows->gradients, rows->rows, out, rows->format, false, e->state[left + swapped].data, keep,
                            (float)(take * rows->scale / squares)}};
     const tg_dense_operations before = tg_dense_counted();

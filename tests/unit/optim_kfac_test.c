@@ -653,8 +653,12 @@ static void test_parts(void **state)
         }
     }
     a[0] = NAN;
-    const tg_layer_rows bad = {.inputs = a, .gradients = g, .format = TG_F32, .rows = 4, .scale = 7, .all = ROWS};
+    tg_layer_rows bad = {.inputs = a, .gradients = g, .format = TG_F32, .rows = 4, .scale = 7, .all = ROWS};
     assert_int_equal(tg_optim_observe_layer(parts.o, 0, &bad), TG_EINVAL);
+    bad.rows = ROWS; /* a part that is all of it is left out, as rows are that come at once */
+    const uint64_t before = net_hash(&parts);
+    must(tg_optim_observe_layer(parts.o, 0, &bad));
+    assert_true(net_hash(&parts) == before);
     net_destroy(&whole);
     net_destroy(&parts);
 }

@@ -799,8 +799,7 @@ class KFAC(Optimizer):
                 return
             run, at = self._where[id(layer.weight)]
             for a, g, first, all_rows in parts_of(layer, inputs, gradients, dtype):
-                part = (0, 0) if len(a) == all_rows else (first, all_rows)
-                run.engine.observe_layer(at, a.data_ptr(), g.data_ptr(), FORMATS[dtype], len(a), self._terms, *part)
+                run.engine.observe_layer(at, a.data_ptr(), g.data_ptr(), FORMATS[dtype], len(a), self._terms, first, all_rows)
 
 
 class AdamW8bit(Optimizer):
