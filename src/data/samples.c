@@ -392,7 +392,7 @@ size_t tg_samples_bytes(const tg_samples *s)
     const tg_packed *const file[] = {&s->images, &s->labels};
     size_t bytes = sizeof *s + tg_schema_bytes(s->schema);
     for (size_t i = 0; i < 2; i++)
-        bytes += file[i]->bytes; /* of a block's room, what was written to */
+        bytes += file[i]->bytes + tg_alloc_slack(file[i]->bytes); /* of a block's room, what was written to */
     bytes += s->value == NULL ? 0 : s->count * s->features * sizeof *s->value;
     bytes += s->label == NULL ? 0 : s->count * sizeof *s->label;
     return bytes + (s->number == NULL ? 0 : s->count * sizeof *s->number);

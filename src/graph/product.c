@@ -59,32 +59,36 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Whether oneDNN 2.6 may copy panels of fp32 operands: where both m and n are large, where rows of B lie a multiple of
- * 4 KiB apart, and on one thread where B is transposed. */
-static bool packs(const tg_product *p, size_t threads)
+ * 4 KiB apart, and on one thread where B is transposed and large, and A has few rows or theirs lie a multiple of 1 KiB apart. */
+static bool packs_f32(const tg_product *p, size_t threads)
 {
-    return 1.0 / (double)p->m + 1.0 / (double)p->n < 0.00196 || p->ldb % 1024 == 0 || (threads == 1 && p->transpose_b);
+    const bool alone = threads == 1 && p->transpose_b && p->n > 100 &&
+                       (p->m < 200 || (p->lda % 256 == 0 && p->ldb % 256 == 0));
+    return 1.0 / (double)p->m + 1.0 / (double)p->n < 0.00196 || p->ldb % 1024 == 0 || alone;
 }
 
-/* Measured on oneDNN 2.6 in the heap: 72 KiB a thread; where panels are packed, one of B, shared, of at most 384 by 9984,
- * and per thread one of A of at most 384 by 384. In bf16, which is always packed, as resident memory: those panels come
- * and go at different sizes, and the heap stays about as large as whole fp32 ones of at most 6.7 MiB and 0.6 MiB are. */
+/* Measured on oneDNN 2.6: 72 KiB a thread; where panels are packed, one of B, shared, and per thread one of A of at most
+ * 384 rows, over at most 384 of the sums' length in fp32 and 512 in bf16, which is always packed. They come and go at
+ * different sizes, and the heap, which finds no room for them in what it has, stays two to four times as large. */
 size_t tg_product_library_bytes(const tg_product *p, tg_format format)
 {
     const size_t threads = p->alone || omp_in_parallel() ? 1 : (size_t)omp_get_max_threads();
-    const size_t stack = (size_t)72 << 10, depth = least(larger(p->k, 128), 384);
-    if (format != TG_F32)
-        return least(4 * p->k * p->n, (size_t)6850 << 10) +
-               threads * (least(4 * p->k * p->m, (size_t)600 << 10) + stack);
-    if (!packs(p, threads))
-        return threads * stack;
-    return sizeof(float) * depth * (least(p->n, 9984) + threads * least(p->m, 384)) + threads * stack;
+    const size_t depth = least(larger(p->k, 128), format == TG_F32 ? 384 : 512);
+    const size_t values = depth * (least(p->n, threads * 9984) + threads * least(p->m, 384));
+    const size_t panels = tg_format_bytes(format) * values * (threads == 1 ? 2 : format == TG_F32 ? 3 : 4);
+    return threads * ((size_t)72 << 10) + (format != TG_F32 || packs_f32(p, threads) ? panels : 0);
 }
 
-/* Measured on oneDNN 2.6 as resident memory: fp32 products make all their kernels when the first of them runs; a native
- * one has its own. */
+/* Measured on oneDNN 2.6 as resident memory: products of fp32, and native ones that pack, make all their kernels when the
+ * first of them runs; other native ones have their own. */
 size_t tg_products_code_bytes(const tg_products *products, tg_format format)
 {
-    return format == TG_F32 ? (size_t)6900 << 10 : ((size_t)1750 << 10) + products->count * ((size_t)110 << 10);
+    if (format == TG_F32)
+        return (size_t)6900 << 10;
+    bool pack = false;
+    for (size_t i = 0; i < products->count; i++)
+        pack = pack || tg_product_packs(&products->list[i].shape);
+    return (((size_t)1750 + (pack ? 1700 : 0)) << 10) + products->count * ((size_t)60 << 10);
 }
 
 /* ---- native products -------------------------------------------------------------------------------------------- */
@@ -188,8 +192,7 @@ static dnnl_status_t make_attributes(dnnl_primitive_attr_t *attr, bool add)
  * transposed A (measured on oneDNN 2.6: by 5 to 15 %). */
 static bool wanted(const_dnnl_primitive_desc_t pd, const void *product)
 {
-    const tg_product *p = product;
-    if (p->alone || p->to != TG_F32 || p->bias || tg_product_fuses(p->k, p->n))
+    if (!tg_product_packs(product))
         return true;
     const char *name = NULL;
     return dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name) == dnnl_success && name != NULL &&

@@ -28,11 +28,17 @@ typedef struct tg_product {
  * the faster one where B fits into a core's cache; beyond it, fp32 by another one and a pass over C are. */
 static inline bool tg_product_fuses(size_t k, size_t n) { return n <= ((size_t)1 << 19) / k; }
 
+/* Whether a native product runs by that other implementation, which allocates for itself. */
+static inline bool tg_product_packs(const tg_product *p)
+{
+    return !(p->alone || p->to != TG_F32 || p->bias || tg_product_fuses(p->k, p->n));
+}
+
 /* C fp32, A and B fp32. Uses all threads, or the calling one alone inside a parallel region. No planning needed. */
 tg_status tg_product_f32(const tg_product *product, const float *a, const float *b, float *c);
 
-/* What the library allocates for the packed panels of a product of fp32 operands, or of a native one of bf16 that is not
- * `alone` and does not fuse, at most; released on return. That of an `alone` product is one thread's. */
+/* What the library allocates for the packed panels of a product of fp32 operands, or of a native one of bf16 that packs,
+ * at most; released on return. That of an `alone` product is one thread's. */
 size_t tg_product_library_bytes(const tg_product *product, tg_format format);
 
 /* The compiled native products of one graph. */

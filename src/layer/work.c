@@ -60,9 +60,8 @@ tg_status tg_work_product(tg_work *work, const tg_product *product, const void *
             return status;
         work->native_bytes = bytes > work->native_bytes ? bytes : work->native_bytes;
     }
-    const bool own_scratch =
-        work->format != TG_F32 && (product->alone || product->to != TG_F32 || tg_product_fuses(product->k, product->n));
-    bytes = own_scratch ? 0 : tg_product_library_bytes(product, work->format);
+    const bool allocates = work->format == TG_F32 || tg_product_packs(product);
+    bytes = allocates ? tg_product_library_bytes(product, work->format) : 0;
     work->library_bytes = bytes > work->library_bytes ? bytes : work->library_bytes;
     return TG_OK;
 }

@@ -168,7 +168,7 @@ tg_run tg_session_run(const tg_session *s, uint64_t update, uint32_t micro_step)
 }
 
 /* What a run takes that no array shows: stacks of threads, buffers of the C library. */
-#define RUNTIME_BYTES ((size_t)2600 << 10)
+#define RUNTIME_BYTES ((size_t)2500 << 10)
 
 /* The code of products and convolutions. */
 static size_t code_bytes(const tg_session *s)
