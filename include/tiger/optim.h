@@ -250,13 +250,13 @@ typedef struct tg_layer_rows {
  *
  *     A <- b A + (1-b) mean of a a^T        G <- b G + (1-b) scale (sum of g g^T)
  *
- * at any time between tg_optim_start and an update that uses them; whole arrays are read, and no copy of them is kept. For
- * the Fisher matrix the loss is that of labels drawn from the model's own output, with those of the data it is the empirical
- * one. Layers shared over time count every step as a sample of its own, as if all gradients came from different samples
- * (the "expand" setting of Eschenhagen et al. 2023, arXiv:2311.00636); so do convolutions with their places, which is the
- * approximation of Grosse & Martens 2016, arXiv:1602.01407, as places / samples of one side is samples / places of the other.
- * Rows with NaN or Inf are left out, all of them; in one of several parts they are refused (TG_EINVAL), so look before the
- * first. For a tensor that tg_optim_observes_layer denies, nothing is done. */
+ * at any time between tg_optim_start and an update that uses them; whole arrays are read, and no copy of them is kept.
+ * For the Fisher matrix the loss is that of labels drawn from the model's own output, with those of the data it is the
+ * empirical one. Layers shared over time count every step as a sample of its own, as if all gradients came from
+ * different samples (the "expand" setting of Eschenhagen et al. 2023, arXiv:2311.00636); so do convolutions with their
+ * places, which is the approximation of Grosse & Martens 2016, arXiv:1602.01407, as places / samples of one side is
+ * samples / places of the other. Rows with NaN or Inf are left out, all of them; in one of several parts they are
+ * refused (TG_EINVAL), so look before the first. For a tensor that tg_optim_observes_layer denies, nothing is done. */
 tg_status tg_optim_observe_layer(tg_optim *optim, size_t param, const tg_layer_rows *rows);
 /* Whether this tensor is worked as a layer: a rule that does, tg_param.layer, and the rule's limits. */
 bool tg_optim_observes_layer(const tg_optim *optim, size_t param);

@@ -2,8 +2,8 @@
  *
  * Images lie as (images, height, width, channels), row-major: a row of an activation is a place of an image. Kernels
  * lie as files have them, (out, in / groups, kernel height, kernel width). The library may want kernels in another
- * order: a run lays them so first, which costs little beside a convolution. Sums are fp32, and the same on any number of
- * threads. */
+ * order: a run lays them so first, which costs little beside a convolution. Sums are fp32, and the same on any number
+ * of threads. */
 #ifndef TG_GRAPH_CONVOLUTION_H
 #define TG_GRAPH_CONVOLUTION_H
 

@@ -59,17 +59,18 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Whether oneDNN 2.6 may copy panels of fp32 operands: where both m and n are large, where rows of B lie a multiple of
- * 4 KiB apart, and on one thread where B is transposed and large, and A has few rows or theirs lie a multiple of 1 KiB apart. */
+ * 4 KiB apart, and on one thread where B is transposed and large, and A has few rows or theirs lie a multiple of 1 KiB
+ * apart. */
 static bool packs_f32(const tg_product *p, size_t threads)
 {
-    const bool alone = threads == 1 && p->transpose_b && p->n > 100 &&
-                       (p->m < 200 || (p->lda % 256 == 0 && p->ldb % 256 == 0));
+    const bool alone =
+        threads == 1 && p->transpose_b && p->n > 100 && (p->m < 200 || (p->lda % 256 == 0 && p->ldb % 256 == 0));
     return 1.0 / (double)p->m + 1.0 / (double)p->n < 0.00196 || p->ldb % 1024 == 0 || alone;
 }
 
-/* Measured on oneDNN 2.6: 72 KiB a thread; where panels are packed, one of B, shared, and per thread one of A of at most
- * 384 rows, over at most 384 of the sums' length in fp32 and 512 in bf16, which is always packed. They come and go at
- * different sizes, and the heap, which finds no room for them in what it has, stays two to four times as large. */
+/* Measured on oneDNN 2.6: 72 KiB a thread; where panels are packed, one of B, shared, and per thread one of A of at
+ * most 384 rows, over at most 384 of the sums' length in fp32 and 512 in bf16, which is always packed. They come and go
+ * at different sizes, and the heap, which finds no room for them in what it has, stays two to four times as large. */
 size_t tg_product_library_bytes(const tg_product *p, tg_format format)
 {
     const size_t threads = p->alone || omp_in_parallel() ? 1 : (size_t)omp_get_max_threads();
@@ -79,8 +80,8 @@ size_t tg_product_library_bytes(const tg_product *p, tg_format format)
     return threads * ((size_t)72 << 10) + (format != TG_F32 || packs_f32(p, threads) ? panels : 0);
 }
 
-/* Measured on oneDNN 2.6 as resident memory: products of fp32, and native ones that pack, make all their kernels when the
- * first of them runs; other native ones have their own. */
+/* Measured on oneDNN 2.6 as resident memory: products of fp32, and native ones that pack, make all their kernels when
+ * the first of them runs; other native ones have their own. */
 size_t tg_products_code_bytes(const tg_products *products, tg_format format)
 {
     if (format == TG_F32)

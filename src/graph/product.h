@@ -37,8 +37,8 @@ static inline bool tg_product_packs(const tg_product *p)
 /* C fp32, A and B fp32. Uses all threads, or the calling one alone inside a parallel region. No planning needed. */
 tg_status tg_product_f32(const tg_product *product, const float *a, const float *b, float *c);
 
-/* What the library allocates for the packed panels of a product of fp32 operands, or of a native one of bf16 that packs,
- * at most; released on return. That of an `alone` product is one thread's. */
+/* What the library allocates for the packed panels of a product of fp32 operands, or of a native one of bf16 that
+ * packs, at most; released on return. That of an `alone` product is one thread's. */
 size_t tg_product_library_bytes(const tg_product *product, tg_format format);
 
 /* The compiled native products of one graph. */

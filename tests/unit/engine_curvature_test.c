@@ -82,7 +82,11 @@ static double run_batch(session_gradients *all, setup *s, uint64_t update, bool 
     tg_session *n = &s->session;
     ok(tg_corpus_batch(n->corpus, n->tokens, n->targets, n->train->batch, n->train->time, 2385, update, 0));
     session_gradients_zero(all);
-    tg_run run = {.tokens = n->tokens, .targets = n->targets, .seed = 2385, .update = update, .draws_labels = draws,
+    tg_run run = {.tokens = n->tokens,
+                  .targets = n->targets,
+                  .seed = 2385,
+                  .update = update,
+                  .draws_labels = draws,
                   .sink = session_gradients_sink(all)};
     ok(tg_graph_run(n->train, &run));
     return (double)run.targets_counted;

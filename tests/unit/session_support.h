@@ -103,7 +103,8 @@ static inline tg_status session_take_tile(void *ctx, size_t weight, size_t row, 
     return TG_OK;
 }
 
-static inline tg_status session_take_rows(void *ctx, size_t weight, const uint32_t *index, size_t rows, const float *tile)
+static inline tg_status session_take_rows(void *ctx, size_t weight, const uint32_t *index, size_t rows,
+                                          const float *tile)
 {
     const size_t cols = tg_model_weight(((session_gradients *)ctx)->model, weight)->cols;
     for (size_t r = 0; r < rows; r++)
