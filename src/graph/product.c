@@ -70,13 +70,13 @@ static bool packs_f32(const tg_product *p, size_t threads)
 
 /* Measured on oneDNN 2.6: 72 KiB a thread; where panels are packed, one of B, shared, and per thread one of A of at
  * most 384 rows, over at most 384 of the sums' length in fp32 and 512 in bf16, which is always packed. They come and go
- * at different sizes, and the heap, which finds no room for them in what it has, stays two to four times as large. */
+ * at different sizes, and the heap, which finds no room for them in what it has, stays two to three times as large. */
 size_t tg_product_library_bytes(const tg_product *p, tg_format format)
 {
     const size_t threads = p->alone || omp_in_parallel() ? 1 : (size_t)omp_get_max_threads();
     const size_t depth = least(larger(p->k, 128), format == TG_F32 ? 384 : 512);
     const size_t values = depth * (least(p->n, threads * 9984) + threads * least(p->m, 384));
-    const size_t panels = tg_format_bytes(format) * values * (threads == 1 ? 2 : format == TG_F32 ? 3 : 4);
+    const size_t panels = tg_format_bytes(format) * values * (threads == 1 ? 2 : 3);
     return threads * ((size_t)72 << 10) + (format != TG_F32 || packs_f32(p, threads) ? panels : 0);
 }
 

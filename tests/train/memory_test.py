@@ -13,7 +13,7 @@ OPTIONS = dict(tokenizer="byte", layers=6, heads=8, width=768, context=64, batch
 PARAMETERS = 42.8e6
 SLACK = 6 * 2**20  # of a plan: stacks and buffers, which count where little else does
 SMALL = dict(layers=2, heads=3, width=192, batch=8, updates=12, precision="fp32")
-SMALL_SHARE = 0.1  # of small models' plans, where libraries' buffers are a good part
+SMALL_SHARE = 0.06  # of small models' plans, where libraries' buffers are a good part
 UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
