@@ -79,16 +79,29 @@ size_t tg_slot_values(const tg_entry *e, const tg_slot *slot)
 
 size_t tg_slot_scales(const tg_entry *e) { return (e->n + TG_CODES - 1) / TG_CODES; }
 
-static void lay_states(const tg_optim *o, tg_entry *e, cursor *c, tg_optim_bytes *bytes)
+/* One slot of all tensors, one behind the other: a walk over tensors then reads it as one long stream, which the
+ * processor fetches ahead of the walk however small the tensors are. */
+static void lay_slot(tg_optim *o, size_t s, cursor *c, tg_optim_bytes *bytes)
 {
-    const tg_rule_info *info = &o->rule->info;
-    for (size_t s = 0; s < info->slot_count; s++) {
-        const tg_slot *slot = &info->slots[s];
+    const tg_slot *slot = &o->rule->info.slots[s];
+    for (size_t i = 0; i < o->entries; i++) {
+        tg_entry *e = &o->entry[i];
         tg_state *state = &e->state[s];
-        *state = (tg_state){.format = slot_format(o, e, slot), .is_signed = slot->codes == TG_CODES_SIGNED};
-        if (!has_slot(o, e, slot))
+        if (e->param.frozen)
             continue;
-        state->data = take(c, &bytes->states, tg_slot_values(e, slot), tg_format_bytes(state->format));
+        *state = (tg_state){.format = slot_format(o, e, slot), .is_signed = slot->codes == TG_CODES_SIGNED};
+        if (has_slot(o, e, slot))
+            state->data = take(c, &bytes->states, tg_slot_values(e, slot), tg_format_bytes(state->format));
+    }
+}
+
+/* What is beside a slot's values. */
+static void lay_beside(const tg_optim *o, tg_entry *e, cursor *c, tg_optim_bytes *bytes)
+{
+    for (size_t s = 0; s < o->rule->info.slot_count; s++) {
+        tg_state *state = &e->state[s];
+        if (!has_slot(o, e, &o->rule->info.slots[s]))
+            continue;
         if (state->format == TG_U8)
             state->scale = take(c, &bytes->states, tg_slot_scales(e), sizeof *state->scale);
         if (state->format == TG_F16)
@@ -207,9 +220,14 @@ static size_t lay(tg_optim *o, char *base, tg_optim_bytes *bytes, bool *overflow
         values += e->n;
         e->updates = base == NULL ? NULL : &o->tensor_updates[i];
         e->bad_updates = base == NULL ? NULL : &o->tensor_bad[i];
+    }
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
+        lay_slot(o, s, &c, bytes);
+    for (size_t i = 0; i < o->entries; i++) {
+        tg_entry *e = &o->entry[i];
         if (e->param.frozen)
             continue;
-        lay_states(o, e, &c, bytes);
+        lay_beside(o, e, &c, bytes);
         lay_bookkeeping(o, e, &c, bytes);
         largest = e->n > largest && !e->param.many_uses ? e->n : largest;
     }
