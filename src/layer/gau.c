@@ -354,7 +354,7 @@ static void weigh(const job *j, const part *a)
     }
     if (j->w.p != j->w.s)
         TG_PER_ISA(tg_kernels).narrow(j->w.p, j->w.s, j->work->format, a->rows * ld);
-    if (j->w.slope != j->w.ds)
+    if (j->phase == TG_BACKWARD && j->w.slope != j->w.ds)
         TG_PER_ISA(tg_kernels).narrow(j->w.slope, j->w.ds, j->work->format, a->rows * ld);
 }
 

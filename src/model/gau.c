@@ -17,11 +17,12 @@
 #include "model/model.h"
 
 #define NAME_BYTES 96
+#define MOST_KEY 128 /* features, unless more are asked for: the paper's */
 #define ATTENTION_CHOICES "squared_relu|softmax"
 
 static const tg_option options[] = {
     TG_MODEL_LAYERS(8),
-    TG_MODEL_SIZE("head_dim", 128, 1, 65536, "features of queries and keys"),
+    TG_MODEL_SIZE("head_dim", 0, 0, 65536, "features of queries and keys (0: width, but 128 at most)"),
     TG_MODEL_WIDTH(128),
     TG_MODEL_HIDDEN("features of gates and values (0: 2 width)"),
     TG_MODEL_CONTEXT(64),
@@ -51,7 +52,9 @@ static const tg_config_key keys[] = {
 
 static tg_status complete(tg_model_config *config)
 {
-    if (config->head_dim % 2 != 0)
+    if (config->head_dim == 0)
+        config->head_dim = config->width / 2 * 2 < MOST_KEY ? config->width / 2 * 2 : MOST_KEY;
+    if (config->head_dim == 0 || config->head_dim % 2 != 0)
         return tg_fail(TG_EINVAL, "%s: head_dim must be even for rotary positions, not %zu", config->info->name,
                        config->head_dim);
     if (config->hidden == 0)
