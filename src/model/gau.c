@@ -172,18 +172,35 @@ static tg_status build(tg_model *model, tg_graph *graph)
     return TG_OK;
 }
 
-#define GAU_TYPE(masked_, name_, help_)                                                                                \
-    {                                                                                                                  \
-        .info = {.name = name_,                                                                                        \
-                 .help = help_,                                                                                        \
-                 .architecture = "",                                                                                   \
-                 .tasks = TG_CAN(TG_TASK_LANGUAGE),                                                                    \
-                 .masked = masked_,                                                                                    \
-                 .options = {options, sizeof options / sizeof *options}},                                              \
-        .hf_type = name_, .keys = keys, .key_count = sizeof keys / sizeof *keys, .prefix = "model.",                   \
-        .head = "lm_head.weight", .complete = complete, .declare = declare, .build = build,                            \
-    }
+const tg_model_type tg_model_gau = {
+    .info = {.name = "gau",
+             .help = "gated attention units: one head, rotary positions, RMS norm",
+             .architecture = "",
+             .tasks = TG_CAN(TG_TASK_LANGUAGE),
+             .options = {options, sizeof options / sizeof *options}},
+    .hf_type = "gau",
+    .keys = keys,
+    .key_count = sizeof keys / sizeof *keys,
+    .prefix = "model.",
+    .head = "lm_head.weight",
+    .complete = complete,
+    .declare = declare,
+    .build = build,
+};
 
-const tg_model_type tg_model_gau = GAU_TYPE(false, "gau", "gated attention units: RMS norm, rotary positions, one head");
-const tg_model_type tg_model_gau_encoder =
-    GAU_TYPE(true, "gau_encoder", "gated attention units that see both sides; learns to fill in masked tokens");
+const tg_model_type tg_model_gau_encoder = {
+    .info = {.name = "gau_encoder",
+             .help = "gau that sees both sides of a token; learns to fill in masked ones",
+             .architecture = "",
+             .tasks = TG_CAN(TG_TASK_LANGUAGE),
+             .masked = true,
+             .options = {options, sizeof options / sizeof *options}},
+    .hf_type = "gau_encoder",
+    .keys = keys,
+    .key_count = sizeof keys / sizeof *keys,
+    .prefix = "model.",
+    .head = "lm_head.weight",
+    .complete = complete,
+    .declare = declare,
+    .build = build,
+};
