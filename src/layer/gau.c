@@ -29,7 +29,7 @@
 #include "layer/rows.h"
 #include "layer/work.h"
 
-enum { GATE, VALUE, BASE };      /* inputs: u, v, z */
+enum { GATE, VALUE, BASE };     /* inputs: u, v, z */
 enum { GQ, BQ, GK, BK, SLOTS }; /* weights */
 
 #define BLOCK ((size_t)64)      /* queries, or keys */
@@ -267,23 +267,28 @@ static void make_base(const job *j, float *base, float *z, size_t token)
     silu(base, x, dim);
 }
 
+/* Row `row` of q or k, as operands: of a token at place t, by the scale in slot `gain` and the offset in the next. */
+static void make_turned(const job *j, matrix to, size_t row, const float *base, int gain, size_t t)
+{
+    const size_t dim = j->u->dim;
+    float *x = j->w.row + dim;
+    scale_offset(x, base, j->r->weight[gain], j->r->weight[gain + 1], dim);
+    if (j->r->table != NULL)
+        tg_rope(x, j->r->table + t * dim, dim);
+    TG_PER_ISA(tg_kernels).narrow(tg_to(to.x, j->work->format, row * dim), x, j->work->format, dim);
+}
+
 /* q, k and v of a block of tokens, and da in backward. */
 static tg_status make_operands(job *j, size_t sequence, size_t first)
 {
     const unit *u = j->u;
     const room *r = j->r;
-    float *base = j->w.row, *turned = base + u->dim;
+    float *base = j->w.row;
     for (size_t t = first; t < first + block_rows(j, first); t++) {
         const size_t row = sequence * u->time + t, token = j->sequence * u->time + row, key = u->past + row;
         make_base(j, base, NULL, token);
-        for (int k = 0; k < 2; k++) {
-            const size_t at = (k == 0 ? row : key) * u->dim;
-            scale_offset(turned, base, r->weight[k == 0 ? GQ : GK], r->weight[k == 0 ? BQ : BK], u->dim);
-            if (r->table != NULL)
-                tg_rope(turned, r->table + t * u->dim, u->dim);
-            TG_PER_ISA(tg_kernels).narrow(tg_to((k == 0 ? r->q : r->k).x, j->work->format, at), turned,
-                                          j->work->format, u->dim);
-        }
+        make_turned(j, r->q, row, base, GQ, t);
+        make_turned(j, r->k, key, base, GK, t);
         make_values(j, r->v, key, VALUE, token, NULL);
         if (j->phase == TG_BACKWARD)
             make_values(j, r->da, row, GATE, token, j->call->dout[0]);
@@ -377,7 +382,8 @@ static tg_status score(job *j, const part *a)
 /* ---- a block of queries -------------------------------------------------------------------------------------------- */
 
 /* What is left to do with (rows, E) values computed in w.out, from token `token` on. */
-static void finish_values(const job *j, void *to, bool add, int input, bool slope, const void *dy, size_t token, size_t rows)
+static void finish_values(const job *j, void *to, bool add, int input, bool slope, const void *dy, size_t token,
+                          size_t rows)
 {
     const tg_format format = j->call->graph->format;
     const size_t n = j->u->hidden;

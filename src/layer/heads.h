@@ -49,7 +49,7 @@ typedef struct matrix {
 
 /* C (m,n) = op(A) op(B), or C += . */
 static inline tg_status multiply(tg_work *work, size_t m, size_t n, size_t k, matrix a, bool transpose_a, matrix b,
-                          bool transpose_b, matrix c, bool add)
+                                 bool transpose_b, matrix c, bool add)
 {
     const tg_product p = {.m = m, .n = n, .k = k, .transpose_a = transpose_a, .transpose_b = transpose_b, .lda = a.ld,
                           .ldb = b.ld, .ldc = c.ld, .add = add, .alone = true};

@@ -42,7 +42,8 @@ static const tg_config_key keys[] = {
     {.key = "attention_key_size", .offset = FIELD(head_dim), .kind = TG_KEY_SIZE, .required = true},
     {.key = "hidden_size", .offset = FIELD(width), .kind = TG_KEY_SIZE, .required = true},
     {.key = "intermediate_size", .offset = FIELD(hidden), .kind = TG_KEY_SIZE, .required = true},
-    {.key = "attention", .offset = FIELD(attention), .kind = TG_KEY_CHOICE, .choices = ATTENTION_CHOICES, .required = true},
+    {.key = "attention", .offset = FIELD(attention), .kind = TG_KEY_CHOICE, .choices = ATTENTION_CHOICES,
+     .required = true},
     {.key = "rope_theta", .offset = FIELD(rope_theta), .kind = TG_KEY_REAL, .absent = 10000},
     {.key = "resid_pdrop", .offset = FIELD(dropout), .kind = TG_KEY_REAL},
     {.key = "rms_norm_eps", .offset = FIELD(eps), .kind = TG_KEY_REAL, .absent = 1e-5},
@@ -119,7 +120,8 @@ static tg_status declare(tg_model *model)
     if (status == TG_OK)
         status = tg_model_declare(model, &index, "model.norm.weight", 1, c->width, TG_GAIN, TG_INIT_ONE, true);
     if (status == TG_OK && !c->tied)
-        status = tg_model_declare(model, &index, "lm_head.weight", c->vocab, c->width, TG_MATRIX, TG_INIT_NORMAL, false);
+        status =
+            tg_model_declare(model, &index, "lm_head.weight", c->vocab, c->width, TG_MATRIX, TG_INIT_NORMAL, false);
     return status;
 }
 

@@ -19,7 +19,8 @@ static size_t value_count(const tg_model_config *c)
 
 size_t tg_generator_bytes(const tg_model_config *c)
 {
-    return c->layers * (key_count(c) + value_count(c)) * sizeof(float) + c->context * sizeof(uint32_t) + c->vocab * sizeof(float);
+    return c->layers * (key_count(c) + value_count(c)) * sizeof(float) + c->context * sizeof(uint32_t) +
+           c->vocab * sizeof(float);
 }
 
 static tg_status make_cache(tg_cache *cache, const tg_model_config *c)
