@@ -7,7 +7,8 @@
  *
  * As Su Jianlin has it in GAU-alpha: positions are rotations, no biases but the offsets of queries and keys, `hidden` is
  * 2 width. His norms follow the sum and have no gains; here they come before, as in the paper. Dropout follows the
- * embedding and every o_proj.
+ * embedding and every o_proj. What makes u, v and z of n begins with Glorot's variance, which keeps scores near 1 at any
+ * width: with a smaller one their squares are nothing, and so is what they learn from.
  *
  * gau predicts the next token; gau_encoder sees both sides of a token and fills in masked ones. */
 #include <stdio.h>
@@ -75,9 +76,9 @@ static const struct part {
     tg_init init;
 } parts[] = {
     {"norm.weight", FIELD(width), 0, TG_GAIN, TG_INIT_ONE},
-    {"u_proj.weight", FIELD(width), FIELD(hidden), TG_MATRIX, TG_INIT_NORMAL},
-    {"v_proj.weight", FIELD(width), FIELD(hidden), TG_MATRIX, TG_INIT_NORMAL},
-    {"z_proj.weight", FIELD(width), FIELD(head_dim), TG_MATRIX, TG_INIT_NORMAL},
+    {"u_proj.weight", FIELD(width), FIELD(hidden), TG_MATRIX, TG_INIT_XAVIER},
+    {"v_proj.weight", FIELD(width), FIELD(hidden), TG_MATRIX, TG_INIT_XAVIER},
+    {"z_proj.weight", FIELD(width), FIELD(head_dim), TG_MATRIX, TG_INIT_XAVIER},
     {"q_scale.weight", FIELD(head_dim), 0, TG_GAIN, TG_INIT_ONE},
     {"q_scale.bias", FIELD(head_dim), 0, TG_BIAS, TG_INIT_ZERO},
     {"k_scale.weight", FIELD(head_dim), 0, TG_GAIN, TG_INIT_ONE},
