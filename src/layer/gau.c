@@ -78,10 +78,10 @@ static tg_work work_of(const tg_graph *graph)
     return work;
 }
 
-/* Native products are compiled for every number of rows, so `n` of `all` is rounded up to one of at most 16. */
+/* Native products are compiled for every number of rows, so `n` of `all` is rounded up to one of at most 8. */
 static size_t rounded(const tg_work *work, size_t n, size_t all)
 {
-    return work->format == TG_F32 ? n : tg_least(all, tg_round_up(n, tg_round_up((all + 15) / 16, BLOCK)));
+    return work->format == TG_F32 ? n : tg_least(all, tg_round_up(n, tg_round_up((all + 7) / 8, BLOCK)));
 }
 
 /* ---- scratch ------------------------------------------------------------------------------------------------------- */
