@@ -6,7 +6,7 @@
 #include "tiger/engine/train.h"
 
 static const cli_text texts[] = {
-    {"prompt", "TEXT", "", "what the text begins with; bert: a text with [MASK] in it"},
+    {"prompt", "TEXT", "", "what the text begins with; of an encoder: a text with [MASK] in it"},
     CLI_TEXT_BEST,
 };
 
@@ -16,7 +16,7 @@ static const tg_option options[] = {
     {.name = "temperature", .kind = TG_REAL, .value = 0.8, .least = 0, .most = 100,
      .help = "below 1 likelier, above 1 wilder text; 0 always takes the likeliest token"},
     {.name = "top_k", .kind = TG_INTEGER, .value = 0, .least = 0, .most = 1 << 24,
-     .help = "choose among the k likeliest tokens only; 0: all. bert: show so many; 0: 5"},
+     .help = "choose among the k likeliest tokens only; 0: all. Of an encoder: show so many; 0: 5"},
     {.name = "seed", .kind = TG_INTEGER, .value = 1, .least = 0, .most = TG_WHOLE_MOST,
      .help = "the same seed gives the same text"},
     {.name = "precision", .kind = TG_CHOICE, .value = TG_PRECISION_FP32, .most = TG_PRECISION_COUNT - 1, .choices = "fp32|mixed|bf16|fp16",
@@ -98,8 +98,8 @@ const cli_command cli_sample = {
     .summary = "writes text with a trained model, or fills in what is masked",
     .usage = "DIR [options]",
     .details =
-        "DIR is a model directory, for example one that tiger train has written. A bert writes no text: it tells "
-        "what it thinks stands at every [MASK] of the prompt, with its probability.",
+        "DIR is a model directory, for example one that tiger train has written. An encoder, such as bert, writes no "
+        "text: it tells what it thinks stands at every [MASK] of the prompt, with its probability.",
     .positionals_least = 1,
     .positionals_most = 1,
     .arrange = arrange,

@@ -62,6 +62,7 @@ typedef struct tg_op {
         struct { double rate; uint32_t index; } dropout;         /* index: which dropout of the graph */
         struct { size_t heads, kv_heads, head_dim; double rope_theta; const struct tg_rope_scaling *rope; bool causal;
                  size_t cache; int threads; } attention;
+        struct { double rope_theta; bool causal; int kind; size_t cache; int threads; } gau;
         struct { double label_smoothing; } head;
         tg_window window;                                        /* of what slides over images */
         struct { tg_window window; int kind; } pool;

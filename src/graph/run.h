@@ -22,7 +22,8 @@ typedef struct tg_sink {
 
 struct tg_call;
 
-/* Keys and values of past positions, for TG_GENERATE: per attention op (kv_heads, capacity, head_dim) fp32 each. */
+/* Keys and values of past positions, for TG_GENERATE: per attention op (kv_heads, capacity, head_dim) fp32 each; gau's
+ * values have another width than its keys. */
 typedef struct tg_cache {
     float **key, **value; /* [attention op] */
     size_t layers, capacity, used;

@@ -82,15 +82,6 @@ static tg_work work_of(const tg_graph *graph)
 
 /* ---- one thread's work --------------------------------------------------------------------------------------------- */
 
-/* C (m,n) = op(A) op(B), or C += . */
-static tg_status multiply(tg_work *work, size_t m, size_t n, size_t k, matrix a, bool transpose_a, matrix b,
-                          bool transpose_b, matrix c, bool add)
-{
-    const tg_product p = {.m = m, .n = n, .k = k, .transpose_a = transpose_a, .transpose_b = transpose_b, .lda = a.ld,
-                          .ldb = b.ld, .ldc = c.ld, .add = add, .alone = true};
-    return tg_work_product(work, &p, a.x, b.x, NULL, c.x);
-}
-
 /* A thread's scratch. Operands are in the products' format; s, ds and the results are fp32, and where that is the
  * products' format too, p is s and slope is ds. */
 typedef struct bench {
@@ -101,9 +92,6 @@ typedef struct bench {
     float *out, *row, *spare; /* (BLOCK, D): Y or dQ; (BLOCK); (D) */
     float *dk, *dv;           /* (T, D) */
 } bench;
-
-/* Rows of S are padded, so that loops over them run in whole vectors. */
-static size_t padded(size_t n) { return tg_round_up(n, TG_ROW_LANES); }
 
 static bench bench_init(tg_work *work, const shape *s, size_t keys, bool backward)
 {

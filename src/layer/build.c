@@ -369,6 +369,39 @@ int tg_attention(tg_graph *graph, const char *name, int q, int k, int v, const t
     return op->output[0];
 }
 
+int tg_gau(tg_graph *graph, const char *name, int u, int v, int z, const int weight[4], const tg_gau_config *c)
+{
+    static const char *const what[4] = {"scale", "offset", "scale", "offset"};
+    if (!have(graph, u) || !have(graph, v) || !have(graph, z))
+        return TG_NONE;
+    const tg_tensor *gate = &graph->tensor[u], *value = &graph->tensor[v], *base = &graph->tensor[z];
+    if (gate->cols != value->cols || gate->rows != value->rows || gate->rows != base->rows ||
+        gate->rows != graph->batch * graph->time) {
+        tg_graph_refuse(graph, "%s: gates (%zu, %zu), values (%zu, %zu) and base (%zu, %zu) do not fit", name,
+                        gate->rows, gate->cols, value->rows, value->cols, base->rows, base->cols);
+        return TG_NONE;
+    }
+    if (c->rope_theta != 0.0 && base->cols % 2 != 0) {
+        tg_graph_refuse(graph, "%s: %zu features of queries cannot be rotated in pairs", name, base->cols);
+        return TG_NONE;
+    }
+    for (int i = 0; i < 4; i++)
+        if (!vector_fits(graph, name, what[i], weight[i], base->cols))
+            return TG_NONE;
+    tg_op *op = append_like(graph, TG_LAYER_GAU, name, u);
+    if (op == NULL)
+        return TG_NONE;
+    op->input[1] = v;
+    op->input[2] = z;
+    for (int i = 0; i < 4; i++)
+        op->weight[i] = weight[i];
+    op->as.gau.rope_theta = c->rope_theta;
+    op->as.gau.causal = c->causal;
+    op->as.gau.kind = (int)c->kind;
+    op->as.gau.cache = graph->attentions++;
+    return op->output[0];
+}
+
 void tg_head(tg_graph *graph, const char *name, int x, int w, int b, double label_smoothing)
 {
     if (!have(graph, x))

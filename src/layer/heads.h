@@ -1,11 +1,12 @@
-/* layer/heads.h -- attention heads as matrices: their rows in and out of activations, where each is a stripe of columns.
- * Inline, because its user is compiled per instruction set. */
+/* layer/heads.h -- attention heads as matrices: their products, and their rows in and out of activations, where each is a
+ * stripe of columns. Inline, because its users are compiled per instruction set. */
 #ifndef TG_LAYER_HEADS_H
 #define TG_LAYER_HEADS_H
 
 #include "base/kernels.h"
 #include "layer/finish.h"
 #include "layer/rope.h"
+#include "layer/rows.h"
 #include "layer/work.h"
 
 enum { Q, K, V };
@@ -45,6 +46,18 @@ typedef struct matrix {
     void *x;
     size_t ld;
 } matrix;
+
+/* C (m,n) = op(A) op(B), or C += . */
+static inline tg_status multiply(tg_work *work, size_t m, size_t n, size_t k, matrix a, bool transpose_a, matrix b,
+                                 bool transpose_b, matrix c, bool add)
+{
+    const tg_product p = {.m = m, .n = n, .k = k, .transpose_a = transpose_a, .transpose_b = transpose_b, .lda = a.ld,
+                          .ldb = b.ld, .ldc = c.ld, .add = add, .alone = true};
+    return tg_work_product(work, &p, a.x, b.x, NULL, c.x);
+}
+
+/* Rows of scores are padded, so that loops over them run in whole vectors. */
+static inline size_t padded(size_t n) { return tg_round_up(n, TG_ROW_LANES); }
 
 /* Rows from `row` on of a head as operands in format `to`, rotated when table is given: where they lie when that is all
  * there is to do in fp32, or packed into room (count, dim). `spare` (dim) is for rotations. */

@@ -15,6 +15,12 @@ typedef struct tg_attention_config {
     const tg_rope_scaling *rope;              /* lives as long as the graph; NULL: default */
 } tg_attention_config;
 
+typedef struct tg_gau_config {
+    double rope_theta;
+    bool causal;
+    tg_gau_kind kind;
+} tg_gau_config;
+
 typedef enum tg_pool_kind { TG_POOL_MAX, TG_POOL_MEAN } tg_pool_kind;
 
 /* (B*T, C) of the run's tokens: rows of `table` (V, C) plus, unless TG_NONE, rows of `positions` (>= T, C) and the
@@ -52,6 +58,9 @@ int tg_batchnorm(tg_graph *graph, const char *name, int x, int gain, int bias, i
 /* (B*T, heads * head_dim). Either k and v are TG_NONE and q is fused, (B*T, (heads + 2 kv_heads) head_dim) with all
  * queries first, then keys, then values; or q (B*T, heads * head_dim), k and v (B*T, kv_heads * head_dim). */
 int tg_attention(tg_graph *graph, const char *name, int q, int k, int v, const tg_attention_config *config);
+/* (B*T, E): the gated attention unit of u, v (B*T, E) and z (B*T, D), with the scale and offset (D) of queries and keys in
+ * weight[4]. rope_theta 0: no rotation; else D is even. */
+int tg_gau(tg_graph *graph, const char *name, int u, int v, int z, const int weight[4], const tg_gau_config *config);
 /* Ends the graph: softmax cross-entropy of x W^T + b, W (V, C), b (V) or TG_NONE, against the run's targets. */
 void tg_head(tg_graph *graph, const char *name, int x, int w, int b, double label_smoothing);
 /* Ends the graph: mean squared error of x (B*T, K) against the run's values. */

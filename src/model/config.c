@@ -25,7 +25,8 @@ static const struct field {
 #define REAL(name) {#name, offsetof(tg_model_config, name), TG_KEY_REAL}
 #define CHOICE(name) {#name, offsetof(tg_model_config, name), TG_KEY_CHOICE}
     SIZE(layers), SIZE(heads), SIZE(kv_heads), SIZE(head_dim), SIZE(width), SIZE(hidden), SIZE(context), SIZE(segments), SIZE(vocab),
-    SIZE(features), SIZE(outputs), SIZE(channels), SIZE(rows), SIZE(cols), SIZE(depth), SIZE(groups), CHOICE(task), CHOICE(activation), CHOICE(norm), CHOICE(shortcut),
+    SIZE(features), SIZE(outputs), SIZE(channels), SIZE(rows), SIZE(cols), SIZE(depth), SIZE(groups), CHOICE(task), CHOICE(activation), CHOICE(norm),
+    CHOICE(shortcut), CHOICE(attention),
     REAL(eps), REAL(rope_theta), REAL(dropout), REAL(init_std),
     {"attention_bias", offsetof(tg_model_config, attention_bias), TG_KEY_BOOL},
     {"mlp_bias", offsetof(tg_model_config, mlp_bias), TG_KEY_BOOL},

@@ -24,7 +24,7 @@
 #include "tiger/engine/train.h"
 
 #define TOLERANCE 2e-3
-#define NOISE 2e-5 /* of a derivative by one RMS of a weight: below, both are taken as 0, as a key's bias has it */
+#define NOISE 2e-5 /* of a derivative by one RMS of a weight: all of it, where it is 0 as by a key's bias */
 #define DIRECTION_STEP 0.003
 #define VALUE_STEP 0.06
 #define CANDIDATES 64     /* places looked at for a large gradient */
@@ -294,7 +294,7 @@ static tg_status check_weight(tg_check_row *row, checker *c, size_t weight, size
                           .numeric_norm = sqrt(nn),
                           .relative_error = larger > 0 ? sqrt(dd) / larger : 0,
                           .probed = 2 * probes};
-    row->good = row->relative_error <= TOLERANCE || larger * rms <= NOISE;
+    row->good = row->relative_error <= TOLERANCE || sqrt(dd) * rms <= NOISE;
     return TG_OK;
 }
 

@@ -10,26 +10,31 @@
 #include "base/memory.h"
 #include "model/model.h"
 
-static size_t cache_values(const tg_model_config *c) { return c->kv_heads * c->context * c->head_dim; }
+static size_t key_count(const tg_model_config *c) { return c->kv_heads * c->context * c->head_dim; }
+
+static size_t value_count(const tg_model_config *c)
+{
+    return c->kv_heads * c->context * (c->value_dim == 0 ? c->head_dim : c->value_dim);
+}
 
 size_t tg_generator_bytes(const tg_model_config *c)
 {
-    return 2 * c->layers * cache_values(c) * sizeof(float) + c->context * sizeof(uint32_t) + c->vocab * sizeof(float);
+    return c->layers * (key_count(c) + value_count(c)) * sizeof(float) + c->context * sizeof(uint32_t) +
+           c->vocab * sizeof(float);
 }
 
 static tg_status make_cache(tg_cache *cache, const tg_model_config *c)
 {
-    const size_t values = cache_values(c);
     *cache = (tg_cache){.layers = c->layers, .capacity = c->context};
     cache->key = tg_heap_alloc(c->layers, sizeof *cache->key);
     cache->value = tg_heap_alloc(c->layers, sizeof *cache->value);
     if (cache->key == NULL || cache->value == NULL)
         return tg_no_memory("the key/value cache", c->layers * sizeof *cache->key);
     for (size_t l = 0; l < c->layers; l++) {
-        cache->key[l] = tg_alloc(NULL, values, sizeof(float));
-        cache->value[l] = tg_alloc(NULL, values, sizeof(float));
+        cache->key[l] = tg_alloc(NULL, key_count(c), sizeof(float));
+        cache->value[l] = tg_alloc(NULL, value_count(c), sizeof(float));
         if (cache->key[l] == NULL || cache->value[l] == NULL)
-            return tg_no_memory("the key/value cache", 2 * c->layers * values * sizeof(float));
+            return tg_no_memory("the key/value cache", c->layers * (key_count(c) + value_count(c)) * sizeof(float));
     }
     return TG_OK;
 }
@@ -38,9 +43,9 @@ static void drop_cache(tg_cache *cache, const tg_model_config *c)
 {
     for (size_t l = 0; l < cache->layers; l++) {
         if (cache->key != NULL)
-            tg_free(NULL, cache->key[l], cache_values(c), sizeof(float));
+            tg_free(NULL, cache->key[l], key_count(c), sizeof(float));
         if (cache->value != NULL)
-            tg_free(NULL, cache->value[l], cache_values(c), sizeof(float));
+            tg_free(NULL, cache->value[l], value_count(c), sizeof(float));
     }
     tg_heap_free(cache->key);
     tg_heap_free(cache->value);

@@ -44,7 +44,8 @@ static const tg_option options[TG_TRAIN_OPTIONS] = {
     [TG_TRAIN_TENSORBOARD_EVERY] = WHOLE("tensorboard_every", 100, 1, 4e9,
                                          "updates from one set of tensors' statistics to the next"),
     [TG_TRAIN_MASK_RATE] = {.name = "mask_rate", .kind = TG_REAL, .value = 0.15, .least = 0, .above = 1, .most = 1,
-                            .help = "share of the tokens to be guessed, by models that fill in masked ones (bert)"},
+                            .help = "share of the tokens to be guessed, by models that fill in masked ones (bert, "
+                                    "gau_encoder)"},
     [TG_TRAIN_MASK_RANDOM] = {.name = "mask_random", .kind = TG_REAL, .value = 0.1, .least = 0, .most = 1,
                               .help = "share of those that another token stands for instead of the mask"},
     [TG_TRAIN_MASK_KEEP] = {.name = "mask_keep", .kind = TG_REAL, .value = 0.1, .least = 0, .most = 1,

@@ -27,7 +27,8 @@ from pathlib import Path
 if len(sys.argv) < 2 or not os.access(sys.argv[1], os.X_OK):
     sys.exit(f"run_test.py: name the command tiger first\n{__doc__}")
 TIGER = str(Path(sys.argv.pop(1)).resolve())
-TINY = ["--layers", "2", "--heads", "2", "--width", "24", "--context", "20", "--batch", "3", "--threads", "2"]
+ONE_HEAD = ["--layers", "2", "--width", "24", "--context", "20", "--batch", "3", "--threads", "2"]
+TINY = [*ONE_HEAD, "--heads", "2"]
 
 
 def make_text(path, lines=600):
@@ -62,7 +63,8 @@ class Case(unittest.TestCase):
         return done
 
     def train(self, out, *arguments, **more):
-        return self.tiger("train", "--data", "text.txt", "--out", out, *TINY, *arguments, **more)
+        tiny = ONE_HEAD if {"gau", "gau_encoder"} & set(arguments) else TINY
+        return self.tiger("train", "--data", "text.txt", "--out", out, *tiny, *arguments, **more)
 
     def start(self, *arguments):
         process = subprocess.Popen([TIGER, "train", *map(str, arguments)], cwd=self.at, stdin=subprocess.DEVNULL,
@@ -99,7 +101,7 @@ class Training(Case):
         json.loads((model / "config.json").read_text())
 
     def test_loss_falls_with_every_model_and_precision(self):
-        for model in ("gpt2", "llama", "bert"):
+        for model in ("gpt2", "llama", "bert", "gau"):
             for precision in ("fp32", "mixed", "bf16", "fp16"):
                 with self.subTest(model=model, precision=precision):
                     out = self.train(f"{model}-{precision}", "--model", model, "--precision", precision, "--updates",
@@ -943,6 +945,17 @@ class Masked(Case):
         self.assertEqual(len(re.findall(r'^ *[0-9.]+ %  ".+"$', done.stdout, re.MULTILINE)), 6)
         self.assertIn("[MASK]", self.tiger("sample", "straight", "--prompt", "plain", status=2).stderr)
 
+    def test_a_family_of_both_kinds(self):
+        for attention in ("squared_relu", "softmax"):
+            model = self.model_of(self.train(attention, "--model", "gau_encoder", "--attention", attention, "--updates", 3).stdout)
+            config = json.loads((model / "config.json").read_text())
+            self.assertEqual((config["model_type"], config["attention"]), ("gau_encoder", attention))
+            self.assertRegex(self.tiger("sample", attention, "--prompt", "a [MASK]").stdout, r'^ *[0-9.]+ %  ".+"\n')
+        (model / "config.json").write_text(json.dumps({**config, "model_type": "gau"}))
+        self.assertRegex(self.tiger("sample", model, "--prompt", "a ", "--tokens", 5, "--seed", 3).stdout, r"^a ")
+        (model / "config.json").write_text(json.dumps({**config, "attention": "linear"}))
+        self.assertIn('"attention" must be one of squared_relu|softmax', self.tiger("sample", model, status=1).stderr)
+
     def test_options_of_masking(self):
         self.train("more", "--model", "bert", "--updates", 2, "--mask-rate", "0.4", "--mask-random", "0", "--mask-keep", "0")
         error = self.tiger("train", "--data", "text.txt", "--out", "no", "--mask-rate", "0.4", status=2).stderr
@@ -1482,7 +1495,7 @@ class Planning(Case):
         self.assertFalse(any(p.name != "text.txt" for p in self.at.iterdir()))
 
     def test_check(self):
-        for model in ("gpt2", "llama", "bert"):
+        for model in ("gpt2", "llama", "bert", "gau", "gau_encoder"):
             done = self.tiger("check", "--model", model)
             self.assertIn("every gradient agrees", done.stdout)
             self.assertGreater(done.stdout.count(" good\n"), 10)

@@ -34,6 +34,10 @@ static const shape shapes[] = {
     {"llama", "layers 1 heads 3 kv_heads 1 head_dim 6 width 18 context 8 tied 1 hidden 21 dropout 0.17"},
     {"bert", "layers 2 heads 2 width 14 context 9"},
     {"bert", "layers 1 heads 3 width 15 context 8 tied 0 hidden 23 segments 1 dropout 0.23"},
+    {"gau", "layers 2 width 14 context 9"},
+    {"gau", "layers 3 head_dim 6 width 18 context 8 tied 0 hidden 21 dropout 0.17 attention softmax"},
+    {"gau_encoder", "layers 2 width 20 head_dim 12 context 9"},
+    {"gau_encoder", "layers 1 width 15 context 8 tied 0 hidden 23 dropout 0.23 attention softmax"},
 };
 #define SHAPES (sizeof shapes / sizeof *shapes)
 #define VOCAB 37

@@ -46,6 +46,8 @@ typedef enum tg_norm_kind {
 /* What goes around a block that halves its images and doubles their channels. */
 typedef enum tg_shortcut_kind { TG_SHORTCUT_PROJECTION, TG_SHORTCUT_ZEROS, TG_SHORTCUT_COUNT } tg_shortcut_kind;
 
+typedef enum tg_gau_kind { TG_GAU_SQUARED_RELU, TG_GAU_SOFTMAX, TG_GAU_COUNT } tg_gau_kind;
+
 typedef struct tg_model_info {
     const char *name, *help;  /* "gpt2" */
     const char *architecture; /* the class in transformers: "GPT2LMHeadModel"; "" where there is none */
@@ -78,9 +80,10 @@ typedef struct tg_model_config {
     size_t features, outputs; /* numbers of a sample that go in; classes, or numbers to be told; 0: as data say */
     size_t channels, rows, cols; /* of an image; 0: as data say */
     size_t depth, groups;     /* layers in a row; groups of channels of group norm */
-    int activation, norm;     /* tg_activation_kind, tg_norm_kind; of families that have a choice */
+    int activation, norm, attention; /* tg_activation_kind, tg_norm_kind, tg_gau_kind; of families that have a choice */
     int shortcut;             /* tg_shortcut_kind, of residual networks */
     size_t vocab, context, layers, heads, kv_heads, head_dim, width, hidden, segments;
+    size_t value_dim; /* features of a head's values where they are not head_dim; 0: they are */
     double eps, rope_theta, dropout, init_std;
     bool attention_bias, mlp_bias; /* llama: biases of the linear layers around attention, in the network */
     tg_rope_scaling rope;
