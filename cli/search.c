@@ -267,13 +267,13 @@ static bool ended(void *ctx, size_t index, int status)
 {
     cli_searching *s = ctx;
     char worker[128];
+    worker_name(worker, sizeof worker, index, getpid());
     if (status == CLI_OK) {
         s->failed = cli_answer(s->args, tg_study_refresh(s->study));
         if (s->failed == CLI_OK)
-            cli_search_tell(s);
+            cli_search_tell(s, worker);
         return s->failed == CLI_OK;
     }
-    worker_name(worker, sizeof worker, index, getpid());
     tg_study_forget(s->study, worker);
     if (status < 0 && cli_children_signal() == 0)
         fprintf(stderr, "tiger search: a trial was ended by signal %d\n", -status);

@@ -16,7 +16,7 @@ typedef struct cli_searching {
     tg_study *study;
     char *path, *settings; /* heap */
     size_t trials;         /* that the study is to have */
-    size_t begun_with, told; /* trials that were made before; trials told, of all */
+    size_t begun_with;     /* trials that were made before */
     double started;
     int failed;            /* exit status of a trial that could not be made */
 } cli_searching;
@@ -28,7 +28,7 @@ int cli_search_choose(size_t *index, const cli_args *args, const char *name,
 int cli_search_directory(cli_searching *s);
 
 void cli_search_begin(cli_searching *s, size_t made, size_t jobs); /* the first line */
-void cli_search_tell(cli_searching *s);                            /* a line for each trial that ended since */
+void cli_search_tell(const cli_searching *s, const char *worker); /* a line on the trial that it made */
 int cli_search_report(cli_searching *s);                           /* the table, and how to train with the best */
 
 #endif

@@ -64,7 +64,6 @@ static size_t count_ended(const tg_study *study)
 void cli_search_begin(cli_searching *s, size_t made, size_t jobs)
 {
     s->begun_with = made;
-    s->told = made;
     s->started = cli_seconds();
     printf("%zu trials of %.0f updates, %zu at a time; searched are", s->trials, s->config.option[TG_TRAIN_UPDATES], jobs);
     for (size_t d = 0; d < s->space.count; d++) {
@@ -83,25 +82,34 @@ void cli_search_begin(cli_searching *s, size_t made, size_t jobs)
     fflush(stdout);
 }
 
-void cli_search_tell(cli_searching *s)
+static void print_trial(const cli_searching *s, const tg_trial *trial)
+{
+    const tg_trial_step *last = trial->steps > 0 ? &trial->step[trial->steps - 1] : NULL;
+    print_params(s, trial);
+    if (trial->state == TG_TRIAL_COMPLETE)
+        printf(": %.4f", trial->value);
+    else if (last != NULL && isfinite(last->value))
+        printf(": pruned at update %llu, %.4f", (unsigned long long)last->step, last->value);
+    else
+        printf(": diverged");
+}
+
+void cli_search_tell(const cli_searching *s, const char *worker)
 {
     const size_t count = count_ended(s->study), best = tg_study_best(s->study);
-    const double spent = cli_seconds() - s->started;
-    char left[32];
     const size_t made = count > s->begun_with ? count - s->begun_with : 1, open = s->trials > count ? s->trials - count : 0;
-    cli_human_seconds(left, sizeof left, spent / (double)made * (double)open);
-    if (count <= s->told)
-        return;
-    s->told = count;
-    /* The one that ended last is not known by its place: what is told is how far the study is. */
-    printf("%4zu/%zu  ", count, s->trials);
-    if (best == SIZE_MAX)
-        printf("none is complete yet");
-    else {
-        printf("best %.4f, trial %zu:", tg_study_trial(s->study, best)->value, best);
-        print_params(s, tg_study_trial(s->study, best));
+    char left[32];
+    cli_human_seconds(left, sizeof left, (cli_seconds() - s->started) / (double)made * (double)open);
+    for (size_t i = 0; i < tg_study_trials(s->study); i++) {
+        const tg_trial *trial = tg_study_trial(s->study, i);
+        if (!has_ended(trial) || strcmp(trial->worker, worker) != 0)
+            continue;
+        printf("%4zu/%zu ", count, s->trials);
+        print_trial(s, trial);
+        if (best != SIZE_MAX)
+            printf(" (best %.4f)", tg_study_trial(s->study, best)->value);
+        printf(", %s left\n", left);
     }
-    printf(", %s left\n", left);
     fflush(stdout);
 }
 

@@ -135,7 +135,7 @@ static tg_status load(tg_text *text, const tg_journal *j)
     ssize_t got = piece == NULL ? 0 : 1;
     if (piece == NULL)
         return tg_no_memory("a journal", PIECE);
-    while (got > 0) {
+    while (got > 0 && !text->failed) {
         got = pread(j->descriptor, piece, PIECE, (off_t)(j->at + text->used));
         if (got > 0)
             tg_text_append(text, piece, (size_t)got);

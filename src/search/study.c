@@ -165,7 +165,7 @@ static tg_status enter(tg_study *s)
 
 static tg_status leave(tg_study *s, tg_text *lines, tg_status status)
 {
-    if (status == TG_OK && lines->used > 0)
+    if (status == TG_OK && (lines->used > 0 || lines->failed))
         status = write_lines(s, lines);
     tg_journal_unlock(&s->journal);
     tg_text_free(lines);
