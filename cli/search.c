@@ -94,7 +94,12 @@ static int open_space(cli_searching *s)
     const tg_status status = tg_space_parse(&s->space, cli_text_of(s->args, "space"), tables,
                                             sizeof tables / sizeof *tables, given, count);
     free(given);
-    return status == TG_OK ? CLI_OK : cli_usage(s->args, "--space: %s", tg_message());
+    if (status != TG_OK)
+        return cli_usage(s->args, "--space: %s", tg_message());
+    for (size_t d = 0; d < s->space.count; d++)
+        if (strcmp(s->space.at[d].name, "seed") == 0 || strcmp(s->space.at[d].name, "threads") == 0)
+            return cli_usage(s->args, "--space: %s is no setting to search: the best of it is luck", s->space.at[d].name);
+    return CLI_OK;
 }
 
 /* ---- what trials share -------------------------------------------------------------------------------------------------- */
