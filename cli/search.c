@@ -1,7 +1,7 @@
 /* search.c -- tiger search: settings of an optimizer, proposed by a sampler from what earlier trials came to.
  *
- * Trials are trainings in processes side by side. All they share is the study's journal, which other processes, on other
- * machines too, may work on at the same time: the same command begun there. */
+ * Trials are trainings in processes side by side. All they share is the study's journal, which other processes, on
+ * other machines too, may work on at the same time: the same command begun there. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,7 +61,8 @@ static int arrange(cli_args *args)
     return cli_setup_arrange_chosen(args);
 }
 
-/* ---- the space ------------------------------------------------------------------------------------------------------ */
+/* ---- the space ------------------------------------------------------------------------------------------------------
+ */
 
 /* Options of a training that make another way to the same end; others would change what is measured. */
 static const size_t searchable[] = {TG_TRAIN_BATCH, TG_TRAIN_ACCUMULATE, TG_TRAIN_PRECISION, TG_TRAIN_CLOSURE};
@@ -74,8 +75,8 @@ static tg_setting *given_settings(size_t *count, const cli_args *args)
     *count = 0;
     for (size_t i = 0; i < args->given_count && setting != NULL; i++)
         if (args->given[i].is_option)
-            setting[(*count)++] = (tg_setting){
-                args->group[args->given[i].group].table.at[args->given[i].index].name, args->given[i].text};
+            setting[(*count)++] = (tg_setting){args->group[args->given[i].group].table.at[args->given[i].index].name,
+                                               args->given[i].text};
     return setting;
 }
 
@@ -91,18 +92,20 @@ static int open_space(cli_searching *s)
     tg_setting *given = given_settings(&count, s->args);
     if (given == NULL)
         return cli_usage(s->args, "no memory for the settings"), CLI_FAILED;
-    const tg_status status = tg_space_parse(&s->space, cli_text_of(s->args, "space"), tables,
-                                            sizeof tables / sizeof *tables, given, count);
+    const tg_status status =
+        tg_space_parse(&s->space, cli_text_of(s->args, "space"), tables, sizeof tables / sizeof *tables, given, count);
     free(given);
     if (status != TG_OK)
         return cli_usage(s->args, "--space: %s", tg_message());
     for (size_t d = 0; d < s->space.count; d++)
         if (strcmp(s->space.at[d].name, "seed") == 0 || strcmp(s->space.at[d].name, "threads") == 0)
-            return cli_usage(s->args, "--space: %s is no setting to search: the best of it is luck", s->space.at[d].name);
+            return cli_usage(s->args, "--space: %s is no setting to search: the best of it is luck",
+                             s->space.at[d].name);
     return CLI_OK;
 }
 
-/* ---- what trials share -------------------------------------------------------------------------------------------------- */
+/* ---- what trials share
+ * -------------------------------------------------------------------------------------------------- */
 
 /* Flags that change nothing of what a trial with the same settings comes to. */
 static bool is_silent(const char *flag)
@@ -118,14 +121,16 @@ static void put_flag(FILE *out, const cli_args *args, size_t group, bool is_opti
 {
     char flag[64], value[512];
     const cli_group *in = &args->group[group];
-    if (!cli_flag_name(flag, sizeof flag, args, group, is_option, index) || is_silent(flag) || !cli_is_given(args, flag))
+    if (!cli_flag_name(flag, sizeof flag, args, group, is_option, index) || is_silent(flag) ||
+        !cli_is_given(args, flag))
         return;
     if (is_option)
         tg_option_print(value, sizeof value, &in->table.at[index], cli_number_of(args, flag));
     fprintf(out, " --%s %s", flag, is_option ? value : cli_text_of(args, flag));
 }
 
-/* The flags that were given and matter, in the order of the help: the same for the same search. Heap; NULL: no memory. */
+/* The flags that were given and matter, in the order of the help: the same for the same search. Heap; NULL: no memory.
+ */
 static char *shared_settings(const cli_searching *s)
 {
     char *text = NULL;
@@ -144,7 +149,8 @@ static char *shared_settings(const cli_searching *s)
     return whole ? text : (free(text), NULL);
 }
 
-/* ---- a trial -------------------------------------------------------------------------------------------------------- */
+/* ---- a trial --------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct trying {
     tg_study *study;
@@ -202,9 +208,9 @@ static tg_status train(trying *t, const cli_searching *s, tg_setting *setting, c
         return t->status;
     if (status != TG_OK && status != TG_EDIVERGED)
         return status;
-    const bool diverged = status == TG_EDIVERGED || (!t->prune && !isfinite(result.validation_loss));
-    return tg_study_tell(t->study, t->trial, diverged || t->prune ? TG_TRIAL_PRUNED : TG_TRIAL_COMPLETE,
-                         diverged || t->prune ? NAN : result.validation_loss);
+    const bool cut = status == TG_EDIVERGED || result.interrupted || !isfinite(result.validation_loss);
+    return tg_study_tell(t->study, t->trial, cut ? TG_TRIAL_PRUNED : TG_TRIAL_COMPLETE,
+                         cut ? NAN : result.validation_loss);
 }
 
 /* Who a child is: the study's journal has it beside every line. */
@@ -264,7 +270,8 @@ static int work(void *ctx, size_t index)
     return status;
 }
 
-/* ---- all of them ------------------------------------------------------------------------------------------------------- */
+/* ---- all of them
+ * ------------------------------------------------------------------------------------------------------- */
 
 static bool wanted(void *ctx, size_t index) { return (void)index, ((cli_searching *)ctx)->failed == CLI_OK; }
 
@@ -301,7 +308,8 @@ static int run_all(cli_searching *s)
         return CLI_OK;
     const int signalled = cli_children_signal();
     if (signalled != 0)
-        printf("stopped with %zu of %zu trials made; the same command goes on\n", count_trials(s->study, false), s->trials);
+        printf("stopped with %zu of %zu trials made; the same command goes on\n", count_trials(s->study, false),
+               s->trials);
     return signalled != 0 ? 128 + signalled : s->failed != CLI_OK ? s->failed : CLI_FAILED;
 }
 
@@ -362,12 +370,17 @@ const cli_command cli_search = {
     .summary = "searches good settings of an optimizer: many trainings, each proposed from what the others came to",
     .usage = "--data FILE --out DIR [options]",
     .details =
-        "Searched are the optimizer's options that have a search range (see: tiger list optimizers NAME), or what --space "
-        "says: ranges (lr=1e-4..1e-2) and choices (scale=rms/none) of options of the optimizer, of the model, and batch, "
-        "accumulate, precision and closure. What is given as a flag stays as it is. Every trial is a training of --updates "
+        "Searched are the optimizer's options that have a search range (see: tiger list optimizers NAME), or what "
+        "--space "
+        "says: ranges (lr=1e-4..1e-2) and choices (scale=rms/none) of options of the optimizer, of the model, and "
+        "batch, "
+        "accumulate, precision and closure. What is given as a flag stays as it is. Every trial is a training of "
+        "--updates "
         "updates with the same seed, judged by its validation loss at the end.\n"
-        "Samplers: tpe and gp learn from the trials before; random and grid do not; genetic and anneal stay near good ones. "
-        "Pruners end a trial early by its evaluations: median, when it is worse than half of the complete ones were then; "
+        "Samplers: tpe and gp learn from the trials before; random and grid do not; genetic and anneal stay near good "
+        "ones. "
+        "Pruners end a trial early by its evaluations: median, when it is worse than half of the complete ones were "
+        "then; "
         "asha, when it is not in the best quarter at its 1st, 4th, 16th evaluation.\n"
         "The same command goes on with a study, and may run several times at once, on several machines that share DIR. "
         "DIR/study.journal is a journal of Optuna's, with the study 'tiger': optuna-dashboard shows it.",

@@ -65,7 +65,9 @@ void cli_search_begin(cli_searching *s, size_t made, size_t jobs)
 {
     s->begun_with = made;
     s->started = cli_seconds();
-    printf("%zu trials of %.0f updates, %zu at a time; searched are", s->trials, s->config.option[TG_TRAIN_UPDATES], jobs);
+    const double updates = s->config.option[TG_TRAIN_UPDATES];
+    printf("%zu trial%s of %.0f update%s, %zu at a time; searched:", s->trials, CLI_PLURAL(s->trials), updates,
+           CLI_PLURAL(updates), jobs);
     for (size_t d = 0; d < s->space.count; d++) {
         const tg_dimension *at = &s->space.at[d];
         char low[TG_SPACE_TEXT], high[TG_SPACE_TEXT];
@@ -78,7 +80,9 @@ void cli_search_begin(cli_searching *s, size_t made, size_t jobs)
         tg_dimension_print(high, at, at->high);
         printf("%s..%s%s", low, high, at->log ? " (log)" : "");
     }
-    printf(made > 0 ? "; %zu trials are there already\n" : "\n", made);
+    if (made > 0)
+        printf("; %zu %s there already", made, made == 1 ? "is" : "are");
+    putchar('\n');
     fflush(stdout);
 }
 
@@ -97,7 +101,8 @@ static void print_trial(const cli_searching *s, const tg_trial *trial)
 void cli_search_tell(const cli_searching *s, const char *worker)
 {
     const size_t count = count_ended(s->study), best = tg_study_best(s->study);
-    const size_t made = count > s->begun_with ? count - s->begun_with : 1, open = s->trials > count ? s->trials - count : 0;
+    const size_t made = count > s->begun_with ? count - s->begun_with : 1,
+                 open = s->trials > count ? s->trials - count : 0;
     char left[32];
     cli_human_seconds(left, sizeof left, (cli_seconds() - s->started) / (double)made * (double)open);
     for (size_t i = 0; i < tg_study_trials(s->study); i++) {
@@ -183,7 +188,7 @@ int cli_search_report(cli_searching *s)
         failed += t->state == TG_TRIAL_FAILED;
     }
     qsort(order, complete, sizeof *order, by_value);
-    printf("\n%zu trials complete, %zu pruned, %zu diverged, %zu failed\n\ntrial  validation loss  settings\n", complete,
+    printf("\n%zu complete, %zu pruned, %zu diverged, %zu failed\n\ntrial  validation loss  settings\n", complete,
            pruned, diverged, failed);
     for (size_t i = 0; i < complete && i < SHOWN; i++) {
         printf("%5zu  %15.4f ", order[i].trial, order[i].value);

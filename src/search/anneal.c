@@ -1,4 +1,5 @@
-/* search/anneal.c -- near a good trial, ever nearer (as hyperopt's anneal; simulated annealing: Kirkpatrick et al. 1983).
+/* search/anneal.c -- near a good trial, ever nearer (as hyperopt's anneal; simulated annealing: Kirkpatrick et al.
+ * 1983).
  *
  *   from: trial i of those sorted by value, i geometric with mean 1.5; number: + r z, choice: drawn anew with chance r
  *   r = 1 / (1 + n / 10) falls with the number n of trials that have ended

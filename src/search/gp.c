@@ -23,7 +23,7 @@
 typedef struct hunt {
     const tg_past *past;
     const tg_process *process;
-    double best; /* the least value of all */
+    double best;                 /* the least value of all */
     double *point, *tried, gain; /* the best point so far, and one to try */
 } hunt;
 
@@ -60,8 +60,8 @@ static void step_from(hunt *h, const double *from, double length, tg_key key, ui
         if (space->at[d].kind != TG_DIMENSION_CHOICE)
             h->tried[d] = from[d] + length * (double)tg_random_normal(own, (uint32_t)d);
         else
-            h->tried[d] = u * (double)space->count < 0.5 ? (double)tg_random(other, (uint32_t)(2 * d + 1)) * 0x1p-32
-                                                         : from[d];
+            h->tried[d] =
+                u * (double)space->count < 0.5 ? (double)tg_random(other, (uint32_t)(2 * d + 1)) * 0x1p-32 : from[d];
     }
 }
 
@@ -137,7 +137,8 @@ static tg_status suggest(double *point, const tg_past *past)
         status = tg_process_fit(&process);
     }
     if (status == TG_OK) {
-        hunt h = {.past = past, .process = &process, .best = process.value[0], .point = point, .tried = tried, .gain = -1};
+        hunt h = {
+            .past = past, .process = &process, .best = process.value[0], .point = point, .tried = tried, .gain = -1};
         believe(&process, past);
         search(&h);
     }

@@ -16,9 +16,9 @@
 #include "base/memory.h"
 #include "store/append.h"
 
-#define WAIT_LEAST 1000000L    /* nanoseconds */
+#define WAIT_LEAST 1000000L /* nanoseconds */
 #define WAIT_MOST 1000000000L
-#define ABANDONED 30.0         /* seconds for which a lock has not changed */
+#define ABANDONED 30.0 /* seconds for which a lock has not changed */
 #define PIECE (1u << 16)
 
 tg_status tg_journal_open(tg_journal *j, const char *path)
@@ -163,8 +163,8 @@ tg_status tg_journal_read(tg_journal *j, tg_status (*take)(void *ctx, const json
         if (line.failed)
             status = tg_no_memory("a journal", bytes);
         else if (!json_is_object(record))
-            status = tg_fail(TG_EFORMAT, "'%s', line %zu: no JSON object (%s): not a journal of Optuna's, or damaged", j->path,
-                             j->line + 1, record == NULL ? error.text : "something else");
+            status = tg_fail(TG_EFORMAT, "'%s', line %zu: no JSON object (%s): not a journal of Optuna's, or damaged",
+                             j->path, j->line + 1, record == NULL ? error.text : "something else");
         else if ((status = take(ctx, record)) == TG_EFORMAT)
             status = tg_fail(TG_EFORMAT, "'%s', line %zu: %s", j->path, j->line + 1, tg_message());
         json_decref(record);
@@ -188,7 +188,8 @@ tg_status tg_journal_append(tg_journal *j, const tg_text *lines)
         return tg_no_memory("a journal's lines", lines->room);
     if (fstat(j->descriptor, &about) != 0)
         return tg_fail_errno(errno, "cannot write '%s'", j->path);
-    if ((size_t)about.st_size > j->at && ftruncate(j->descriptor, (off_t)j->at) != 0) /* all has been read but a torn line */
+    if ((size_t)about.st_size > j->at &&
+        ftruncate(j->descriptor, (off_t)j->at) != 0) /* all has been read but a torn line */
         return tg_fail_errno(errno, "cannot cut the torn line off '%s'", j->path);
     const tg_status status = tg_append_whole(j->descriptor, j->path, lines->at, lines->used);
     if (status == TG_OK && fsync(j->descriptor) != 0)

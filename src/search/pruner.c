@@ -2,8 +2,8 @@
  *
  *   median: its best value so far is above the median of what complete trials had reported at that step (Golovin et al.
  *           2017, KDD), once five are complete
- *   asha:   its n-th report, n = 1, 4, 16, ..., is not among the best quarter of all n-th reports, the best one always being
- *           (successive halving that waits for nobody: Li et al. 2020, MLSys) */
+ *   asha:   its n-th report, n = 1, 4, 16, ..., is not among the best quarter of all n-th reports, the best one always
+ * being (successive halving that waits for nobody: Li et al. 2020, MLSys) */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,12 +70,14 @@ static bool not_promoted(const tg_study *s, const tg_trial *trial)
 #undef TG_PRUNER
 
 const tg_pruner tg_pruner_none = {.info = {"none", "every trial is made to its end", "-"}, .prunes = never};
-const tg_pruner tg_pruner_median = {
-    .info = {"median", "ends what is worse than half of the complete trials were at that time", "Golovin et al. 2017, KDD"},
-    .prunes = above_median};
-const tg_pruner tg_pruner_asha = {
-    .info = {"asha", "goes on with the best quarter at the 1st, 4th, 16th, ... evaluation", "Li et al. 2020, MLSys, arXiv:1810.05934"},
-    .prunes = not_promoted};
+const tg_pruner tg_pruner_median = {.info = {"median",
+                                             "ends what is worse than half of the complete trials were at that time",
+                                             "Golovin et al. 2017, KDD"},
+                                    .prunes = above_median};
+const tg_pruner tg_pruner_asha = {.info = {"asha",
+                                           "goes on with the best quarter at the 1st, 4th, 16th, ... evaluation",
+                                           "Li et al. 2020, MLSys, arXiv:1810.05934"},
+                                  .prunes = not_promoted};
 
 #define TG_PRUNER(name) &tg_pruner_##name,
 static const tg_pruner *const pruners[] = {

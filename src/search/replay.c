@@ -1,5 +1,6 @@
-/* search/replay.c -- the records of Optuna's journal, one function an operation. What Optuna refuses (a second study of one
- * name, a change of a trial that has ended) it writes all the same, and every reader passes it over: so does this one. */
+/* search/replay.c -- the records of Optuna's journal, one function an operation. What Optuna refuses (a second study of
+ * one name, a change of a trial that has ended) it writes all the same, and every reader passes it over: so does this
+ * one. */
 #include <math.h>
 #include <string.h>
 
@@ -54,8 +55,8 @@ static tg_status create_study(tg_study *s, const json_t *record)
         return tg_no_memory("a journal's studies", strlen(name));
     if (strcmp(name, s->name) == 0) {
         s->mine = s->studies;
-        s->minimises = json_array_size(directions) == 1 &&
-                       json_integer_value(json_array_get(directions, 0)) == MINIMISE;
+        s->minimises =
+            json_array_size(directions) == 1 && json_integer_value(json_array_get(directions, 0)) == MINIMISE;
     }
     s->studies++;
     return TG_OK;
@@ -270,7 +271,8 @@ static tg_status trial_step(tg_study *s, const json_t *record)
 tg_status tg_study_replay(void *study, const json_t *record)
 {
     static tg_status (*const operations[])(tg_study *, const json_t *) = {
-        create_study, delete_study, study_attribute, NULL, create_trial, trial_param, trial_state, trial_step, NULL, NULL};
+        create_study, delete_study, study_attribute, NULL, create_trial,
+        trial_param,  trial_state,  trial_step,      NULL, NULL};
     size_t operation;
     if (!number_of(&operation, record, "op_code") || operation >= sizeof operations / sizeof *operations)
         return tg_fail(TG_EFORMAT, "an op_code that there is not");

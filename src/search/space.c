@@ -125,7 +125,8 @@ static tg_status add_said(tg_space *space, const tg_option *option, const char *
     if (dots == NULL && memchr(text, '/', bytes) != NULL)
         return add_choices(space, option, text, bytes);
     if (dots == NULL)
-        return tg_fail(TG_EINVAL, "%s: '%.*s' is neither a range (1e-4..1e-2) nor a choice (0.9/0.95): one value is a flag",
+        return tg_fail(TG_EINVAL,
+                       "%s: '%.*s' is neither a range (1e-4..1e-2) nor a choice (0.9/0.95): one value is a flag",
                        option->name, (int)bytes, text);
     tg_status status = parse_number(&low, option, text, (size_t)(dots - text));
     if (status == TG_OK)
@@ -182,7 +183,8 @@ static tg_status add_word(tg_space *space, const char *word, size_t bytes, const
     else if (status == TG_OK && equals != NULL)
         status = add_said(space, option, equals + 1, bytes - (size_t)(equals - word) - 1);
     else if (status == TG_OK && !(option->search_least < option->search_most))
-        status = tg_fail(TG_EINVAL, "%s has no search range of its own: say one, as %s=1..2", option->name, option->name);
+        status =
+            tg_fail(TG_EINVAL, "%s has no search range of its own: say one, as %s=1..2", option->name, option->name);
     else if (status == TG_OK)
         status = add_range(space, option, option->search_least, option->search_most);
     tg_heap_free(name);
@@ -222,7 +224,8 @@ tg_status tg_space_parse(tg_space *space, const char *text, const tg_option_tabl
     return status;
 }
 
-/* ---- points and values ---------------------------------------------------------------------------------------------- */
+/* ---- points and values ----------------------------------------------------------------------------------------------
+ */
 
 /* Whole numbers take the half below and above them along, so that the ends are as likely as others. */
 static void ends(const tg_dimension *d, double *low, double *high)
@@ -276,7 +279,8 @@ void tg_dimension_print(char text[TG_SPACE_TEXT], const tg_dimension *d, double 
     snprintf(text, TG_SPACE_TEXT, "%s", number);
 }
 
-/* ---- as Optuna has them ----------------------------------------------------------------------------------------------- */
+/* ---- as Optuna has them
+ * ----------------------------------------------------------------------------------------------- */
 
 bool tg_dimension_holds(const tg_dimension *d, double value)
 {
@@ -332,9 +336,8 @@ bool tg_dimension_agrees(const tg_dimension *d, const char *distribution)
     const json_t *attributes = json_object_get(whole, "attributes");
     const char *name = json_string_value(json_object_get(whole, "name"));
     const bool same = name != NULL && strcmp(name, class_of(d)) == 0 &&
-                      (d->kind == TG_DIMENSION_CHOICE
-                           ? same_choices(d, json_object_get(attributes, "choices"))
-                           : json_is_true(json_object_get(attributes, "log")) == d->log);
+                      (d->kind == TG_DIMENSION_CHOICE ? same_choices(d, json_object_get(attributes, "choices"))
+                                                      : json_is_true(json_object_get(attributes, "log")) == d->log);
     json_decref(whole);
     return same;
 }

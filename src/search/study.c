@@ -51,7 +51,8 @@ size_t tg_study_best(const tg_study *s)
 
 tg_status tg_study_refresh(tg_study *s) { return tg_journal_read(&s->journal, tg_study_replay, s); }
 
-/* ---- records ------------------------------------------------------------------------------------------------------ */
+/* ---- records ------------------------------------------------------------------------------------------------------
+ */
 
 static void begin_record(tg_text *lines, const tg_study *s, int operation)
 {
@@ -172,7 +173,8 @@ static tg_status leave(tg_study *s, tg_text *lines, tg_status status)
     return status;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------ */
+/* ---- opening ------------------------------------------------------------------------------------------------------
+ */
 
 static tg_status name_worker(tg_study *s, const char *worker)
 {
@@ -246,7 +248,8 @@ tg_status tg_study_open(tg_study **out, const tg_study_config *config)
     return status;
 }
 
-/* ---- asking --------------------------------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------------------------------------
+ */
 
 /* A trial in the order of samplers. */
 typedef struct rank {
@@ -298,9 +301,8 @@ static void recall(tg_past *past, const tg_study *s, rank *order, double *point,
         if (t->state != TG_TRIAL_COMPLETE && t->state != TG_TRIAL_PRUNED)
             continue;
         const double v = t->state == TG_TRIAL_COMPLETE ? t->value : last_of(t);
-        order[past->count++] = (rank){.trial = t,
-                                      .value = isfinite(v) ? v : NAN,
-                                      .step = t->steps > 0 ? t->step[t->steps - 1].step : 0};
+        order[past->count++] =
+            (rank){.trial = t, .value = isfinite(v) ? v : NAN, .step = t->steps > 0 ? t->step[t->steps - 1].step : 0};
     }
     qsort(order, past->count, sizeof *order, compare);
     for (size_t i = 0; i < past->count; i++) {
@@ -377,7 +379,8 @@ tg_status tg_study_ask(tg_study *s, size_t *trial)
     return status;
 }
 
-/* ---- telling --------------------------------------------------------------------------------------------------------- */
+/* ---- telling
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* Enters, and sees that the trial is this process's to tell of. */
 static tg_status enter_trial(tg_study *s, size_t trial)

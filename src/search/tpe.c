@@ -4,9 +4,9 @@
  *   l, g: densities of the good and of the bad along each dimension
  *   try what has the largest l / g among 24 draws from l, in each dimension by itself
  *
- * A density of numbers is the mean of a normal around each trial, as wide as the way to its farther neighbour, cut at the
- * range's ends, and of one over the whole range; of choices, how often each was taken, and once more for each. Trials under
- * way count as bad, so that workers side by side do not try the same. */
+ * A density of numbers is the mean of a normal around each trial, as wide as the way to its farther neighbour, cut at
+ * the range's ends, and of one over the whole range; of choices, how often each was taken, and once more for each.
+ * Trials under way count as bad, so that workers side by side do not try the same. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,14 +92,15 @@ static double best_choice(const tg_dimension *d, const parzen *good, const parze
     double best = 0.5, most = -INFINITY;
     for (uint32_t c = 0; c < CANDIDATES; c++) {
         const uint64_t from = tg_random_below(key, c, good->count + d->choices);
-        const size_t choice = from < good->count ? tg_dimension_choice(d, good->at[from]) : (size_t)(from - good->count);
+        const size_t choice =
+            from < good->count ? tg_dimension_choice(d, good->at[from]) : (size_t)(from - good->count);
         double taken[2] = {1, 1};
         for (size_t i = 0; i < good->count; i++)
             taken[0] += tg_dimension_choice(d, good->at[i]) == choice;
         for (size_t i = 0; i < bad->count; i++)
             taken[1] += tg_dimension_choice(d, bad->at[i]) == choice;
-        const double gain = log(taken[0] / (double)(good->count + d->choices)) -
-                            log(taken[1] / (double)(bad->count + d->choices));
+        const double gain =
+            log(taken[0] / (double)(good->count + d->choices)) - log(taken[1] / (double)(bad->count + d->choices));
         if (gain > most) {
             most = gain;
             best = ((double)choice + 0.5) / (double)d->choices;
@@ -124,7 +125,8 @@ static tg_status suggest(double *point, const tg_past *past)
     for (size_t d = 0; d < dimensions; d++) {
         const tg_dimension *dimension = &past->space->at[d];
         const tg_key key = tg_past_key(past, 2 + d);
-        parzen good = {.at = memory, .width = memory + room}, bad = {.at = memory + 2 * room, .width = memory + 3 * room};
+        parzen good = {.at = memory, .width = memory + room},
+               bad = {.at = memory + 2 * room, .width = memory + 3 * room};
         take(&good, past->point, good_count, dimensions, d);
         take(&bad, past->point + good_count * dimensions, n - good_count, dimensions, d);
         take(&bad, past->under_way, past->running, dimensions, d);

@@ -1917,7 +1917,7 @@ class Search(Case):
     def test_own_ranges(self):
         done = self.tiger(*self.LION, "--trials", 6, "--pruner", "none", "--beta2", 0.99, "--jobs", 2)
         params, values = self.params()
-        self.assertIn("searched are lr 1e-05..0.001 (log), beta1 0.85..0.97, weight_decay 0.001..1 (log)\n", done.stdout)
+        self.assertIn("searched: lr 1e-05..0.001 (log), beta1 0.85..0.97, weight_decay 0.001..1 (log)\n", done.stdout)
         self.assertEqual(len(values), 6)
         for trial in params.values():
             self.assertEqual(set(trial), {"lr", "beta1", "weight_decay"})
@@ -1934,11 +1934,11 @@ class Search(Case):
         (self.at / "found").rename(self.at / "whole")
         self.tiger(*self.LION, "--trials", 5, "--jobs", 1)
         again = self.tiger(*self.LION, "--trials", 12, "--jobs", 1)
-        self.assertIn("5 trials are there already", again.stdout)
+        self.assertIn("; 5 are there already", again.stdout)
         self.assertEqual(self.params(), whole)
         before = (self.at / "found/study.journal").read_bytes()
         done = self.tiger(*self.LION, "--trials", 12)
-        self.assertIn("12 trials are there already", done.stdout)
+        self.assertIn("; 12 are there already", done.stdout)
         self.assertIn("the best as flags: --optimizer lion --lr ", done.stdout)
         self.assertEqual((self.at / "found/study.journal").read_bytes(), before)
         other = self.tiger(*self.LION, "--trials", 12, "--width", 32, status=2)
@@ -1962,7 +1962,7 @@ class Search(Case):
         self.assertFalse((self.at / "found/study.journal.lock").exists())
         count = sum(state in (1, 2) for state in ended)
         more = self.tiger(*self.LION, "--trials", count + 2)
-        self.assertIn(f"{count} trials are there already", more.stdout)
+        self.assertIn(f"; {count} are there already" if count > 1 else "; 1 is there already", more.stdout)
 
     def test_side_by_side(self):
         two = [subprocess.Popen([TIGER, *self.LION, "--trials", "9", "--jobs", "1"], cwd=self.at, stdout=subprocess.DEVNULL)
@@ -1995,7 +1995,7 @@ class Search(Case):
         done = self.tiger("search", *self.RUN, "--out", "found", "--optimizer", "sgd", "--space", "lr=1e-2/1e38", "--sampler",
                           "grid", "--jobs", 1)
         self.assertIn("lr=1e38: diverged", done.stdout)
-        self.assertIn("1 trials complete, 0 pruned, 1 diverged, 0 failed", done.stdout)
+        self.assertIn("1 complete, 0 pruned, 1 diverged, 0 failed", done.stdout)
 
     def test_refusals(self):
         for arguments, words in ((["--space", "lr=1"], "--space: lr: '1' is neither a range"),

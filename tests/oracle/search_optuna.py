@@ -66,7 +66,7 @@ def main():
         study.optimize(objective, n_trials=4)  # the same distributions, or it would refuse
         study.enqueue_trial({"lr": 0.0123, "scale": "none", "batch": 3})
         out = search(folder, "--trials", "12", "--sampler", "gp")
-        assert "10 trials are there already" in out, out
+        assert "; 10 are there already" in out, out
         study = load(folder)
         assert len(study.trials) == 12, [trial.state for trial in study.trials]
         assert study.trials[10].params == {"lr": 0.0123, "scale": "none", "batch": 3}
