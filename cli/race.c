@@ -227,12 +227,8 @@ static int run_all(racing *r)
         printf("; %zu %s there already", r->done, r->done == 1 ? "is" : "are");
     putchar('\n');
     cli_children_signals();
-    const cli_children children = {.count = r->race.runs,
-                                   .jobs = r->jobs,
-                                   .wanted = wanted,
-                                   .work = work,
-                                   .ended = ended,
-                                   .ctx = r};
+    const cli_children children = {
+        .count = r->race.runs, .jobs = r->jobs, .wanted = wanted, .work = work, .ended = ended, .ctx = r};
     const bool all = cli_children_run(&children);
     if (all && r->failed == 0)
         return CLI_OK;

@@ -148,10 +148,8 @@ void cli_setup_trial_group(cli_args *args, const cli_text *text, size_t texts, c
     shared_option(args, TG_TRAIN_SEED)->help = seed;
     shared_option(args, TG_TRAIN_EVAL_EVERY)->value = 0;
     shared_option(args, TG_TRAIN_EVAL_EVERY)->help = "updates between evaluations; 0: a twentieth of the run";
-    cli_add_group(args, &(cli_group){.title = "Training",
-                                     .text = text,
-                                     .texts = texts,
-                                     .table = {args->option, SHARED + 1}});
+    cli_add_group(args,
+                  &(cli_group){.title = "Training", .text = text, .texts = texts, .table = {args->option, SHARED + 1}});
 }
 
 void cli_setup_trial(tg_train_config *config)

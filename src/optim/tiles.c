@@ -110,7 +110,8 @@ static void add_row(const tg_optim *o, tg_entry *e, const target *t, size_t row,
     fold_span(o, t, row * cols, values, cols, decay, tile_key(o, e, count));
     e->row_tiles[row] = next_count(count);
     if (e->row_squares != NULL)
-        e->row_squares[row] = tg_sum_squares(o, (const char *)t->array + row * cols * tg_format_bytes(t->format), t->format, cols);
+        e->row_squares[row] =
+            tg_sum_squares(o, (const char *)t->array + row * cols * tg_format_bytes(t->format), t->format, cols);
 }
 
 static void add_rows(const tg_optim *o, tg_entry *e, const target *t, const uint32_t *index, size_t row, size_t rows,

@@ -5,7 +5,7 @@
 #include "base/fail.h"
 #include "optim/optim.h"
 
-#define RMS_FLOOR 1e-3 /* of weights, for clip_adaptive */
+#define RMS_FLOOR 1e-3                /* of weights, for clip_adaptive */
 #define GROUP_BYTES ((size_t)8 << 20) /* of gradients inspected before they are used; last-level caches hold them */
 
 void tg_optim_tell(const tg_optim *o, tg_event_kind kind, const char *param, double value)
@@ -48,9 +48,9 @@ static double clip_factor(const tg_optim *o, double norm)
     return most > 0 ? fmin(1.0, most / (norm + 1e-6)) : 1.0;
 }
 
-/* By which a tensor's gradient, of this sum of squares, is scaled to have an RMS of no more than a share of its weights'
- * (Brock et al. 2021, arXiv:2102.06171, sec. 4.1, for whole tensors in place of rows). The floor lets weights that begin at
- * 0 move. */
+/* By which a tensor's gradient, of this sum of squares, is scaled to have an RMS of no more than a share of its
+ * weights' (Brock et al. 2021, arXiv:2102.06171, sec. 4.1, for whole tensors in place of rows). The floor lets weights
+ * that begin at 0 move. */
 static double adaptive_factor(const tg_optim *o, const tg_entry *e, double squares)
 {
     const double share = o->common[TG_COMMON_CLIP_ADAPTIVE];

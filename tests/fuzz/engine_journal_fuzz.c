@@ -1,5 +1,5 @@
-/* Any bytes as a study's journal are refused with a message and left as they are, or give a study that can be gone on with:
- * a trial is asked for, told of, and there for the next who opens it. */
+/* Any bytes as a study's journal are refused with a message and left as they are, or give a study that can be gone on
+ * with: a trial is asked for, told of, and there for the next who opens it. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,7 +11,14 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const tg_option table[] = {
-    {.name = "lr", .kind = TG_REAL, .value = 0.01, .least = 0, .most = 1, .search_least = 1e-4, .search_most = 0.1, .search_log = 1},
+    {.name = "lr",
+     .kind = TG_REAL,
+     .value = 0.01,
+     .least = 0,
+     .most = 1,
+     .search_least = 1e-4,
+     .search_most = 0.1,
+     .search_log = 1},
     {.name = "scale", .kind = TG_CHOICE, .value = 0, .least = 0, .most = 1, .choices = "rms|none"}};
 
 /* "/tmp/tiger-fuzz-PID.journal" with the input. */

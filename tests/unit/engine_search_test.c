@@ -13,7 +13,13 @@
 #include "tiger/engine/search.h"
 
 static const tg_option own[] = {
-    {.name = "lr", .kind = TG_REAL, .value = 0.01, .least = 0, .most = INFINITY, .search_least = 1e-4, .search_most = 0.1,
+    {.name = "lr",
+     .kind = TG_REAL,
+     .value = 0.01,
+     .least = 0,
+     .most = INFINITY,
+     .search_least = 1e-4,
+     .search_most = 0.1,
      .search_log = 1},
     {.name = "beta", .kind = TG_REAL, .value = 0.9, .least = 0, .most = 1, .search_least = 0.8, .search_most = 0.99},
     {.name = "scale", .kind = TG_CHOICE, .value = 0, .least = 0, .most = 2, .choices = "rms|dim|none"},
@@ -71,11 +77,21 @@ static void test_refused_spaces(void **state)
 {
     (void)state;
     static const char *const wrong[][2] = {
-        {"rate=1..2", "no option 'rate'"},     {"betta", "did you mean beta"},   {"lr lr=1..2", "lr is there twice"},
-        {"eps", "no search range of its own"}, {"lr=0.1", "neither a range"},    {"lr=2..1", "nothing in it"},
-        {"beta=0.5..1.5", "beta"},             {"scale=rms..dim", "neither"},    {"scale=rms/max", "scale"},
-        {"scale=rms/rms", "there twice"},      {"lr=1..x", "lr"},                {"batch=1.5..3", "batch"},
-        {"", "nothing is to be searched"},     {"lr=", "neither"},               {"beta=0.9/", "beta"},
+        {"rate=1..2", "no option 'rate'"},
+        {"betta", "did you mean beta"},
+        {"lr lr=1..2", "lr is there twice"},
+        {"eps", "no search range of its own"},
+        {"lr=0.1", "neither a range"},
+        {"lr=2..1", "nothing in it"},
+        {"beta=0.5..1.5", "beta"},
+        {"scale=rms..dim", "neither"},
+        {"scale=rms/max", "scale"},
+        {"scale=rms/rms", "there twice"},
+        {"lr=1..x", "lr"},
+        {"batch=1.5..3", "batch"},
+        {"", "nothing is to be searched"},
+        {"lr=", "neither"},
+        {"beta=0.9/", "beta"},
     };
     const tg_setting fixed = {"lr", "0.1"};
     tg_space space = {.count = 17};
@@ -177,7 +193,8 @@ static void test_process(void **state)
     for (int i = 0; i < N; i++) {
         across[i] = matern(p.point + 3 * i, at, choice, p.parameter);
         for (int j = 0; j < N; j++)
-            k[i][j] = matern(p.point + 3 * i, p.point + 3 * j, choice, p.parameter) + (i == j ? exp(p.parameter[4]) : 0);
+            k[i][j] =
+                matern(p.point + 3 * i, p.point + 3 * j, choice, p.parameter) + (i == j ? exp(p.parameter[4]) : 0);
     }
     double likelihood = -0.5 * eliminate(weight, k, p.value) - 0.5 * N * log(8 * atan(1)), expected = 0,
            spread = exp(p.parameter[3]);
@@ -223,11 +240,17 @@ static void test_improvement(void **state)
 
 /* ---- studies ---- */
 
-static tg_study *open_as(const tg_space *space, const char *sampler, const char *pruner, uint64_t seed, const char *worker)
+static tg_study *open_as(const tg_space *space, const char *sampler, const char *pruner, uint64_t seed,
+                         const char *worker)
 {
     tg_study *study = NULL;
-    const tg_study_config config = {.path = "m/j", .name = "t", .space = space, .sampler = sampler, .pruner = pruner,
-                                    .seed = seed, .worker = worker};
+    const tg_study_config config = {.path = "m/j",
+                                    .name = "t",
+                                    .space = space,
+                                    .sampler = sampler,
+                                    .pruner = pruner,
+                                    .seed = seed,
+                                    .worker = worker};
     ok(tg_study_open(&study, &config));
     return study;
 }
@@ -382,14 +405,14 @@ static void test_median(void **state)
     tg_study *study = open_as(&space, "random", "median", 1, NULL);
     for (int i = 0; i < 5; i++) /* at step 10: 1 .. 5; nothing is ended while fewer than five are complete */
         assert_false(run_trial(study, (double[]){i + 1, 0.5}, 2));
-    assert_false(run_trial(study, (double[]){3, 9}, 1));             /* the median itself */
-    assert_true(run_trial(study, (double[]){3.5, 0.5}, 2));          /* above it: 3 of the 6 complete ones are below .. */
+    assert_false(run_trial(study, (double[]){3, 9}, 1));    /* the median itself */
+    assert_true(run_trial(study, (double[]){3.5, 0.5}, 2)); /* above it: 3 of the 6 complete ones are below .. */
     assert_false(run_trial(study, (double[]){2.5, 0.5}, 2));
-    assert_true(run_trial(study, (double[]){2.9, NAN}, 2));          /* no number is worse than any */
+    assert_true(run_trial(study, (double[]){2.9, NAN}, 2)); /* no number is worse than any */
     const tg_trial *pruned = tg_study_trial(study, 6);
     assert_int_equal(pruned->state, TG_TRIAL_PRUNED);
     assert_true(pruned->value == 3.5 && pruned->steps == 1);
-    assert_true(run_trial(study, (double[]){1.5, 0.75}, 2));         /* its best so far, 0.75, is above 0.5 */
+    assert_true(run_trial(study, (double[]){1.5, 0.75}, 2)); /* its best so far, 0.75, is above 0.5 */
     tg_study_close(study);
     tg_space_fini(&space);
 }
@@ -400,14 +423,14 @@ static void test_asha(void **state)
     tg_space space = parse("lr");
     unlink("m/j");
     tg_study *study = open_as(&space, "random", "asha", 1, NULL);
-    assert_false(run_trial(study, (double[]){5, 4, 3, 2, 1}, 5));    /* the first is the best of one */
+    assert_false(run_trial(study, (double[]){5, 4, 3, 2, 1}, 5)); /* the first is the best of one */
     assert_true(run_trial(study, (double[]){6, 1}, 2));
-    assert_false(run_trial(study, (double[]){4, 9, 9, 1.5}, 4));     /* reports 2 and 3 are no rungs; the 4th is best */
-    assert_true(run_trial(study, (double[]){3, 3, 3, 1.75, 1}, 5));  /* 2 of 4th reports were less than 1.75 */
+    assert_false(run_trial(study, (double[]){4, 9, 9, 1.5}, 4));    /* reports 2 and 3 are no rungs; the 4th is best */
+    assert_true(run_trial(study, (double[]){3, 3, 3, 1.75, 1}, 5)); /* 2 of 4th reports were less than 1.75 */
     for (int i = 0; i < 3; i++)
         assert_true(run_trial(study, (double[]){7 + i, 1}, 2));
-    assert_false(run_trial(study, (double[]){3.5, 1, 1}, 3));        /* second of eight: in the best quarter */
-    assert_true(run_trial(study, (double[]){3.75, 1, 1}, 3));        /* third of nine */
+    assert_false(run_trial(study, (double[]){3.5, 1, 1}, 3)); /* second of eight: in the best quarter */
+    assert_true(run_trial(study, (double[]){3.75, 1, 1}, 3)); /* third of nine */
     tg_study_close(study);
     tg_space_fini(&space);
 }
@@ -441,40 +464,48 @@ static void test_of_optuna(void **state)
 {
     (void)state;
     tg_space space = parse("lr scale=rms/none");
-    static const char lr[] = "\"{\\\"name\\\": \\\"FloatDistribution\\\", \\\"attributes\\\": {\\\"step\\\": null, \\\"low\\\": 1e-05,"
-                             " \\\"high\\\": 0.5, \\\"log\\\": true}}\"";
-    static const char scale[] = "\"{\\\"name\\\": \\\"CategoricalDistribution\\\", \\\"attributes\\\": {\\\"choices\\\": [\\\"rms\\\", "
-                                "\\\"none\\\"]}}\"";
+    static const char lr[] =
+        "\"{\\\"name\\\": \\\"FloatDistribution\\\", \\\"attributes\\\": {\\\"step\\\": null, \\\"low\\\": 1e-05,"
+        " \\\"high\\\": 0.5, \\\"log\\\": true}}\"";
+    static const char scale[] =
+        "\"{\\\"name\\\": \\\"CategoricalDistribution\\\", \\\"attributes\\\": {\\\"choices\\\": [\\\"rms\\\", "
+        "\\\"none\\\"]}}\"";
     char text[8192];
     unlink("m/j");
-    snprintf(
-        text, sizeof text,
-        "{\"op_code\": 0, \"worker_id\": \"w\", \"study_name\": \"other\", \"directions\": [2]}\n"
-        "{\"op_code\": 0, \"worker_id\": \"w\", \"study_name\": \"t\", \"directions\": [1]}\n"
-        "{\"op_code\": 0, \"worker_id\": \"w\", \"study_name\": \"t\", \"directions\": [2]}\n"
-        "{\"op_code\": 4, \"worker_id\": \"w\", \"study_id\": 0, \"datetime_start\": \"x\"}\n"
-        "{\"op_code\": 4, \"worker_id\": \"w\", \"study_id\": 1, \"datetime_start\": \"x\"}\n"
-        "{\"op_code\": 4, \"worker_id\": \"w\", \"study_id\": 9, \"datetime_start\": \"x\"}\n"
-        "{\"op_code\": 5, \"worker_id\": \"w\", \"trial_id\": 1, \"param_name\": \"lr\", \"param_value_internal\": 0.02, "
-        "\"distribution\": %s}\n"
-        "{\"op_code\": 5, \"worker_id\": \"w\", \"trial_id\": 1, \"param_name\": \"scale\", \"param_value_internal\": 1, "
-        "\"distribution\": %s}\n"
-        "{\"op_code\": 7, \"worker_id\": \"w\", \"trial_id\": 1, \"step\": 4, \"intermediate_value\": 2.5}\n"
-        "{\"op_code\": 7, \"worker_id\": \"w\", \"trial_id\": 1, \"step\": 2, \"intermediate_value\": NaN}\n"
-        "{\"op_code\": 7, \"worker_id\": \"w\", \"trial_id\": 0, \"step\": 2, \"intermediate_value\": 1}\n"
-        "{\"op_code\": 8, \"worker_id\": \"w\", \"trial_id\": 1, \"user_attr\": {\"a\\\"NaN\": Infinity}}\n"
-        "{\"op_code\": 6, \"worker_id\": \"w\", \"trial_id\": 1, \"state\": 1, \"values\": [1.25], \"datetime_complete\": \"x\"}\n"
-        "{\"op_code\": 6, \"worker_id\": \"w\", \"trial_id\": 1, \"state\": 3, \"values\": null, \"datetime_complete\": \"x\"}\n"
-        "{\"op_code\": 4, \"worker_id\": \"w\", \"study_id\": 1, \"state\": 4, \"system_attrs\": {\"fixed_params\": {\"lr\": 0.03, "
-        "\"scale\": \"none\"}}}\n"
-        "{\"op_code\": 4, \"worker_id\": \"w\", \"study_id\": 1, \"state\": 2, \"value\": Infinity, \"params\": {\"lr\": 0.04, "
-        "\"scale\": 0}, \"distributions\": {\"lr\": %s, \"scale\": %s}, \"intermediate_values\": {\"3\": 7.5}}\n",
-        lr, scale, lr, scale);
+    snprintf(text, sizeof text,
+             "{\"op_code\": 0, \"worker_id\": \"w\", \"study_name\": \"other\", \"directions\": [2]}\n"
+             "{\"op_code\": 0, \"worker_id\": \"w\", \"study_name\": \"t\", \"directions\": [1]}\n"
+             "{\"op_code\": 0, \"worker_id\": \"w\", \"study_name\": \"t\", \"directions\": [2]}\n"
+             "{\"op_code\": 4, \"worker_id\": \"w\", \"study_id\": 0, \"datetime_start\": \"x\"}\n"
+             "{\"op_code\": 4, \"worker_id\": \"w\", \"study_id\": 1, \"datetime_start\": \"x\"}\n"
+             "{\"op_code\": 4, \"worker_id\": \"w\", \"study_id\": 9, \"datetime_start\": \"x\"}\n"
+             "{\"op_code\": 5, \"worker_id\": \"w\", \"trial_id\": 1, \"param_name\": \"lr\", "
+             "\"param_value_internal\": 0.02, "
+             "\"distribution\": %s}\n"
+             "{\"op_code\": 5, \"worker_id\": \"w\", \"trial_id\": 1, \"param_name\": \"scale\", "
+             "\"param_value_internal\": 1, "
+             "\"distribution\": %s}\n"
+             "{\"op_code\": 7, \"worker_id\": \"w\", \"trial_id\": 1, \"step\": 4, \"intermediate_value\": 2.5}\n"
+             "{\"op_code\": 7, \"worker_id\": \"w\", \"trial_id\": 1, \"step\": 2, \"intermediate_value\": NaN}\n"
+             "{\"op_code\": 7, \"worker_id\": \"w\", \"trial_id\": 0, \"step\": 2, \"intermediate_value\": 1}\n"
+             "{\"op_code\": 8, \"worker_id\": \"w\", \"trial_id\": 1, \"user_attr\": {\"a\\\"NaN\": Infinity}}\n"
+             "{\"op_code\": 6, \"worker_id\": \"w\", \"trial_id\": 1, \"state\": 1, \"values\": [1.25], "
+             "\"datetime_complete\": \"x\"}\n"
+             "{\"op_code\": 6, \"worker_id\": \"w\", \"trial_id\": 1, \"state\": 3, \"values\": null, "
+             "\"datetime_complete\": \"x\"}\n"
+             "{\"op_code\": 4, \"worker_id\": \"w\", \"study_id\": 1, \"state\": 4, \"system_attrs\": "
+             "{\"fixed_params\": {\"lr\": 0.03, "
+             "\"scale\": \"none\"}}}\n"
+             "{\"op_code\": 4, \"worker_id\": \"w\", \"study_id\": 1, \"state\": 2, \"value\": Infinity, \"params\": "
+             "{\"lr\": 0.04, "
+             "\"scale\": 0}, \"distributions\": {\"lr\": %s, \"scale\": %s}, \"intermediate_values\": {\"3\": 7.5}}\n",
+             lr, scale, lr, scale);
     append(text);
     tg_study *study = open_as(&space, "random", "none", 1, "me");
     assert_int_equal(tg_study_trials(study), 3);
     const tg_trial *t = tg_study_trial(study, 0);
-    assert_true(t->id == 1 && t->state == TG_TRIAL_COMPLETE && t->value == 1.25 && t->param[0] == 0.02 && t->param[1] == 1);
+    assert_true(t->id == 1 && t->state == TG_TRIAL_COMPLETE && t->value == 1.25 && t->param[0] == 0.02 &&
+                t->param[1] == 1);
     assert_true(t->steps == 2 && t->step[0].step == 2 && isnan(t->step[0].value) && t->step[1].value == 2.5);
     t = tg_study_trial(study, 2);
     assert_true(t->state == TG_TRIAL_PRUNED && t->param[0] == 0.04 && t->steps == 1 && t->step[0].value == 7.5);
@@ -518,8 +549,8 @@ static void test_refusals(void **state)
 {
     (void)state;
     tg_space space = parse("lr");
-    tg_study_config config = {.path = "m/j", .name = "t", .space = &space, .sampler = "tpe", .pruner = "median",
-                              .settings = "--lr 1"};
+    tg_study_config config = {
+        .path = "m/j", .name = "t", .space = &space, .sampler = "tpe", .pruner = "median", .settings = "--lr 1"};
     tg_study *study = NULL, *none = NULL;
     unlink("m/j");
     ok(tg_study_open(&study, &config));
@@ -556,8 +587,8 @@ static void test_no_memory(void **state)
         unlink("m/j");
         tg_memory_fail_at(n);
         tg_status status = tg_space_parse(&space, "lr scale=rms/none", tables, 2, NULL, 0);
-        const tg_study_config config = {.path = "m/j", .name = "t", .space = &space, .sampler = "tpe", .pruner = "none",
-                                        .settings = "x"};
+        const tg_study_config config = {
+            .path = "m/j", .name = "t", .space = &space, .sampler = "tpe", .pruner = "none", .settings = "x"};
         if (status == TG_OK)
             status = tg_study_open(&study, &config);
         if (status == TG_OK)
@@ -585,12 +616,12 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_own_ranges),  cmocka_unit_test(test_said),         cmocka_unit_test(test_refused_spaces),
-        cmocka_unit_test(test_points),      cmocka_unit_test(test_process),      cmocka_unit_test(test_improvement),
+        cmocka_unit_test(test_own_ranges),     cmocka_unit_test(test_said),      cmocka_unit_test(test_refused_spaces),
+        cmocka_unit_test(test_points),         cmocka_unit_test(test_process),   cmocka_unit_test(test_improvement),
         cmocka_unit_test(test_samplers_learn), cmocka_unit_test(test_repeats),   cmocka_unit_test(test_grid),
-        cmocka_unit_test(test_side_by_side), cmocka_unit_test(test_median),      cmocka_unit_test(test_asha),
-        cmocka_unit_test(test_torn),        cmocka_unit_test(test_of_optuna),    cmocka_unit_test(test_foreign_params),
-        cmocka_unit_test(test_refusals),    cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_side_by_side),   cmocka_unit_test(test_median),    cmocka_unit_test(test_asha),
+        cmocka_unit_test(test_torn),           cmocka_unit_test(test_of_optuna), cmocka_unit_test(test_foreign_params),
+        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }

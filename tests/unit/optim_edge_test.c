@@ -361,7 +361,8 @@ static void test_norm_of_lazy_rows(void **state)
         work_add(&w[clipped], 6, 3, TG_EMBEDDING, 80, TG_F32);
         work_start(&w[clipped]);
         for (uint32_t update = 0; update < 2; update++) {
-            const float tile[3] = {update == 0 ? 4.9f : 1.3f, 0.7f, -0.4f}; /* each update's norm is below 5, both's is not */
+            const float tile[3] = {update == 0 ? 4.9f : 1.3f, 0.7f,
+                                   -0.4f}; /* each update's norm is below 5, both's is not */
             must(tg_optim_begin(w[clipped].o, 1));
             must(tg_optim_accumulate_rows(w[clipped].o, 0, &(uint32_t){update == 0 ? 4 : 1}, 1, tile));
             must(tg_optim_micro_end(w[clipped].o));
@@ -410,8 +411,8 @@ static void test_norm_of_the_used(void **state)
     }
 }
 
-/* sgd with lr 1 goes as far as the gradient is long: a third of the weights' norm, of a tensor whose gradient is longer; another
- * one's is as it was, whatever the first one's is. The same however gradients come. */
+/* sgd with lr 1 goes as far as the gradient is long: a third of the weights' norm, of a tensor whose gradient is
+ * longer; another one's is as it was, whatever the first one's is. The same however gradients come. */
 static void check_adaptive(const char *gradients, work_way way, size_t micro)
 {
     const work_option options[] = {{"lr", "1"}, {"clip_adaptive", "0.3"}, {"gradients", gradients}, {NULL, NULL}};
@@ -507,10 +508,19 @@ static void test_half_gradients(void **state) { (void)state, for_each_variant(ch
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_nothing_at_all), cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_bad_values), cmocka_unit_test(test_subnormal),      cmocka_unit_test(test_read_only),
-        cmocka_unit_test(test_factors),    cmocka_unit_test(test_adaptive), cmocka_unit_test(test_norm_of_lazy_rows), cmocka_unit_test(test_buffered_norm),  cmocka_unit_test(test_half_gradients),
-        cmocka_unit_test(test_norm_of_the_used), cmocka_unit_test(test_frozen_gradient),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_nothing_at_all),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_subnormal),
+        cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_factors),
+        cmocka_unit_test(test_adaptive),
+        cmocka_unit_test(test_norm_of_lazy_rows),
+        cmocka_unit_test(test_buffered_norm),
+        cmocka_unit_test(test_half_gradients),
+        cmocka_unit_test(test_norm_of_the_used),
+        cmocka_unit_test(test_frozen_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

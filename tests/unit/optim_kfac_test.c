@@ -737,7 +737,8 @@ static const float few[6] = {0.3f, -0.2f, 0.11f, 0.25f, -0.4f, 1.9f};
 /* A small layer without a bias, whose weights are x (6), and a batch it saw. */
 static tg_optim *few_create(float *x, const char *kl_clip, const char *momentum, const char *format)
 {
-    static const float a[] = {0.7f, -1.3f, 0.4f, 1.1f, 0.2f, -0.9f, -0.3f, 0.8f, 1.7f}, d[] = {0.5f, -0.2f, 0.9f, 0.4f, -0.6f, 1.2f};
+    static const float a[] = {0.7f, -1.3f, 0.4f, 1.1f, 0.2f, -0.9f, -0.3f, 0.8f, 1.7f},
+                       d[] = {0.5f, -0.2f, 0.9f, 0.4f, -0.6f, 1.2f};
     tg_optim *o;
     must(tg_optim_create(&o, "kfac", NULL));
     must(tg_optim_set(o, TG_ALL_GROUPS, "lr", "0.1"));
@@ -802,7 +803,8 @@ static void test_range(void **state)
     }
 }
 
-/* The step's length by the curvature is what kl_clip says: with nu^2 lr^2 <u, g> = kl_clip the way is sqrt(kl_clip <u, g>). */
+/* The step's length by the curvature is what kl_clip says: with nu^2 lr^2 <u, g> = kl_clip the way is sqrt(kl_clip <u,
+ * g>). */
 static void test_constraint(void **state)
 {
     (void)state;
@@ -829,7 +831,8 @@ static void test_symmetric(void **state)
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < i; j++)
                 if (!(fabsf(x[i * n + j] - x[j * n + i]) <= 1e-5f * (1 + fabsf(x[i * n + j]))))
-                    fail_msg("%s: %g at (%zu, %zu) and %g", factors[k], (double)x[i * n + j], i, j, (double)x[j * n + i]);
+                    fail_msg("%s: %g at (%zu, %zu) and %g", factors[k], (double)x[i * n + j], i, j,
+                             (double)x[j * n + i]);
     }
     net_destroy(&s);
 }
@@ -1050,15 +1053,27 @@ int main(void)
 {
     const struct CMUnitTest without[] = {cmocka_unit_test(test_no_lapack)};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equations),    cmocka_unit_test(test_least_squares),
-        cmocka_unit_test(test_whole_fisher), cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_resume),       cmocka_unit_test(test_half_rows),
-        cmocka_unit_test(test_bad_rows),     cmocka_unit_test(test_operations),
-        cmocka_unit_test(test_parts),        cmocka_unit_test(test_scaled_rows),
-        cmocka_unit_test(test_due),          cmocka_unit_test(test_apart),
-        cmocka_unit_test(test_constraint), cmocka_unit_test(test_range), cmocka_unit_test(test_symmetric), cmocka_unit_test(test_states),       cmocka_unit_test(test_stale),
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_first_inverse),
-        cmocka_unit_test(test_wrong_layers), cmocka_unit_test(test_who_is_a_layer),
+        cmocka_unit_test(test_equations),
+        cmocka_unit_test(test_least_squares),
+        cmocka_unit_test(test_whole_fisher),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_half_rows),
+        cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_operations),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_scaled_rows),
+        cmocka_unit_test(test_due),
+        cmocka_unit_test(test_apart),
+        cmocka_unit_test(test_constraint),
+        cmocka_unit_test(test_range),
+        cmocka_unit_test(test_symmetric),
+        cmocka_unit_test(test_states),
+        cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_first_inverse),
+        cmocka_unit_test(test_wrong_layers),
+        cmocka_unit_test(test_who_is_a_layer),
     };
     return tg_rule_find("kfac") == NULL ? cmocka_run_group_tests(without, NULL, NULL)
                                         : cmocka_run_group_tests(tests, NULL, NULL);

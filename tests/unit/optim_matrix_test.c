@@ -145,7 +145,8 @@ static void test_states_of_the_rest(void **state)
     for (size_t r = 0; r < tg_rule_count(); r++) {
         const tg_rule_info *info = tg_rule_at(r);
         size_t s = 0;
-        while (s < info->slot_count && !(info->slots[s].owner == TG_SLOT_REST && strcmp(info->slots[s].name, "exp_avg") == 0))
+        while (s < info->slot_count &&
+               !(info->slots[s].owner == TG_SLOT_REST && strcmp(info->slots[s].name, "exp_avg") == 0))
             s++;
         if (s == info->slot_count)
             continue;
@@ -369,11 +370,16 @@ static void test_grafted_length(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_who_is_whole), cmocka_unit_test(test_orthogonal),
-                                       cmocka_unit_test(test_no_gradient),  cmocka_unit_test(test_consistent_steps),
-                                       cmocka_unit_test(test_bytes),        cmocka_unit_test(test_formats_agree),
-                                       cmocka_unit_test(test_operations),   cmocka_unit_test(test_operations_of_tiles),
-                                       cmocka_unit_test(test_stale_roots),  cmocka_unit_test(test_grafted_length),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_who_is_whole),
+                                       cmocka_unit_test(test_orthogonal),
+                                       cmocka_unit_test(test_no_gradient),
+                                       cmocka_unit_test(test_consistent_steps),
+                                       cmocka_unit_test(test_bytes),
+                                       cmocka_unit_test(test_formats_agree),
+                                       cmocka_unit_test(test_operations),
+                                       cmocka_unit_test(test_operations_of_tiles),
+                                       cmocka_unit_test(test_stale_roots),
+                                       cmocka_unit_test(test_grafted_length),
                                        cmocka_unit_test(test_states_of_the_rest),
                                        cmocka_unit_test(test_first_root)};
     return cmocka_run_group_tests(tests, NULL, NULL);
