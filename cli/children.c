@@ -4,6 +4,7 @@
 #include "children.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,30 @@ typedef struct nursery {
     bool ending;
 } nursery;
 
+static volatile sig_atomic_t signalled;
+
+static void on_signal(int number) { signalled = number; }
+
+int cli_children_signal(void) { return signalled; }
+
+void cli_children_signals(void)
+{
+    struct sigaction stop = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    sigemptyset(&stop.sa_mask);
+    sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGHUP, &stop, NULL);
+}
+
+size_t cli_children_jobs(double wanted, double threads)
+{
+    const double cores = (double)sysconf(_SC_NPROCESSORS_ONLN);
+    if (wanted > 0)
+        return (size_t)wanted;
+    const double fit = isnan(threads) ? cores : threads > 0 ? cores / threads : 1;
+    return fit >= 1 ? (size_t)fit : 1;
+}
+
 static void work(const cli_children *plan, size_t index, pid_t parent)
 {
 #ifdef __linux__
@@ -37,6 +62,8 @@ static void work(const cli_children *plan, size_t index, pid_t parent)
 #endif
     if (getppid() != parent)
         _exit(1);
+    signal(SIGINT, SIG_IGN); /* of a terminal it comes to all of them: the parent then says what is to end */
+    signal(SIGTERM, SIG_DFL);
     const int status = plan->work(plan->ctx, index);
     fflush(stderr);
     _exit(status);
@@ -111,7 +138,7 @@ bool cli_children_run(const cli_children *plan)
     long pause = SHORTEST;
     while (fill(&n) || n.alive > 0) {
         pause = collect(&n) > 0 ? SHORTEST : 2 * pause < LONGEST ? 2 * pause : LONGEST;
-        if (n.alive > 0 && plan->stopped(plan->ctx))
+        if (n.alive > 0 && signalled != 0)
             end_all(&n);
         if (n.alive > 0)
             nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);

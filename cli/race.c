@@ -47,12 +47,7 @@ static const tg_option options[] = {
      .least = 1,
      .most = 100,
      .help = "learning rates for an optimizer that names none, over its search range"},
-    {.name = "jobs",
-     .kind = TG_INTEGER,
-     .value = 0,
-     .least = 0,
-     .most = 4096,
-     .help = "runs at a time; 0: as many as there are cores for"},
+    CLI_OPTION_JOBS,
     {.name = "pictures",
      .kind = TG_CHOICE,
      .value = 0,
@@ -109,16 +104,6 @@ static int read_target(racing *r)
                : cli_usage(r->args, "--%s", tg_message());
 }
 
-static size_t jobs_for(const cli_args *args)
-{
-    const double wanted = cli_number_of(args, "jobs"), threads = cli_number_of(args, "threads"); /* NaN: no such flag */
-    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (wanted > 0)
-        return (size_t)wanted;
-    const double fit = isnan(threads) ? (double)cores : threads > 0 ? (double)cores / threads : 1;
-    return fit >= 1 ? (size_t)fit : 1;
-}
-
 static int open_contenders(racing *r)
 {
     const cli_args *args = r->args;
@@ -149,7 +134,7 @@ static int open_race(racing *r)
         status = open_contenders(r);
     if (status != CLI_OK)
         return status;
-    r->jobs = jobs_for(args);
+    r->jobs = cli_children_jobs(cli_number_of(args, "jobs"), cli_number_of(args, "threads"));
     return cli_answer(args, tg_race_open(&r->race, &r->config));
 }
 
@@ -177,26 +162,11 @@ static void racing_fini(racing *r)
 
 /* ---- running ---- */
 
-static volatile sig_atomic_t signalled;
-
-static void on_signal(int number) { signalled = number; }
-
-static void catch_signals(void)
-{
-    struct sigaction stop = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
-    sigemptyset(&stop.sa_mask);
-    sigaction(SIGINT, &stop, NULL);
-    sigaction(SIGTERM, &stop, NULL);
-    sigaction(SIGHUP, &stop, NULL);
-}
-
 static bool wanted(void *ctx, size_t index) { return ((racing *)ctx)->race.run[index].outcome == TG_RACE_OPEN; }
 
 static int work(void *ctx, size_t index)
 {
     racing *r = ctx;
-    signal(SIGINT, SIG_IGN); /* of a terminal it comes to all of them: the parent then says what is to end */
-    signal(SIGTERM, SIG_DFL);
     const tg_status made = tg_race_make(&r->race, index);
     if (made == TG_OK)
         return CLI_OK;
@@ -230,7 +200,7 @@ static bool ended(void *ctx, size_t index, int status)
     if (status != CLI_OK) {
         if (status > 0)
             r->failed = status;
-        else if (signalled == 0 && r->failed == 0) {
+        else if (cli_children_signal() == 0 && r->failed == 0) {
             fprintf(stderr, "tiger race: %s was ended by signal %d\n", run->name, -status);
             r->failed = CLI_FAILED;
         }
@@ -239,12 +209,6 @@ static bool ended(void *ctx, size_t index, int status)
     r->done++;
     tell(r, run);
     return true;
-}
-
-static bool stopped(void *ctx)
-{
-    (void)ctx;
-    return signalled != 0;
 }
 
 static int run_all(racing *r)
@@ -262,17 +226,13 @@ static int run_all(racing *r)
     if (r->done > 0)
         printf("; %zu %s there already", r->done, r->done == 1 ? "is" : "are");
     putchar('\n');
-    catch_signals();
-    const cli_children children = {.count = r->race.runs,
-                                   .jobs = r->jobs,
-                                   .wanted = wanted,
-                                   .work = work,
-                                   .ended = ended,
-                                   .stopped = stopped,
-                                   .ctx = r};
+    cli_children_signals();
+    const cli_children children = {
+        .count = r->race.runs, .jobs = r->jobs, .wanted = wanted, .work = work, .ended = ended, .ctx = r};
     const bool all = cli_children_run(&children);
     if (all && r->failed == 0)
         return CLI_OK;
+    const int signalled = cli_children_signal();
     if (signalled != 0)
         printf("stopped with %zu of %zu runs made; the same command goes on\n", r->done, r->race.runs);
     return signalled != 0 ? 128 + signalled : r->failed != 0 ? r->failed : CLI_FAILED;

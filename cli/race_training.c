@@ -1,14 +1,9 @@
 /* race_training.c -- tiger race --data FILE: contenders on the training of a model. */
-#include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "args.h"
 #include "race.h"
 #include "setup.h"
-
-#define UPDATES 500
-#define EVALUATIONS 20
 
 static const cli_text texts[] = {
     CLI_TEXT_DATA,
@@ -23,38 +18,12 @@ static const cli_text texts[] = {
      "the course of the learning rate; minimizers have none (see: tiger list schedules)"},
 };
 
-/* The options of a training that a race has too; --vocab behind them. */
-static const size_t shared[] = {TG_TRAIN_UPDATES,    TG_TRAIN_BATCH,        TG_TRAIN_ACCUMULATE, TG_TRAIN_PRECISION,
-                                TG_TRAIN_RECOMPUTE,  TG_TRAIN_VALIDATION,   TG_TRAIN_SEED,       TG_TRAIN_THREADS,
-                                TG_TRAIN_EVAL_EVERY, TG_TRAIN_EVAL_BATCHES, TG_TRAIN_FORMAT,     TG_TRAIN_CLOSURE};
-#define SHARED (sizeof shared / sizeof *shared)
-_Static_assert(SHARED < CLI_OWN_OPTIONS, "room for the training's options");
-
-static tg_option *shared_option(cli_args *args, size_t option)
-{
-    for (size_t i = 0; i < SHARED; i++)
-        if (shared[i] == option)
-            return &args->option[i];
-    return NULL;
-}
-
 static bool wanted(const cli_args *args) { return (void)args, true; }
 
 static int arrange(cli_args *args)
 {
     const tg_model_info *model = NULL;
-    for (size_t i = 0; i < SHARED; i++)
-        args->option[i] = tg_train_options()->at[shared[i]];
-    args->option[SHARED] = (tg_option)CLI_OPTION_VOCAB;
-    shared_option(args, TG_TRAIN_UPDATES)->value = UPDATES;
-    shared_option(args, TG_TRAIN_THREADS)->value = 1;
-    shared_option(args, TG_TRAIN_EVAL_EVERY)->value = 0;
-    shared_option(args, TG_TRAIN_EVAL_EVERY)->help = "updates between evaluations; 0: a twentieth of the run";
-    shared_option(args, TG_TRAIN_SEED)->help = "the first seed";
-    cli_add_group(args, &(cli_group){.title = "Training",
-                                     .text = texts,
-                                     .texts = sizeof texts / sizeof *texts,
-                                     .table = {args->option, SHARED + 1}});
+    cli_setup_trial_group(args, texts, sizeof texts / sizeof *texts, "the first seed");
     const int status = cli_setup_choose_model(&model, args);
     if (status != CLI_OK)
         return status;
@@ -79,10 +48,8 @@ static int open_ground(cli_race_ground *ground, tg_race_config *config, const cl
         status = cli_setup(&ground->train, args);
     if (status != CLI_OK)
         return status;
-    double *every = &ground->train.option[TG_TRAIN_EVAL_EVERY];
     ground->updates = (uint64_t)ground->train.option[TG_TRAIN_UPDATES];
-    if (*every == 0)
-        *every = fmax(1, floor(ground->train.option[TG_TRAIN_UPDATES] / EVALUATIONS));
+    cli_setup_trial(&ground->train);
     config->train = &ground->train;
     return CLI_OK;
 }

@@ -118,6 +118,49 @@ int cli_setup_arrange_chosen(cli_args *args)
     return CLI_OK;
 }
 
+/* ---- trainings of which there are many ---- */
+
+#define TRIAL_UPDATES 500
+#define TRIAL_EVALUATIONS 20
+
+/* The options of a training that races and searches have too; --vocab behind them. */
+static const size_t shared[] = {TG_TRAIN_UPDATES,    TG_TRAIN_BATCH,        TG_TRAIN_ACCUMULATE, TG_TRAIN_PRECISION,
+                                TG_TRAIN_RECOMPUTE,  TG_TRAIN_VALIDATION,   TG_TRAIN_SEED,       TG_TRAIN_THREADS,
+                                TG_TRAIN_EVAL_EVERY, TG_TRAIN_EVAL_BATCHES, TG_TRAIN_FORMAT,     TG_TRAIN_CLOSURE};
+#define SHARED (sizeof shared / sizeof *shared)
+_Static_assert(SHARED < CLI_OWN_OPTIONS, "room for the training's options");
+
+static tg_option *shared_option(cli_args *args, size_t option)
+{
+    for (size_t i = 0; i < SHARED; i++)
+        if (shared[i] == option)
+            return &args->option[i];
+    return NULL;
+}
+
+void cli_setup_trial_group(cli_args *args, const cli_text *text, size_t texts, const char *seed)
+{
+    for (size_t i = 0; i < SHARED; i++)
+        args->option[i] = tg_train_options()->at[shared[i]];
+    args->option[SHARED] = (tg_option)CLI_OPTION_VOCAB;
+    shared_option(args, TG_TRAIN_UPDATES)->value = TRIAL_UPDATES;
+    shared_option(args, TG_TRAIN_THREADS)->value = 1;
+    shared_option(args, TG_TRAIN_SEED)->help = seed;
+    shared_option(args, TG_TRAIN_EVAL_EVERY)->value = 0;
+    shared_option(args, TG_TRAIN_EVAL_EVERY)->help = "updates between evaluations; 0: a twentieth of the run";
+    cli_add_group(args,
+                  &(cli_group){.title = "Training", .text = text, .texts = texts, .table = {args->option, SHARED + 1}});
+}
+
+void cli_setup_trial(tg_train_config *config)
+{
+    double *every = &config->option[TG_TRAIN_EVAL_EVERY];
+    if (*every == 0)
+        *every = fmax(1, floor(config->option[TG_TRAIN_UPDATES] / TRIAL_EVALUATIONS));
+}
+
+/* ---- the chosen model and optimizer ---- */
+
 static bool some_method_has(const char *name)
 {
     tg_method method;

@@ -41,6 +41,11 @@ int cli_setup_arrange(cli_args *args);
 /* The last three. */
 int cli_setup_arrange_chosen(cli_args *args);
 
+/* Of commands that train many times: adds the group of these texts and of a training's options, with defaults for short
+ * ones, in args->option; `seed` is the help of --seed. Then, of the training set up from them, how often it is evaluated. */
+void cli_setup_trial_group(cli_args *args, const cli_text *text, size_t texts, const char *seed);
+void cli_setup_trial(tg_train_config *config);
+
 /* The model that --model names, or --init holds. */
 int cli_setup_choose_model(const tg_model_info **model, const cli_args *args);
 

@@ -116,14 +116,15 @@ static void lay_bookkeeping(const tg_optim *o, tg_entry *e, cursor *c, tg_optim_
 {
     const bool tiles = o->place != TG_ARRAYS;
     e->piece_squares = take(c, &bytes->bookkeeping, e->pieces, sizeof(double));
-    e->block_squares = o->rule->uses_rms ? take(c, &bytes->bookkeeping, e->blocks, sizeof(double)) : NULL;
+    const bool adaptive = o->common[TG_COMMON_CLIP_ADAPTIVE] > 0;
+    e->block_squares = o->rule->uses_rms || adaptive ? take(c, &bytes->bookkeeping, e->blocks, sizeof(double)) : NULL;
     e->row_rms_now = e->row_rms ? take(c, &bytes->bookkeeping, e->param.rows, sizeof(double)) : NULL;
     e->line_squares = e->lines ? take(c, &bytes->bookkeeping, e->param.rows + e->param.cols, sizeof(double)) : NULL;
     e->row_k = e->lines ? take(c, &bytes->bookkeeping, e->param.rows, TG_ROW_SCALARS * sizeof(float)) : NULL;
     e->block_sums = e->looks ? take(c, &bytes->bookkeeping, e->blocks, sizeof(double)) : NULL;
     e->row_updates = e->lazy ? take(c, &bytes->bookkeeping, e->param.rows, sizeof(uint32_t)) : NULL;
     e->row_tiles = tiles ? take(c, &bytes->bookkeeping, e->param.rows, 1) : NULL;
-    const bool norm = o->place == TG_BUFFERED && o->common[TG_COMMON_CLIP_NORM] > 0;
+    const bool norm = (o->place == TG_BUFFERED && o->common[TG_COMMON_CLIP_NORM] > 0) || (tiles && adaptive);
     e->row_squares = norm ? take(c, &bytes->bookkeeping, e->param.rows, sizeof(double)) : NULL;
     e->gradient = NULL;
     const bool rest = o->place == TG_FOLDED && o->rule->matrix != NULL && !e->whole && !o->rule->rest_folds;

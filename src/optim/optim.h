@@ -13,7 +13,7 @@
 /* Options every rule has, in the order of their table. */
 enum {
     TG_COMMON_DECAY, TG_COMMON_MAXIMIZE, TG_COMMON_ROUNDING, TG_COMMON_STATE_FORMAT, TG_COMMON_GRADIENTS,
-    TG_COMMON_GRADIENT_FORMAT, TG_COMMON_CLIP_NORM, TG_COMMON_CLIP_VALUE, TG_COMMON_NAN_GUARD, TG_COMMON_SHRINK,
+    TG_COMMON_GRADIENT_FORMAT, TG_COMMON_CLIP_NORM, TG_COMMON_CLIP_VALUE, TG_COMMON_CLIP_ADAPTIVE, TG_COMMON_NAN_GUARD, TG_COMMON_SHRINK,
     TG_COMMON_SHRINK_NOISE, TG_COMMON_NAN_BUDGET, TG_COMMON_SEED, TG_COMMON_THREADS, TG_COMMON_OPTIONS
 };
 
@@ -81,7 +81,8 @@ typedef struct tg_entry {
 
     void *gradient;             /* buffered, or released with many uses: (rows, cols) */
     uint8_t *row_tiles;         /* tiles each row has had in this window, 255 followed by 1; 0: none */
-    double *row_squares;        /* of each buffered row, for the global norm */
+    double *row_squares;        /* of each buffered row, for the norms that clipping asks for */
+    double gradient_squares;    /* of a whole gradient that was inspected for that */
     uint32_t accepted;          /* micro-steps of this window that gave a gradient */
     bool seen, bad;             /* in this micro-step: some tile was accepted; something was not finite */
     bool bad_in_window, released; /* released: this window's update is made */
@@ -234,6 +235,8 @@ void tg_entry_map(tg_optim *o, size_t entry, void (*map)(float *x, size_t n, siz
                   tg_key key);
 
 /* inspect.c: before whole gradients of tensors first..end-1 are used. Marks tensors bad; the norm of the good ones. */
+/* Of values in any format, for any magnitudes. */
+double tg_sum_squares(const tg_optim *o, const void *values, tg_format format, size_t n);
 double tg_inspect(tg_optim *o, const tg_grad *grads, size_t first, size_t end);
 
 /* observe.c */

@@ -24,6 +24,8 @@ static const tg_option common[TG_COMMON_OPTIONS] = {
                              .help = "scale gradients down to this global norm; 0: off"},
     [TG_COMMON_CLIP_VALUE] = {.name = "clip_value", .kind = TG_REAL, .least = 0, .most = INFINITY,
                               .help = "clamp every gradient value to +- this; 0: off"},
+    [TG_COMMON_CLIP_ADAPTIVE] = {.name = "clip_adaptive", .kind = TG_REAL, .least = 0, .most = INFINITY,
+                                 .help = "scale each tensor's gradient down to this share of its weights' RMS (AGC); 0: off"},
     [TG_COMMON_NAN_GUARD] = {.name = "nan_guard", .kind = TG_CHOICE, .least = 0, .most = 4,
                              .choices = "auto|shrink|skip|error|off",
                              .help = "what a gradient with NaN or Inf does to its tensor; auto: shrink for tiger, else skip"},
@@ -199,7 +201,8 @@ void tg_optim_schedule_groups(tg_optim *o)
 /* Which way gradients go, and whether the options allow it. */
 tg_status tg_optim_check_options(const tg_optim *o)
 {
-    const bool clips = o->common[TG_COMMON_CLIP_NORM] > 0 || o->common[TG_COMMON_CLIP_VALUE] > 0;
+    const bool clips = o->common[TG_COMMON_CLIP_NORM] > 0 || o->common[TG_COMMON_CLIP_VALUE] > 0 ||
+                       o->common[TG_COMMON_CLIP_ADAPTIVE] > 0;
     const bool coupled = o->common[TG_COMMON_DECAY] == 1 || (o->common[TG_COMMON_DECAY] == 0 && o->rule->decay == TG_DECAY_COUPLED);
     if (o->common[TG_COMMON_STATE_FORMAT] != 0 && o->rule->info.slot_count > 0 &&
         o->rule->info.slots[0].codes != TG_CODES_NONE)
@@ -221,6 +224,8 @@ tg_status tg_optim_check_options(const tg_optim *o)
     if (o->place == TG_FOLDED && clips)
         return tg_fail(TG_EINVAL, "clipping needs the whole gradient, and folded gradients are never whole: use "
                                   "gradients=buffered, or no clipping");
+    if (o->common[TG_COMMON_CLIP_NORM] > 0 && o->common[TG_COMMON_CLIP_ADAPTIVE] > 0)
+        return tg_fail(TG_EINVAL, "clip_norm and clip_adaptive would scale the same gradients: leave one of them out");
     for (size_t i = 0; o->place == TG_RELEASED && o->rule->kept != NULL && i < o->entries; i++)
         if (o->entry[i].param.layer != TG_NO_LAYER)
             return tg_fail(TG_EINVAL, "%s weighs the steps of all layers together: use gradients=buffered instead of released",

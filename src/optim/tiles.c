@@ -109,8 +109,9 @@ static void add_row(const tg_optim *o, tg_entry *e, const target *t, size_t row,
     const float decay = count > 0 ? 1.0f : missed > 0 ? (float)pow(t->decay, missed + 1) : (float)t->decay;
     fold_span(o, t, row * cols, values, cols, decay, tile_key(o, e, count));
     e->row_tiles[row] = next_count(count);
-    if (e->row_squares != NULL && t->format == TG_F32)
-        e->row_squares[row] = o->kernels->sum_squares((const float *)t->array + row * cols, cols);
+    if (e->row_squares != NULL)
+        e->row_squares[row] =
+            tg_sum_squares(o, (const char *)t->array + row * cols * tg_format_bytes(t->format), t->format, cols);
 }
 
 static void add_rows(const tg_optim *o, tg_entry *e, const target *t, const uint32_t *index, size_t row, size_t rows,
@@ -247,8 +248,6 @@ static void settle_row(const tg_optim *o, tg_entry *e, const target *t, size_t r
     const size_t cols = e->param.cols;
     if (!tg_entry_folds(o, e)) {
         memset((char *)t->array + row * cols * tg_format_bytes(t->format), 0, cols * tg_format_bytes(t->format));
-        if (e->row_squares != NULL)
-            e->row_squares[row] = 0;
         return;
     }
     static const float zero[TG_BLOCK];

@@ -5,6 +5,7 @@
 #include "base/fail.h"
 #include "optim/optim.h"
 
+#define RMS_FLOOR 1e-3                /* of weights, for clip_adaptive */
 #define GROUP_BYTES ((size_t)8 << 20) /* of gradients inspected before they are used; last-level caches hold them */
 
 void tg_optim_tell(const tg_optim *o, tg_event_kind kind, const char *param, double value)
@@ -47,6 +48,24 @@ static double clip_factor(const tg_optim *o, double norm)
     return most > 0 ? fmin(1.0, most / (norm + 1e-6)) : 1.0;
 }
 
+/* By which a tensor's gradient, of this sum of squares, is scaled to have an RMS of no more than a share of its
+ * weights' (Brock et al. 2021, arXiv:2102.06171, sec. 4.1, for whole tensors in place of rows). The floor lets weights
+ * that begin at 0 move. */
+static double adaptive_factor(const tg_optim *o, const tg_entry *e, double squares)
+{
+    const double share = o->common[TG_COMMON_CLIP_ADAPTIVE];
+    if (share == 0 || e->n == 0)
+        return 1;
+    const double most = share * fmax(tg_entry_rms(o, e), RMS_FLOOR), rms = sqrt(squares / (double)e->n);
+    return rms > most ? most / rms : 1;
+}
+
+/* The same of a gradient that came in tiles. */
+static double adaptive_factor_of_tiles(const tg_optim *o, const tg_entry *e)
+{
+    return e->row_squares == NULL ? 1 : adaptive_factor(o, e, tg_tree_sum(e->row_squares, e->param.rows));
+}
+
 static double buffered_norm(const tg_optim *o)
 {
     double squares = 0;
@@ -60,6 +79,8 @@ static void close_entry(tg_entry *e)
 {
     if (e->row_tiles != NULL)
         memset(e->row_tiles, 0, e->param.rows);
+    if (e->row_squares != NULL) /* rows without a tile in the next window have no gradient there */
+        memset(e->row_squares, 0, e->param.rows * sizeof *e->row_squares);
     e->accepted = 0;
     e->seen = e->bad = e->bad_in_window = e->released = false;
 }
@@ -106,7 +127,7 @@ void tg_optim_update_entry(tg_optim *o, size_t param)
 {
     tg_entry *e = &o->entry[param];
     tg_tiles_settle(o, e);
-    tg_pass_prepare(o, param, tg_tiles_gradient(o, e), o->gradient_format, 1, false);
+    tg_pass_prepare(o, param, tg_tiles_gradient(o, e), o->gradient_format, adaptive_factor_of_tiles(o, e), false);
     tg_pass_run(o, param, param + 1);
     e->released = true;
 }
@@ -158,7 +179,8 @@ tg_status tg_optim_end(tg_optim *o)
     for (int turn = 0; turn < 2; turn++)
         for (size_t i = 0; i < o->entries; i++)
             if (has_turn(o, i, turn))
-                prepare(o, i, tg_tiles_gradient(o, &o->entry[i]), o->gradient_format, scale, false);
+                prepare(o, i, tg_tiles_gradient(o, &o->entry[i]), o->gradient_format,
+                        scale * adaptive_factor_of_tiles(o, &o->entry[i]), false);
     tg_pass_agree(o, 0, o->entries);
     tg_pass_run(o, 0, o->entries);
     return finish(o);
@@ -214,9 +236,11 @@ static tg_status step_group(tg_optim *o, const tg_grad *grads, size_t first, siz
     const tg_status status = tg_optim_guard_micro(o, first, end);
     for (int turn = 0; turn < 2; turn++)
         for (size_t i = first; i < end; i++)
-            if (has_turn(o, i, turn))
+            if (has_turn(o, i, turn)) {
+                const double factor = scale * adaptive_factor(o, &o->entry[i], o->entry[i].gradient_squares);
                 prepare(o, i, grads[i].data, grads[i].format,
-                        grads[i].scale > 0 ? scale / (double)grads[i].scale : scale, true);
+                        grads[i].scale > 0 ? factor / (double)grads[i].scale : factor, true);
+            }
     tg_pass_agree(o, first, end);
     tg_pass_run(o, first, end);
     return status;

@@ -31,6 +31,7 @@ CASES = {
     "help_list": ["list", "--help"],
     "help_race": ["help", "race"],
     "help_race_problem": ["help", "race", "--problem", "quadratic"],
+    "help_search": ["help", "search"],
     "help_minimize": ["help", "minimize"],
     "help_minimize_quadratic": ["help", "minimize", "quadratic", "--optimizer", "sgd,lion"],
     "help_check": ["check", "--help"],

@@ -1921,6 +1921,123 @@ class Bench(Case):
                     self.assertAlmostEqual(rate * row["seconds"] / operations, 1, delta=1e-9)
 
 
+class Search(Case):
+    RUN = ["--data", "text.txt", "--layers", "1", "--heads", "2", "--width", "16", "--context", "12", "--batch", "2",
+           "--updates", "12", "--eval-every", "4", "--eval-batches", "2", "--schedule", "constant"]
+    LION = ["search", *RUN, "--optimizer", "lion", "--out", "found"]
+
+    def records(self, folder="found"):
+        return [json.loads(line) for line in (self.at / folder / "study.journal").read_text().splitlines()]
+
+    def params(self, folder="found"):
+        """By trial, and what the complete ones came to; times and workers are left out."""
+        params, values = {}, {}
+        for record in self.records(folder):
+            if record["op_code"] == 5:
+                params.setdefault(record["trial_id"], {})[record["param_name"]] = record["param_value_internal"]
+            if record["op_code"] == 6 and record["state"] == 1:
+                values[record["trial_id"]] = record["values"][0]
+        return params, values
+
+    def test_own_ranges(self):
+        done = self.tiger(*self.LION, "--trials", 6, "--pruner", "none", "--beta2", 0.99, "--jobs", 2)
+        params, values = self.params()
+        self.assertIn("searched: lr 1e-05..0.001 (log), beta1 0.85..0.97, weight_decay 0.001..1 (log)\n", done.stdout)
+        self.assertEqual(len(values), 6)
+        for trial in params.values():
+            self.assertEqual(set(trial), {"lr", "beta1", "weight_decay"})
+            self.assertTrue(1e-5 <= trial["lr"] <= 1e-3 and 0.85 <= trial["beta1"] <= 0.97 and 1e-3 <= trial["weight_decay"] <= 1)
+        best = min(values, key=values.get)
+        flags = re.search(r"the best as flags: (.*)", done.stdout).group(1).split()
+        self.assertEqual([float(flag) for flag in flags[3::2]], [params[best][name] for name in ("lr", "beta1", "weight_decay")])
+        alone = self.tiger("train", *self.RUN, *flags, "--beta2", 0.99, "--out", "alone", "--threads", 1)
+        self.assertIn(f"validation loss {values[best]:.4f}", alone.stdout)  # what is told is what was run
+
+    def test_goes_on(self):
+        self.tiger(*self.LION, "--trials", 12, "--jobs", 1, "--sampler", "tpe")
+        whole = self.params()
+        (self.at / "found").rename(self.at / "whole")
+        self.tiger(*self.LION, "--trials", 5, "--jobs", 1)
+        again = self.tiger(*self.LION, "--trials", 12, "--jobs", 1)
+        self.assertIn("; 5 are there already", again.stdout)
+        self.assertEqual(self.params(), whole)
+        before = (self.at / "found/study.journal").read_bytes()
+        done = self.tiger(*self.LION, "--trials", 12)
+        self.assertIn("; 12 are there already", done.stdout)
+        self.assertIn("the best as flags: --optimizer lion --lr ", done.stdout)
+        self.assertEqual((self.at / "found/study.journal").read_bytes(), before)
+        other = self.tiger(*self.LION, "--trials", 12, "--width", 32, status=2)
+        self.assertIn("was made with other settings: --optimizer lion --data text.txt", other.stderr)
+        self.tiger(*self.LION, "--trials", 13, "--space", "lr=1e-4..2e-4", "--threads", 2)  # a smaller space is no other study
+        self.assertTrue(1e-4 <= self.params()[0][12]["lr"] <= 2e-4)
+
+    def test_stopped(self):
+        process = subprocess.Popen([TIGER, *self.LION, "--trials", "200", "--jobs", "2"], cwd=self.at, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+        for line in process.stdout:
+            if line.startswith("   3/200"):
+                break
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate()
+        self.assertEqual((process.returncode, errors), (130, ""))
+        self.assertIn("the same command goes on", out)
+        begun = sum(record["op_code"] == 4 for record in self.records())
+        ended = [record["state"] for record in self.records() if record["op_code"] == 6]
+        self.assertEqual(len(ended), begun)  # what was cut short has failed: nobody waits for it
+        self.assertFalse((self.at / "found/study.journal.lock").exists())
+        count = sum(state in (1, 2) for state in ended)
+        more = self.tiger(*self.LION, "--trials", count + 2)
+        self.assertIn(f"; {count} are there already" if count > 1 else "; 1 is there already", more.stdout)
+
+    def test_side_by_side(self):
+        two = [subprocess.Popen([TIGER, *self.LION, "--trials", "9", "--jobs", "1"], cwd=self.at, stdout=subprocess.DEVNULL)
+               for _ in range(2)]
+        self.assertEqual([process.wait() for process in two], [0, 0])
+        params, _ = self.params()
+        self.assertEqual(len(params), 9)
+        self.assertEqual(len({tuple(trial.values()) for trial in params.values()}), 9)
+
+    def test_space_of_everything(self):
+        run = [word for flag in zip(self.RUN[::2], self.RUN[1::2]) if flag[0] not in ("--width", "--batch") for word in flag]
+        done = self.tiger("search", *run, "--out", "found", "--trials", 5, "--sampler", "gp", "--space",
+                          "lr=1e-3..1e-1 scale=rms/dim/none batch=1..8 width=8/16 dropout=0..0.2 rounding=nearest/kahan")
+        params, _ = self.params()
+        self.assertTrue(all(trial["batch"] in range(1, 9) and trial["width"] in (0, 1) for trial in params.values()))
+        self.assertRegex(done.stdout, r"as flags: --optimizer tiger --lr \S+ --scale (rms|dim|none) --batch [1-8] --width (8|16) "
+                                      r"--dropout \S+ --rounding (nearest|kahan)\n")
+
+    def test_grid_and_pruning(self):
+        done = self.tiger("search", *self.RUN, "--out", "found", "--sampler", "grid", "--pruner", "asha", "--jobs", 1,
+                          "--space", "lr=1e-3..1e-1 scale=rms/none")
+        self.assertIn("10 trials of 12 updates", done.stdout)
+        params, values = self.params()
+        self.assertEqual({(f"{trial['lr']:.4g}", trial["scale"]) for trial in params.values()},
+                         {(f"{10 ** (-3 + i / 2):.4g}", s) for i in range(5) for s in (0, 1)})
+        self.assertRegex(done.stdout, r": pruned at update 4, \d")
+        self.assertLess(len(values), 10)
+
+    def test_divergence_is_a_result(self):
+        done = self.tiger("search", *self.RUN, "--out", "found", "--optimizer", "sgd", "--space", "lr=1e-2/1e38", "--sampler",
+                          "grid", "--jobs", 1)
+        self.assertIn("lr=1e38: diverged", done.stdout)
+        self.assertIn("1 complete, 0 pruned, 1 diverged, 0 failed", done.stdout)
+
+    def test_refusals(self):
+        for arguments, words in ((["--space", "lr=1"], "--space: lr: '1' is neither a range"),
+                                 (["--space", "lrr"], "did you mean lr?"), (["--sampler", "tpee"], "did you mean tpe?"),
+                                 (["--pruner", "x"], "no pruner 'x'"), (["--trials", "0"], "trials"),
+                                 (["--lr", "1e-4", "--space", "lr"], "lr has a value and is to be searched"),
+                                 (["--space", "seed=1..2"], "seed is no setting to search"), (["--validation", "0"], "nothing to judge by")):
+            self.assertIn(words, self.tiger(*self.LION, *arguments, status=2).stderr)
+        self.assertIn("--out DIR is missing", self.tiger("search", *self.RUN, status=2).stderr)
+        self.assertIn("--data FILE is missing", self.tiger("search", "--out", "found", status=2).stderr)
+        self.assertFalse((self.at / "found").exists())
+        gone = self.tiger(*self.LION, "--data", "no.txt", "--trials", 3, "--jobs", 1, status=1)
+        self.assertIn("no.txt", gone.stderr)
+        (self.at / "found/study.journal").write_text("lr,loss\n")
+        self.assertIn("line 1: no JSON object", self.tiger(*self.LION, status=1).stderr)
+
+
 class RaceOnProblems(Case):
     FIELD = ["gd", "adam lr=0.03/0.3", "lbfgs", "cmaes"]
     RUN = ["--problem", "rosenbrock", "--updates", 120, "--out", "race"]

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Makes the seeds of the fuzz targets that read GGUF files, indexes, WordPiece vocabularies and searches of minimizers:
-corpus/engine_gguf, engine_gguf_model, engine_index, engine_wordpiece, engine_vocabulary and minimizer; and the WordPiece
+"""Makes the seeds of the fuzz targets that read GGUF files, indexes, WordPiece vocabularies, searches of minimizers
+and journals of studies: corpus/engine_gguf, engine_gguf_model, engine_index, engine_wordpiece, engine_vocabulary, minimizer
+and engine_journal; and the WordPiece
 ones of engine_tokenizer.
 
     corpus.py           writes them anew
@@ -115,6 +116,34 @@ TOKENIZERS = {
 }
 TEXTS = {"words": "\1abab ab.e\u0301 ABE\u0301", "chinese": "\2a\u4e00b\u4e00", "special": "\0  [M]ab[M]Ab", "control": "\3a\u200bb\0\t",
          "long": "\1" + "ab" * 9, "plain": "\0ab##ab"}
+def journal(*records):
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def distribution(name, **attributes):
+    return json.dumps({"name": name, "attributes": attributes})
+
+
+LR = distribution("FloatDistribution", step=None, low=1e-5, high=0.5, log=True)
+SCALE = distribution("CategoricalDistribution", choices=["rms", "none"])
+STUDY = {"op_code": 0, "worker_id": "w", "study_name": "t", "directions": [1]}
+TRIAL = {"op_code": 4, "worker_id": "w", "study_id": 0, "datetime_start": "2026-01-01T00:00:00.000000"}
+JOURNALS = {
+    "run": journal(STUDY, {"op_code": 2, "study_id": 0, "user_attr": {"settings": "x"}}, TRIAL,
+                   {"op_code": 5, "trial_id": 0, "param_name": "lr", "param_value_internal": 0.02, "distribution": LR},
+                   {"op_code": 5, "trial_id": 0, "param_name": "scale", "param_value_internal": 1, "distribution": SCALE},
+                   {"op_code": 7, "trial_id": 0, "step": 3, "intermediate_value": float("nan")},
+                   {"op_code": 6, "trial_id": 0, "state": 1, "values": [float("inf")]}, TRIAL,
+                   {"op_code": 6, "trial_id": 1, "state": 3, "values": None}),
+    "whole": journal(STUDY, TRIAL | {"state": 2, "values": [2.5], "params": {"lr": 0.04, "scale": 0},
+                                     "distributions": {"lr": LR, "scale": SCALE}, "intermediate_values": {"7": 2.5}},
+                     TRIAL | {"state": 4, "system_attrs": {"fixed_params": {"lr": 0.03, "scale": "none"}}}),
+    "deleted": journal(STUDY, TRIAL, {"op_code": 1, "study_id": 0}, STUDY | {"study_name": "u"}, STUDY, TRIAL | {"study_id": 2}),
+    "maximises": journal(STUDY | {"directions": [2]}),
+    "torn": journal(STUDY, TRIAL)[:-9],
+    "no_journal": "lr,loss\n",
+    "operation": journal(STUDY, {"op_code": 10}),
+}
 VOCABULARIES = {"bert": "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\n##den\nlion\n'\ns\n", "no_unknown": "a\nb\n",
                 "windows": "[UNK]\r\na\r\n", "twice": "[UNK]\na\na\n\n", "blank": "[UNK]\n## a\n a\n##\n"}
 
@@ -153,7 +182,7 @@ SEARCHES |= {"gd": search(), "of_another": search(method=1), "tag": search(tag="
 def main():
     for folder, files in (("engine_gguf", FILES), ("engine_index", INDEXES), ("engine_gguf_model", MODELS),
                           ("engine_wordpiece", TEXTS), ("engine_vocabulary", VOCABULARIES), ("engine_tokenizer", TOKENIZERS),
-                          ("minimizer", SEARCHES)):
+                          ("minimizer", SEARCHES), ("engine_journal", JOURNALS)):
         (CORPUS / folder).mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (CORPUS / folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The structure of the sources: who may include whom, and what the library must not call.
 
-Dependencies point one way:  base <- dense, schedule, store, data, plot, problem <- minimize, optim <- graph <- layer
+Dependencies point one way:  base <- dense, schedule, store, data, plot, problem <- minimize, optim, search <- graph <- layer
 <- model <- train <- race <- cli.  An #include that runs back fails here, and so does a component this table does not know.
 """
 import re
@@ -22,6 +22,7 @@ MAY_USE = {
     "layer": ["base", "optim", "graph"],
     "model": ["base", "optim", "graph", "layer", "store"],
     "train": ["base", "schedule", "optim", "graph", "layer", "model", "data", "store", "problem", "minimize"],
+    "search": ["base", "store", "minimize"],
     "race": ["base", "schedule", "optim", "minimize", "graph", "store", "data", "problem", "train"],
 }
 
@@ -37,8 +38,9 @@ PUBLIC = {
     "tiger/engine/plot.h": "plot", "tiger/engine/metrics.h": "store",
     "tiger/engine/tensors.h": "store", "tiger/engine/problem.h": "problem", "tiger/engine/descent.h": "train",
     "tiger/engine/race.h": "race", "tiger/engine/method.h": "train",
+    "tiger/engine/search.h": "search",
 }
-ENGINE = {"graph", "layer", "model", "data", "plot", "problem", "train", "race"}
+ENGINE = {"graph", "layer", "model", "data", "plot", "problem", "train", "race", "search"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 NO_CODE = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.DOTALL)

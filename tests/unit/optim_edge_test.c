@@ -315,10 +315,10 @@ static void check_factors(const char *rule, work_option *options, size_t count)
 static void test_factors(void **state) { (void)state, for_each_variant(check_factors); }
 
 /* The global norm of buffered tiles is the norm of their sum, over micro-steps and tiles. */
-static void test_buffered_norm(void **state)
+static void check_buffered_norm(const char *format, double tolerance)
 {
-    (void)state;
-    const work_option options[] = {{"lr", "1"}, {"clip_norm", "0.731"}, {"gradients", "buffered"}, {NULL, NULL}};
+    const work_option options[] = {
+        {"lr", "1"}, {"clip_norm", "0.731"}, {"gradients", "buffered"}, {"gradient_format", format}, {NULL, NULL}};
     for (int way = WORK_TILE; way < WORK_WAYS; way++) {
         work w;
         float old[2][65];
@@ -333,9 +333,45 @@ static void test_buffered_norm(void **state)
         for (size_t k = 0; k < 2; k++)
             for (size_t i = 0; i < 65; i++)
                 squares += pow((double)((float *)w.t[k].data)[i] - (double)old[k][i], 2);
-        assert_true(fabs(sqrt(squares) - 0.731) < 1e-5); /* sgd with lr 1 moves by the clipped gradient */
+        /* sgd with lr 1 moves by the clipped gradient */
+        if (!(fabs(sqrt(squares) - 0.731) < tolerance))
+            fail_msg("%s, way %d: the norm is %g", format, way, sqrt(squares));
         work_destroy(&w);
     }
+}
+
+static void test_buffered_norm(void **state)
+{
+    (void)state;
+    check_buffered_norm("fp32", 1e-5);
+    check_buffered_norm("bf16", 1e-5); /* of the gradient as it is stored, which is what is used */
+    check_buffered_norm("fp16", 1e-5);
+}
+
+/* A lazy row without a gradient in this window does not count by what it had in another one. */
+static void test_norm_of_lazy_rows(void **state)
+{
+    (void)state;
+    const work_option options[] = {
+        {"lr", "1"}, {"initial_accumulator_value", "1"}, {"gradients", "buffered"}, {NULL, NULL}};
+    work w[2];
+    for (int clipped = 0; clipped < 2; clipped++) {
+        work_create(&w[clipped], "adagrad", options);
+        must(tg_optim_set(w[clipped].o, TG_ALL_GROUPS, "clip_norm", clipped ? "5" : "1e6"));
+        work_add(&w[clipped], 6, 3, TG_EMBEDDING, 80, TG_F32);
+        work_start(&w[clipped]);
+        for (uint32_t update = 0; update < 2; update++) {
+            const float tile[3] = {update == 0 ? 4.9f : 1.3f, 0.7f,
+                                   -0.4f}; /* each update's norm is below 5, both's is not */
+            must(tg_optim_begin(w[clipped].o, 1));
+            must(tg_optim_accumulate_rows(w[clipped].o, 0, &(uint32_t){update == 0 ? 4 : 1}, 1, tile));
+            must(tg_optim_micro_end(w[clipped].o));
+            must(tg_optim_end(w[clipped].o));
+        }
+    }
+    assert_memory_equal(w[0].t[0].data, w[1].t[0].data, 18 * sizeof(float));
+    work_destroy(&w[0]);
+    work_destroy(&w[1]);
 }
 
 /* How far tensor k went from `old`. */
@@ -373,6 +409,51 @@ static void test_norm_of_the_used(void **state)
         assert_true(fabs(way_of(&w, 0, old) - 0.731) < 1e-5);
         work_destroy(&w);
     }
+}
+
+/* sgd with lr 1 goes as far as the gradient is long: a third of the weights' norm, of a tensor whose gradient is
+ * longer; another one's is as it was, whatever the first one's is. The same however gradients come. */
+static void check_adaptive(const char *gradients, work_way way, size_t micro)
+{
+    const work_option options[] = {{"lr", "1"}, {"clip_adaptive", "0.3"}, {"gradients", gradients}, {NULL, NULL}};
+    work w;
+    float old[3][65];
+    double weights[3] = {0}, length = 0;
+    work_create(&w, "sgd", options);
+    for (size_t k = 0; k < 3; k++)
+        work_add(&w, 5, 13, TG_MATRIX, (uint32_t)(80 + k), TG_F32);
+    for (size_t i = 0; i < 65; i++) {
+        ((float *)w.t[1].data)[i] *= 1e4f; /* its gradient is short beside it */
+        ((float *)w.t[2].data)[i] = 0;
+    }
+    work_start(&w);
+    for (int update = 0; update < 2; update++) {
+        for (size_t k = 0; k < 3; k++) {
+            memcpy(old[k], w.t[k].data, sizeof old[k]);
+            weights[k] = 0;
+            for (size_t i = 0; i < 65; i++)
+                weights[k] += pow((double)old[k][i], 2);
+        }
+        work_update(&w, (size_t)update, micro, way);
+        assert_true(fabs(way_of(&w, 0, old[0]) - 0.3 * sqrt(weights[0])) < 1e-5 * sqrt(weights[0]));
+        if (update == 0) /* no weight, but a floor under their RMS */
+            assert_true(fabs(way_of(&w, 2, old[2]) - 0.3e-3 * sqrt(65)) < 1e-8);
+    }
+    for (size_t i = 0; i < 65; i++)
+        length += pow((double)w.t[1].g[i], 2);
+    if (micro == 1) /* g is the last micro-step's */
+        assert_true(fabs(way_of(&w, 1, old[1]) - sqrt(length)) < 1e-2 * sqrt(length));
+    work_destroy(&w);
+}
+
+static void test_adaptive(void **state)
+{
+    (void)state;
+    check_adaptive("auto", WORK_ARRAYS, 1);
+    check_adaptive("released", WORK_TILE, 1);
+    check_adaptive("buffered", WORK_TILE, 1);
+    for (int way = WORK_TILE; way < WORK_WAYS; way++)
+        check_adaptive("buffered", (work_way)way, 3);
 }
 
 /* A frozen tensor's gradient may be given: nothing is done with it. */
@@ -427,10 +508,19 @@ static void test_half_gradients(void **state) { (void)state, for_each_variant(ch
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_nothing_at_all), cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_bad_values), cmocka_unit_test(test_subnormal),      cmocka_unit_test(test_read_only),
-        cmocka_unit_test(test_factors),    cmocka_unit_test(test_buffered_norm),  cmocka_unit_test(test_half_gradients),
-        cmocka_unit_test(test_norm_of_the_used), cmocka_unit_test(test_frozen_gradient),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_nothing_at_all),
+        cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_bad_values),
+        cmocka_unit_test(test_subnormal),
+        cmocka_unit_test(test_read_only),
+        cmocka_unit_test(test_factors),
+        cmocka_unit_test(test_adaptive),
+        cmocka_unit_test(test_norm_of_lazy_rows),
+        cmocka_unit_test(test_buffered_norm),
+        cmocka_unit_test(test_half_gradients),
+        cmocka_unit_test(test_norm_of_the_used),
+        cmocka_unit_test(test_frozen_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

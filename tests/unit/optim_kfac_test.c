@@ -705,10 +705,16 @@ static void test_apart(void **state)
             net_create(&t, busy, TG_F32);
             must(tg_optim_start(s.o));
             must(tg_optim_start(t.o));
-            net_rows(&s, 0);
-            net_rows(&t, 0);
-            net_fill(&s, 0);
-            net_fill(&t, 0);
+            for (size_t u = 0; u < 2; u++) { /* an update with all of them first: it leaves something to forget */
+                net_rows(&s, u);
+                net_rows(&t, u);
+                net_fill(&s, u);
+                net_fill(&t, u);
+                if (u == 0) {
+                    must(net_arrays(&s));
+                    must(net_arrays(&t));
+                }
+            }
             s.absent[2 * l + 1] = what == 0;
             s.absent[2 * l] = what == 1;
             if (what == 2)
@@ -727,6 +733,112 @@ static void test_apart(void **state)
             net_destroy(&s);
             net_destroy(&t);
         }
+}
+
+/* The last one is most of the sum of squares. */
+static const float few[6] = {0.3f, -0.2f, 0.11f, 0.25f, -0.4f, 1.9f};
+
+/* A small layer without a bias, whose weights are x (6), and a batch it saw. */
+static tg_optim *few_create(float *x, const char *kl_clip, const char *momentum, const char *format)
+{
+    static const float a[] = {0.7f, -1.3f, 0.4f, 1.1f, 0.2f, -0.9f, -0.3f, 0.8f, 1.7f},
+                       d[] = {0.5f, -0.2f, 0.9f, 0.4f, -0.6f, 1.2f};
+    tg_optim *o;
+    must(tg_optim_create(&o, "kfac", NULL));
+    must(tg_optim_set(o, TG_ALL_GROUPS, "lr", "0.1"));
+    must(tg_optim_set(o, TG_ALL_GROUPS, "weight_decay", "0"));
+    must(tg_optim_set(o, TG_ALL_GROUPS, "momentum", momentum));
+    must(tg_optim_set(o, TG_ALL_GROUPS, "kl_clip", kl_clip));
+    must(tg_optim_set(o, TG_ALL_GROUPS, "state_format", format));
+    must(tg_optim_add(o, &(tg_param){.name = "w", .data = x, .rows = 2, .cols = 3, .layer = TG_LAYER_OUT_BY_IN}, NULL));
+    must(tg_optim_start(o));
+    must(observe(o, 0, a, d, TG_F32, 3, 3));
+    return o;
+}
+
+/* One update's way along the gradient, sum of (old - new) g. */
+static double descent(const char *kl_clip)
+{
+    float x[6] = {0};
+    double sum = 0;
+    tg_optim *o = few_create(x, kl_clip, "0", "fp32");
+    must(tg_optim_step(o, &(tg_grad){.data = few, .format = TG_F32}));
+    for (size_t i = 0; i < 6; i++)
+        sum -= (double)x[i] * (double)few[i];
+    tg_optim_destroy(o);
+    return sum;
+}
+
+/* The averages after three updates from gradients times `scale`. */
+static void averages(float m[static 6], const char *kl_clip, float scale, const char *format)
+{
+    float x[6] = {0}, g[6];
+    tg_optim *o = few_create(x, kl_clip, "0.9", format);
+    for (size_t i = 0; i < 6; i++)
+        g[i] = scale * few[i];
+    for (int u = 0; u < 3; u++)
+        must(tg_optim_step(o, &(tg_grad){.data = g, .format = TG_F32}));
+    for (size_t i = 0; i < tg_optim_state_count(o); i++)
+        if (strcmp(tg_optim_state(o, i)->name, "w/exp_avg") == 0)
+            must(tg_optim_state_values(o, i, m));
+    tg_optim_destroy(o);
+}
+
+/* In fp16 averages are what they are in fp32, however small: their power of two follows the step as it is, after the
+ * constraint. */
+static void test_range(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kl_clip;
+        float scale;
+    } cases[] = {{"1e30", 1}, {"1e30", 1e-10f}, {"1e30", 1e7f}, {"1e-16", 1}, {"1e-16", 1e7f}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        float wide[6] = {0}, half[6] = {0}, most = 0;
+        averages(wide, cases[c].kl_clip, cases[c].scale, "fp32");
+        averages(half, cases[c].kl_clip, cases[c].scale, "fp16");
+        for (size_t i = 0; i < 6; i++)
+            most = fmaxf(most, fabsf(wide[i]));
+        assert_true(most > 0);
+        for (size_t i = 0; i < 6; i++)
+            if (!(fabsf(wide[i] - half[i]) < 0x1p-8f * most))
+                fail_msg("kl_clip %s, scale %g: %g in fp16, %g in fp32", cases[c].kl_clip, (double)cases[c].scale,
+                         (double)half[i], (double)wide[i]);
+    }
+}
+
+/* The step's length by the curvature is what kl_clip says: with nu^2 lr^2 <u, g> = kl_clip the way is sqrt(kl_clip <u,
+ * g>). */
+static void test_constraint(void **state)
+{
+    (void)state;
+    const double inner = descent("1e30") / 0.1, way = descent("0.0031");
+    assert_true(0.01 * inner > 0.0031); /* it binds */
+    assert_true(fabs(way - sqrt(0.0031 * inner)) < 1e-5 * way);
+}
+
+/* Second moments are symmetric as they are saved, the row and column of the bias too. */
+static void test_symmetric(void **state)
+{
+    (void)state;
+    net s;
+    net_create(&s, busy, TG_F32);
+    must(tg_optim_start(s.o));
+    net_rows(&s, 0);
+    net_rows(&s, 1);
+    static const char *const factors[] = {"w0/right", "w0/left", "w1/left", "w1/right"};
+    for (size_t k = 0; k < 4; k++) {
+        const tg_named_tensor *t = state_of(&s, factors[k]);
+        const float *x = t->data;
+        const size_t n = (size_t)t->shape[0];
+        assert_true(x[n * n - 2] != 0);
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < i; j++)
+                if (!(fabsf(x[i * n + j] - x[j * n + i]) <= 1e-5f * (1 + fabsf(x[i * n + j]))))
+                    fail_msg("%s: %g at (%zu, %zu) and %g", factors[k], (double)x[i * n + j], i, j,
+                             (double)x[j * n + i]);
+    }
+    net_destroy(&s);
 }
 
 static void test_states(void **state)
@@ -945,15 +1057,27 @@ int main(void)
 {
     const struct CMUnitTest without[] = {cmocka_unit_test(test_no_lapack)};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equations),    cmocka_unit_test(test_least_squares),
-        cmocka_unit_test(test_whole_fisher), cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_resume),       cmocka_unit_test(test_half_rows),
-        cmocka_unit_test(test_bad_rows),     cmocka_unit_test(test_operations),
-        cmocka_unit_test(test_parts),        cmocka_unit_test(test_scaled_rows),
-        cmocka_unit_test(test_due),          cmocka_unit_test(test_apart),
-        cmocka_unit_test(test_states),       cmocka_unit_test(test_stale),
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_first_inverse),
-        cmocka_unit_test(test_wrong_layers), cmocka_unit_test(test_who_is_a_layer),
+        cmocka_unit_test(test_equations),
+        cmocka_unit_test(test_least_squares),
+        cmocka_unit_test(test_whole_fisher),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_half_rows),
+        cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_operations),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_scaled_rows),
+        cmocka_unit_test(test_due),
+        cmocka_unit_test(test_apart),
+        cmocka_unit_test(test_constraint),
+        cmocka_unit_test(test_range),
+        cmocka_unit_test(test_symmetric),
+        cmocka_unit_test(test_states),
+        cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_first_inverse),
+        cmocka_unit_test(test_wrong_layers),
+        cmocka_unit_test(test_who_is_a_layer),
     };
     return tg_rule_find("kfac") == NULL ? cmocka_run_group_tests(without, NULL, NULL)
                                         : cmocka_run_group_tests(tests, NULL, NULL);

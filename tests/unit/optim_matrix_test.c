@@ -137,6 +137,36 @@ static void test_no_gradient(void **state)
     }
 }
 
+/* Where a walk over matrices moves their states, those of the other tensors are kept all the same, in 16 bits too. */
+static void test_states_of_the_rest(void **state)
+{
+    (void)state;
+    size_t rules = 0;
+    for (size_t r = 0; r < tg_rule_count(); r++) {
+        const tg_rule_info *info = tg_rule_at(r);
+        size_t s = 0;
+        while (s < info->slot_count &&
+               !(info->slots[s].owner == TG_SLOT_REST && strcmp(info->slots[s].name, "exp_avg") == 0))
+            s++;
+        if (s == info->slot_count)
+            continue;
+        work w;
+        work_create(&w, info->name, (work_option[]){{"rounding", "nearest"}, {"state_format", "bf16"}, {NULL, NULL}});
+        work_add(&w, 1, 65, TG_BIAS, 17, TG_BF16);
+        work_start(&w);
+        work_update(&w, 0, 1, WORK_ARRAYS);
+        const tg_named_tensor *m = work_state(&w, 0, "exp_avg");
+        for (size_t i = 0; i < w.t[0].n; i++) {
+            const double wanted = 0.1 * (double)w.t[0].g[i], is = work_value(m->data, m->format, i);
+            if (!(fabs(is - wanted) <= 0x1p-8 * fabs(wanted)))
+                fail_msg("%s: exp_avg[%zu] is %g, not %g", info->name, i, is, wanted);
+        }
+        work_destroy(&w);
+        rules++;
+    }
+    assert_true(rules >= 1);
+}
+
 /* Both kinds of tigermuon's steps are as long: the orthogonalised one but for singular values that are not quite 1. */
 static void test_consistent_steps(void **state)
 {
@@ -340,11 +370,17 @@ static void test_grafted_length(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_who_is_whole), cmocka_unit_test(test_orthogonal),
-                                       cmocka_unit_test(test_no_gradient),  cmocka_unit_test(test_consistent_steps),
-                                       cmocka_unit_test(test_bytes),        cmocka_unit_test(test_formats_agree),
-                                       cmocka_unit_test(test_operations),   cmocka_unit_test(test_operations_of_tiles),
-                                       cmocka_unit_test(test_stale_roots),  cmocka_unit_test(test_grafted_length),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_who_is_whole),
+                                       cmocka_unit_test(test_orthogonal),
+                                       cmocka_unit_test(test_no_gradient),
+                                       cmocka_unit_test(test_consistent_steps),
+                                       cmocka_unit_test(test_bytes),
+                                       cmocka_unit_test(test_formats_agree),
+                                       cmocka_unit_test(test_operations),
+                                       cmocka_unit_test(test_operations_of_tiles),
+                                       cmocka_unit_test(test_stale_roots),
+                                       cmocka_unit_test(test_grafted_length),
+                                       cmocka_unit_test(test_states_of_the_rest),
                                        cmocka_unit_test(test_first_root)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -295,6 +295,8 @@ static void test_contradictions(void **state)
     } cases[] = {
         {"tiger", {{"gradients", "folded"}, {"clip_norm", "1"}}, "gradients=buffered"},
         {"tiger", {{"gradients", "folded"}, {"clip_value", "1"}}, "gradients=buffered"},
+        {"tiger", {{"gradients", "folded"}, {"clip_adaptive", "1"}}, "gradients=buffered"},
+        {"adam", {{"clip_norm", "1"}, {"clip_adaptive", "1"}}, "leave one of them out"},
         {"adamw", {{"gradients", "folded"}}, "gradients=buffered"},
         {"lion", {{"gradients", "folded"}}, "gradients=buffered"},
         {"adam", {{"gradients", "released"}, {"clip_norm", "1"}}, "gradients=buffered"},

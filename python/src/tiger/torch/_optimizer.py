@@ -55,6 +55,7 @@ class Common(TypedDict, total=False):
     gradient_format: str  # of buffered gradients
     clip_norm: float
     clip_value: float
+    clip_adaptive: float
     nan_guard: str  # "auto" | "shrink" | "skip" | "error" | "off"
     shrink: float
     shrink_noise: float
