@@ -138,7 +138,7 @@ void tg_block_keys(const tg_optim *o, size_t entry, tg_pass *p)
     const bool weyl = o->rounding == TG_WEYL;
     const tg_key key = tg_key_make(seed, TG_STREAM_WEIGHT, weyl ? 0 : update, entry);
     p->weight_key = weyl ? tg_key_turned(key, update) : key;
-    for (size_t s = 0; s < TG_MAX_SLOTS; s++)
+    for (size_t s = 0; s < o->rule->info.slot_count; s++)
         p->slot_key[s] = tg_key_beside(key, weyl ? tg_mix64(update) ^ (TG_STREAM_SLOT + s) : TG_STREAM_SLOT + s);
 }
 
