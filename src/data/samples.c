@@ -14,6 +14,7 @@
 #include "data/idx.h"
 #include "data/packed.h"
 #include "data/permute.h"
+#include "data/pixel.h"
 #include "data/schema.h"
 #include "data/table.h"
 
@@ -425,11 +426,11 @@ static view view_of(const tg_augmentation *a, uint64_t seed, uint64_t number)
 }
 
 /* A row of `cols` pixels; NULL: all black. */
-static void read_row(float *restrict x, const unsigned char *pixel, size_t cols, const view *v, float mean, float by)
+static void read_row(float *restrict x, const unsigned char *pixel, size_t cols, const view *v, tg_pixel_scale scale)
 {
     for (size_t k = 0; k < cols; k++) {
         const size_t from = (v->mirrored ? cols - 1 - k : k) + (size_t)v->right; /* wraps: outside */
-        x[k] = ((pixel != NULL && from < cols ? (float)pixel[from] : 0) - mean) * by;
+        x[k] = tg_pixel_feature(pixel != NULL && from < cols ? (float)pixel[from] : 0, scale);
     }
 }
 
@@ -437,11 +438,11 @@ static void read_pixels(float *restrict x, const tg_samples *s, size_t sample, c
 {
     const size_t rows = s->schema->rows, cols = s->schema->cols;
     for (size_t c = 0; c < s->schema->channels; c++) {
-        const float mean = (float)s->schema->channel[c].mean, by = (float)(1 / s->schema->channel[c].std);
+        const tg_pixel_scale scale = tg_pixel_scale_of(&s->schema->channel[c]);
         const unsigned char *pixel = s->pixel + sample * s->pixel_step + c * rows * cols;
         for (size_t r = 0; r < rows; r++) {
             const size_t from = r + (size_t)v->down;
-            read_row(x + (c * rows + r) * cols, from < rows ? pixel + from * cols : NULL, cols, v, mean, by);
+            read_row(x + (c * rows + r) * cols, from < rows ? pixel + from * cols : NULL, cols, v, scale);
         }
     }
 }

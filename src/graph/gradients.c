@@ -38,12 +38,18 @@ static bool has_trainable_weight(const tg_graph *graph, const tg_op *op)
     return false;
 }
 
-/* Forward: what depends on a weight; backward from the loss: what the loss depends on. */
+/* Whether the op itself holds something that is differentiated: weights, or in TG_ATTACK the samples alone. */
+static bool begins(const tg_graph *graph, const tg_op *op)
+{
+    return graph->mode == TG_ATTACK ? op->layer->reads_samples : has_trainable_weight(graph, op);
+}
+
+/* Forward: what depends on such; backward from the loss: what the loss depends on. */
 static void find_active(const tg_graph *graph, tg_op_plan *plan, bool *depends, bool *wanted)
 {
     for (size_t o = 0; o < graph->ops; o++) {
         const tg_op *op = &graph->op[o];
-        bool flows = has_trainable_weight(graph, op);
+        bool flows = begins(graph, op);
         for (int i = 0; i < TG_OP_INPUTS; i++)
             flows = flows || (op->input[i] != TG_NONE && depends[op->input[i]]);
         for (int i = 0; i < TG_OP_OUTPUTS; i++)

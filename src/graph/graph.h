@@ -32,6 +32,7 @@ struct tg_run;
 typedef enum tg_mode {
     TG_TRAIN,    /* loss and gradients */
     TG_EVALUATE, /* loss only; dropout off */
+    TG_ATTACK,   /* loss and the gradient of the samples themselves; all else as in evaluation */
     TG_GENERATE  /* logits of the last position, keys and values cached (batch 1) */
 } tg_mode;
 
@@ -110,6 +111,18 @@ typedef struct tg_graph {
     char failure[256];
 } tg_graph;
 
+/* Whether a run goes back from the loss. */
+static inline bool tg_graph_goes_back(const tg_graph *graph)
+{
+    return graph->mode == TG_TRAIN || graph->mode == TG_ATTACK;
+}
+
+/* The work of a run, as often as it has that of forward: the gradients of inputs and of weights are as much each. */
+static inline double tg_graph_passes(const tg_graph *graph)
+{
+    return graph->mode == TG_TRAIN ? 3.0 : graph->mode == TG_ATTACK ? 2.0 : 1.0;
+}
+
 tg_status tg_graph_create(tg_graph **out, struct tg_model *model, tg_mode mode, tg_format activations, size_t batch,
                           size_t time);
 void tg_graph_destroy(tg_graph *graph);
@@ -136,8 +149,9 @@ tg_status tg_graph_allocate(tg_graph *graph); /* the arena, on huge pages */
 /* Instead: lays the graph into the arena of `lender`, which is allocated, outlives it and never runs at the same time;
  * into an arena of its own where that is too small. */
 tg_status tg_graph_share(tg_graph *graph, const tg_graph *lender);
-/* Forward, and in TG_TRAIN backward unless the loss is not finite (then everything is rejected at the run's sink) or
- * the run does not want its gradient. In TG_GENERATE the cache's `used` is advanced by the graph's time. */
+/* Forward, and in TG_TRAIN and TG_ATTACK backward unless the loss is not finite (then everything is rejected at the
+ * run's sink) or the run does not want its gradient. In TG_GENERATE the cache's `used` is advanced by the graph's time.
+ */
 tg_status tg_graph_run(tg_graph *graph, struct tg_run *run);
 
 #endif

@@ -17,8 +17,9 @@ static tg_status plan_layers(tg_graph *graph)
         tg_graph_refuse(graph, "block %d of the model was not closed", graph->open_block);
     if (graph->ops == 0)
         tg_graph_refuse(graph, "the graph has no operations");
-    if (graph->ops > 0 && graph->mode == TG_TRAIN && !graph->op[graph->ops - 1].layer->is_loss)
-        tg_graph_refuse(graph, "a graph for training must end with its loss, not with '%s'", graph->op[graph->ops - 1].name);
+    if (graph->ops > 0 && tg_graph_goes_back(graph) && !graph->op[graph->ops - 1].layer->is_loss)
+        tg_graph_refuse(graph, "a graph with gradients must end with its loss, not with '%s'",
+                        graph->op[graph->ops - 1].name);
     for (size_t o = 0; o < graph->ops && graph->failed == TG_OK; o++) {
         tg_op *op = &graph->op[o];
         for (int i = 0; i < TG_OP_OUTPUTS; i++)
@@ -42,7 +43,7 @@ static void group_blocks(const tg_graph *graph, tg_op_plan *plan, tg_recompute r
     for (size_t o = 0; o < graph->ops; o++) {
         const int block = graph->op[o].block, before = o == 0 ? TG_NONE : graph->op[o - 1].block;
         plan[o].group = TG_NONE;
-        if (recompute == TG_RECOMPUTE_NONE || graph->mode != TG_TRAIN || block == TG_NONE)
+        if (recompute == TG_RECOMPUTE_NONE || !tg_graph_goes_back(graph) || block == TG_NONE)
             continue;
         if (before == TG_NONE || (block != before && in_group == size)) {
             group++;
@@ -106,10 +107,10 @@ static void order_steps(tg_graph *graph, const tg_op_plan *plan)
 {
     graph->steps = 0;
     for (size_t o = 0; o < graph->ops; o++)
-        if (graph->mode != TG_TRAIN || !graph->op[o].layer->is_loss)
+        if (!tg_graph_goes_back(graph) || !graph->op[o].layer->is_loss)
             add_step(graph, o, TG_FORWARD, 0);
     graph->forward_steps = graph->steps;
-    if (graph->mode != TG_TRAIN)
+    if (!tg_graph_goes_back(graph))
         return;
     int open = TG_NONE;
     for (size_t o = graph->ops; o-- > 0;) {
@@ -165,7 +166,7 @@ tg_status tg_graph_plan(tg_graph *graph, tg_recompute recompute)
         status = tg_no_memory("planning", graph->ops * sizeof *plan);
         goto done;
     }
-    if (graph->mode == TG_TRAIN && (status = tg_plan_gradients(graph, plan)) != TG_OK)
+    if (tg_graph_goes_back(graph) && (status = tg_plan_gradients(graph, plan)) != TG_OK)
         goto done;
     const size_t n = graph->tensors;
     flags = tg_heap_alloc(3 * n, sizeof *flags);

@@ -133,7 +133,7 @@ tg_status tg_graph_run(tg_graph *graph, struct tg_run *run)
         rest_weights(graph, op);
         if (status == TG_OK && run->look != NULL && step->phase == TG_FORWARD && step->life == 0)
             run->look(run->look_ctx, &call);
-        if (status != TG_OK || graph->mode != TG_TRAIN || !op->layer->is_loss)
+        if (status != TG_OK || !tg_graph_goes_back(graph) || !op->layer->is_loss)
             continue;
         if (!isfinite(run->loss))
             return run->sink.tile == NULL ? TG_OK : run->sink.reject(run->sink.ctx, TG_ALL_PARAMS);

@@ -33,10 +33,11 @@ typedef struct tg_run {
     const uint32_t *tokens;  /* (B,T) */
     const int32_t *targets;  /* (B,T); negative: ignored. NULL in TG_GENERATE */
     const float *features;   /* (B*T, F): of samples, instead of tokens; finite */
+    float *dfeatures;        /* TG_ATTACK: (B*T, F), written: the loss's gradient */
     const float *values;     /* (B*T, K): what a regression is to tell, beside targets, which say what counts */
     uint64_t seed, update;   /* keys of dropout */
     uint32_t micro_step;
-    double loss_scale;       /* TG_TRAIN: gradients are times this; 0 means 1. The loss itself is not */
+    double loss_scale;       /* gradients are times this; 0 means 1. The loss itself is not */
     tg_sink sink;            /* TG_TRAIN */
     bool draws_labels;       /* TG_TRAIN: targets that count are replaced by draws from the model's own output */
     bool (*wants)(void *ctx, double loss); /* TG_TRAIN: asked once the loss is known, before the first tile; false ends
@@ -54,7 +55,8 @@ typedef struct tg_run {
     double loss_sum;         /* written: their sum */
     size_t targets_counted;  /* written */
     bool wants_hits;         /* TG_EVALUATE: the targets that are the model's first choice are to be counted */
-    size_t hits;             /* written with `wants_hits` */
+    size_t hits;             /* written with `wants_hits`, */
+    int32_t *choices;        /* (B,T): the model's first choices, where they are wanted too; NULL: they are not */
 } tg_run;
 
 /* What a layer's forward and backward see: pointers resolved, shapes at hand. */

@@ -459,7 +459,7 @@ static tg_status plan(tg_graph *graph, tg_op *op)
 {
     const shape s = shape_of(graph, op, NULL);
     const size_t threads = (size_t)omp_get_max_threads();
-    const bool trains = graph->mode == TG_TRAIN;
+    const bool trains = tg_graph_goes_back(graph);
     op->as.attention.threads = (int)threads;
     const size_t keys = most_keys(graph);
     for (int phase = TG_FORWARD; phase <= (trains ? TG_BACKWARD : TG_FORWARD); phase++) {
@@ -469,7 +469,7 @@ static tg_status plan(tg_graph *graph, tg_op *op)
             return status;
         op->scratch_bytes[phase] = table_bytes(&s) + threads * share;
     }
-    graph->flops += flops_of(&s) * (trains ? 3.0 : 1.0);
+    graph->flops += flops_of(&s) * tg_graph_passes(graph);
     if (trains)
         op->saved[0] = tg_graph_tensor(graph, TG_F32, s.batch * s.heads, s.time);
     const tg_product largest = {.m = BLOCK, .n = keys, .k = s.dim, .alone = true};

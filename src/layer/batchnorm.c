@@ -3,7 +3,7 @@
  *
  *   training     y = (x - mean) / sqrt(var + eps) g + b       mean, var: of the channel in the micro-batch
  *                running_mean <- 0.9 running_mean + 0.1 mean  running_var <- 0.9 running_var + 0.1 var n / (n - 1)
- *   evaluation   y = (x - running_mean) / sqrt(running_var + eps) g + b
+ *   evaluation   y = (x - running_mean) / sqrt(running_var + eps) g + b      dx = dy g / sqrt(running_var + eps)
  *
  * n values of a channel are in a batch; what normalises is the biased variance, what runs along the unbiased one, as in
  * PyTorch. The running statistics are frozen fp32 weights. They move in forward proper, not when a block is computed
@@ -63,7 +63,7 @@ static tg_status forward(const tg_call *call)
 static tg_status backward(const tg_call *call)
 {
     const tg_slabs s = slabs_of(call->graph, call->op);
-    return tg_slabs_backward(&s, call);
+    return call->graph->mode == TG_TRAIN ? tg_slabs_backward(&s, call) : tg_slabs_backward_fixed(&s, call);
 }
 
 const tg_layer TG_PER_ISA(tg_layer_batchnorm) = {

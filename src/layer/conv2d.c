@@ -257,13 +257,13 @@ static tg_status plan(tg_graph *graph, tg_op *op)
 {
     const tg_param *w = tg_op_weight(graph, op, W), *b = tg_op_weight(graph, op, B);
     const double places = (double)graph->tensor[op->output[0]].rows;
-    graph->flops += 2.0 * places * (double)w->rows * (double)w->cols * (graph->mode == TG_TRAIN ? 3.0 : 1.0);
+    graph->flops += 2.0 * places * (double)w->rows * (double)w->cols * tg_graph_passes(graph);
     tg_work work = tg_work_plan(graph);
     const extent e = extent_of(&work, graph, op);
     const map p = map_init(&work, &e, w, b, false);
     const tg_status status = map_walk(&work, &e, &p, w, b, NULL, NULL, false);
     op->scratch_bytes[TG_FORWARD] = tg_work_bytes(&work, graph);
-    return status == TG_OK && graph->mode == TG_TRAIN ? plan_backward(graph, op) : status;
+    return status == TG_OK && tg_graph_goes_back(graph) ? plan_backward(graph, op) : status;
 }
 
 static tg_status forward(const tg_call *call)

@@ -51,10 +51,25 @@ static tg_status forward(const tg_call *call)
     return good ? TG_OK : find_bad(call, count);
 }
 
-/* Never called: nothing here depends on a weight. */
+/* Called in TG_ATTACK alone: otherwise nothing here is differentiated. */
 static tg_status backward(const tg_call *call)
 {
-    (void)call;
+    const tg_tensor *y = call->out_shape[0];
+    const size_t places = y->height == 0 ? 1 : y->height * y->width, count = places * y->cols;
+    const size_t samples = y->rows / places, bytes = tg_format_bytes(y->format);
+#pragma omp parallel for schedule(static) if (samples * count > TG_PIECE)
+    for (size_t b = 0; b < samples; b++) {
+        float *dx = call->run->dfeatures + b * count;
+        const char *dy = (const char *)call->dout[0] + b * count * bytes;
+        float buffer[TG_PIECE];
+        for (size_t p = 0; p < places; p++)
+            for (size_t c = 0; c < y->cols; c += TG_PIECE) {
+                const size_t n = tg_piece_length(y->cols, c);
+                const float *values = tg_elements_read(buffer, dy, y->format, p * y->cols + c, n);
+                for (size_t i = 0; i < n; i++)
+                    dx[(c + i) * places + p] = values[i];
+            }
+    }
     return TG_OK;
 }
 
@@ -62,6 +77,7 @@ const tg_layer TG_PER_ISA(tg_layer_features) = {
     .info = {.name = "features",
              .help = "the numbers of samples, where a model begins",
              .equations = "y[b place, c] = x[b, c, place]"},
+    .reads_samples = true,
     .forward = forward,
     .backward = backward,
 };

@@ -563,7 +563,7 @@ static tg_status plan(tg_graph *graph, tg_op *op)
 {
     const unit u = unit_of(graph, op, NULL);
     const size_t threads = (size_t)omp_get_max_threads();
-    const bool trains = graph->mode == TG_TRAIN;
+    const bool trains = tg_graph_goes_back(graph);
     op->as.gau.threads = (int)threads;
     for (int phase = TG_FORWARD; phase <= (trains ? TG_BACKWARD : TG_FORWARD); phase++) {
         size_t share;
@@ -572,7 +572,7 @@ static tg_status plan(tg_graph *graph, tg_op *op)
             return status;
         op->scratch_bytes[phase] = room_bytes(graph, &u, phase == TG_BACKWARD) + threads * share;
     }
-    graph->flops += flops_of(&u) * (trains ? 3.0 : 1.0);
+    graph->flops += flops_of(&u) * tg_graph_passes(graph);
     if (trains && u.softmax)
         op->saved[0] = tg_graph_tensor(graph, TG_F32, u.batch, u.time);
     return graph->failed;

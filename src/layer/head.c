@@ -57,8 +57,11 @@ static size_t pieces_of(size_t n) { return (n + SQUARES_PIECE - 1) / SQUARES_PIE
 
 static head head_init(tg_work *work, const tg_graph *graph, const tg_op *op)
 {
-    head h = {.m = graph->tensor[op->input[X]].rows, .format = graph->format, .w = tg_op_weight(graph, op, W),
-              .b = tg_op_weight(graph, op, B), .trains = graph->mode == TG_TRAIN};
+    head h = {.m = graph->tensor[op->input[X]].rows,
+              .format = graph->format,
+              .w = tg_op_weight(graph, op, W),
+              .b = tg_op_weight(graph, op, B),
+              .trains = tg_graph_goes_back(graph)};
     h.c = h.w->cols;
     h.v = h.w->rows;
     const size_t bytes = tg_format_bytes(h.format), operand = tg_format_bytes(work->format);
@@ -192,8 +195,9 @@ static double row_loss(const head *h, size_t r, double smoothing)
     return h->lse[r] - (1.0 - smoothing) * (double)h->target_logit[r] - smoothing * mean;
 }
 
+/* `wants`: the run whose hits and choices are wanted; NULL: none. */
 static tg_status score_chunk(tg_work *work, const head *h, const void *x, const int32_t *target, size_t rows,
-                             double smoothing, double *loss, size_t *hits)
+                             double smoothing, double *loss, tg_run *wants)
 {
     for (size_t i = 0; i < h->panels; i++) {
         panel_at p = {.index = i, .col = i * h->panel, .cols = tg_least(h->panel, h->v - i * h->panel), .rows = rows};
@@ -201,7 +205,7 @@ static tg_status score_chunk(tg_work *work, const head *h, const void *x, const 
         if (status != TG_OK)
             return status;
         if (!work->planning)
-            take_panel(h, &p, target, smoothing != 0.0, hits != NULL);
+            take_panel(h, &p, target, smoothing != 0.0, wants != NULL);
     }
     if (work->planning)
         return TG_OK;
@@ -211,8 +215,10 @@ static tg_status score_chunk(tg_work *work, const head *h, const void *x, const 
     for (size_t r = 0; r < rows; r++)
         if (target[r] >= 0)
             *loss += row_loss(h, r, smoothing);
-    for (size_t r = 0; r < rows && hits != NULL; r++)
-        *hits += target[r] >= 0 && h->choice[r] == target[r];
+    for (size_t r = 0; r < rows && wants != NULL; r++)
+        wants->hits += target[r] >= 0 && h->choice[r] == target[r];
+    if (wants != NULL && wants->choices != NULL)
+        memcpy(wants->choices + (target - wants->targets), h->choice, rows * sizeof *h->choice);
     return TG_OK;
 }
 
@@ -472,13 +478,13 @@ static tg_status generate(const tg_call *call)
 static tg_status score_all(tg_work *work, const head *h, const tg_call *call, double *loss)
 {
     tg_status status = TG_OK;
-    size_t *hits = call->run->wants_hits ? &call->run->hits : NULL;
+    tg_run *wants = call->run->wants_hits && !h->trains ? call->run : NULL;
     call->run->hits = 0;
     *loss = 0;
     for (size_t row = 0; row < h->m && status == TG_OK; row += h->chunk) {
         const size_t rows = tg_least(h->chunk, h->m - row);
         status = score_chunk(work, h, x_chunk(work, h, call->in[X], row, rows), call->run->targets + row, rows,
-                             call->op->as.head.label_smoothing, loss, h->trains ? NULL : hits);
+                             call->op->as.head.label_smoothing, loss, wants);
     }
     return status;
 }
@@ -586,7 +592,7 @@ static tg_status plan(tg_graph *graph, tg_op *op)
     const head h = head_init(&work, graph, op);
     const tg_status status = plan_walk(&work, &h);
     op->scratch_bytes[TG_FORWARD] = op->scratch_bytes[TG_BACKWARD] = tg_work_bytes(&work, graph);
-    graph->flops += 2.0 * (double)h.m * (double)h.c * (double)h.v * (h.trains ? 3.0 : 1.0);
+    graph->flops += 2.0 * (double)h.m * (double)h.c * (double)h.v * tg_graph_passes(graph);
     return status;
 }
 

@@ -21,7 +21,8 @@ typedef struct tg_layer {
     unsigned keeps;
     bool passes_gradient; /* d input[i] = d output[0] for every input: the planner lets them share memory where that is
                              right, and calls backward for the inputs where it is not */
-    bool is_loss;         /* ends the graph: in TG_TRAIN its backward does loss and gradients in one go */
+    bool is_loss;         /* ends the graph: where a run goes back its backward does loss and gradients in one go */
+    bool reads_samples;   /* in TG_ATTACK its backward hands the gradient of the run's features out */
     /* Called by tg_graph_plan once the op is complete: makes saved tensors, sets scratch_bytes, adds to flops. The op
      * stays where it is; pointers to tensors do not. NULL: nothing to do. */
     tg_status (*plan)(tg_graph *graph, tg_op *op);

@@ -257,7 +257,7 @@ static tg_status plan(tg_graph *graph, tg_op *op)
     shapes(graph, op, &m, &in, &out);
     if (m == 0 || in == 0 || out == 0)
         return tg_fail(TG_EINVAL, "%s: a linear layer of %zu inputs and %zu outputs is empty", op->name, in, out);
-    graph->flops += 2.0 * (double)m * (double)in * (double)out * (graph->mode == TG_TRAIN ? 3.0 : 1.0);
+    graph->flops += 2.0 * (double)m * (double)in * (double)out * tg_graph_passes(graph);
     operands o = {0};
     tg_work work = tg_work_plan(graph);
     if (is_thin(graph, op)) {
@@ -268,7 +268,7 @@ static tg_status plan(tg_graph *graph, tg_op *op)
     map p = forward_map(&work, graph, op, &o);
     tg_status status = map_walk(&work, &p, &o);
     op->scratch_bytes[TG_FORWARD] = tg_work_bytes(&work, graph);
-    if (status != TG_OK || graph->mode != TG_TRAIN)
+    if (status != TG_OK || !tg_graph_goes_back(graph))
         return status;
     for (int add = 0; add < 2 && status == TG_OK; add++) { /* which one is not known yet */
         work = tg_work_plan(graph);

@@ -46,7 +46,7 @@ static tg_status plan(tg_graph *graph, tg_op *op)
 {
     const tg_tensor *y = &graph->tensor[op->output[0]];
     const tg_window *w = &op->as.pool.window;
-    if (op->as.pool.kind != TG_POOL_MAX || graph->mode != TG_TRAIN)
+    if (op->as.pool.kind != TG_POOL_MAX || !tg_graph_goes_back(graph))
         return TG_OK;
     if (w->kernel[0] * w->kernel[1] > (size_t)UINT16_MAX + 1)
         return tg_fail(TG_EUNSUPPORTED, "%s: a window of %zu x %zu has more than %zu places", op->name, w->kernel[0],

@@ -228,6 +228,28 @@ static inline void tg_strip_give(const tg_strip *t, const tg_slabs *s, const tg_
     }
 }
 
+/* dx, where anybody wants it. */
+static inline void tg_slabs_give(const tg_slabs *s, const tg_call *call, const float *gain, const float *means)
+{
+    const size_t blocks = call->din[0] == NULL ? 0 : s->slabs * s->blocks;
+    const float *mean = call->saved[TG_SLAB_MEAN], *rstd = call->saved[TG_SLAB_RSTD];
+#pragma omp parallel for schedule(static) if (blocks > 1)
+    for (size_t b = 0; b < blocks; b++)
+        for (size_t col = 0; col < s->cols; col += TG_SUM_COLS) {
+            const tg_strip t = tg_strip_of(s, b, col, mean, rstd);
+            tg_strip_give(&t, s, call, gain, means);
+        }
+}
+
+/* `backward` where the statistics are no function of x: dx alone, without the means that such a function brings in. */
+static inline tg_status tg_slabs_backward_fixed(const tg_slabs *s, const tg_call *call)
+{
+    float *scratch = call->scratch, *means = scratch + s->cols;
+    memset(means, 0, 2 * s->slabs * s->groups * sizeof *means);
+    tg_slabs_give(s, call, tg_norm_weight(scratch, call, TG_SLAB_GAIN, s->cols), means);
+    return TG_OK;
+}
+
 /* `backward` of both. */
 static inline tg_status tg_slabs_backward(const tg_slabs *s, const tg_call *call)
 {
@@ -245,12 +267,7 @@ static inline tg_status tg_slabs_backward(const tg_slabs *s, const tg_call *call
     tg_slabs_add_blocks(part, s, 2 * cols);
     tg_slabs_mean(means, 2, s, part, 2 * cols, 0, gain);
     tg_slabs_mean(means + 1, 2, s, part, 2 * cols, cols, gain);
-#pragma omp parallel for schedule(static) if (blocks > 1)
-    for (size_t b = 0; b < (call->din[0] == NULL ? 0 : blocks); b++)
-        for (size_t col = 0; col < cols; col += TG_SUM_COLS) {
-            const tg_strip t = tg_strip_of(s, b, col, mean, rstd);
-            tg_strip_give(&t, s, call, gain, means);
-        }
+    tg_slabs_give(s, call, gain, means);
     for (size_t slab = 1; slab < s->slabs; slab++) /* the slabs' sums side by side, for the tree over all */
         memmove(part + 2 * slab * cols, part + 2 * slab * s->blocks * cols, 2 * cols * sizeof *part);
     tg_norm_add_groups(part, s->slabs, 2 * cols);

@@ -19,11 +19,9 @@ static tg_status check(const tg_train_config *c)
     const struct {
         const char *name;
         bool said;
-    } others[] = {{"labels", c->labels != NULL},
-                  {"eval_labels", c->eval_labels != NULL},
-                  {"target", c->target != NULL},
-                  {"crop", c->option[TG_TRAIN_CROP] != 0},
-                  {"flip", c->option[TG_TRAIN_FLIP] != 0}};
+    } others[] = {{"labels", c->labels != NULL},           {"eval_labels", c->eval_labels != NULL},
+                  {"target", c->target != NULL},           {"crop", c->option[TG_TRAIN_CROP] != 0},
+                  {"flip", c->option[TG_TRAIN_FLIP] != 0}, {"adversarial", c->option[TG_TRAIN_ADVERSARIAL] != 0}};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i].said)
             return tg_fail(TG_EINVAL,

@@ -271,6 +271,11 @@ static tg_status check(const tg_session *s)
     if (c->option[TG_TRAIN_LOSS_GUARD] > 0)
         return tg_fail(TG_EINVAL, "loss_guard leaves batches out, and %s needs the same ones in every evaluation",
                        name);
+    if (c->option[TG_TRAIN_ADVERSARIAL] > 0)
+        return tg_fail(TG_EINVAL,
+                       "adversarial images move with the weights, and %s needs the same ones in every "
+                       "evaluation",
+                       name);
     if (c->state_file != NULL || c->weight_file != NULL)
         return tg_fail(TG_EINVAL,
                        "%s goes over all of its memory many times an update: files for states or weights are "

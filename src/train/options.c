@@ -1,6 +1,7 @@
 /* train/options.c -- the options of a run, and a run with all defaults. */
 #include <string.h>
 
+#include "attack/attack.h"
 #include "tiger/engine/train.h"
 
 #define WHOLE(name_, value_, least_, most_, help_)                                                                     \
@@ -59,6 +60,14 @@ static const tg_option options[TG_TRAIN_OPTIONS] = {
                             "images are moved by up to this many pixels each way while training; black comes in"),
     [TG_TRAIN_FLIP] = {.name = "flip", .kind = TG_SWITCH, .value = 0,
                        .help = "images are mirrored, left for right, half of the time while training"},
+    [TG_TRAIN_ADVERSARIAL] = {.name = "adversarial", .kind = TG_REAL, .value = 0, .least = 0, .most = 1e3,
+                              .help = "train on adversarial images: each batch is attacked within this eps first, of "
+                                      "pixels from 0 to 1; 0: not"},
+    [TG_TRAIN_ADVERSARIAL_NORM] = {.name = "adversarial_norm", .kind = TG_CHOICE, .most = TG_BALL_COUNT - 1,
+                                   .choices = TG_BALLS, .help = "in which eps is measured: any pixel, or the image"},
+    [TG_TRAIN_ADVERSARIAL_STEPS] = WHOLE("adversarial_steps", 7, 1, 1e6, "forward and backward each, before an update"),
+    [TG_TRAIN_ADVERSARIAL_STEP] = {.name = "adversarial_step", .kind = TG_REAL, .value = 0, .least = 0, .most = 1e3,
+                                   .help = "length of such a step; 0: 2.5 eps / steps"},
 };
 
 static const struct {

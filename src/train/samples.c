@@ -55,6 +55,8 @@ static tg_target_kind kind_of(const tg_model_config *model)
 static tg_status check_augmentation(const tg_train_config *c, const tg_schema *schema)
 {
     const double crop = c->option[TG_TRAIN_CROP];
+    if (!schema->images && c->option[TG_TRAIN_ADVERSARIAL] != 0)
+        return tg_fail(TG_EINVAL, "adversarial is for images, and the data are a table");
     if (!schema->images && (crop != 0 || c->option[TG_TRAIN_FLIP] != 0))
         return tg_fail(TG_EINVAL, "%s is for images, and the data are a table", crop != 0 ? "crop" : "flip");
     if ((crop != 0 || c->option[TG_TRAIN_FLIP] != 0) && c->option[TG_TRAIN_CLOSURE] == TG_CLOSURE_ALL)
@@ -166,7 +168,8 @@ static size_t bytes(const tg_session *s)
 {
     return (s->samples == NULL ? 0 : tg_samples_bytes(s->samples)) +
            (s->held_samples == NULL ? 0 : tg_samples_bytes(s->held_samples)) +
-           s->places * (features_of(s) * sizeof(float) + sizeof(int32_t) + sizeof(float));
+           s->places * (features_of(s) * sizeof(float) + sizeof(int32_t) + sizeof(float)) +
+           (s->attack == NULL ? 0 : tg_attacker_bytes(s->places, features_of(s)));
 }
 
 static tg_status allocate(tg_session *s)
@@ -176,9 +179,25 @@ static tg_status allocate(tg_session *s)
     s->features = tg_alloc(NULL, s->feature_room, sizeof *s->features);
     s->targets = tg_alloc(NULL, s->places, sizeof *s->targets);
     s->values = tg_alloc(NULL, s->places, sizeof *s->values);
-    return s->features != NULL && s->targets != NULL && s->values != NULL
-               ? TG_OK
-               : tg_no_memory("a batch", s->feature_room * sizeof *s->features);
+    if (s->features == NULL || s->targets == NULL || s->values == NULL)
+        return tg_no_memory("a batch", s->feature_room * sizeof *s->features);
+    return s->attack == NULL ? TG_OK : tg_attacker_init(&s->attacker, tg_samples_schema(s->samples), s->places);
+}
+
+/* The batch's images, of which `first` is the number of the first, become adversarial ones. */
+static tg_status attack_batch(tg_session *s, uint64_t first)
+{
+    const double *option = s->config->option;
+    const tg_attack attack = {.ball = tg_ball_at((size_t)option[TG_TRAIN_ADVERSARIAL_NORM]),
+                              .eps = option[TG_TRAIN_ADVERSARIAL],
+                              .step = option[TG_TRAIN_ADVERSARIAL_STEP],
+                              .steps = (size_t)option[TG_TRAIN_ADVERSARIAL_STEPS],
+                              .random_start = true,
+                              .seed = (uint64_t)option[TG_TRAIN_SEED],
+                              .loss_scale = s->loss_scale.scale};
+    tg_attacker_take(&s->attacker, s->features);
+    const tg_status status = tg_attacker_run(&s->attacker, s->features, &attack, s->attack, s->targets, first, 0);
+    return status == TG_EDIVERGED ? TG_OK : status; /* the update itself will meet it, and its guard */
 }
 
 static tg_status batch(tg_session *s, uint64_t update, uint32_t micro_step)
@@ -187,8 +206,9 @@ static tg_status batch(tg_session *s, uint64_t update, uint32_t micro_step)
     tg_sample_batch b = {s->features, s->targets, s->values, s->places};
     const uint64_t of_update = s->places * (uint64_t)option[TG_TRAIN_ACCUMULATE];
     const tg_augmentation a = {(size_t)option[TG_TRAIN_CROP], option[TG_TRAIN_FLIP] != 0};
-    tg_samples_draw(s->samples, &b, &a, (uint64_t)option[TG_TRAIN_SEED], update * of_update + micro_step * s->places);
-    return TG_OK;
+    const uint64_t first = update * of_update + micro_step * s->places;
+    tg_samples_draw(s->samples, &b, &a, (uint64_t)option[TG_TRAIN_SEED], first);
+    return s->attack == NULL ? TG_OK : attack_batch(s, first);
 }
 
 static size_t windows(const tg_session *s, size_t size)

@@ -57,9 +57,10 @@ tg_status tg_session_graphs(tg_session *s)
     const tg_train_config *c = s->config;
     const tg_format activations = tg_precision_activations(precision_of(c));
     const size_t batch = (size_t)c->option[TG_TRAIN_BATCH], time = tg_model_get_config(s->model)->context;
+    tg_graph_destroy(s->attack);
     tg_graph_destroy(s->evaluate);
     tg_graph_destroy(s->train);
-    s->evaluate = s->train = NULL;
+    s->attack = s->evaluate = s->train = NULL;
     if (!tg_multiply(&s->places, batch, time))
         return tg_fail(TG_EINVAL, "a batch of %zu x %zu tokens is too large", batch, time);
     tg_status status = tg_model_graph(&s->train, s->model, TG_TRAIN, activations, batch, time);
@@ -69,7 +70,10 @@ tg_status tg_session_graphs(tg_session *s)
         status = tg_model_graph(&s->evaluate, s->model, TG_EVALUATE, activations, batch, time);
     if (status == TG_OK)
         status = tg_graph_plan(s->evaluate, TG_RECOMPUTE_NONE);
-    return status;
+    if (status != TG_OK || c->option[TG_TRAIN_ADVERSARIAL] == 0)
+        return status;
+    status = tg_model_graph(&s->attack, s->model, TG_ATTACK, activations, batch, time);
+    return status == TG_OK ? tg_graph_plan(s->attack, (tg_recompute)(int)c->option[TG_TRAIN_RECOMPUTE]) : status;
 }
 
 /* What is learned, the model says: that of the checkpoint, where there is one. */
@@ -126,6 +130,8 @@ tg_status tg_session_outline(tg_session *session, tg_train_config *config)
 void tg_session_close(tg_session *s)
 {
     const size_t kept = s->kept_weights == NULL ? 0 : tg_curvature_bytes(s);
+    tg_attacker_fini(&s->attacker);
+    tg_graph_destroy(s->attack);
     tg_graph_destroy(s->evaluate);
     tg_graph_destroy(s->train);
     if (s->mover != NULL)
@@ -149,6 +155,8 @@ tg_status tg_session_allocate(tg_session *s)
         status = tg_graph_allocate(s->train);
     if (status == TG_OK) /* one of them runs at a time */
         status = tg_graph_share(s->evaluate, s->train);
+    if (status == TG_OK && s->attack != NULL)
+        status = tg_graph_share(s->attack, s->train);
     if (status != TG_OK)
         return status;
     return s->task->allocate(s);
@@ -199,10 +207,16 @@ static size_t mapped_bytes(const tg_session *s, const tg_optim_bytes *optim)
     return mapped;
 }
 
-/* What evaluation takes beside the training's arena, where it does not fit into that. */
-static size_t evaluation_bytes(const tg_session *s)
+/* What another graph takes beside the training's arena, where it does not fit into that. */
+static size_t bytes_beside(const tg_session *s, const tg_graph *graph)
 {
-    return s->evaluate->arena_bytes > s->train->arena_bytes ? s->evaluate->arena_bytes : 0;
+    return graph != NULL && graph->arena_bytes > s->train->arena_bytes ? graph->arena_bytes : 0;
+}
+
+/* Of the attacks on one micro-batch. */
+static double attack_flops(const tg_session *s)
+{
+    return s->attack == NULL ? 0 : s->attack->flops * s->config->option[TG_TRAIN_ADVERSARIAL_STEPS];
 }
 
 /* What large blocks occupy beyond their bytes. */
@@ -230,7 +244,8 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
         .weights_bytes = tg_model_bytes(s->model),
         .states_bytes = optim.states + optim.kahan + optim.bookkeeping,
         .gradients_bytes = optim.gradients,
-        .activations_bytes = s->train->arena_bytes - s->train->scratch_bytes + evaluation_bytes(s),
+        .activations_bytes =
+            s->train->arena_bytes - s->train->scratch_bytes + bytes_beside(s, s->evaluate) + bytes_beside(s, s->attack),
         .scratch_bytes =
             s->train->scratch_bytes + s->train->library_bytes + tg_curvature_bytes(s) + optim.beside + slack(s) +
             (c->option[TG_TRAIN_SAMPLE_EVERY] > 0 ? tg_generator_bytes(tg_model_get_config(s->model)) : 0) +
@@ -261,7 +276,7 @@ void tg_session_plan(const tg_session *s, tg_plan *plan)
     if (c->peak_flops == 0 && plan->peak_bytes < measuring)
         plan->peak_bytes = measuring;
     plan->evaluates = s->method.minimizer != NULL;
-    plan->flops_per_update = s->train->flops * (double)s->mover->micro_steps(s);
+    plan->flops_per_update = (s->train->flops + attack_flops(s)) * (double)s->mover->micro_steps(s);
     plan->tokens_per_update = (double)s->places * (double)s->mover->micro_steps(s);
     plan->bytes_per_parameter =
         (double)(plan->weights_bytes + plan->states_bytes + plan->gradients_bytes) / (double)plan->parameters;

@@ -2,6 +2,7 @@
 #ifndef TG_TRAIN_SESSION_H
 #define TG_TRAIN_SESSION_H
 
+#include "attack/attack.h"
 #include "graph/graph.h"
 #include "graph/run.h"
 #include "tiger/engine/method.h"
@@ -33,6 +34,8 @@ typedef struct tg_session {
     tg_loss_scale loss_scale;
     tg_loss_guard guard;
     tg_graph *train, *evaluate;    /* planned; allocated by tg_session_allocate */
+    tg_graph *attack;              /* the same, of batches that are attacked before they are trained on; NULL: none are */
+    tg_attacker attacker;          /* with `attack` */
     tg_sink sink;
     uint32_t *tokens;              /* one batch, (B,T); NULL with samples */
     int32_t *targets;

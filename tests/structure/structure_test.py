@@ -2,7 +2,8 @@
 """The structure of the sources: who may include whom, and what the library must not call.
 
 Dependencies point one way:  base <- dense, schedule, store, data, plot, problem <- minimize, optim, search <- graph <- layer
-<- model <- train <- race <- cli.  An #include that runs back fails here, and so does a component this table does not know.
+<- model <- train <- race <- cli, and attack between graph and train.  An #include that runs back fails here, and so does
+a component this table does not know.
 """
 import re
 import sys
@@ -21,7 +22,8 @@ MAY_USE = {
     "graph": ["base", "dense", "optim", "schedule"],
     "layer": ["base", "optim", "graph"],
     "model": ["base", "optim", "graph", "layer", "store"],
-    "train": ["base", "schedule", "optim", "graph", "layer", "model", "data", "store", "problem", "minimize"],
+    "attack": ["base", "data", "graph", "optim"],
+    "train": ["base", "attack", "schedule", "optim", "graph", "layer", "model", "data", "store", "problem", "minimize"],
     "search": ["base", "store", "minimize"],
     "race": ["base", "schedule", "optim", "minimize", "graph", "store", "data", "problem", "train"],
 }
@@ -38,9 +40,9 @@ PUBLIC = {
     "tiger/engine/plot.h": "plot", "tiger/engine/metrics.h": "store",
     "tiger/engine/tensors.h": "store", "tiger/engine/problem.h": "problem", "tiger/engine/descent.h": "train",
     "tiger/engine/race.h": "race", "tiger/engine/method.h": "train",
-    "tiger/engine/search.h": "search",
+    "tiger/engine/search.h": "search", "tiger/engine/attack.h": "train",
 }
-ENGINE = {"graph", "layer", "model", "data", "plot", "problem", "train", "race", "search"}
+ENGINE = {"attack", "graph", "layer", "model", "data", "plot", "problem", "train", "race", "search"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 NO_CODE = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', re.DOTALL)
