@@ -19,6 +19,19 @@
 #define PNG_TERMINAL "pngcairo noenhanced size 800,540 font 'Sans,11'" GRID
 #define SVG_TERMINAL "svg noenhanced size 800,540 font 'Sans,14' background rgb 'white'" GRID
 #define LINE_BYTES 2048
+#define TERMINAL_BYTES 128
+
+/* What is drawn: curves, or pixels. */
+typedef struct drawing {
+    const tg_plot *plot;
+    const tg_plot_raster *raster; /* NULL: plot */
+} drawing;
+
+static tg_status write_drawing(tg_text *script, const drawing *d, const char *terminal, const char *output)
+{
+    return d->raster != NULL ? tg_raster_script(script, d->raster, terminal, output)
+                             : tg_plot_script(script, d->plot, terminal, output);
+}
 
 extern char **environ;
 
@@ -68,7 +81,7 @@ static tg_status wait_for(pid_t child, FILE *errors)
 }
 
 /* Draws into `out`, which must not stay empty. */
-static tg_status draw(const tg_plot *plot, const char *terminal, int out)
+static tg_status draw(const drawing *d, const char *terminal, int out)
 {
     tg_text script = {0};
     struct stat drawn;
@@ -76,7 +89,7 @@ static tg_status draw(const tg_plot *plot, const char *terminal, int out)
     FILE *in = tmpfile(), *errors = tmpfile();
     tg_status status = in == NULL || errors == NULL ? tg_fail_errno(errno, "cannot make a temporary file") : TG_OK;
     if (status == TG_OK)
-        status = tg_plot_script(&script, plot, terminal, NULL);
+        status = write_drawing(&script, d, terminal, NULL);
     if (status == TG_OK && (fwrite(script.at, 1, script.used, in) != script.used || fflush(in) != 0))
         status = tg_fail_errno(errno, "cannot write a temporary file");
     if (status == TG_OK) {
@@ -95,13 +108,13 @@ static tg_status draw(const tg_plot *plot, const char *terminal, int out)
     return status;
 }
 
-static tg_status draw_file(const tg_plot *plot, const char *path, const char *terminal)
+static tg_status draw_file(const drawing *d, const char *path, const char *terminal)
 {
     tg_file file;
     tg_status status = tg_file_begin(&file, path);
     if (status != TG_OK)
         return status;
-    status = draw(plot, terminal, file.descriptor);
+    status = draw(d, terminal, file.descriptor);
     if (status == TG_OK)
         return tg_file_commit(&file);
     tg_file_abort(&file);
@@ -109,14 +122,14 @@ static tg_status draw_file(const tg_plot *plot, const char *path, const char *te
 }
 
 /* FILE.gp draws FILE.png. */
-static tg_status write_script(const tg_plot *plot, const char *path)
+static tg_status write_script(const drawing *d, const char *path, const char *terminal)
 {
     tg_text script = {0}, picture = {0};
     tg_text_append(&picture, path, strlen(path) - 3);
     tg_text_append(&picture, ".png", 5);
     tg_status status = picture.failed ? tg_no_memory("a plot", picture.room) : TG_OK;
     if (status == TG_OK)
-        status = tg_plot_script(&script, plot, PNG_TERMINAL, picture.at);
+        status = write_drawing(&script, d, terminal, picture.at);
     if (status == TG_OK)
         status = tg_file_write_whole(path, script.at, script.used);
     tg_text_free(&script);
@@ -130,15 +143,31 @@ static bool ends_in(const char *path, const char *suffix)
     return bytes > wanted && strcmp(path + bytes - wanted, suffix) == 0;
 }
 
-tg_status tg_plot_file(const tg_plot *plot, const char *path)
+static tg_status to_file(const drawing *d, const char *path, const char *png, const char *svg)
 {
     if (ends_in(path, ".png"))
-        return draw_file(plot, path, PNG_TERMINAL);
+        return draw_file(d, path, png);
     if (ends_in(path, ".svg"))
-        return draw_file(plot, path, SVG_TERMINAL);
+        return draw_file(d, path, svg);
     if (ends_in(path, ".gp"))
-        return write_script(plot, path);
+        return write_script(d, path, png);
     return tg_fail(TG_EINVAL, "a picture's name must end in .png, .svg or .gp (a gnuplot script), not '%s'", path);
+}
+
+tg_status tg_plot_file(const tg_plot *plot, const char *path)
+{
+    return to_file(&(drawing){.plot = plot}, path, PNG_TERMINAL, SVG_TERMINAL);
+}
+
+tg_status tg_plot_raster_file(const tg_plot_raster *raster, const char *path)
+{
+    char png[TERMINAL_BYTES], svg[TERMINAL_BYTES];
+    const size_t width = raster->width * raster->zoom, height = raster->height * raster->zoom;
+    if (width == 0 || height == 0)
+        return tg_fail(TG_EINVAL, "there is nothing to draw: a picture of %zu x %zu", width, height);
+    snprintf(png, sizeof png, "pngcairo noenhanced size %zu,%zu font 'Sans,9'", width, height);
+    snprintf(svg, sizeof svg, "svg noenhanced size %zu,%zu font 'Sans,12' background rgb 'white'", width, height);
+    return to_file(&(drawing){.raster = raster}, path, png, svg);
 }
 
 tg_status tg_plot_text(const tg_plot *plot, size_t columns, size_t rows, void (*line)(void *ctx, const char *line),
@@ -152,7 +181,7 @@ tg_status tg_plot_text(const tg_plot *plot, size_t columns, size_t rows, void (*
     FILE *out = tmpfile();
     if (out == NULL)
         return tg_fail_errno(errno, "cannot make a temporary file");
-    const tg_status status = draw(&upright, terminal, fileno(out));
+    const tg_status status = draw(&(drawing){.plot = &upright}, terminal, fileno(out));
     rewind(out);
     while (status == TG_OK && fgets(text, sizeof text, out) != NULL) {
         text[strcspn(text, "\n\f")] = '\0';

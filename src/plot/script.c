@@ -246,3 +246,43 @@ tg_status tg_plot_script(tg_text *script, const tg_plot *plot, const char *termi
         return tg_no_memory("a plot", script->room);
     return any ? TG_OK : tg_fail(TG_EINVAL, "there is nothing to plot: no curve has a point that could be drawn");
 }
+
+/* ---- pixels ---- */
+
+/* A value a pixel, 0xrrggbb. */
+static void append_pixels(tg_text *script, const tg_plot_raster *raster)
+{
+    append(script, "$raster << END\n");
+    for (size_t r = 0; r < raster->height; r++)
+        for (size_t c = 0; c < raster->width; c++) {
+            const unsigned char *p = raster->rgb + 3 * (r * raster->width + c);
+            tg_text_format(script, "%u%s", (unsigned)p[0] << 16 | (unsigned)p[1] << 8 | p[2],
+                           c + 1 < raster->width ? " " : "\n");
+        }
+    append(script, "END\n");
+}
+
+tg_status tg_raster_script(tg_text *script, const tg_plot_raster *raster, const char *terminal, const char *output)
+{
+    append(script, "set terminal ");
+    append(script, terminal);
+    append(script, "\n");
+    append_setting(script, "set output ", output);
+    append(script, "set encoding utf8\nunset border\nunset tics\nunset key\nunset grid\n"
+                   "set margins at screen 0, screen 1, screen 0, screen 1\n");
+    append_range(script, "x", 0, (double)raster->width);
+    append_range(script, "y", (double)raster->height, 0);
+    for (size_t i = 0; i < raster->labels; i++) {
+        append(script, "set label ");
+        append_quoted(script, raster->words[i].text);
+        append(script, " at first ");
+        append_number(script, raster->words[i].x);
+        append(script, ", first ");
+        append_number(script, raster->words[i].y);
+        append(script, " center front\n");
+    }
+    append_pixels(script, raster);
+    append(script, "plot $raster matrix using ($1+0.5):($2+0.5):(int($3)>>16):((int($3)>>8)&255):(int($3)&255) "
+                   "with rgbimage\n");
+    return script->failed ? tg_no_memory("a picture", script->room) : TG_OK;
+}

@@ -9,4 +9,7 @@
  * TG_EINVAL when nothing could be drawn. */
 tg_status tg_plot_script(tg_text *script, const tg_plot *plot, const char *terminal, const char *output);
 
+/* The same for pixels; width and height are not 0. */
+tg_status tg_raster_script(tg_text *script, const tg_plot_raster *raster, const char *terminal, const char *output);
+
 #endif

@@ -259,6 +259,35 @@ static void test_drawing(void **state)
     }
 }
 
+static void test_raster(void **state)
+{
+    static const unsigned char rgb[] = {1, 2, 3, 255, 0, 16, 0, 0, 0, 9, 8, 7, 6, 5, 4, 250, 251, 252};
+    const tg_plot_words words[] = {{1.5, 0.25, "it's `a`"}};
+    tg_plot_raster raster = {.width = 3, .height = 2, .zoom = 40, .rgb = rgb, .words = words, .labels = 1};
+    tg_text script = {0};
+    (void)state;
+    assert_int_equal(tg_raster_script(&script, &raster, "dumb", NULL), TG_OK);
+    tg_text_append(&script, "", 1);
+    assert_non_null(strstr(script.at, "set label \"it\\047s \\140a\\140\" at first 1.5, first 0.25 center"));
+    assert_non_null(strstr(script.at, "\n66051 16711696 0\n591879 394500 16448508\n"));
+    assert_non_null(strstr(script.at, "set yrange [2:0]\n")); /* the first row on top */
+    tg_text_free(&script);
+    assert_int_equal(tg_plot_raster_file(&raster, inside("p.jpg")), TG_EINVAL);
+    raster.height = 0;
+    assert_int_equal(tg_plot_raster_file(&raster, inside("p.png")), TG_EINVAL);
+    assert_false(exists(inside("p.png")));
+    raster.height = 2;
+    need_gnuplot();
+    assert_int_equal(tg_plot_raster_file(&raster, inside("p.png")), TG_OK);
+    unsigned char head[24] = {0};
+    FILE *file = fopen(inside("p.png"), "rb");
+    assert_int_equal(fread(head, 1, sizeof head, file), sizeof head);
+    fclose(file);
+    assert_memory_equal(head + 1, "PNG", 3);
+    assert_true(head[18] == 0 && head[19] == 120 && head[22] == 0 && head[23] == 80); /* 3 x 2, each 40 wide */
+    assert_int_equal(remove(inside("p.png")), 0);
+}
+
 static void test_no_gnuplot(void **state)
 {
     (void)state;
@@ -302,7 +331,7 @@ int main(void)
         cmocka_unit_test(test_picture),          cmocka_unit_test(test_no_gnuplot),
         cmocka_unit_test(test_failing_gnuplot), cmocka_unit_test(test_surface),
         cmocka_unit_test(test_lines_differ),     cmocka_unit_test(test_script_file),
-        cmocka_unit_test(test_drawing),
+        cmocka_unit_test(test_drawing),          cmocka_unit_test(test_raster),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

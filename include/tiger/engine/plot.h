@@ -58,10 +58,25 @@ typedef struct tg_plot {
     size_t marks;
 } tg_plot;
 
+/* Pixels, and words centred at places of them. */
+typedef struct tg_plot_words {
+    double x, y; /* in pixels of the raster, from its upper left corner */
+    const char *text;
+} tg_plot_words;
+
+typedef struct tg_plot_raster {
+    size_t width, height, zoom; /* pixels of the picture for one of the raster */
+    const unsigned char *rgb;   /* (height, width, 3), the first row on top */
+    const tg_plot_words *words;
+    size_t labels;              /* how many words */
+} tg_plot_raster;
+
 /* Into a file whose name says what it is: FILE.png, FILE.svg, or FILE.gp, the gnuplot script with the data in it, which
  * draws FILE.png and is written without gnuplot. Whole, or none and an error. TG_EINVAL for other names, and when no
  * curve has a point that could be drawn. */
 tg_status tg_plot_file(const tg_plot *plot, const char *path);
+
+tg_status tg_plot_raster_file(const tg_plot_raster *raster, const char *path);
 
 /* The plot in characters, handed out line by line, without the newline. */
 tg_status tg_plot_text(const tg_plot *plot, size_t columns, size_t rows, void (*line)(void *ctx, const char *line),
