@@ -64,9 +64,14 @@ int cli_choose_model(const tg_model_info **model, const cli_args *args, const ch
     return status;
 }
 
-int cli_choose_directory(char directory[CLI_PATH_BYTES], const cli_args *args)
+int cli_choose_directory_at(char directory[CLI_PATH_BYTES], const cli_args *args, size_t positional)
 {
     const char *best = cli_is_given(args, "best") ? "/best" : "";
-    const int n = snprintf(directory, CLI_PATH_BYTES, "%s%s", args->positional[0], best);
+    const int n = snprintf(directory, CLI_PATH_BYTES, "%s%s", args->positional[positional], best);
     return n > 0 && n < CLI_PATH_BYTES ? CLI_OK : cli_usage(args, "the path of the model is too long");
+}
+
+int cli_choose_directory(char directory[CLI_PATH_BYTES], const cli_args *args)
+{
+    return cli_choose_directory_at(directory, args, 0);
 }

@@ -63,7 +63,7 @@ check_words() { # [WORD]...
 # Where FILE is built: libtiger alone, or the engine's files.
 tree_of() {
     case $1 in
-    train/* | search/*) echo "$build-engine" ;;
+    train/* | search/* | attack/*) echo "$build-engine" ;;
     *) echo "$build" ;;
     esac
 }
@@ -111,6 +111,7 @@ tests_for() { # RULE FILE
     dense/*) echo "dense_test optim_matrix_test optim_kfac_test" ;;
     train/agree.c) echo engine_resume_test ;;
     search/*) echo engine_search_test ;;
+    train/attack.c | attack/*) echo engine_attack_test ;;
     train/*) echo engine_natgrad_test ;;
     optim/rule*) echo "optim_golden_test $quick $long" ;;
     base/number.c | base/option.c) echo option_test ;;
@@ -192,7 +193,7 @@ engine_files=0
 while read -r target file expression; do
     [ "$(tree_of "$file")" = "$build" ] || ! wanted "$target $file $expression" "$@" || engine_files=1
 done < <(mutations)
-[ $engine_files = 0 ] || build_tree "$build-engine" "engine_natgrad_test engine_resume_test engine_search_test" -DTIGER_ENGINE=ON -DTIGER_DNNL=ON -DTIGER_ZLIB=OFF
+[ $engine_files = 0 ] || build_tree "$build-engine" "engine_natgrad_test engine_resume_test engine_search_test engine_attack_test" -DTIGER_ENGINE=ON -DTIGER_DNNL=ON -DTIGER_ZLIB=OFF
 cc=("$(sed -n 's|^[^ ]* \([^ ]*\) .*|\1|p;q' "$work/${build##*/}.commands")" -fopenmp)
 read -ra libraries <<<"$(pkg-config --libs cmocka) -llapacke -lm"
 read -ra engine_libraries <<<"$(pkg-config --libs cmocka jansson libpcre2-8 libutf8proc) -ldnnl -llapacke -lm"

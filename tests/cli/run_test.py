@@ -1307,6 +1307,7 @@ class Samples(Case):
             ((*self.resnet, *self.images, "--rows", 7), "have 6 rows, and 7 were asked for"),
             ((*self.resnet, *self.images, "--batch", 19, "--optimizer", "lbfgs", "--closure", "all"), "whole batches of 19"),
             ((*self.resnet, *self.images, "--optimizer", "natgrad"), "with batch norm there are none"),
+            (("--model", "mlp", "--data", "flowers.csv", "--target", "kind", "--adversarial", 0.1), "adversarial is for images"),
             (("--model", "gpt2", *self.images), "labels: gpt2 learns from a text"),
             (("--model", "mlp", "--data", "images", "--labels", "flowers.csv"), "flowers.csv' byte 0"),
         ]
@@ -1316,6 +1317,66 @@ class Samples(Case):
                 self.assertIn(words, done.stderr)
                 self.assertEqual(done.stderr.count("\n"), 1)
         self.assertFalse((self.at / "none").exists())
+
+    def table(self, stdout):
+        return [[float(word) for word in line.replace("%", "").split()] for line in stdout.splitlines()
+                if re.match(r" +[\d.]+ +[\d.]+ %", line)]
+
+    def test_attacks(self):
+        flags = ("--model", "mlp", *self.images, "--width", 24, "--updates", 120)
+        self.learn("plain", *flags)
+        self.learn("hardened", *flags, "--adversarial", 0.05)
+        files = ("--json", "t.json", "--save", "s.safetensors", "--examples", "e.gp", "--plot", "p.gp")
+        done = self.tiger("attack", "plain", *self.images, "--eps", "0,4/255,0.05,0.3", *files)
+        rows = self.table(done.stdout)
+        self.assertEqual([row[0] for row in rows], [0, 0.01569, 0.05, 0.3])
+        self.assertGreater(rows[0][1], 90)
+        self.assertTrue(rows[0][1] > rows[2][1] > rows[3][1] == 0, rows)
+        table = json.loads((self.at / "t.json").read_text())
+        self.assertEqual((table["method"], table["steps"], table["random_start"]), ("pgd", 20, True))
+        for row, wanted in zip(table["models"][0]["rows"], rows):
+            self.assertLess(abs(100 * row["accuracy"] - wanted[1]), 0.01)
+        numbers = read_f32(self.at / "s.safetensors")
+        clean, changed = numbers[:len(numbers) // 2], numbers[len(numbers) // 2:]
+        self.assertEqual(len(numbers), 2 * 400 * 36)
+        self.assertLess(max(abs(a - b) for a, b in zip(clean, changed)), 0.3 + 1e-5)
+        self.assertIn('set label "clean', (self.at / "e.gp").read_text())
+        self.assertIn("largest change of a pixel", (self.at / "p.gp").read_text())
+        both = self.table(self.tiger("attack", "plain", "hardened", *self.images, "--eps", "0.05").stdout)
+        self.assertEqual(both[0], rows[2])
+        self.assertGreater(both[1][1], both[0][1])
+        aimed = self.table(self.tiger("attack", "plain", *self.images, "--eps", "0,0.5", "--target-class", 2).stdout)
+        self.assertTrue(aimed[0][3] < 20 and aimed[1][3] > 90, aimed)
+        self.tiger("attack", "plain", *self.images, "--eps", "0.5", "--examples", "e.jpg", status=2)
+
+    def test_attacks_are_refused(self):
+        self.learn("flowers", "--model", "logistic", "--data", "flowers.csv", "--target", "kind", "--updates", 5)
+        self.learn("seen", "--model", "logistic", *self.images, "--updates", 5)
+        self.train("text", "--updates", 1)
+        cases = [(("flowers", "--data", "flowers.csv"), "models that tell classes of images, not on logistic of a table"),
+                 (("text", "--data", "text.txt"), "models that tell classes of images, not on gpt2 of a text"),
+                 (("seen", "--data", "images"), "labels"),
+                 (("seen", *self.images, "--target-class", "five"), "knows no class 'five'")]
+        for arguments, words in cases:
+            with self.subTest(words=words):
+                done = self.tiger("attack", *arguments, status=2)
+                self.assertIn(words, done.stderr)
+                self.assertEqual(done.stderr.count("\n"), 1)
+
+    def test_adversarial_training_resumes_to_the_same_bits(self):
+        flags = ("--model", "mlp", *self.images, "--width", 24, "--flip", "--adversarial", 0.1, "--adversarial-steps", 2,
+                 "--save-every", 4)
+        self.hold_plan(self.learn("whole", *flags, "--updates", 10).stdout)
+        self.learn("parts", *flags, "--updates", 10, "--accumulate", 2, "--batch", 8)
+        self.learn("again", *flags, "--updates", 4, "--schedule", "constant")
+        self.learn("once", *flags, "--updates", 10, "--schedule", "constant")
+        self.tiger("train", "--out", "again", "--resume", "--updates", 10, "--peak", "off")
+        last = f"checkpoint-{10:08}"
+        self.assertEqual(digest(self.at / "once" / last), digest(self.at / "again" / last))
+        rows = [[json.loads(line) for line in (self.at / name / "metrics.jsonl").read_text().splitlines()]
+                for name in ("whole", "parts")] # images are attacked alike however an update is cut
+        self.assertLess(abs(rows[0][0]["loss"] / rows[1][0]["loss"] - 1), 1e-3)
+        self.tiger("train", "--out", "again", "--resume", "--adversarial", 0.2, "--updates", 12, status=2)
 
     @unittest.skipUnless(MNIST.exists(), "TIGER_MNIST names no folder with mnist-t10k-images-idx3-ubyte.gz")
     def test_digits(self):
