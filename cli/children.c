@@ -55,6 +55,15 @@ size_t cli_children_jobs(double wanted, double threads)
     return fit >= 1 ? (size_t)fit : 1;
 }
 
+/* SIGTERM is held back across a fork: what is to end a child must not meet its parent's handler there. */
+static void hold_term(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(how, &set, NULL);
+}
+
 static void work(const cli_children *plan, size_t index, pid_t parent)
 {
 #ifdef __linux__
@@ -64,6 +73,7 @@ static void work(const cli_children *plan, size_t index, pid_t parent)
         _exit(1);
     signal(SIGINT, SIG_IGN); /* of a terminal it comes to all of them: the parent then says what is to end */
     signal(SIGTERM, SIG_DFL);
+    hold_term(SIG_UNBLOCK);
     const int status = plan->work(plan->ctx, index);
     fflush(stderr);
     _exit(status);
@@ -74,9 +84,11 @@ static bool begin(nursery *n, size_t index)
 {
     const pid_t parent = getpid();
     fflush(NULL); /* or the child would write it once more */
+    hold_term(SIG_BLOCK);
     const pid_t pid = fork();
     if (pid == 0)
         work(n->plan, index, parent);
+    hold_term(SIG_UNBLOCK);
     if (pid < 0)
         return false;
     for (size_t i = 0;; i++)
@@ -90,6 +102,8 @@ static bool begin(nursery *n, size_t index)
 
 static void end_all(nursery *n)
 {
+    if (!n->ending && n->plan->ending != NULL)
+        n->plan->ending(n->plan->ctx);
     for (size_t i = 0; i < n->plan->jobs && !n->ending; i++)
         if (n->at[i].pid != 0)
             kill(n->at[i].pid, SIGTERM);

@@ -13,6 +13,7 @@ typedef struct cli_children {
     int (*work)(void *ctx, size_t index);
     bool (*ended)(void *ctx, size_t index,
                   int status);  /* exit status, or -signal; false: begin no more, end what runs */
+    void (*ending)(void *ctx);  /* before what runs is ended; NULL: nothing to do */
     void *ctx;
 } cli_children;
 

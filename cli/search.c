@@ -293,6 +293,13 @@ static bool ended(void *ctx, size_t index, int status)
     return false;
 }
 
+/* No child is ended in the midst of a write. What cannot be locked cannot be: then one may. */
+static void ending(void *ctx)
+{
+    cli_searching *s = ctx;
+    s->held = tg_study_hold(s->study) == TG_OK;
+}
+
 static int run_all(cli_searching *s)
 {
     const size_t made = count_trials(s->study, false);
@@ -302,9 +309,17 @@ static int run_all(cli_searching *s)
     if (made >= s->trials)
         return CLI_OK;
     cli_children_signals();
-    const cli_children children = {
-        .count = s->trials - made, .jobs = jobs, .wanted = wanted, .work = work, .ended = ended, .ctx = s};
-    if (cli_children_run(&children) && s->failed == CLI_OK)
+    const cli_children children = {.count = s->trials - made,
+                                   .jobs = jobs,
+                                   .wanted = wanted,
+                                   .work = work,
+                                   .ended = ended,
+                                   .ending = ending,
+                                   .ctx = s};
+    const bool all = cli_children_run(&children);
+    if (s->held)
+        tg_study_let_go(s->study);
+    if (all && s->failed == CLI_OK)
         return CLI_OK;
     const int signalled = cli_children_signal();
     if (signalled != 0)

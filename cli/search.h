@@ -19,6 +19,7 @@ typedef struct cli_searching {
     size_t begun_with;     /* trials that were made before */
     double started;
     int failed;            /* exit status of a trial that could not be made */
+    bool held;             /* this process keeps others from writing to the study */
 } cli_searching;
 
 /* Whether --NAME is one of a family. */

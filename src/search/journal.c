@@ -35,7 +35,8 @@ tg_status tg_journal_open(tg_journal *j, const char *path)
 
 void tg_journal_fini(tg_journal *j)
 {
-    tg_journal_unlock(j);
+    while (j->held > 0)
+        tg_journal_unlock(j);
     if (j->descriptor >= 0)
         close(j->descriptor);
     tg_heap_free(j->path);
@@ -73,6 +74,8 @@ tg_status tg_journal_lock(tg_journal *j)
     struct stat about, before = {0};
     double since = now();
     long wait = WAIT_LEAST;
+    if (j->held > 0)
+        return j->held++, TG_OK;
     while (symlink(j->path, j->lock) != 0) {
         if (errno != EEXIST)
             return tg_fail_errno(errno, "cannot lock '%s'", j->path);
@@ -88,15 +91,14 @@ tg_status tg_journal_lock(tg_journal *j)
         nanosleep(&(struct timespec){.tv_sec = wait / 1000000000L, .tv_nsec = wait % 1000000000L}, NULL);
         wait = 2 * wait < WAIT_MOST ? 2 * wait : WAIT_MOST;
     }
-    j->locked = true;
+    j->held = 1;
     return TG_OK;
 }
 
 void tg_journal_unlock(tg_journal *j)
 {
-    if (j->locked)
+    if (j->held > 0 && --j->held == 0)
         remove_lock(j);
-    j->locked = false;
 }
 
 /* ---- reading ---- */

@@ -19,7 +19,7 @@ typedef struct tg_journal {
     char *path, *lock;
     int descriptor;
     size_t at, line; /* read so far: bytes, all of whole lines, and these lines */
-    bool locked;
+    unsigned held;   /* times that the lock was taken and not given back */
 } tg_journal;
 
 /* Makes the file when it does not exist. fini is fine on {.descriptor = -1}. */
@@ -30,6 +30,7 @@ void tg_journal_fini(tg_journal *journal);
  * null and the largest double. TG_EFORMAT with the number of a line that is none; so is what `take` refuses. */
 tg_status tg_journal_read(tg_journal *journal, tg_status (*take)(void *ctx, const json_t *record), void *ctx);
 
+/* May be taken again by who holds it, and is then given back as often. */
 tg_status tg_journal_lock(tg_journal *journal);
 void tg_journal_unlock(tg_journal *journal);
 /* Under the lock: whole lines, on disk when it returns; or none. */

@@ -439,3 +439,7 @@ tg_status tg_study_forget(tg_study *s, const char *worker)
             put_state(&lines, s, s->trial[i].id, TG_TRIAL_FAILED, NAN);
     return leave(s, &lines, status);
 }
+
+tg_status tg_study_hold(tg_study *s) { return tg_journal_lock(&s->journal); }
+
+void tg_study_let_go(tg_study *s) { tg_journal_unlock(&s->journal); }

@@ -2033,10 +2033,10 @@ class Search(Case):
         self.assertTrue(1e-4 <= self.params()[0][12]["lr"] <= 2e-4)
 
     def test_stopped(self):
-        process = subprocess.Popen([TIGER, *self.LION, "--trials", "200", "--jobs", "2"], cwd=self.at, stdout=subprocess.PIPE,
+        process = subprocess.Popen([TIGER, *self.LION, "--trials", "100000", "--jobs", "2"], cwd=self.at, stdout=subprocess.PIPE,
                                    stderr=subprocess.PIPE, text=True)
         for line in process.stdout:
-            if line.startswith("   3/200"):
+            if "/100000 " in line and int(line.split("/")[0]) >= 3:  # two that end together are told of with one number
                 break
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate()

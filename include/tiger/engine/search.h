@@ -115,6 +115,10 @@ tg_status tg_study_report(tg_study *study, size_t trial, uint64_t step, double v
 tg_status tg_study_tell(tg_study *study, size_t trial, tg_trial_state state, double value);
 /* Running trials that `worker` began become failed ones: it is gone. */
 tg_status tg_study_forget(tg_study *study, const char *worker);
+/* From hold to let_go no other process writes to the study; this one may. For who is about to end processes that work
+ * on it: what they would leave behind in the midst of a write stops all others for half a minute. */
+tg_status tg_study_hold(tg_study *study);
+void tg_study_let_go(tg_study *study);
 
 /* Trials of this study, in order; as of the last call. */
 size_t tg_study_trials(const tg_study *study);
