@@ -76,7 +76,7 @@ size_t tg_product_library_bytes(const tg_product *p, tg_format format)
     const size_t threads = p->alone || omp_in_parallel() ? 1 : (size_t)omp_get_max_threads();
     const size_t depth = least(larger(p->k, 128), format == TG_F32 ? 384 : 512);
     const size_t values = depth * (least(p->n, threads * 9984) + threads * least(p->m, 384));
-    const size_t panels = tg_format_bytes(format) * values * (threads == 1 ? 2 : 3);
+    const size_t panels = tg_format_bytes(format) * values * (threads == 1 ? 4 : 5) / 2;
     return threads * ((size_t)72 << 10) + (format != TG_F32 || packs_f32(p, threads) ? panels : 0);
 }
 

@@ -17,6 +17,7 @@
 #include "base/memory.h"
 #include "layer/layers.h"
 #include "model/model.h"
+#include "model/parts.h"
 #include "model/rope.h"
 
 #define NAME_BYTES 96
@@ -125,23 +126,7 @@ static tg_status declare_block(tg_model *model, size_t l)
     return declare_matrix(model, l, "mlp.down_proj", width, hidden, TG_INIT_RESIDUAL);
 }
 
-static tg_status declare(tg_model *model)
-{
-    const tg_model_config *c = &model->config;
-    int index;
-    tg_status status = tg_model_declare(model, &index, "model.embed_tokens.weight", c->vocab, c->width,
-                                        c->tied ? TG_MATRIX : TG_EMBEDDING, TG_INIT_NORMAL, false);
-    if (status != TG_OK)
-        return status;
-    model->weight[index].param.many_uses = c->tied;
-    for (size_t layer = 0; layer < c->layers && status == TG_OK; layer++)
-        status = declare_block(model, layer);
-    if (status == TG_OK)
-        status = tg_model_declare(model, &index, "model.norm.weight", 1, c->width, TG_GAIN, TG_INIT_ONE, true);
-    if (status == TG_OK && !c->tied)
-        status = tg_model_declare(model, &index, "lm_head.weight", c->vocab, c->width, TG_MATRIX, TG_INIT_NORMAL, false);
-    return status;
-}
+static tg_status declare(tg_model *model) { return tg_part_declare_decoder(model, declare_block); }
 
 static int linear(tg_model *model, tg_graph *graph, size_t layer, const char *part, int x)
 {

@@ -1,4 +1,5 @@
-/* model/parts.c -- what families that learn from samples share: their sizes, linear layers, the output. */
+/* model/parts.c -- what families share: those that learn from samples their sizes, linear layers and the output; those
+ * of language what lies around their blocks. */
 #include <stdio.h>
 
 #include "layer/layers.h"
@@ -140,4 +141,23 @@ tg_status tg_part_build_alone(tg_model *model, tg_graph *graph)
 {
     tg_part_output(model, graph, "linear", tg_features(graph, "features", model->config.features));
     return TG_OK;
+}
+
+tg_status tg_part_declare_decoder(tg_model *model, tg_status (*block)(tg_model *model, size_t layer))
+{
+    const tg_model_config *c = &model->config;
+    int index;
+    tg_status status = tg_model_declare(model, &index, "model.embed_tokens.weight", c->vocab, c->width,
+                                        c->tied ? TG_MATRIX : TG_EMBEDDING, TG_INIT_NORMAL, false);
+    if (status != TG_OK)
+        return status;
+    model->weight[index].param.many_uses = c->tied;
+    for (size_t layer = 0; layer < c->layers && status == TG_OK; layer++)
+        status = block(model, layer);
+    if (status == TG_OK)
+        status = tg_model_declare(model, &index, "model.norm.weight", 1, c->width, TG_GAIN, TG_INIT_ONE, true);
+    if (status == TG_OK && !c->tied)
+        status =
+            tg_model_declare(model, &index, "lm_head.weight", c->vocab, c->width, TG_MATRIX, TG_INIT_NORMAL, false);
+    return status;
 }

@@ -1,4 +1,4 @@
-/* model/parts.h -- what families that learn from samples share. */
+/* model/parts.h -- what families of models share: those that learn from samples, and those of language. */
 #ifndef TG_MODEL_PARTS_H
 #define TG_MODEL_PARTS_H
 
@@ -26,6 +26,10 @@ tg_status tg_part_check_groups(const tg_model_config *config);
 
 /* Ends the graph: the linear layer PART and the loss of the configuration's task. */
 void tg_part_output(tg_model *model, tg_graph *graph, const char *part, int x);
+
+/* `declare` of models of language whose blocks `block` declares: embedding, blocks, last norm and, unless it is the
+ * embedding, the head, under the names that llama gave them. */
+tg_status tg_part_declare_decoder(tg_model *model, tg_status (*block)(tg_model *model, size_t layer));
 
 /* `declare` and `build` of models that are one linear layer, "linear", and the loss. */
 tg_status tg_part_declare_alone(tg_model *model);

@@ -194,11 +194,13 @@ def training(name, flags, shape, chance):
 def main():
     torch.set_num_threads(2)
     chance = np.random.default_rng(2385)
-    cases = [("batch", "20", "relu", (1, 11, 9), "projection"), ("group", "8", "silu", (3, 8, 7), "projection"),
-             ("layer", "14", "relu", (2, 7, 12), "projection"), ("instance", "8", "relu", (1, 20, 17), "projection"),
+    # Deep networks are smooth: of one with relu, some activation lies so near 0 that rounding decides where it goes.
+    cases = [("batch", "20", "silu", (1, 11, 9), "projection"), ("group", "8", "silu", (3, 8, 7), "projection"),
+             ("layer", "14", "gelu", (2, 7, 12), "projection"), ("instance", "8", "relu", (1, 20, 17), "projection"),
              ("rms", "8", "gelu", (3, 9, 9), "projection"), ("none", "8", "relu", (1, 7, 7), "projection"),
-             ("batch", "8", "tanh", (3, 13, 6), "projection"), ("batch", "20", "relu", (3, 11, 9), "zeros"),
-             ("none", "8", "tanh", (1, 8, 13), "zeros"), ("group", "14", "silu", (2, 7, 6), "zeros")]
+             ("batch", "8", "tanh", (3, 13, 6), "projection"), ("batch", "20", "silu", (3, 11, 9), "zeros"),
+             ("none", "8", "tanh", (1, 8, 13), "zeros"), ("group", "14", "silu", (2, 7, 6), "zeros"),
+             ("batch", "8", "relu", (2, 9, 8), "zeros")]
     for norm, depth, activation, shape, shortcut in cases:
         name = f"resnet-{depth} {norm} {activation} {shape} {shortcut}"
         flags = ["norm", norm, "depth", depth, "activation", activation, "width", "8", "groups", "4", "shortcut", shortcut]
