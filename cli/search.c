@@ -61,8 +61,7 @@ static int arrange(cli_args *args)
     return cli_setup_arrange_chosen(args);
 }
 
-/* ---- the space ------------------------------------------------------------------------------------------------------
- */
+/* ---- the space --------------------------------------------------------------------------------------------------- */
 
 /* Options of a training that make another way to the same end; others would change what is measured. */
 static const size_t searchable[] = {TG_TRAIN_BATCH, TG_TRAIN_ACCUMULATE, TG_TRAIN_PRECISION, TG_TRAIN_CLOSURE};
@@ -149,8 +148,7 @@ static char *shared_settings(const cli_searching *s)
     return whole ? text : (free(text), NULL);
 }
 
-/* ---- a trial --------------------------------------------------------------------------------------------------------
- */
+/* ---- a trial ----------------------------------------------------------------------------------------------------- */
 
 typedef struct trying {
     tg_study *study;
@@ -386,17 +384,12 @@ const cli_command cli_search = {
     .usage = "--data FILE --out DIR [options]",
     .details =
         "Searched are the optimizer's options that have a search range (see: tiger list optimizers NAME), or what "
-        "--space "
-        "says: ranges (lr=1e-4..1e-2) and choices (scale=rms/none) of options of the optimizer, of the model, and "
-        "batch, "
-        "accumulate, precision and closure. What is given as a flag stays as it is. Every trial is a training of "
-        "--updates "
-        "updates with the same seed, judged by its validation loss at the end.\n"
+        "--space says: ranges (lr=1e-4..1e-2) and choices (scale=rms/none) of options of the optimizer, of the model, "
+        "and batch, accumulate, precision and closure. What is given as a flag stays as it is. Every trial is a "
+        "training of --updates updates with the same seed, judged by its validation loss at the end.\n"
         "Samplers: tpe and gp learn from the trials before; random and grid do not; genetic and anneal stay near good "
-        "ones. "
-        "Pruners end a trial early by its evaluations: median, when it is worse than half of the complete ones were "
-        "then; "
-        "asha, when it is not in the best quarter at its 1st, 4th, 16th evaluation.\n"
+        "ones. Pruners end a trial early by its evaluations: median, when it is worse than half of the complete ones "
+        "were then; asha, when it is not in the best quarter at its 1st, 4th, 16th evaluation.\n"
         "The same command goes on with a study, and may run several times at once, on several machines that share DIR. "
         "DIR/study.journal is a journal of Optuna's, with the study 'tiger': optuna-dashboard shows it.",
     .arrange = arrange,

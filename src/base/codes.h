@@ -1,5 +1,4 @@
-/* base/codes.h -- loops over codes of base/code8.h, built per instruction set: for base/kernels.h's table, and for
- * rules' walks of the same instruction set.
+/* base/codes.h -- loops over codes of base/code8.h, built per instruction set: entries of base/kernels.h's table.
  *
  * All work on n values from the start of a unit of TG_CODES on, in whole units but for a tensor's end; scale: one for
  * each. */

@@ -33,6 +33,8 @@ bool tg_multiply(size_t *product, size_t a, size_t b);
 bool tg_add_size(size_t *sum, size_t a, size_t b);
 
 static inline size_t tg_round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+static inline size_t tg_least(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t tg_larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* For tests: the n-th allocation from now on (1 = the next) fails, once; 0 turns it off. */
 void tg_memory_fail_at(long n);

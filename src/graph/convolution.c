@@ -378,8 +378,6 @@ static dnnl_status_t compile_alone(compiled *n, dnnl_engine_t engine)
     return status;
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Of an image of y. */
 static size_t places_of(const tg_convolution *c)
@@ -398,7 +396,7 @@ static size_t images_of_part(const tg_convolution *c)
 {
     const size_t places = c->images * places_of(c),
                  values = c->out * c->in / c->window.groups * c->window.kernel[0] * c->window.kernel[1];
-    const size_t most = least(least(c->images, MOST_PARTS), least(places / LEAST_PLACES, places * values / LEAST_WORK));
+    const size_t most = tg_least(tg_least(c->images, MOST_PARTS), tg_least(places / LEAST_PLACES, places * values / LEAST_WORK));
     size_t parts = 1;
     while (2 * parts <= most)
         parts *= 2;
@@ -408,7 +406,7 @@ static size_t images_of_part(const tg_convolution *c)
 /* Of one thread: what any of its primitives wants. */
 static size_t own_scratch(const compiled *n)
 {
-    return larger(n->primitive[PART].scratch_bytes, n->primitive[REST].scratch_bytes);
+    return tg_larger(n->primitive[PART].scratch_bytes, n->primitive[REST].scratch_bytes);
 }
 
 /* Of the parts of a round, of which the first of all has a place of its own. */
@@ -422,7 +420,7 @@ static size_t scratch_bytes(const compiled *n)
 {
     const size_t threads = n->primitive[PART].threads;
     return (n->reorder != NULL ? n->kernel_bytes : 0) + parts_bytes(n) +
-           larger(threads * own_scratch(n), n->reorder_bytes);
+           tg_larger(threads * own_scratch(n), n->reorder_bytes);
 }
 
 static dnnl_status_t compiled_init(compiled *n, const tg_convolution *c, dnnl_engine_t engine)
@@ -435,7 +433,7 @@ static dnnl_status_t compiled_init(compiled *n, const tg_convolution *c, dnnl_en
         n->primitive[i].threads = n->parts > 1 ? threads : 1;
     const dnnl_status_t status = weights ? compile_alone(n, engine) : compile(n, engine);
     if (status == dnnl_success)
-        n->round = least(n->parts, larger(threads, ROUND_BYTES / n->kernel_bytes));
+        n->round = tg_least(n->parts, tg_larger(threads, ROUND_BYTES / n->kernel_bytes));
     return status;
 }
 
@@ -558,7 +556,7 @@ static void add_parts(const compiled *n, float *sum, const char *part, size_t pa
     const size_t at = share * (size_t)omp_get_thread_num();
     for (size_t p = 0; p < parts && at < values; p++)
         kernels->fold(sum + at, TG_F32, (const float *)(const void *)(part + p * n->kernel_bytes) + at, 1, 1,
-                      least(share, values - at), NULL, 0);
+                      tg_least(share, values - at), NULL, 0);
 }
 
 /* The first part is the sum's beginning. */
@@ -574,7 +572,7 @@ static dnnl_status_t run_weights(const compiled *n, const char *x, const char *d
     int status = dnnl_success;
 #pragma omp parallel num_threads(n->primitive[PART].threads) reduction(max : status)
     for (size_t first = 0; first < n->parts; first += n->round) {
-        const size_t end = least(first + n->round, n->parts), from = first == 0 ? 1 : first;
+        const size_t end = tg_least(first + n->round, n->parts), from = first == 0 ? 1 : first;
 #pragma omp for schedule(dynamic)
         for (size_t p = first; p < end; p++) {
             const size_t thread = (size_t)omp_get_thread_num();

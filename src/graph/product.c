@@ -55,8 +55,6 @@ tg_status tg_product_f32(const tg_product *p, const float *a, const float *b, fl
     return status == dnnl_success ? TG_OK : refused("run", p, status);
 }
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Whether oneDNN 2.6 may copy panels of fp32 operands: where both m and n are large, where rows of B lie a multiple of
  * 4 KiB apart, and on one thread where B is transposed and large, and A has few rows or theirs lie a multiple of 1 KiB
@@ -74,8 +72,8 @@ static bool packs_f32(const tg_product *p, size_t threads)
 size_t tg_product_library_bytes(const tg_product *p, tg_format format)
 {
     const size_t threads = p->alone || omp_in_parallel() ? 1 : (size_t)omp_get_max_threads();
-    const size_t depth = least(larger(p->k, 128), format == TG_F32 ? 384 : 512);
-    const size_t values = depth * (least(p->n, threads * 9984) + threads * least(p->m, 384));
+    const size_t depth = tg_least(tg_larger(p->k, 128), format == TG_F32 ? 384 : 512);
+    const size_t values = depth * (tg_least(p->n, threads * 9984) + threads * tg_least(p->m, 384));
     const size_t panels = tg_format_bytes(format) * values * (threads == 1 ? 4 : 5) / 2;
     return threads * ((size_t)72 << 10) + (format != TG_F32 || packs_f32(p, threads) ? panels : 0);
 }

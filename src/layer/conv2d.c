@@ -169,8 +169,7 @@ static tg_status outer_tile(tg_work *work, const extent *e, const outer *p, cons
     return status;
 }
 
-/* ---- rows for rules of layers --------------------------------------------------------------------------------------
- */
+/* ---- rows for rules of layers ------------------------------------------------------------------------------------ */
 
 /* What a place of y saw of x, in the order of a row of w: y is the product of these rows with w^T. */
 static inline void unfold_place(char *row, const char *x, const extent *e, size_t place, size_t bytes)
@@ -226,8 +225,7 @@ static tg_status give_rows(const tg_call *call, const extent *e, char *windows)
     return status;
 }
 
-/* ---- the layer's functions ------------------------------------------------------------------------------------------
- */
+/* ---- the layer's functions --------------------------------------------------------------------------------------- */
 
 static tg_status plan_backward(tg_graph *graph, tg_op *op)
 {

@@ -69,7 +69,5 @@ static inline void *tg_to(void *x, tg_format format, size_t index)
     return (char *)x + index * tg_value_bytes(format);
 }
 
-static inline size_t tg_least(size_t a, size_t b) { return a < b ? a : b; }
-static inline size_t tg_larger(size_t a, size_t b) { return a > b ? a : b; }
 
 #endif

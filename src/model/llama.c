@@ -181,22 +181,12 @@ static int build_network(tg_model *model, tg_graph *graph, size_t layer, int x)
     return tg_add(graph, name, x, y);
 }
 
-static tg_status build(tg_model *model, tg_graph *graph)
+static int build_block(tg_model *model, tg_graph *graph, size_t layer, int x)
 {
-    const tg_model_config *c = &model->config;
-    const int tokens = tg_model_index(model, "model.embed_tokens.weight");
-    int x = tg_embedding(graph, "embed_tokens", tokens, TG_NONE, TG_NONE);
-    x = tg_dropout(graph, "embed_tokens.dropout", x, c->dropout);
-    for (size_t layer = 0; layer < c->layers; layer++) {
-        tg_graph_block_begin(graph);
-        x = build_attention(model, graph, layer, x);
-        x = build_network(model, graph, layer, x);
-        tg_graph_block_end(graph);
-    }
-    x = tg_rmsnorm(graph, "norm", x, tg_model_index(model, "model.norm.weight"), c->eps);
-    tg_head(graph, "lm_head", x, c->tied ? tokens : tg_model_index(model, "lm_head.weight"), TG_NONE, 0.0);
-    return TG_OK;
+    return build_network(model, graph, layer, build_attention(model, graph, layer, x));
 }
+
+static tg_status build(tg_model *model, tg_graph *graph) { return tg_part_build_decoder(model, graph, build_block); }
 
 static void constants(const tg_model_config *config, void *json_object)
 {

@@ -161,3 +161,20 @@ tg_status tg_part_declare_decoder(tg_model *model, tg_status (*block)(tg_model *
             tg_model_declare(model, &index, "lm_head.weight", c->vocab, c->width, TG_MATRIX, TG_INIT_NORMAL, false);
     return status;
 }
+
+tg_status tg_part_build_decoder(tg_model *model, tg_graph *graph,
+                                int (*block)(tg_model *model, tg_graph *graph, size_t layer, int x))
+{
+    const tg_model_config *c = &model->config;
+    const int tokens = tg_model_index(model, "model.embed_tokens.weight");
+    int x = tg_embedding(graph, "embed_tokens", tokens, TG_NONE, TG_NONE);
+    x = tg_dropout(graph, "embed_tokens.dropout", x, c->dropout);
+    for (size_t layer = 0; layer < c->layers; layer++) {
+        tg_graph_block_begin(graph);
+        x = block(model, graph, layer, x);
+        tg_graph_block_end(graph);
+    }
+    x = tg_rmsnorm(graph, "norm", x, tg_model_index(model, "model.norm.weight"), c->eps);
+    tg_head(graph, "lm_head", x, c->tied ? tokens : tg_model_index(model, "lm_head.weight"), TG_NONE, 0.0);
+    return TG_OK;
+}

@@ -30,6 +30,9 @@ void tg_part_output(tg_model *model, tg_graph *graph, const char *part, int x);
 /* `declare` of models of language whose blocks `block` declares: embedding, blocks, last norm and, unless it is the
  * embedding, the head, under the names that llama gave them. */
 tg_status tg_part_declare_decoder(tg_model *model, tg_status (*block)(tg_model *model, size_t layer));
+/* And their `build`; the last norm is an RMS norm. */
+tg_status tg_part_build_decoder(tg_model *model, tg_graph *graph,
+                                int (*block)(tg_model *model, tg_graph *graph, size_t layer, int x));
 
 /* `declare` and `build` of models that are one linear layer, "linear", and the loss. */
 tg_status tg_part_declare_alone(tg_model *model);

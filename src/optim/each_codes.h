@@ -3,7 +3,8 @@
 #ifndef TG_OPTIM_EACH_CODES_H
 #define TG_OPTIM_EACH_CODES_H
 
-#include "base/codes.h"
+#include "base/code8.h"
+#include "base/kernels.h"
 #include "optim/each.h"
 
 /* Of a block in codes so many values at a time. Measured: with more, memory waits too long for its turn. */
@@ -19,8 +20,8 @@ TG_INLINE void tg_each_coded(const tg_block *b, const float *k, tg_step *step, u
     tg_block part = {.n = n, .keep = b->keep, .scale = b->scale};
     for (size_t s = 0; s < 2; s++)
         if ((slots >> s & 1) != 0) {
-            TG_PER_ISA(tg_codes_decode)
-            (wide[s], c->code[s] + at, c->scale[s] + at / TG_CODES, (positive >> s & 1) == 0, n);
+            TG_PER_ISA(tg_kernels).decode(wide[s], c->code[s] + at, c->scale[s] + at / TG_CODES,
+                                          (positive >> s & 1) == 0, n);
             part.slot[s] = wide[s];
         }
     if (b->stored == NULL) {
@@ -37,9 +38,8 @@ TG_INLINE void tg_each_coded(const tg_block *b, const float *k, tg_step *step, u
     }
     for (size_t s = 0; s < 2; s++)
         if ((slots >> s & 1) != 0)
-            TG_PER_ISA(tg_codes_encode)
-            (c->code[s] + at, c->scale[s] + at / TG_CODES, wide[s], (positive >> s & 1) == 0, n, c->key[s],
-             c->first + at);
+            TG_PER_ISA(tg_kernels).encode(c->code[s] + at, c->scale[s] + at / TG_CODES, wide[s],
+                                          (positive >> s & 1) == 0, n, c->key[s], c->first + at);
 }
 
 /* tg_each where all states, at most two, are codes; bit s of `positive`: state s has no sign. Codes become numbers for

@@ -21,11 +21,10 @@ typedef struct arrays {
     void *x[2], *gram, *poly;
 } arrays;
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 size_t tg_newton_schulz_bytes(size_t rows, size_t cols)
 {
-    const size_t side = least(rows, cols);
+    const size_t side = tg_least(rows, cols);
     return tg_round_up(rows * cols * sizeof(float), TG_CACHE_LINE) +
            2 * tg_round_up(side * side * sizeof(float), TG_CACHE_LINE);
 }
@@ -33,7 +32,7 @@ size_t tg_newton_schulz_bytes(size_t rows, size_t cols)
 /* In fp32 the direction's own array is one of X's two, and the last step writes there. */
 static arrays place(const tg_matrix *m, const tg_newton_schulz *how)
 {
-    const size_t n = m->rows * m->cols, side = least(m->rows, m->cols);
+    const size_t n = m->rows * m->cols, side = tg_least(m->rows, m->cols);
     char *scratch = m->scratch, *squares = scratch + tg_round_up(n * sizeof(float), TG_CACHE_LINE);
     arrays s = {.format = how->half ? TG_BF16 : TG_F32, .gram = squares};
     s.poly = squares + tg_round_up(side * side * sizeof(float), TG_CACHE_LINE);
@@ -49,7 +48,7 @@ static void begin(const tg_matrix *m, double norm, const arrays *s, const tg_new
     const float by = (float)(1 / (norm > how->eps ? norm : how->eps));
 #pragma omp parallel for num_threads(m->threads) schedule(static)
     for (size_t at = 0; at < n; at += PIECE) {
-        const size_t now = least(n - at, PIECE);
+        const size_t now = tg_least(n - at, PIECE);
         kernels->multiply(m->d + at, by, now);
         if (s->x[0] != m->d)
             kernels->narrow((char *)s->x[0] + at * tg_format_bytes(s->format), m->d + at, s->format, now);
@@ -59,7 +58,7 @@ static void begin(const tg_matrix *m, double norm, const arrays *s, const tg_new
 static tg_status step(const tg_matrix *m, const arrays *s, size_t from, const tg_newton_schulz *how)
 {
     const bool tall = m->rows > m->cols;
-    const size_t side = least(m->rows, m->cols), across = tall ? m->rows : m->cols;
+    const size_t side = tg_least(m->rows, m->cols), across = tall ? m->rows : m->cols;
     const void *x = s->x[from];
     const tg_dense_product gram = {.m = side,
                                    .n = side,
@@ -112,6 +111,6 @@ tg_status tg_orthogonalise(const tg_matrix *m, double norm, const tg_newton_schu
         return status;
 #pragma omp parallel for num_threads(m->threads) schedule(static)
     for (size_t at = 0; at < n; at += PIECE)
-        kernels->widen(m->d + at, (const uint16_t *)s.x[how->steps % 2] + at, TG_BF16, least(n - at, PIECE));
+        kernels->widen(m->d + at, (const uint16_t *)s.x[how->steps % 2] + at, TG_BF16, tg_least(n - at, PIECE));
     return TG_OK;
 }

@@ -234,9 +234,10 @@ void tg_entry_measure(tg_optim *o, tg_entry *e);       /* recomputes block_squar
 void tg_entry_map(tg_optim *o, size_t entry, void (*map)(float *x, size_t n, size_t first, const void *ctx), const void *ctx,
                   tg_key key);
 
-/* inspect.c: before whole gradients of tensors first..end-1 are used. Marks tensors bad; the norm of the good ones. */
+/* inspect.c */
 /* Of values in any format, for any magnitudes. */
 double tg_sum_squares(const tg_optim *o, const void *values, tg_format format, size_t n);
+/* Before whole gradients of tensors first..end-1 are used. Marks tensors bad; the norm of the good ones. */
 double tg_inspect(tg_optim *o, const tg_grad *grads, size_t first, size_t end);
 
 /* observe.c */

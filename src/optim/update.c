@@ -63,7 +63,8 @@ static double adaptive_factor(const tg_optim *o, const tg_entry *e, double squar
 /* The same of a gradient that came in tiles. */
 static double adaptive_factor_of_tiles(const tg_optim *o, const tg_entry *e)
 {
-    return e->row_squares == NULL ? 1 : adaptive_factor(o, e, tg_tree_sum(e->row_squares, e->param.rows));
+    const bool adaptive = o->common[TG_COMMON_CLIP_ADAPTIVE] > 0;
+    return adaptive ? adaptive_factor(o, e, tg_tree_sum(e->row_squares, e->param.rows)) : 1;
 }
 
 static double buffered_norm(const tg_optim *o)

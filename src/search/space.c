@@ -224,8 +224,7 @@ tg_status tg_space_parse(tg_space *space, const char *text, const tg_option_tabl
     return status;
 }
 
-/* ---- points and values ----------------------------------------------------------------------------------------------
- */
+/* ---- points and values ------------------------------------------------------------------------------------------- */
 
 /* Whole numbers take the half below and above them along, so that the ends are as likely as others. */
 static void ends(const tg_dimension *d, double *low, double *high)

@@ -51,8 +51,7 @@ size_t tg_study_best(const tg_study *s)
 
 tg_status tg_study_refresh(tg_study *s) { return tg_journal_read(&s->journal, tg_study_replay, s); }
 
-/* ---- records ------------------------------------------------------------------------------------------------------
- */
+/* ---- records ----------------------------------------------------------------------------------------------------- */
 
 static void begin_record(tg_text *lines, const tg_study *s, int operation)
 {
@@ -173,8 +172,7 @@ static tg_status leave(tg_study *s, tg_text *lines, tg_status status)
     return status;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------
- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 
 static tg_status name_worker(tg_study *s, const char *worker)
 {
@@ -248,8 +246,7 @@ tg_status tg_study_open(tg_study **out, const tg_study_config *config)
     return status;
 }
 
-/* ---- asking ---------------------------------------------------------------------------------------------------------
- */
+/* ---- asking ------------------------------------------------------------------------------------------------------ */
 
 /* A trial in the order of samplers. */
 typedef struct rank {
